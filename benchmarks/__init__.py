@@ -1,0 +1,1 @@
+"""Benchmarks: data and protocol; the simulated cortex."""

@@ -1,0 +1,1 @@
+"""Defaults per plugin, published settings and numbers, as YAML."""

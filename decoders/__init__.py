@@ -1,0 +1,1 @@
+"""Decoders: fMRI -> images, one module or package per system."""

@@ -1,0 +1,1 @@
+"""Encoders: images -> fMRI, one module or package per system."""

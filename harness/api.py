@@ -1,0 +1,207 @@
+"""The contracts between the harness and its plugins (numpy and the standard library only).
+
+A plugin package imports this module and nothing else of the engine.  The data classes are defined
+in :mod:`harness.data`; the plugin kinds below are protocols, so that any class with these methods
+will do, without inheritance.
+
+Shapes: N images, T trials, V voxels, S samples, C candidates, R repeats, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+
+from .data import Decoded, Responses, Split, Stimuli, SubjectData, VoxelSpace, image_sha
+from .errors import (
+    ConfigError,
+    DataError,
+    HarnessError,
+    PluginError,
+    SpaceMismatch,
+    StoreError,
+    WeightsMissing,
+    suggest,
+)
+
+__all__ = [
+    "INTERFACE",
+    "Backbone",
+    "Benchmark",
+    "ConfigError",
+    "DataError",
+    "Decoded",
+    "Decoder",
+    "Encoder",
+    "Features",
+    "HarnessError",
+    "Metric",
+    "PluginError",
+    "Responses",
+    "SpaceMismatch",
+    "Split",
+    "Stimuli",
+    "StoreError",
+    "SubjectData",
+    "VoxelSpace",
+    "WeightsMissing",
+    "image_sha",
+    "suggest",
+]
+
+INTERFACE = 1
+"""Version of these contracts.  A plugin class may state ``interface = 1``; another number is refused."""
+
+
+class Features(Protocol):
+    """Backbone features that the harness extracted and cached."""
+
+    def layer(self, backbone: str, layer: str, stimuli: Stimuli) -> np.ndarray:
+        """(N, ...) float32 features of `stimuli`, in their order."""
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Images -> responses.  Built as ``cls(params)`` with a ``cls.Params`` frozen dataclass.
+
+    ``stochastic`` says whether two samples of one image may differ.  ``wants()`` names the
+    (backbone, layer) pairs that the harness must have extracted before `fit` and `predict`.
+    Optional: ``adapt(subject, features, *, seed, device, checkpoint_dir)`` transfers a fitted
+    encoder to one more subject.
+    """
+
+    version: ClassVar[str]
+    Params: ClassVar[type]
+    stochastic: ClassVar[bool]
+
+    def wants(self) -> Sequence[tuple[str, str]]: ...
+
+    def fit(
+        self,
+        subjects: Sequence[SubjectData],
+        features: Features,
+        *,
+        seed: int,
+        device: str,
+        checkpoint_dir: Path,
+    ) -> None:
+        """Learn from the training splits of one or several subjects."""
+
+    def predict(
+        self,
+        stimuli: Stimuli,
+        features: Features,
+        *,
+        space: VoxelSpace,
+        seeds: np.ndarray,
+    ) -> np.ndarray:
+        """(N, S, V) float32 responses in `space`; `seeds` (N, S) uint64 seed every draw."""
+
+    def save(self, folder: Path) -> None: ...
+
+    @classmethod
+    def load(cls, folder: Path, params: Any, *, device: str) -> Encoder: ...
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """Responses -> images.  Built as ``cls(params)``.
+
+    ``repeats`` = ``"inputs"``: the harness averages an image's trials and gives one pattern each;
+    ``"outputs"``: the decoder gets every trial and averages its own outputs.
+    ``trains_on`` = ``"means"`` or ``"trials"``.  ``transductive`` decoders may have
+    ``calibrate(responses)`` that sees all test inputs (never a stimulus), and are flagged.
+
+    Optional: ``generate(images, *, seeds) -> Decoded``, the generator given the true embedding of
+    `images` (the generator ceiling); ``embed(images) -> (N, D)``, used to choose among candidates;
+    ``from_pretrained(params, space, *, device)`` in place of `fit` (``pretrained = True``).
+    """
+
+    version: ClassVar[str]
+    Params: ClassVar[type]
+    stochastic: ClassVar[bool]
+    repeats: ClassVar[str]
+    trains_on: ClassVar[str]
+    transductive: ClassVar[bool]
+
+    def fit(self, subject: SubjectData, *, seed: int, device: str, checkpoint_dir: Path) -> None: ...
+
+    def open(self, space: VoxelSpace, *, device: str) -> None:
+        """Make ready to decode responses of `space`; refuse any other."""
+
+    def decode(self, responses: Responses, *, seeds: np.ndarray) -> Decoded:
+        """Reconstruct the N images of `responses`; `seeds` (N,) uint64 seed every draw."""
+
+    def save(self, folder: Path) -> None: ...
+
+    @classmethod
+    def load(cls, folder: Path, params: Any, *, device: str) -> Decoder: ...
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """Images -> named layers of features.  Built as ``cls()``; variants have names of their own."""
+
+    version: ClassVar[str]
+    layers: ClassVar[tuple[str, ...]]
+
+    def identity(self) -> str:
+        """Hash of weights and preprocessing; raises :class:`WeightsMissing` when absent."""
+
+    def open(self, *, device: str) -> None: ...
+
+    def extract(self, images: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:
+        """Images (n, H, W, 3) uint8 or float in [0, 1] -> layer -> (n, ...) float32."""
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """A score.  Built as ``cls()``; every attribute is part of its definition.
+
+    inputs : ``images`` | ``embedding`` | ``responses``.
+    targets : what reconstructions are compared with: ``stimulus``, ``measured`` (the
+        reconstruction from measured responses) or both.
+    backbone : (name, layer) whose features `score` gets, for ``embedding``; else None.
+    unit : ``image`` -> (N,) values, ``voxel`` -> (V,) values, ``set`` -> one value.
+    pool : True when an image's value depends on the other images (identification).
+    controlled : True when `score` also gets ``stimulus=`` (N, D), the stimuli's features.
+
+    ``images`` metrics: ``prepare(images (n, H, W, 3)) -> dict of arrays (n, ...)`` once per image,
+    then ``score(prepared, prepared_target) -> (n,)``, pairwise; both dicts hold the same n.
+    ``embedding`` metrics: ``score(result (N, D), target (N, D)) -> (N,)``.
+    ``responses`` metrics: ``score(predicted (N, V), measured (N, V), *, baseline, ceiling)`` over
+    valid voxels, with the training mean (V,) and the noise ceiling (V,) or None.
+    NaN means: not scored.
+    """
+
+    version: ClassVar[str]
+    inputs: ClassVar[str]
+    targets: ClassVar[tuple[str, ...]]
+    backbone: ClassVar[tuple[str, str] | None]
+    unit: ClassVar[str]
+    pool: ClassVar[bool]
+    controlled: ClassVar[bool]
+    higher_is_better: ClassVar[bool]
+    chance: ClassVar[float | None]
+
+
+@runtime_checkable
+class Benchmark(Protocol):
+    """Data and protocol, no models.  Built as ``cls(params)``.
+
+    ``simulated`` benchmarks are labelled so everywhere.  ``generated`` ones are computed, and the
+    harness keeps what `load` returns in its store.  Optional: ``training_sets()`` names of image
+    sets used for training, to detect known overlaps.
+    """
+
+    version: ClassVar[str]
+    Params: ClassVar[type]
+    simulated: ClassVar[bool]
+    generated: ClassVar[bool]
+
+    def subjects(self) -> Sequence[str]: ...
+
+    def load(self, subject: str) -> SubjectData: ...

@@ -1,0 +1,1 @@
+"""Feature backbones: images -> named layers."""

@@ -1,0 +1,373 @@
+"""Data that travel between the parts: voxel spaces, stimuli, responses, subjects.
+
+Shapes: N images, T trials, V voxels, S samples, C candidates, R repeats, H x W pixels.
+Arrays are aligned **by id, never by position**: whatever has an image axis carries the ids.
+Plugins import these through :mod:`harness.api`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from .errors import DataError, SpaceMismatch
+
+
+def _digest(*parts: bytes) -> str:
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(len(part).to_bytes(8, "little"))
+        sha.update(part)
+    return sha.hexdigest()
+
+
+def image_sha(image: np.ndarray) -> str:
+    """Content hash of one image (H, W, 3): dtype, shape and bytes."""
+    image = np.ascontiguousarray(image)
+    return _digest(str(image.dtype).encode(), str(image.shape).encode(), image.tobytes())
+
+
+@dataclass(frozen=True, eq=False)
+class VoxelSpace:
+    """What the entries of a response vector mean.  Every fMRI array travels with one.
+
+    Attributes
+    ----------
+    dataset, subject, mask : names, for example ``"nsd"``, ``"subj01"``, ``"nsdgeneral"``.
+    n_voxels : length V of a response vector, masked voxels included.
+    units : ``"zscore_session"``, ``"zscore"``, ``"percent"`` or ``"raw"``.
+    voxels_sha : hash of the ordered voxel identities (indices, coordinates or vertices).
+    rois : name -> (V,) bool, a voxel may be in several.
+    groups : cortical groups (``early``, ``middle``, ``higher`` ...): name -> (V,) bool.
+    ncsnr : (V,) noise-ceiling signal-to-noise ratio, SD of signal over SD of a single trial's
+        noise, or None when unknown (Allen et al. 2022, Methods).
+    coordinates : (V, 3) voxel coordinates or (V, 2) sheet positions, or None.
+    valid : (V,) bool; a False voxel is masked: its responses are held at 0 and every score
+        leaves it out.
+    """
+
+    dataset: str
+    subject: str
+    mask: str
+    n_voxels: int
+    units: str
+    voxels_sha: str
+    rois: Mapping[str, np.ndarray] = field(default_factory=dict)
+    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
+    ncsnr: np.ndarray | None = None
+    coordinates: np.ndarray | None = None
+    valid: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        valid = np.ones(self.n_voxels, bool) if self.valid is None else np.asarray(self.valid, bool)
+        object.__setattr__(self, "valid", valid)
+        for kind, table in (("ROI", self.rois), ("cortical group", self.groups)):
+            for name, members in table.items():
+                if np.shape(members) != (self.n_voxels,):
+                    raise DataError(
+                        f"{kind} '{name}' of {self.subject} has shape {np.shape(members)}; expected "
+                        f"({self.n_voxels},), one entry per voxel"
+                    )
+        for name in ("valid", "ncsnr"):
+            value = getattr(self, name)
+            if value is not None and np.shape(value) != (self.n_voxels,):
+                raise DataError(
+                    f"{name} of {self.subject} has shape {np.shape(value)}; expected ({self.n_voxels},)"
+                )
+
+    @property
+    def sha(self) -> str:
+        """Identity of the space: two arrays may be combined only when this is equal."""
+        names = "|".join((self.dataset, self.subject, self.mask, self.units, self.voxels_sha))
+        return _digest(names.encode(), self.valid.tobytes())
+
+    @property
+    def n_valid(self) -> int:
+        """Number of voxels that scores use."""
+        return int(self.valid.sum())
+
+    def noise_ceiling(self, counts: np.ndarray) -> np.ndarray | None:
+        """(V,) share of explainable variance of images averaged over `counts` (N,) repeats.
+
+        ncsnr^2 / (ncsnr^2 + mean(1/counts)): Allen et al. 2022; for unequal repeats the mean of
+        1/n, as Algonauts 2023 does.
+        """
+        if self.ncsnr is None:
+            return None
+        signal = np.asarray(self.ncsnr, np.float64) ** 2
+        return signal / (signal + np.mean(1.0 / np.asarray(counts, np.float64)))
+
+    def require(self, other: VoxelSpace, *, what: str) -> None:
+        """Raise :class:`SpaceMismatch` unless `other` is this very space."""
+        if self.sha == other.sha:
+            return
+        for name in ("dataset", "subject", "mask", "units", "n_voxels"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                raise SpaceMismatch(f"{what}: {name} is {theirs!r}, expected {mine!r}")
+        raise SpaceMismatch(f"{what}: same names, but other voxels, another order or another valid mask")
+
+
+class Stimuli:
+    """Ordered images that are named by id and read lazily.
+
+    Parameters
+    ----------
+    ids : N unique names.
+    read : positions (n,) int -> images (n, H, W, 3), uint8, or float in [0, 1] where the source
+        is float.
+    captions : N strings, optional.
+    labels : attribute -> (N,) array, optional (``category``, ``background`` ...); never given to
+        an encoder or decoder that does not ask, used for look-alike scores and reports.
+    hashes : N content hashes as :func:`image_sha` gives, if already known.
+    """
+
+    def __init__(
+        self,
+        ids: Sequence[str],
+        read: Callable[[np.ndarray], np.ndarray],
+        *,
+        captions: Sequence[str] | None = None,
+        labels: Mapping[str, np.ndarray] | None = None,
+        hashes: Sequence[str] | None = None,
+    ) -> None:
+        self.ids = tuple(str(i) for i in ids)
+        self._position = {name: k for k, name in enumerate(self.ids)}
+        if len(self._position) != len(self.ids):
+            seen: set[str] = set()
+            twice = next(i for i in self.ids if i in seen or seen.add(i))
+            raise DataError(f"image id '{twice}' occurs more than once; every image needs its own id")
+        for name, values in (("captions", captions), ("hashes", hashes), *(labels or {}).items()):
+            if values is not None and len(values) != len(self.ids):
+                raise DataError(f"{name} has {len(values)} entries for {len(self.ids)} images")
+        self._read = read
+        self.captions = None if captions is None else tuple(captions)
+        self.labels = {name: np.asarray(values) for name, values in (labels or {}).items()}
+        self._hashes = None if hashes is None else tuple(hashes)
+
+    @classmethod
+    def from_array(cls, ids: Sequence[str], images: np.ndarray, **more: Any) -> Stimuli:
+        """Stimuli over an array or memory map `images` (N, H, W, 3)."""
+        if len(ids) != len(images):
+            raise DataError(f"{len(ids)} ids for {len(images)} images")
+        return cls(ids, lambda positions: np.asarray(images[positions]), **more)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def positions(self, ids: Sequence[str]) -> np.ndarray:
+        """(n,) positions of `ids`; an absent id is a :class:`DataError`."""
+        try:
+            return np.array([self._position[i] for i in ids], np.int64)
+        except KeyError as missing:
+            raise DataError(f"no image has the id {missing}; there are {len(self)} images") from None
+
+    def images(self, ids: Sequence[str] | None = None) -> np.ndarray:
+        """Images (n, H, W, 3) of `ids`, by default all, in that order."""
+        positions = np.arange(len(self)) if ids is None else self.positions(ids)
+        return self._read(positions)
+
+    def batches(self, size: int) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+        """Yield (ids, images) in order, `size` images at a time."""
+        for start in range(0, len(self), size):
+            ids = self.ids[start : start + size]
+            yield ids, self.images(ids)
+
+    def select(self, ids: Sequence[str]) -> Stimuli:
+        """The same images, only `ids`, in that order."""
+        at = self.positions(ids)
+        return Stimuli(
+            ids,
+            lambda positions: self._read(at[positions]),
+            captions=None if self.captions is None else [self.captions[k] for k in at],
+            labels={name: values[at] for name, values in self.labels.items()},
+            hashes=None if self._hashes is None else [self._hashes[k] for k in at],
+        )
+
+    def image_hashes(self) -> tuple[str, ...]:
+        """Content hash of every image, computed once (:func:`image_sha`)."""
+        if self._hashes is None:
+            self._hashes = tuple(image_sha(image) for _, batch in self.batches(256) for image in batch)
+        return self._hashes
+
+    @property
+    def sha(self) -> str:
+        """Content hash of ids and images, in order."""
+        return _digest(*(part.encode() for pair in zip(self.ids, self.image_hashes()) for part in pair))
+
+
+class Responses:
+    """Measured or synthetic responses, trial-major, read lazily.
+
+    Parameters
+    ----------
+    space : what the V columns mean.
+    ids : N unique image ids.
+    data : (T, V) array, memory map or HDF5 data set of float32.
+    image_index : (T,) position in `ids` of the image shown in each trial.
+    session : (T,) session number of each trial; zeros when unknown.
+    sha : content hash of `data`, if already known.
+    """
+
+    def __init__(
+        self,
+        space: VoxelSpace,
+        ids: Sequence[str],
+        data: Any,
+        image_index: np.ndarray,
+        *,
+        session: np.ndarray | None = None,
+        sha: str | None = None,
+    ) -> None:
+        self.space = space
+        self.ids = tuple(str(i) for i in ids)
+        self.data = data
+        self.image_index = np.asarray(image_index, np.int64)
+        trials = len(self.image_index)
+        self.session = np.zeros(trials, np.int64) if session is None else np.asarray(session, np.int64)
+        self._sha = sha
+        if len(set(self.ids)) != len(self.ids):
+            raise DataError(f"responses of {space.subject}: an image id occurs more than once")
+        if tuple(data.shape) != (trials, space.n_voxels):
+            raise SpaceMismatch(
+                f"responses of {space.subject} have shape {tuple(data.shape)}; expected "
+                f"({trials} trials, {space.n_voxels} voxels)"
+            )
+        if len(self.session) != trials:
+            raise DataError(f"{len(self.session)} session numbers for {trials} trials")
+        if trials and (self.image_index.min() < 0 or self.image_index.max() >= len(self.ids)):
+            raise DataError(f"image_index of {space.subject} points outside its {len(self.ids)} image ids")
+        empty = np.flatnonzero(self.counts() == 0)
+        if len(empty):
+            raise DataError(f"image '{self.ids[empty[0]]}' of {space.subject} has no trial")
+
+    @classmethod
+    def single(cls, space: VoxelSpace, ids: Sequence[str], patterns: np.ndarray) -> Responses:
+        """One pattern (N, V) per image."""
+        return cls(space, ids, np.asarray(patterns, np.float32), np.arange(len(ids)))
+
+    @property
+    def n_trials(self) -> int:
+        return len(self.image_index)
+
+    def counts(self) -> np.ndarray:
+        """(N,) number of trials of each image."""
+        return np.bincount(self.image_index, minlength=len(self.ids))
+
+    def trials(self) -> np.ndarray:
+        """(T, V) float32, in trial order."""
+        return np.asarray(self.data[:], np.float32)
+
+    def mean(self) -> np.ndarray:
+        """(N, V) float32 mean over the trials of each image, summed in float64 block by block."""
+        total = np.zeros((len(self.ids), self.space.n_voxels), np.float64)
+        for start in range(0, self.n_trials, 1024):
+            block = slice(start, min(start + 1024, self.n_trials))
+            np.add.at(total, self.image_index[block], np.asarray(self.data[block], np.float64))
+        return (total / self.counts()[:, None]).astype(np.float32)
+
+    def repeats(self) -> np.ndarray:
+        """(N, R, V) float32 trials by image, in trial order; NaN where an image has fewer than R."""
+        counts, trials = self.counts(), self.trials()
+        out = np.full((len(self.ids), int(counts.max()), self.space.n_voxels), np.nan, np.float32)
+        seen = np.zeros(len(self.ids), np.int64)
+        for trial, image in enumerate(self.image_index):
+            out[image, seen[image]] = trials[trial]
+            seen[image] += 1
+        return out
+
+    def select(self, ids: Sequence[str]) -> Responses:
+        """Only the trials of `ids`; images in that order, trials in their own order within each."""
+        position = {name: k for k, name in enumerate(self.ids)}
+        missing = [i for i in ids if i not in position]
+        if missing:
+            raise DataError(f"no response has the image id '{missing[0]}' ({len(missing)} such)")
+        order = np.argsort(self.image_index, kind="stable")
+        ends = np.cumsum(self.counts())
+        parts = [order[ends[position[i]] - self.counts()[position[i]] : ends[position[i]]] for i in ids]
+        at = np.concatenate(parts) if parts else np.zeros(0, np.int64)
+        increasing, back = np.unique(at, return_inverse=True)  # HDF5 reads sorted positions only
+        data = np.asarray(self.data[increasing], np.float32)[back]
+        index = np.repeat(np.arange(len(ids)), [len(p) for p in parts])
+        return Responses(self.space, ids, data, index, session=self.session[at])
+
+    @property
+    def sha(self) -> str:
+        """Content hash: space, ids, trial order, sessions and data."""
+        if self._sha is None:
+            sha = hashlib.sha256()
+            for start in range(0, self.n_trials, 1024):
+                sha.update(np.ascontiguousarray(self.data[start : start + 1024], np.float32).tobytes())
+            self._sha = sha.hexdigest()
+        ids = "\n".join(self.ids).encode()
+        return _digest(
+            self._sha.encode(),
+            self.space.sha.encode(),
+            ids,
+            self.image_index.tobytes(),
+            self.session.tobytes(),
+        )
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images and the responses to them; both have the same ids in the same order."""
+
+    stimuli: Stimuli
+    responses: Responses
+
+    def __post_init__(self) -> None:
+        if self.stimuli.ids != self.responses.ids:
+            ids = set(self.stimuli.ids) ^ set(self.responses.ids)
+            what = f"'{min(ids)}' is in one only" if ids else "their order differs"
+            raise DataError(f"ids of images and responses differ: {what}")
+
+    def __len__(self) -> int:
+        return len(self.stimuli)
+
+    def select(self, ids: Sequence[str]) -> Split:
+        return Split(self.stimuli.select(ids), self.responses.select(ids))
+
+
+@dataclass(frozen=True)
+class SubjectData:
+    """One subject: its voxel space, training split and test split.
+
+    ``test`` is None in what an encoder or decoder is fitted on.  Simulated data also give
+    ``truth``, the noise-free test responses, and ``remeasured``, as many fresh trials of each test
+    image; real data may give ``remeasured`` from another session.
+    """
+
+    space: VoxelSpace
+    train: Split
+    test: Split | None
+    truth: Responses | None = None
+    remeasured: Responses | None = None
+
+    @property
+    def subject(self) -> str:
+        return self.space.subject
+
+    def training(self) -> SubjectData:
+        """What a plugin may be fitted on: no test image, no test response."""
+        return replace(self, test=None, truth=None, remeasured=None)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a decoder made of N images' responses.
+
+    images : (N, C, H, W, 3) uint8, or float in [0, 1]; C candidates.
+    embedding : (N, D) or (N, tokens, D) predicted embedding, or None.
+    caption : N strings, or None.
+    low_level : (N, H, W, 3) blurry image, or None.
+    """
+
+    images: np.ndarray
+    embedding: np.ndarray | None = None
+    caption: tuple[str, ...] | None = None
+    low_level: np.ndarray | None = None

@@ -1,0 +1,1 @@
+"""Network blocks and solvers shared by encoders and decoders."""

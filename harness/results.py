@@ -1,0 +1,104 @@
+"""The result of a run: one folder, four tables, one document.  Everything shown derives from it.
+
+==========================  ================================================================
+``run.json``                plan, parameters, seeds, versions, device, timings, data hashes, flags
+``scores.parquet``          one value per row x target x image x trial x sample x metric
+``voxel_scores.parquet``    one value per row x voxel x metric (encoding scores)
+``set_scores.parquet``      one value per row x metric that exists only for the whole set
+``gallery.npz``             the images that the report shows, chosen by a printed rule
+``report.html``             made from the files above by :mod:`harness.reports`
+==========================  ================================================================
+
+Values are NaN where an image could not be scored; such values stay in the table and every mean
+counts how many it left out.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+"""Version of the tables below; a reader refuses a newer one."""
+
+IDENTITY = ("benchmark", "subject", "encoder", "adapter", "decoder", "selection")
+"""Columns that say which experiment a value belongs to (``benchmark`` is ``name@version``)."""
+
+SCORE_COLUMNS = (
+    "run",
+    *IDENTITY,
+    "row",  # measured, predicted, zero, shuffled ...: harness.rows
+    "target",  # "stimulus", or "measured": the reconstruction of the same image and seed
+    "image_id",
+    "trial",  # -1: all repeats of the image; else the trial's number among the image's repeats
+    "sample",  # number of the encoder and decoder draw
+    "metric",  # name@version
+    "backbone",  # name:layer, or ""
+    "n",  # images in the pool
+    "pool",  # hash of the pool's ids for metrics that depend on it, else ""
+    "value",
+)
+VOXEL_COLUMNS = ("run", *IDENTITY, "row", "metric", "voxel", "n", "value")
+SET_COLUMNS = ("run", *IDENTITY, "row", "metric", "n", "pool", "value")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run, read from its folder; tables are pandas frames read when first used."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: str | Path) -> RunResult:
+        """Check the folder and its schema; raise :class:`DataError` with what is missing."""
+        folder = Path(folder)
+        if not (folder / "run.json").is_file():
+            raise DataError(f"{folder} holds no run.json; give a folder that 'harness run' wrote")
+        run = cls(folder)
+        if run.info.get("schema", 0) > SCHEMA:
+            raise DataError(
+                f"{folder} was written with result schema {run.info['schema']}; this harness reads up to "
+                f"{SCHEMA}. Type: pip install -U fmri-harness"
+            )
+        return run
+
+    @cached_property
+    def info(self) -> dict[str, Any]:
+        """The content of ``run.json``; its keys are documented in :func:`harness.record.run_record`."""
+        return json.loads((self.folder / "run.json").read_text())
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Image-level scores, columns :data:`SCORE_COLUMNS`."""
+        return self._table("scores")
+
+    @cached_property
+    def voxel_scores(self) -> pd.DataFrame:
+        """Voxel-level scores, columns :data:`VOXEL_COLUMNS`."""
+        return self._table("voxel_scores")
+
+    @cached_property
+    def set_scores(self) -> pd.DataFrame:
+        """Set-level scores, columns :data:`SET_COLUMNS`."""
+        return self._table("set_scores")
+
+    @cached_property
+    def gallery(self) -> dict[str, np.ndarray]:
+        """``ids`` (n,) and, per row name, (n, H, W, 3) uint8; the rule is ``info["gallery_rule"]``."""
+        with np.load(self.folder / "gallery.npz", allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+
+    def _table(self, name: str) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.read_parquet(self.folder / f"{name}.parquet")
