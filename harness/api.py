@@ -168,13 +168,15 @@ class Metric(Protocol):
     unit : ``image`` -> (N,) values, ``voxel`` -> (V,) values, ``set`` -> one value.
     pool : True when an image's value depends on the other images (identification).
     controlled : True when `score` also gets ``stimulus=`` (N, D), the stimuli's features.
+    default : optional; False leaves the metric out unless it is asked for by name.
 
     ``images`` metrics: ``prepare(images (n, H, W, 3)) -> dict of arrays (n, ...)`` once per image,
     then ``score(prepared, prepared_target) -> (n,)``, pairwise; both dicts hold the same n.
     ``embedding`` metrics: ``score(result (N, D), target (N, D)) -> (N,)``.
     ``responses`` metrics: ``score(predicted (N, V), measured (N, V), *, baseline, ceiling)`` over
     valid voxels, with the training mean (V,) and the noise ceiling (V,) or None.
-    NaN means: not scored.
+    NaN means: not scored.  Optional: ``score_deranged(result, target, orders (K, N)) -> (N,)``, the
+    mean over re-pairings ``result[orders[k]]``, where a pool need not be compared K times; ``label``.
     """
 
     version: ClassVar[str]

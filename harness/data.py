@@ -264,11 +264,18 @@ class Responses:
 
     def mean(self) -> np.ndarray:
         """(N, V) float32 mean over the trials of each image, summed in float64 block by block."""
-        total = np.zeros((len(self.ids), self.space.n_voxels), np.float64)
-        for start in range(0, self.n_trials, 1024):
-            block = slice(start, min(start + 1024, self.n_trials))
-            np.add.at(total, self.image_index[block], np.asarray(self.data[block], np.float64))
-        return (total / self.counts()[:, None]).astype(np.float32)
+        order, counts = np.argsort(self.image_index, kind="stable"), self.counts()
+        ends = np.cumsum(counts)
+        out = np.empty((len(self.ids), self.space.n_voxels), np.float32)
+        for first in range(0, len(self.ids), 512):
+            last = min(first + 512, len(self.ids))
+            begin = ends[first] - counts[first]
+            at = order[begin : ends[last - 1]]
+            increasing = np.sort(at)  # HDF5 reads sorted positions only
+            trials = np.asarray(self.data[increasing], np.float64)[np.searchsorted(increasing, at)]
+            starts = ends[first:last] - counts[first:last] - begin
+            out[first:last] = np.add.reduceat(trials, starts, axis=0) / counts[first:last, None]
+        return out
 
     def repeats(self) -> np.ndarray:
         """(N, R, V) float32 trials by image, in trial order; NaN where an image has fewer than R."""
@@ -295,22 +302,21 @@ class Responses:
         index = np.repeat(np.arange(len(ids)), [len(p) for p in parts])
         return Responses(self.space, ids, data, index, session=self.session[at])
 
-    @property
-    def sha(self) -> str:
-        """Content hash: space, ids, trial order, sessions and data."""
+    def data_sha(self) -> str:
+        """Content hash of the (T, V) numbers as float32, computed once."""
         if self._sha is None:
             sha = hashlib.sha256()
             for start in range(0, self.n_trials, 1024):
                 sha.update(np.ascontiguousarray(self.data[start : start + 1024], np.float32).tobytes())
             self._sha = sha.hexdigest()
+        return self._sha
+
+    @property
+    def sha(self) -> str:
+        """Content hash: space, ids, trial order, sessions and data."""
         ids = "\n".join(self.ids).encode()
-        return _digest(
-            self._sha.encode(),
-            self.space.sha.encode(),
-            ids,
-            self.image_index.tobytes(),
-            self.session.tobytes(),
-        )
+        parts = (self.data_sha().encode(), self.space.sha.encode(), ids)
+        return _digest(*parts, self.image_index.tobytes(), self.session.tobytes())
 
 
 @dataclass(frozen=True)

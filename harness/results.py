@@ -65,6 +65,12 @@ class RunResult:
         if not (folder / "run.json").is_file():
             raise DataError(f"{folder} holds no run.json; give a folder that 'harness run' wrote")
         run = cls(folder)
+        try:
+            known = isinstance(run.info, dict)
+        except ValueError:
+            known = False
+        if not known:
+            raise DataError(f"{folder / 'run.json'} is damaged; type the command of that run again")
         if run.info.get("schema", 0) > SCHEMA:
             raise DataError(
                 f"{folder} was written with result schema {run.info['schema']}; this harness reads up to "

@@ -1,0 +1,226 @@
+"""What a user writes about his own images and responses: which files, which keys, which layout."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.api import ConfigError, suggest
+
+from .paired_images import ImageLayout
+from .paired_responses import LAYOUTS
+
+UNITS = ("raw", "percent", "zscore", "zscore_session")
+NORMALISATIONS = ("none", "zscore", "zscore_session")
+EXCLUSIONS = ("nan", "constant")
+
+
+@dataclass(frozen=True)
+class SplitKeys:
+    """Where the images and responses of a split are.
+
+    Every value names an array: ``key`` of the benchmark's `file`, or ``other.h5:key``, or a file of
+    one array such as ``betas.npy`` or ``ids.txt``; ``{subject}`` stands for the subject's name.
+
+    Attributes
+    ----------
+    images : array in `image_layout`, or ``folder/`` (with the slash) of image files named by id.
+    responses : array in `responses_layout`.
+    ids : (N,) id of each image, text or numbers; made from the split's name when absent.
+    image_index : (T,) place in `images` of each trial's image, counted from `index_base`.
+    image_ids : (T,) id of each trial's image, in place of `image_index`.
+    session : (T,) session number of each trial; (N, R) where responses are (N, R, V).
+    captions : (N,) texts.
+    labels : attribute -> (N,) array.
+    """
+
+    images: str = ""
+    responses: str = ""
+    ids: str = ""
+    image_index: str = ""
+    image_ids: str = ""
+    session: str = ""
+    captions: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    # Read by pydantic: a misspelt key must not be dropped in silence.
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    def __post_init__(self) -> None:
+        for name in ("images", "responses"):
+            if not getattr(self, name):
+                raise ConfigError(f"a split needs the key of its {name}; add {name}: KEY beside the others")
+        if self.image_index and self.image_ids:
+            raise ConfigError("image_index and image_ids are both given; keep one of them")
+
+    @classmethod
+    def read(cls, given: Any, *, where: str) -> SplitKeys:
+        """From a mapping; unknown keys suggest the near name."""
+        if isinstance(given, cls):
+            return given
+        example = f"{where}: {{images: KEY, responses: KEY}}"
+        if not isinstance(given, Mapping):
+            raise ConfigError(f"{where} is {given!r}; expected keys and values, for example {example}")
+        known = [f.name for f in dataclasses.fields(cls)]
+        for key, value in given.items():
+            if key not in known:
+                raise ConfigError(suggest(str(key), known, what=f"key of {where}"))
+            kind, word = (Mapping, "names and keys") if key == "labels" else (str, "the key of an array")
+            if not isinstance(value, kind):
+                raise ConfigError(f"{where}.{key} is {value!r}; expected {word}")
+        for name, key in given.get("labels", {}).items():
+            if not isinstance(key, str):
+                raise ConfigError(f"{where}.labels.{name} is {key!r}; expected the key of an array")
+        return cls(**given)
+
+
+@dataclass(frozen=True)
+class Params:
+    """A user's data set.  Give `train` and `test`, or `data` with `test_ids` or `test_mask`.
+
+    Attributes
+    ----------
+    file : file that bare keys refer to; ``.mat``, ``.npz``, ``.npy``, ``.h5`` or ``.hdf5``.
+    base_dir : folder that relative paths start from; the folder of the YAML file.
+    train, test, data : where images and responses are (:class:`SplitKeys`).
+    test_ids : ids of the test images of `data`, as a list or the name of an array.
+    test_mask : name of an (N,) array, true for the test images of `data`.
+    dataset : name in tables; the stem of the file when empty.
+    subjects : names put in place of ``{subject}``; one subject, ``subj01``, when empty.
+    image_layout, image_shape, image_order, image_max : see :class:`ImageLayout`.
+    responses_layout : ``trials-first`` (T, V), ``voxels-first`` (V, T) or
+        ``images-repeats-voxels`` (N, R, V), where a repeat of NaN only is one not measured.
+    index_base : 0 or 1, what `image_index` counts from; stated wherever `image_index` is.
+    units : ``raw``, ``percent``, ``zscore`` or ``zscore_session``, of the responses in the file.
+    normalise : ``none``, ``zscore`` or ``zscore_session``: z-score with the mean and population
+        standard deviation of the training trials (of the same session).
+    exclude : ``nan`` and ``constant``: mask such voxels; without it they are errors.
+    mask : name of the set of voxels.
+    rois : name -> (V,) array of 0 and 1.
+    roi_labels, roi_names : (V,) array of whole numbers, and name -> number.
+    groups : cortical group -> names of ROIs that it unites.
+    ncsnr : (V,) noise-ceiling SNR; estimated from repeats when absent.
+    coordinates : (V, 3) or (V, 2) positions.
+    allow_overlap : let test images be training images under another id.
+    """
+
+    file: str = ""
+    base_dir: str = "."
+    train: SplitKeys | Mapping[str, Any] | None = None
+    test: SplitKeys | Mapping[str, Any] | None = None
+    data: SplitKeys | Mapping[str, Any] | None = None
+    test_ids: str | tuple[str | int, ...] = ()
+    test_mask: str = ""
+    dataset: str = ""
+    subjects: tuple[str, ...] = ()
+    image_layout: str = ""
+    image_shape: tuple[int, ...] = ()
+    image_order: str = "C"
+    image_max: float | None = None
+    responses_layout: str = "trials-first"
+    index_base: int | None = None
+    units: str = ""
+    normalise: str = "none"
+    exclude: tuple[str, ...] = ()
+    mask: str = "all"
+    rois: Mapping[str, str] = field(default_factory=dict)
+    roi_labels: str = ""
+    roi_names: Mapping[str, int] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ncsnr: str = ""
+    coordinates: str = ""
+    allow_overlap: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("train", "test", "data"):
+            given = getattr(self, name)
+            if given is not None:
+                object.__setattr__(self, name, SplitKeys.read(given, where=name))
+        self._check_splits()
+        if not self.units:
+            raise ConfigError(
+                f"the units of the responses are not stated; add units: and one of {', '.join(UNITS)}"
+            )
+        self._check_choices()
+        if self.index_base not in (None, 0, 1):
+            raise ConfigError(f"index_base is {self.index_base}; expected 0, or 1 as in MATLAB")
+        if self.index_base is None and any(keys.image_index for keys in self.splits().values()):
+            raise ConfigError("image_index needs index_base: 0, or 1 where the first image is number 1")
+        if bool(self.roi_labels) != bool(self.roi_names):
+            raise ConfigError("roi_labels and roi_names go together, for example roi_names: {V1: 1, V2: 2}")
+        known = {*self.rois, *self.roi_names}
+        for group, members in self.groups.items():
+            for roi in members:
+                if roi not in known:
+                    raise ConfigError(suggest(roi, known, what=f"ROI of group '{group}'"))
+        self.layout()
+        self._check_subjects()
+
+    def splits(self) -> dict[str, SplitKeys]:
+        """The splits that are given, by name."""
+        return {name: keys for name in ("train", "test", "data") if (keys := getattr(self, name)) is not None}
+
+    def layout(self) -> ImageLayout:
+        """How images lie in their array."""
+        return ImageLayout(self.image_layout, tuple(self.image_shape), self.image_order, self.image_max)
+
+    def references(self) -> list[str]:
+        """Every file and array that the parameters name."""
+        found = [
+            self.file,
+            self.test_mask,
+            self.roi_labels,
+            self.ncsnr,
+            self.coordinates,
+            *self.rois.values(),
+        ]
+        found += [self.test_ids] if isinstance(self.test_ids, str) else []
+        for keys in self.splits().values():
+            found += [getattr(keys, f.name) for f in dataclasses.fields(keys) if f.name != "labels"]
+            found += list(keys.labels.values())
+        return [reference for reference in found if reference]
+
+    def _check_splits(self) -> None:
+        marks = bool(self.test_ids) + bool(self.test_mask)
+        if self.data is None:
+            if self.train is None or self.test is None:
+                raise ConfigError(
+                    "name the arrays of both splits, train: {images: KEY, responses: KEY} and test: the "
+                    "same; or data: with test_ids or test_mask"
+                )
+            if marks:
+                raise ConfigError("test_ids and test_mask divide `data`; with train and test leave them out")
+        elif self.train is not None or self.test is not None:
+            raise ConfigError("give either data or train and test, not both")
+        elif marks != 1:
+            raise ConfigError("data needs one of test_ids and test_mask, to tell the test images")
+
+    def _check_choices(self) -> None:
+        choices = {
+            "units": UNITS,
+            "normalise": NORMALISATIONS,
+            "responses_layout": LAYOUTS,
+        }
+        for name, known in choices.items():
+            given = getattr(self, name)
+            if given not in known:
+                raise ConfigError(suggest(given, known, what=name))
+        for given in self.exclude:
+            if given not in EXCLUSIONS:
+                raise ConfigError(suggest(given, EXCLUSIONS, what="reason to exclude"))
+
+    def _check_subjects(self) -> None:
+        if len(set(self.subjects)) != len(self.subjects):
+            raise ConfigError(f"subjects {', '.join(self.subjects)}: a name occurs more than once")
+        varies = any("{subject}" in reference for reference in self.references())
+        if varies and not self.subjects:
+            raise ConfigError(
+                "file names hold {subject}, but no subjects are listed; add subjects: [subj01, ...]"
+            )
+        if len(self.subjects) > 1 and not varies:
+            raise ConfigError(
+                f"{len(self.subjects)} subjects share the same files; put {{subject}} into the name of "
+                "the file or key of the responses"
+            )

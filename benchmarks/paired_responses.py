@@ -1,0 +1,213 @@
+"""Responses of any layout as a lazy (T, V) table: statistics, normalisation, noise ceiling."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.api import DataError
+
+from .arrays import ArraySource
+
+logger = logging.getLogger(__name__)
+
+LAYOUTS = ("trials-first", "voxels-first", "images-repeats-voxels")
+_BLOCK = 256
+_LEAST_NOISE = 1e-6  # of the signal variance: keeps the ratio finite
+
+
+class ResponseTable:
+    """(T, V) responses in an array of `layout`; for (N, R, V), trial t is repeat t % R of image t // R."""
+
+    def __init__(self, source: ArraySource, layout: str) -> None:
+        axes = 3 if layout == "images-repeats-voxels" else 2
+        if len(source.shape) != axes:
+            hint = (
+                ""
+                if axes == 3
+                else "; for (images, repeats, voxels) add responses_layout: images-repeats-voxels"
+            )
+            raise DataError(
+                f"{source.what} has shape {source.shape}; responses_layout {layout} needs {axes} axes"
+                + (hint if len(source.shape) == 3 else "")
+            )
+        if source.dtype.kind not in "iuf":
+            raise DataError(f"{source.what} holds {source.dtype}; expected numbers, one per trial and voxel")
+        self.source, self.layout, self.what = source, layout, source.what
+
+    @property
+    def repeats(self) -> int:
+        """R of an (N, R, V) array, else 1."""
+        return self.source.shape[1] if self.layout == "images-repeats-voxels" else 1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        shape = self.source.shape
+        return shape[::-1] if self.layout == "voxels-first" else (shape[0] * self.repeats, shape[-1])
+
+    def rows(self, trials: np.ndarray) -> np.ndarray:
+        """(n, V) float64 responses of `trials`, in their order."""
+        if self.layout == "voxels-first":
+            found = self.source.take(trials, axis=1).T
+        elif self.layout == "trials-first":
+            found = self.source.take(trials)
+        else:
+            images, back = np.unique(trials // self.repeats, return_inverse=True)
+            found = self.source.take(images)[back, trials % self.repeats]
+        return found.astype(np.float64)
+
+    def measured_trials(self) -> np.ndarray:
+        """Trials to use: all, but for (N, R, V) without the repeats that are NaN in every voxel."""
+        trials = np.arange(self.shape[0])
+        if self.repeats == 1:
+            return trials
+        blocks = np.array_split(trials, range(_BLOCK, len(trials), _BLOCK))
+        there = np.concatenate([~np.isnan(self.rows(block)).all(axis=1) for block in blocks])
+        if not there.all():
+            logger.info("%s: %d repeats that are NaN in every voxel are left out", self.what, (~there).sum())
+        return trials[there]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Statistics of training trials by group (a session, or all): (G,) names, (G, V) values.
+
+    mean, sd : population mean and standard deviation in float64.
+    constant : (V,) True where a group's float32 values are all equal.
+    finite : (V,) False where any value is NaN or inf in float32.
+    """
+
+    groups: np.ndarray
+    mean: np.ndarray
+    sd: np.ndarray
+    constant: np.ndarray
+    finite: np.ndarray
+
+
+def measure(table: ResponseTable, trials: np.ndarray, groups: np.ndarray) -> Moments:
+    """Moments of `trials` by their `groups` (T,), in one pass, block by block.
+
+    Means and squared deviations of blocks are merged as Chan, Golub and LeVeque (1983) do, which
+    stays exact where sums of squares cancel.
+    """
+    names, group_of = np.unique(groups, return_inverse=True)
+    size = (len(names), table.shape[1])
+    count, mean, squares = np.zeros(len(names)), np.zeros(size), np.zeros(size)
+    low, high = np.full(size, np.inf, np.float32), np.full(size, -np.inf, np.float32)
+    finite = np.ones(table.shape[1], bool)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for start in range(0, len(trials), _BLOCK):
+            block = table.rows(trials[start : start + _BLOCK])
+            single = block.astype(np.float32)
+            finite &= np.isfinite(single).all(axis=0)
+            within = group_of[start : start + _BLOCK]
+            for g in np.unique(within):
+                part = block[within == g]
+                low[g] = np.minimum(low[g], single[within == g].min(axis=0))
+                high[g] = np.maximum(high[g], single[within == g].max(axis=0))
+                centre, total = part.mean(axis=0), count[g] + len(part)
+                shift = centre - mean[g]
+                squares[g] += ((part - centre) ** 2).sum(axis=0) + shift**2 * count[g] * len(part) / total
+                mean[g] += shift * len(part) / total
+                count[g] = total
+        sd = np.sqrt(squares / count[:, None])
+    return Moments(names, mean, sd, constant=(low == high).any(axis=0) & finite, finite=finite)
+
+
+def finite_voxels(table: ResponseTable, trials: np.ndarray) -> np.ndarray:
+    """(V,) False where any of `trials` is NaN or inf in float32."""
+    finite = np.ones(table.shape[1], bool)
+    with np.errstate(over="ignore"):
+        for start in range(0, len(trials), _BLOCK):
+            block = table.rows(trials[start : start + _BLOCK])
+            finite &= np.isfinite(block.astype(np.float32)).all(axis=0)
+    return finite
+
+
+class ResponseRows:
+    """Chosen trials of a table as (T, V) float32: normalised, masked voxels at 0; read on demand.
+
+    `moments` are those of training trials; `groups` (T,) names the row of them that each trial is
+    normalised with.  Without `moments` values stay as they are.
+    """
+
+    dtype = np.dtype(np.float32)
+    ndim = 2
+
+    def __init__(
+        self,
+        table: ResponseTable,
+        trials: np.ndarray,
+        *,
+        valid: np.ndarray,
+        moments: Moments | None = None,
+        groups: np.ndarray | None = None,
+    ) -> None:
+        self.table, self.trials, self.valid = table, trials, valid
+        self.shape = (len(trials), table.shape[1])
+        self._moments = moments
+        self._row = None if moments is None else np.searchsorted(moments.groups, groups)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        if isinstance(index, tuple):
+            values = self[index[0]]
+            return values[(..., *index[1:])] if values.ndim == 1 else values[(slice(None), *index[1:])]
+        chosen = np.arange(len(self))[index]
+        rows = np.atleast_1d(chosen)
+        values = self.table.rows(self.trials[rows])
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+            if self._moments is not None:
+                at = self._row[rows]
+                values = (values - self._moments.mean[at]) / self._moments.sd[at]
+            out = values.astype(np.float32)
+        out[:, ~self.valid] = 0
+        return out if np.ndim(chosen) else out[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+
+def estimate_ncsnr(data: ResponseRows, image_index: np.ndarray) -> np.ndarray | None:
+    """(V,) noise-ceiling SNR from repeated trials; None with fewer than two repeated images.
+
+    Allen et al. 2022 (Methods, noise ceiling estimation): the noise variance is the mean over
+    images of the unbiased variance across an image's trials, the signal variance is the variance
+    of all those trials less the noise variance, not below 0, and ncsnr is the ratio of the two
+    standard deviations.  Only images with two trials or more count.
+    """
+    counts = np.bincount(image_index)
+    repeated = np.flatnonzero(counts >= 2)
+    if len(repeated) < 2:
+        return None
+    order = np.argsort(image_index, kind="stable")
+    starts = np.cumsum(counts) - counts
+    noise, mean, squares = (np.zeros(data.shape[1]) for _ in range(3))
+    total = 0
+    for images in np.array_split(repeated, range(_BLOCK, len(repeated), _BLOCK)):
+        trials = [order[starts[image] : starts[image] + counts[image]] for image in images]
+        block = data[np.concatenate(trials)].astype(np.float64)
+        for part in np.split(block, np.cumsum([len(t) for t in trials])[:-1]):
+            centre, n = part.mean(axis=0), len(part)
+            within = ((part - centre) ** 2).sum(axis=0)
+            noise += within / (n - 1) / len(repeated)
+            shift = centre - mean
+            squares += within + shift**2 * total * n / (total + n)
+            mean += shift * n / (total + n)
+            total += n
+    signal = np.maximum(squares / (total - 1) - noise, 0)
+    flawless = (noise < _LEAST_NOISE * signal) & data.valid
+    if flawless.any():
+        logger.warning(
+            "%s: the repeats of each image are identical in %d voxels; are they copies of an average?",
+            data.table.what,
+            flawless.sum(),
+        )
+    noise = np.maximum(noise, _LEAST_NOISE * signal)
+    out = np.zeros(data.shape[1])
+    return np.divide(np.sqrt(signal), np.sqrt(noise), out=out, where=noise > 0)

@@ -1,0 +1,215 @@
+"""Which files hold a split, and which image was shown in each of its trials."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness.api import ConfigError, DataError
+
+from .arrays import ArraySource, MemoryArray, as_integers, as_names, as_vector, open_array, split_reference
+from .paired_images import ArrayImages, FolderImages, Images
+from .paired_params import Params, SplitKeys
+from .paired_responses import ResponseTable
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SplitTrials:
+    """A split as it lies in the files: N images and T trials of `table`.
+
+    positions : (N,) of the images in `images`; trials : (T,) rows of `table`;
+    image_index : (T,) in 0..N-1; session : (T,) or None.
+    """
+
+    ids: tuple[str, ...]
+    images: Images
+    positions: np.ndarray
+    table: ResponseTable
+    trials: np.ndarray
+    image_index: np.ndarray
+    session: np.ndarray | None
+    captions: tuple[str, ...] | None
+    labels: dict[str, np.ndarray]
+
+    def choose(self, chosen: np.ndarray) -> SplitTrials:
+        """Only the images at `chosen` (n,), with their trials."""
+        place = np.full(len(self.ids), -1)
+        place[chosen] = np.arange(len(chosen))
+        kept = place[self.image_index] >= 0
+        return SplitTrials(
+            tuple(self.ids[k] for k in chosen),
+            self.images,
+            self.positions[chosen],
+            self.table,
+            self.trials[kept],
+            place[self.image_index[kept]],
+            None if self.session is None else self.session[kept],
+            None if self.captions is None else tuple(self.captions[k] for k in chosen),
+            {name: values[chosen] for name, values in self.labels.items()},
+        )
+
+
+class SubjectFiles:
+    """Opens what the parameters name, for one subject."""
+
+    def __init__(self, params: Params, subject: str) -> None:
+        self.params, self.subject = params, subject
+        main = params.file or split_reference(next(iter(params.splits().values())).responses)[0]
+        stem = Path(main).name.partition(".")[0].replace("{subject}", "").strip("_-. ")
+        self.dataset = params.dataset or stem or "paired"
+
+    def open(self, reference: str) -> ArraySource:
+        """The array that `reference` names."""
+        file, key = split_reference(reference.replace("{subject}", self.subject))
+        file = file or self.params.file.replace("{subject}", self.subject)
+        if not file:
+            raise ConfigError(f"'{reference}' names no file; add file: FILE, or type it as FILE:{reference}")
+        return open_array(self._path(file), key)
+
+    def trials(self, name: str, keys: SplitKeys) -> SplitTrials:
+        """The images and trials that `keys` name; images without a trial are left out."""
+        table = ResponseTable(self.open(keys.responses), self.params.responses_layout)
+        ids = as_names(self.open(keys.ids)) if keys.ids else None
+        shown = as_names(self.open(keys.image_ids)) if keys.image_ids else None
+        for given, key in ((ids, keys.ids), (shown, keys.image_ids)):
+            if given is not None:
+                require_names(given, what=f"{name}: {key}", unique=given is ids)
+        images = self._images(keys, ids=ids, shown=shown)
+        if isinstance(images, FolderImages) and ids is None:
+            ids = list(dict.fromkeys(shown))
+        if ids is not None and len(ids) != len(images):
+            raise DataError(f"{name}: {len(ids)} ids for {len(images)} images of {images.what}")
+        if ids is None:
+            prefix, width = "image" if name == "data" else name, max(4, len(str(len(images) - 1)))
+            ids = [f"{prefix}-{k:0{width}d}" for k in range(len(images))]
+        image_index = self._image_index(name, keys, table, ids=ids, shown=shown)
+        session = self._session(name, keys, table)
+        trials = table.measured_trials()
+        used, compact = np.unique(image_index[trials], return_inverse=True)
+        if len(used) < len(ids):
+            logger.info(
+                "%s: %d of %d images have no trial and are left out", name, len(ids) - len(used), len(ids)
+            )
+        captions = as_names(self.open(keys.captions)) if keys.captions else None
+        labels = {label: as_vector(self.open(key)) for label, key in keys.labels.items()}
+        for what, values in (("captions", captions), *labels.items()):
+            if values is not None and len(values) != len(ids):
+                raise DataError(f"{name}: {what} has {len(values)} entries for {len(ids)} images")
+        return SplitTrials(
+            tuple(ids[k] for k in used),
+            images,
+            used,
+            table,
+            trials,
+            compact,
+            None if session is None else session[trials],
+            None if captions is None else tuple(captions[k] for k in used),
+            {label: _whole(values)[used] for label, values in labels.items()},
+        )
+
+    def _images(self, keys: SplitKeys, *, ids: list[str] | None, shown: list[str] | None) -> Images:
+        reference = keys.images.replace("{subject}", self.subject)
+        if not reference.endswith(("/", "\\")):
+            return ArrayImages(self.open(reference), self.params.layout())
+        folder = self._path(reference)
+        if not folder.is_dir():
+            raise DataError(f"there is no folder {folder}")
+        names = ids if ids is not None else shown
+        if names is None:
+            raise DataError(
+                f"images in the folder {folder} need ids, in the order of the responses; if that is the "
+                f"order of the file names, type: ls {folder} > ids.txt, and add ids: ids.txt"
+            )
+        return FolderImages(folder, list(dict.fromkeys(names)))
+
+    def _image_index(
+        self, name: str, keys: SplitKeys, table: ResponseTable, *, ids: list[str], shown: list[str] | None
+    ) -> np.ndarray:
+        n_trials = table.shape[0]
+        if self.params.responses_layout == "images-repeats-voxels":
+            if keys.image_index or keys.image_ids:
+                raise DataError(
+                    f"{name}: responses of (images, repeats, voxels) are one row per image; leave out "
+                    "image_index and image_ids"
+                )
+            index, n_rows = np.arange(n_trials) // table.repeats, n_trials // table.repeats
+            if n_rows != len(ids):
+                raise DataError(
+                    f"{name}: {table.what} has {n_rows} images; expected {len(ids)}, as there are images"
+                )
+            return index
+        if keys.image_index:
+            given = keys.image_index
+            index = as_integers(self.open(given)) - self.params.index_base
+        elif shown is not None:
+            given = keys.image_ids
+            absent = sorted(set(shown) - set(ids))
+            if absent:
+                hint = "" if keys.ids else "; name the ids of the images as well, ids: KEY"
+                raise DataError(absent_ids(absent, ids, what=f"{name}: {given}") + hint)
+            place = {image: k for k, image in enumerate(ids)}
+            index = np.array([place[image] for image in shown], np.int64)
+        elif n_trials != len(ids):
+            raise DataError(
+                f"{name}: {n_trials} responses for {len(ids)} images; with several trials per image add "
+                "image_index: KEY or image_ids: KEY, one entry per trial; if voxels come first add "
+                "responses_layout: voxels-first"
+            )
+        else:
+            return np.arange(n_trials)
+        if len(index) != n_trials:
+            raise DataError(f"{name}: {given} has {len(index)} entries for {n_trials} trials of {table.what}")
+        if index.min() < 0 or index.max() >= len(ids):
+            base = self.params.index_base
+            raise DataError(
+                f"{name}: {given} runs from {index.min() + base} to {index.max() + base}; expected {base} to "
+                f"{len(ids) - 1 + base} for {len(ids)} images counted from {base} (index_base)"
+            )
+        return index
+
+    def _session(self, name: str, keys: SplitKeys, table: ResponseTable) -> np.ndarray | None:
+        if not keys.session:
+            return None
+        source = self.open(keys.session)
+        n_trials = table.shape[0]
+        if source.shape == (n_trials // table.repeats, table.repeats):
+            source = MemoryArray(source.read().ravel(), source.what)
+        session = as_integers(source)
+        if len(session) != n_trials:
+            raise DataError(f"{name}: {keys.session} has {len(session)} entries for {n_trials} trials")
+        return session
+
+    def _path(self, file: str) -> Path:
+        return Path(self.params.base_dir).expanduser() / Path(file).expanduser()
+
+
+def require_names(names: Sequence[str], *, what: str, unique: bool = True) -> None:
+    empty = [k for k, name in enumerate(names) if not name]
+    if empty:
+        raise DataError(f"{what} has no id in {len(empty)} places, the first at entry {empty[0]} (from 0)")
+    twice = [name for name, count in Counter(names).items() if count > 1] if unique else []
+    if twice:
+        raise DataError(
+            f"{what}: the id '{twice[0]}' occurs more than once ({len(twice)} such); ids are unique"
+        )
+
+
+def absent_ids(absent: Sequence[str], known: Sequence[str], *, what: str) -> str:
+    near = difflib.get_close_matches(absent[0], known, n=1, cutoff=0.5)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return f"{what}: {len(absent)} ids belong to no image, for example '{absent[0]}'{hint}"
+
+
+def _whole(values: np.ndarray) -> np.ndarray:
+    """MATLAB's numbers are doubles; labels without a fraction become integers again."""
+    if values.dtype.kind == "f" and np.array_equal(values, np.round(values)):
+        return values.astype(np.int64)
+    return values

@@ -1,0 +1,72 @@
+"""What is known of each voxel: regions of interest, cortical groups, values such as ncsnr."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from harness.api import DataError, suggest
+
+from .arrays import ArraySource, as_integers, as_vector
+from .paired_params import Params
+
+Masks = dict[str, np.ndarray]
+
+
+def read_regions(
+    params: Params, open_source: Callable[[str], ArraySource], *, n_voxels: int
+) -> tuple[Masks, Masks]:
+    """ROIs and cortical groups, each name -> (V,) bool."""
+    rois: Masks = {}
+    for name, key in params.rois.items():
+        values = as_vector(open_source(key))
+        _require_length(len(values), n_voxels, what=f"ROI '{name}' ({key})")
+        if not np.isin(values, (0, 1)).all():
+            raise DataError(
+                f"ROI '{name}' ({key}) holds other values than 0 and 1; a vector of ROI numbers goes under "
+                "roi_labels, with roi_names"
+            )
+        rois[name] = values.astype(bool)
+    if params.roi_labels:
+        numbers = as_integers(open_source(params.roi_labels))
+        _require_length(len(numbers), n_voxels, what=f"roi_labels ({params.roi_labels})")
+        for name, number in params.roi_names.items():
+            if name in rois:
+                raise DataError(f"ROI '{name}' is under rois and under roi_names; keep one of them")
+            rois[name] = numbers == number
+    for name, members in rois.items():
+        if not members.any():
+            held = f"; {params.roi_labels} holds {_listed(numbers)}" if name in params.roi_names else ""
+            raise DataError(f"ROI '{name}' has no voxel{held}")
+    groups = {}
+    for group, members in params.groups.items():
+        absent = [roi for roi in members if roi not in rois]
+        if absent:
+            raise DataError(suggest(absent[0], rois, what=f"ROI of group '{group}'"))
+        groups[group] = np.any([rois[roi] for roi in members], axis=0)
+    return rois, groups
+
+
+def read_voxel_values(source: ArraySource, n_voxels: int, *, columns: tuple[int, ...] = ()) -> np.ndarray:
+    """(V,) float64 values, or (V, k) for k in `columns`."""
+    if source.dtype.kind == "U":
+        raise DataError(f"{source.what} holds text; expected numbers")
+    if not columns:
+        values = as_vector(source)
+        _require_length(len(values), n_voxels, what=source.what)
+    else:
+        values = source.read()
+        if values.ndim != 2 or values.shape[0] != n_voxels or values.shape[1] not in columns:
+            expected = " or ".join(f"({n_voxels}, {k})" for k in columns)
+            raise DataError(f"{source.what} has shape {values.shape}; expected {expected}, a row per voxel")
+    return values.astype(np.float64)
+
+
+def _require_length(length: int, n_voxels: int, *, what: str) -> None:
+    if length != n_voxels:
+        raise DataError(f"{what} has {length} entries; expected one for each of {n_voxels} voxels")
+
+
+def _listed(numbers: np.ndarray) -> str:
+    return ", ".join(map(str, np.unique(numbers)[:12]))

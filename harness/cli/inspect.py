@@ -1,0 +1,17 @@
+"""``harness inspect``: the arrays in a data file, before writing a YAML about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def inspect(file: Path) -> None:
+    """Show name, shape and type of every array in FILE (.mat, .npz, .npy, .h5)."""
+    from harness.benchmarks.arrays import describe
+
+    for entry in describe(file):
+        click.echo(f"{entry.name:32} {entry.shape!s:24} {entry.dtype}")

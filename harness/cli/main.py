@@ -1,0 +1,101 @@
+"""``harness``: the root of the command line; a command's module is imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+
+import click
+
+from .. import __version__
+from ..errors import HarnessError
+
+COMMANDS = {
+    "run": ("harness.cli.run:run", "Encode, decode, score and report one subject."),
+    "plan": ("harness.cli.run:plan", "Say what a run would do, without doing it."),
+    "score": ("harness.cli.run:score", "Score a folder of finished reconstructions."),
+    "report": ("harness.cli.report:report", "Write a run's report.html again."),
+    "export": ("harness.cli.report:export", "Write a run's score table as CSV, parquet, Markdown or LaTeX."),
+    "list": ("harness.cli.listing:list_plugins", "List encoders, decoders, benchmarks, metrics, backbones."),
+    "doctor": ("harness.cli.listing:doctor", "Import every plugin and say which is broken, and why."),
+    "inspect": ("harness.cli.inspect:inspect", "Show the arrays in a .mat, .npz, .npy or .h5 file."),
+    "prefetch": ("harness.cli.prefetch:prefetch", "Store pretrained weights with their hashes."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose help needs no command's module."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[name][0].split(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from ..errors import suggest
+
+            raise HarnessError(suggest(args[0], COMMANDS, what="command"))
+        return super().resolve_command(context, args)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="harness")
+def cli() -> None:
+    """Evaluate models of visual cortex end to end: stimuli -> encoder -> synthetic fMRI -> decoder ->
+    reconstructions -> scores, against the stimuli and against what measured fMRI gives.
+
+    Try it without data, network or GPU:  harness run --encoder ridge --decoder linear
+    """
+
+
+def main() -> None:
+    """Run the command line; a problem that the user can mend is one line and a non-zero exit."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except HarnessError as problem:
+        _say(f"harness: error: {problem}")
+        logging.getLogger(__name__).debug("where it came from", exc_info=True)
+        sys.exit(problem.exit_code)
+    except click.exceptions.NoArgsIsHelpError as problem:
+        click.echo(problem.ctx.get_help())
+        sys.exit(0)
+    except click.UsageError as problem:
+        hint = f" Type: {problem.ctx.command_path} --help" if problem.ctx else ""
+        _say(f"harness: error: {problem.format_message()}{hint}")
+        sys.exit(2)
+    except click.ClickException as problem:
+        _say(f"harness: error: {problem.format_message()}")
+        sys.exit(problem.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _say("harness: interrupted; what was finished is kept. Type the same command again to go on.")
+        os._exit(130)  # a worker that is busy must not hold the prompt back
+    except BrokenPipeError:
+        os._exit(141)
+    except MemoryError:
+        _say("harness: error: out of memory; try --workers 1 or a smaller --set run.micro_batch")
+        sys.exit(2)
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    print_line = " ".join(text.split())
+    click.echo(print_line, err=True)

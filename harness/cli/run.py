@@ -1,0 +1,181 @@
+"""``harness run``, ``plan`` and ``score``: one plan, carried out, shown, or without an encoder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import ConfigError
+
+_RUN_OPTIONS = {  # option -> run setting
+    "seed": int,
+    "samples": int,
+    "limit": int,
+    "device": str,
+    "executor": str,
+    "workers": int,
+    "shard_size": int,
+    "adapter": str,
+    "selection": str,
+}
+
+_HELP = {
+    "seed": "seed of every draw",
+    "samples": "encoder and decoder draws per image, for those that are stochastic",
+    "limit": "only N test images: a named subset, the same for every model",
+    "device": "cpu, cuda, cuda:N or mps",
+    "executor": "inline or processes",
+    "workers": "worker processes; more than one implies --executor processes",
+    "shard_size": "images per task",
+    "adapter": "none, match-std or add-trial-noise",
+    "selection": "among a decoder's candidates: first, predicted-embedding or gt-selected",
+}
+
+
+def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that every command with a plan has."""
+    options = [
+        click.option("--benchmark", help="a benchmark's name [embedded]"),
+        click.option("--subject", help="a subject of the benchmark [its first]"),
+        click.option("--config", type=click.Path(path_type=Path), help="YAML with sections " + _SECTIONS),
+        click.option(
+            "--set",
+            "assignments",
+            multiple=True,
+            metavar="SECTION.KEY=VALUE",
+            help="one parameter; repeatable",
+        ),
+        click.option("--metrics", help="comma-separated [all whose weights are at hand]"),
+        *(
+            click.option(f"--{name.replace('_', '-')}", name, type=kind, help=_HELP[name])
+            for name, kind in _RUN_OPTIONS.items()
+        ),
+        click.option(
+            "--store", type=click.Path(path_type=Path), help="artifacts [$HARNESS_STORE or ~/.cache]"
+        ),
+        click.option("-v", "--verbose", count=True, help="say what happens, with tracebacks"),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+_SECTIONS = "benchmark, encoder, decoder, run, plugins"
+
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of commands that write a run folder."""
+    for option in reversed(
+        [
+            click.option(
+                "--out", type=click.Path(path_type=Path), default=Path("runs"), help="folder of runs [runs]"
+            ),
+            click.option("--no-report", is_flag=True, help="write tables only"),
+            click.option(
+                "--no-stimuli", is_flag=True, help="a report without stimuli, for data that may not be shown"
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.option("--encoder", help="a name, path/file.py:Class, or file:predictions.npz")
+@click.option("--decoder", help="a name, path/file.py:Class, or folder:recons/")
+@common_options
+@output_options
+def run(encoder: str | None, decoder: str | None, **given: Any) -> None:
+    """Encode, decode, score and report one subject.
+
+    Everything finished is kept: the same command again goes on where it stopped.
+    """
+    carry_out(_plan(given, encoder=encoder, decoder=decoder, need_decoder=True), given)
+
+
+@click.command()
+@click.argument("folder")
+@common_options
+@output_options
+def score(folder: str, **given: Any) -> None:
+    """Score FOLDER of finished reconstructions, named by image id, with their controls."""
+    made = _plan(given, encoder=None, decoder=f"folder:{folder}", need_decoder=True)
+    carry_out(made, given)
+
+
+@click.command()
+@click.option("--encoder", help="a name, path/file.py:Class, or file:predictions.npz")
+@click.option("--decoder", help="a name, path/file.py:Class, or folder:recons/")
+@common_options
+def plan(encoder: str | None, decoder: str | None, **given: Any) -> None:
+    """Say what a run would do and what is there already, without computing anything."""
+    from ..store import Store
+    from .progress import set_up_logging
+    from .summary import console, print_plan
+
+    set_up_logging(given["verbose"], console(errors=True))
+    made = _plan(given, encoder=encoder, decoder=decoder, need_decoder=False)
+    print_plan(made, Store(store_folder(given["store"])), console(), every_parameter=True)
+
+
+def carry_out(made: Any, given: dict[str, Any]) -> None:
+    """Run a plan, write its folder and its report, and print the final table."""
+    from ..pipeline import Pipeline
+    from ..record import command_line, write_run
+    from ..results import RunResult
+    from ..store import Store
+    from .progress import Bars, set_up_logging
+    from .summary import console, print_closing, print_plan, refresh_report
+
+    errors = console(errors=True)
+    set_up_logging(given["verbose"], errors)
+    store = Store(store_folder(given["store"]))
+    print_plan(made, store, errors)
+    outcome = Pipeline(made, store, reporter=Bars(errors)).run()
+    folder = given["out"] / made.name
+    changed = write_run(outcome, folder, command=command_line(), store=store)
+    if not given["no_report"]:
+        refresh_report(folder, changed=changed, show_stimuli=not given["no_stimuli"])
+    print_closing(RunResult.open(folder), store, console(), changed=changed)
+    if outcome.failures:
+        names = ", ".join(failure.metric for failure in outcome.failures)
+        raise ConfigError(
+            f"{len(outcome.failures)} metrics failed ({names}); every other score is kept. "
+            "Mend them and type the same command again: only they are scored"
+        )
+
+
+def store_folder(given: Path | None) -> Path:
+    """``--store``, ``$HARNESS_STORE``, or a folder in the user's cache."""
+    if given is not None:
+        return given
+    if os.environ.get("HARNESS_STORE"):
+        return Path(os.environ["HARNESS_STORE"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fmri-harness" / "store"
+
+
+def _plan(given: dict[str, Any], *, encoder: str | None, decoder: str | None, need_decoder: bool) -> Any:
+    from ..plan import make_plan
+    from ..settings import read_request
+
+    assignments = [*given["assignments"], *_as_assignments(given)]
+    names = {
+        "benchmark": given["benchmark"],
+        "subject": given["subject"],
+        "encoder": encoder,
+        "decoder": decoder,
+    }
+    return make_plan(read_request(given["config"], assignments, plugins=names), need_decoder=need_decoder)
+
+
+def _as_assignments(given: dict[str, Any]) -> Sequence[str]:
+    found = [f"run.{name}={given[name]}" for name in _RUN_OPTIONS if given[name] is not None]
+    if given["metrics"]:
+        found.append(f"run.metrics=[{given['metrics']}]")
+    if (given["workers"] or 1) > 1 and given["executor"] is None:
+        found.append("run.executor=processes")
+    return found

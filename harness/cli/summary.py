@@ -1,0 +1,104 @@
+"""What a person reads before and after a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ..identity import plain
+from ..plan import Plan
+from ..precomputed import ReconstructionFolder
+from ..results import RunResult
+from ..store import Store, key_of
+
+
+def console(*, errors: bool = False) -> Console:
+    """A console as wide as the terminal; where there is none, wide enough for a table."""
+    found = Console(stderr=errors)
+    return found if found.is_terminal or os.environ.get("COLUMNS") else Console(stderr=errors, width=160)
+
+
+def print_plan(plan: Plan, store: Store, console: Console, *, every_parameter: bool = False) -> None:
+    """The resolved plan: plugins, parameters (by default those changed), what the store already has."""
+    show = plain if every_parameter else _changed
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    benchmark = plan.benchmark.load()
+    simulated = " (simulated, not brain data)" if benchmark.simulated else ""
+    table.add_row("benchmark", f"{plan.benchmark.name}@{benchmark.version}, {plan.subject}{simulated}")
+    table.add_row("", _listed(show(plan.benchmark_params)))
+    for kind in ("encoder", "decoder"):
+        plugin = getattr(plan, kind)
+        if plugin is not None:
+            version = "" if isinstance(plugin, ReconstructionFolder) else f"@{plugin.load().version}"
+            table.add_row(
+                kind, f"{plugin.name}{version}  {_listed(show(getattr(plan, f'{kind}_params')))}".rstrip()
+            )
+    settings = plan.settings
+    table.add_row(
+        "run",
+        f"seed {settings.seed}, samples {settings.samples}, adapter {settings.adapter}, "
+        f"selection {settings.selection}, limit {settings.limit or 'none'}, device {settings.device}, "
+        f"{settings.executor} x {settings.workers}",
+    )
+    table.add_row("metrics", ", ".join(metric.ref.name for metric in plan.metrics))
+    for name, why in plan.left_out:
+        table.add_row("left out", f"{name}: {why}")
+    table.add_row("store", f"{store.root} ({_known(plan, store)})")
+    console.print(table, highlight=False)
+
+
+def print_closing(run: RunResult, store: Store, console: Console, *, changed: bool) -> None:
+    """The final table and a line that says what was computed."""
+    from harness.reports.terminal import render
+
+    render(run, console)
+    computed, reused = sum(store.computed.values()), sum(store.reused.values())
+    parts = ", ".join(f"{stage} {count}" for stage, count in sorted(store.computed.items())) or "nothing"
+    state = "written" if changed else "unchanged"
+    console.print(f"computed: {parts}; reused: {reused} artifacts", highlight=False, soft_wrap=True)
+    console.print(f"results {state}: {run.folder}", highlight=False, soft_wrap=True)
+    if not computed and not changed:
+        console.print("nothing was computed: this run was complete", highlight=False)
+
+
+def refresh_report(folder: Path, *, changed: bool, show_stimuli: bool) -> None:
+    """Write ``report.html`` unless it is there and belongs to these very tables."""
+    if changed or not (folder / "report.html").is_file() or not show_stimuli:
+        from harness.reports.html import write_report
+
+        write_report(folder, show_stimuli=show_stimuli)
+
+
+def _changed(params: Any) -> dict[str, Any]:
+    """Parameters that differ from their defaults."""
+    values = plain(params) or {}
+    if not dataclasses.is_dataclass(params):
+        return values
+    defaults = {
+        f.name: plain(f.default_factory() if f.default is dataclasses.MISSING else f.default)
+        for f in dataclasses.fields(params)
+        if f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING
+    }
+    return {key: value for key, value in values.items() if key not in defaults or value != defaults[key]}
+
+
+def _listed(values: dict[str, Any] | None) -> str:
+    return ", ".join(f"{key}={value}" for key, value in (values or {}).items())
+
+
+def _known(plan: Plan, store: Store) -> str:
+    """Whether the data are generated yet; the later keys hang on them."""
+    if not plan.benchmark.load().generated:
+        return "data are read from the user's files"
+    from ..identity import code_sha
+
+    ingredients = {"code": code_sha(plan.benchmark), "params": plan.benchmark_params, "subject": plan.subject}
+    there = store.folder("data", key_of("data", ingredients)).is_dir()
+    return "data are there" if there else "data are generated first"

@@ -1,0 +1,151 @@
+"""Executors: run independent tasks inline or in worker processes, with the same numbers.
+
+On a CPU every task computes with one thread, inline as in a worker: a sum over four threads is
+another sum than over one, and a score must not depend on the number of workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Protocol, TypeVar
+
+from .errors import HarnessError, suggest
+
+Task = TypeVar("Task")
+Outcome = TypeVar("Outcome")
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+class Executor(Protocol):
+    """``map`` yields ``function(task)`` in any order; an exception of a task is raised here."""
+
+    def map(self, function: Callable[[Task], Outcome], tasks: Iterable[Task]) -> Iterator[Outcome]: ...
+
+    def close(self) -> None: ...
+
+
+class Inline:
+    """One task after the other in this process."""
+
+    def map(self, function: Callable[[Task], Outcome], tasks: Iterable[Task]) -> Iterator[Outcome]:
+        for task in tasks:
+            with single_thread():
+                outcome = function(task)
+            yield outcome
+
+    def close(self) -> None:
+        pass
+
+
+class Processes:
+    """A pool of spawned processes; tasks are handed out a few at a time, so memory stays bounded.
+
+    With several CUDA devices each worker sees one of them.
+    """
+
+    def __init__(self, workers: int, *, device: str = "cpu") -> None:
+        context = multiprocessing.get_context("spawn")
+        rank = context.Value("i", 0)
+        self._in_flight = 2 * workers
+        with _environment({name: "1" for name in _THREADS}):
+            self._pool = ProcessPoolExecutor(
+                workers, mp_context=context, initializer=_start_worker, initargs=(rank, device, os.getpid())
+            )
+
+    def map(self, function: Callable[[Task], Outcome], tasks: Iterable[Task]) -> Iterator[Outcome]:
+        running: set[Future[Outcome]] = set()
+        try:
+            for task in tasks:
+                # Spawned workers read the environment when they start, which is at the first submit.
+                with _environment({name: "1" for name in _THREADS}):
+                    running.add(self._pool.submit(function, task))
+                while len(running) >= self._in_flight:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in done)
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        except BrokenProcessPool:
+            raise HarnessError(
+                "a worker process died (out of memory?). What it had finished is kept: run the same command "
+                "again, perhaps with --workers 1 or a smaller --set run.micro_batch"
+            ) from None
+        finally:
+            for future in running:
+                future.cancel()
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def open_executor(name: str, *, workers: int, device: str) -> Executor:
+    """The executor called `name`."""
+    if name == "inline":
+        return Inline()
+    if name == "processes":
+        return Processes(workers, device=device)
+    raise HarnessError(suggest(name, ("inline", "processes"), what="executor"))
+
+
+@contextlib.contextmanager
+def single_thread() -> Iterator[None]:
+    """Limit BLAS, OpenMP and torch to one thread, and put the old numbers back."""
+    from threadpoolctl import threadpool_limits
+
+    torch: Any = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 0
+    with threadpool_limits(1):
+        if torch:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            if torch:
+                torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _start_worker(rank: Any, device: str, parent: int) -> None:
+    with rank.get_lock():
+        number, rank.value = rank.value, rank.value + 1
+    if device == "cuda":
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        devices = visible.split(",") if visible else _cuda_devices()
+        if devices:
+            os.environ["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
+    # A worker whose parent was killed would wait for tasks for ever.
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+
+
+def _cuda_devices() -> list[str]:
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]
+
+
+def _leave_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)

@@ -1,0 +1,309 @@
+"""Encoding scores: predicted against measured responses, before any decoder.
+
+The literature's "Pearson" is one of two things that differ as soon as voxels differ in mean:
+
+* ``voxel-r``: each voxel across images, the headline here (NSD and Algonauts practice);
+* ``pattern-r``: each image across voxels, after taking the training mean off both; ``pattern-r-raw``
+  leaves it in, as SynBrain and MindSimulator do on their data.  With the mean in, an image-blind
+  predictor scores highly.
+
+The measured responses are means over an image's repeats.  ``voxel-r2-nc`` divides by the share of
+their variance that any model could explain (Allen et al. 2022, doi 10.1038/s41593-021-00962-x).
+Average it over voxels with care: the sampling noise of r^2, about 1/N, is divided by a small ceiling.
+
+Conventions: a constant prediction correlates 0, since it explains nothing; a constant measurement
+gives NaN, since there is nothing to explain.  "Constant" is an SD below 1e-6 of the root mean
+square.  Sums run in float64.  V are valid voxels only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import ClassVar
+
+import numpy as np
+
+from ..api import DataError
+from .identification import standardise, two_way
+
+Array = np.ndarray
+
+FLAT = 1e-6
+BLOCK = 1 << 21  # entries turned into float64 at once, 16 MB
+
+
+def voxel_r(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """(V,) Pearson correlation of each voxel across images; (N, V) each."""
+
+    def correlate(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return _pearson(x - x.mean(axis=0), y - y.mean(axis=0), x, y)
+
+    return _by_voxel(correlate, predicted, measured)
+
+
+def voxel_r2(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """(V,) 1 - SS_residual / SS_total about the measured mean; negative for a bad scale or offset."""
+
+    def explained(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        total = ((y - y.mean(axis=0)) ** 2).sum(axis=0)
+        return 1.0 - ((x - y) ** 2).sum(axis=0) / np.where(_flat(total, y), np.nan, total)
+
+    return _by_voxel(explained, predicted, measured)
+
+
+def voxel_mse(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """(V,) mean squared error across images, in squared units of the responses."""
+    return _by_voxel(lambda x, y: ((x - y) ** 2).mean(axis=0), predicted, measured)
+
+
+def voxel_r2_nc(predicted: np.ndarray, measured: np.ndarray, ceiling: np.ndarray | None) -> np.ndarray:
+    """(V,) max(r, 0)^2 / ceiling, not clipped at 1; NaN where `ceiling` is unknown or 0."""
+    if ceiling is None:
+        return np.full(predicted.shape[1], np.nan)
+    ceiling = np.asarray(ceiling, np.float64)
+    r = voxel_r(predicted, measured)
+    return np.maximum(r, 0.0) ** 2 / np.where(ceiling > 0, ceiling, np.nan)
+
+
+def variance_ratio(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """(V,) SD of the prediction over SD of the measurement: below 1 for anything that regresses."""
+
+    def ratio(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        total = ((y - y.mean(axis=0)) ** 2).sum(axis=0)
+        spread = ((x - x.mean(axis=0)) ** 2).sum(axis=0)
+        return np.sqrt(spread / np.where(_flat(total, y), np.nan, total))
+
+    return _by_voxel(ratio, predicted, measured)
+
+
+def pattern_r(
+    predicted: np.ndarray, measured: np.ndarray, *, baseline: np.ndarray | None = None
+) -> np.ndarray:
+    """(N,) Pearson correlation of each image across voxels, `baseline` (V,) taken off both first."""
+    predicted, measured = _checked(predicted, measured)
+    shift = np.zeros(predicted.shape[1]) if baseline is None else np.asarray(baseline, np.float64)
+    values = np.full(len(predicted), np.nan)
+    for rows in _slices(len(predicted), predicted.shape[1]):
+        x, y = (np.array(side[rows], np.float64, order="C").T for side in (predicted, measured))
+        dx, dy = x - shift[:, None], y - shift[:, None]
+        # What is left of a prediction that equals the baseline is rounding, small beside either.
+        values[rows] = _pearson(dx - dx.mean(axis=0), dy - dy.mean(axis=0), np.abs(x) + np.abs(y), y)
+    return values
+
+
+def pattern_two_way(predicted: np.ndarray, measured: np.ndarray, baseline: np.ndarray) -> np.ndarray:
+    """(N,) share of other measured patterns that the predicted pattern resembles less than its own.
+
+    Patterns are taken relative to `baseline` (V,), since the mean pattern would dominate otherwise.
+    """
+    sides = [np.asarray(side, np.float64) for side in _checked(predicted, measured)]
+    size = sum(np.linalg.norm(side, axis=1) for side in sides)
+    for k, side in enumerate(sides):
+        sides[k] = side - baseline
+        sides[k][np.linalg.norm(sides[k], axis=1) <= FLAT * size] = 0.0  # rounding, not a pattern
+    return two_way(*sides)
+
+
+def rsa(predicted: np.ndarray, measured: np.ndarray) -> float:
+    """Pearson correlation of the two representational dissimilarity matrices' upper triangles.
+
+    Dissimilarity is 1 - Pearson across voxels (Kriegeskorte et al. 2008); a constant pattern is at
+    distance 1 from every other.  0 where all predicted dissimilarities are equal, NaN for N < 3 or
+    where all measured ones are.
+    """
+    predicted, measured = _checked(predicted, measured)
+    if len(predicted) < 3:
+        return float("nan")
+    x, y = dissimilarities(predicted), dissimilarities(measured)
+    ones = np.ones((len(x), 1))  # the scale of a dissimilarity is 1
+    return float(_pearson((x - x.mean())[:, None], (y - y.mean())[:, None], ones, ones)[0])
+
+
+def dissimilarities(patterns: np.ndarray) -> np.ndarray:
+    """(N (N - 1) / 2,) 1 - Pearson between the rows of `patterns` (N, V), upper triangle by rows."""
+    unit = standardise(patterns)
+    return (1.0 - unit @ unit.T)[np.triu_indices(len(patterns), k=1)]
+
+
+def pattern_cosine(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """(N,) cosine of each image's predicted and measured pattern, nothing taken off (SynBrain)."""
+    predicted, measured = (np.asarray(side, np.float64) for side in _checked(predicted, measured))
+    norms = np.linalg.norm(predicted, axis=1) * np.linalg.norm(measured, axis=1)
+    products = np.einsum("nv,nv->n", predicted, measured)
+    return np.divide(products, norms, out=np.full(len(norms), np.nan), where=norms > 0)
+
+
+def synbrain_cka(predicted: np.ndarray, measured: np.ndarray) -> float:
+    """Alignment ||X Y'||^2 / (||X X'|| ||Y Y'||) of (N, V) responses, each voxel centred.
+
+    What SynBrain's ``eval.py`` prints as CKA.  In linear CKA (Kornblith et al. 2019) the products
+    are X'Y, over voxel pairs; with these, over image pairs, voxels play the part of the samples.
+    """
+    x, y = (np.asarray(side, np.float64) for side in _checked(predicted, measured))
+    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+    norm = np.linalg.norm(x @ x.T) * np.linalg.norm(y @ y.T)
+    return float(np.linalg.norm(x @ y.T) ** 2 / norm) if norm > 0 else float("nan")
+
+
+def zero_mse(measured: np.ndarray) -> np.ndarray:
+    """(V,) mean squared error of predicting 0 everywhere; a useful encoder is below it."""
+    return voxel_mse(np.zeros_like(measured), measured)
+
+
+def noise_floor(ncsnr: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(V,) expected mean squared error of the noiseless truth against means of `counts` (N,) trials.
+
+    For trials of unit variance: the noise share 1 / (1 + ncsnr^2) times the mean of 1/counts, with
+    `ncsnr` (V,) as Allen et al. 2022 define it.  A score below it means another target or scale.
+    """
+    share = 1.0 / (1.0 + np.asarray(ncsnr, np.float64) ** 2)
+    return share * np.mean(1.0 / np.asarray(counts, np.float64))
+
+
+def _checked(predicted: np.ndarray, measured: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if predicted.ndim != 2 or predicted.shape != measured.shape:
+        raise DataError(
+            f"predicted responses have shape {predicted.shape}, measured ones {measured.shape}; "
+            "expected the same (images, voxels)"
+        )
+    return predicted, measured
+
+
+def _by_voxel(
+    score: Callable[[np.ndarray, np.ndarray], np.ndarray], predicted: np.ndarray, measured: np.ndarray
+) -> np.ndarray:
+    """(V,) `score` of blocks of voxels, given in float64; NaN without images."""
+    predicted, measured = _checked(predicted, measured)
+    values = np.full(predicted.shape[1], np.nan)
+    if len(predicted) == 0:
+        return values
+    for columns in _slices(predicted.shape[1], len(predicted)):
+        # C order whatever the input's, since the order of summation shows in the last digit.
+        x, y = (np.array(side[:, columns], np.float64, order="C") for side in (predicted, measured))
+        values[columns] = score(x, y)
+    return values
+
+
+def _pearson(x: np.ndarray, y: np.ndarray, scale_x: np.ndarray, scale_y: np.ndarray) -> np.ndarray:
+    """(K,) correlation of centred columns x, y (n, K); 0 for a flat x, NaN for a flat y."""
+    xx, yy = (x**2).sum(axis=0), (y**2).sum(axis=0)
+    flat = _flat(xx, scale_x)
+    r = (x * y).sum(axis=0) / np.sqrt(np.where(flat, 1.0, xx) * np.where(_flat(yy, scale_y), np.nan, yy))
+    return np.clip(np.where(flat & ~np.isnan(r), 0.0, r), -1.0, 1.0)
+
+
+def _flat(squares: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(K,) whether the squared deviations `squares` of columns `values` (n, K) are nothing."""
+    return squares <= FLAT**2 * (values**2).sum(axis=0)
+
+
+def _slices(length: int, width: int) -> Iterator[slice]:
+    step = max(1, BLOCK // max(1, width))
+    for start in range(0, length, step):
+        yield slice(start, start + step)
+
+
+class _ResponseMetric:
+    """What the encoding scores share."""
+
+    version: ClassVar[str] = "1"
+    inputs: ClassVar[str] = "responses"
+    targets: ClassVar[tuple[str, ...]] = ()
+    backbone: ClassVar[tuple[str, str] | None] = None
+    unit: ClassVar[str] = "voxel"
+    pool: ClassVar[bool] = False
+    controlled: ClassVar[bool] = False
+    higher_is_better: ClassVar[bool] = True
+    chance: ClassVar[float | None] = None
+
+
+class VoxelR(_ResponseMetric):
+    """See :func:`voxel_r`."""
+
+    label = "voxel r"
+    chance = 0.0
+
+    def score(self, predicted: Array, measured: Array, *, baseline: Array, ceiling: Array | None) -> Array:
+        return voxel_r(predicted, measured)
+
+
+class VoxelR2(_ResponseMetric):
+    """See :func:`voxel_r2`."""
+
+    label = "voxel R²"
+
+    def score(self, predicted: Array, measured: Array, *, baseline: Array, ceiling: Array | None) -> Array:
+        return voxel_r2(predicted, measured)
+
+
+class VoxelMSE(_ResponseMetric):
+    """See :func:`voxel_mse`."""
+
+    label = "voxel MSE"
+    higher_is_better = False
+
+    def score(self, predicted: Array, measured: Array, *, baseline: Array, ceiling: Array | None) -> Array:
+        return voxel_mse(predicted, measured)
+
+
+class VoxelR2NC(_ResponseMetric):
+    """See :func:`voxel_r2_nc`."""
+
+    label = "voxel r² / ceiling"
+
+    def score(self, predicted: Array, measured: Array, *, baseline: Array, ceiling: Array | None) -> Array:
+        return voxel_r2_nc(predicted, measured, ceiling)
+
+
+class VarianceRatio(_ResponseMetric):
+    """See :func:`variance_ratio`."""
+
+    label = "SD ratio"
+
+    def score(self, predicted: Array, measured: Array, *, baseline: Array, ceiling: Array | None) -> Array:
+        return variance_ratio(predicted, measured)
+
+
+class PatternR(_ResponseMetric):
+    """See :func:`pattern_r`, the training mean taken off."""
+
+    label = "pattern r"
+    unit = "image"
+    chance = 0.0
+
+    def score(self, predicted: Array, measured: Array, *, baseline: Array, ceiling: Array | None) -> Array:
+        return pattern_r(predicted, measured, baseline=baseline)
+
+
+class PatternRRaw(_ResponseMetric):
+    """See :func:`pattern_r`, nothing taken off."""
+
+    label = "pattern r (raw)"
+    unit = "image"
+
+    def score(self, predicted: Array, measured: Array, *, baseline: Array, ceiling: Array | None) -> Array:
+        return pattern_r(predicted, measured)
+
+
+class Pattern2Way(_ResponseMetric):
+    """See :func:`pattern_two_way`."""
+
+    label = "pattern 2-way"
+    unit = "image"
+    pool = True
+    chance = 0.5
+
+    def score(self, predicted: Array, measured: Array, *, baseline: Array, ceiling: Array | None) -> Array:
+        return pattern_two_way(predicted, measured, baseline)
+
+
+class RSA(_ResponseMetric):
+    """See :func:`rsa`."""
+
+    label = "RSA"
+    unit = "set"
+    pool = True
+    chance = 0.0
+
+    def score(self, predicted: Array, measured: Array, *, baseline: Array, ceiling: Array | None) -> float:
+        return rsa(predicted, measured)

@@ -1,0 +1,231 @@
+"""Identification: does a reconstruction resemble its own image more than it resembles the others?
+
+With ``r_ij`` the Pearson correlation of image i and reconstruction j over features,
+
+* two-way: the share of the other images i that lose against j's own, ``r_ij < r_jj``, ties half
+  (the public notebooks of MindEye2 and Brain-Diffuser count a tie as lost: ``strict=True``);
+* n-way: the chance that j's own image comes first among itself and n - 1 others drawn without
+  replacement.  The expectation over all draws is taken, so nothing is random.
+
+By default each reconstruction chooses among the images, the field's direction; ``choose="result"``
+lets each image choose among the reconstructions, which forgives hubs that resemble everything.
+
+Every value depends on the pool: two-way saturates at 1 - 1/(2K) for someone who knows only which of
+K equal clusters an image belongs to, and values of one pool are not independent.  The per-image win
+rate is the unit of all statistics; counting N (N - 1) pairs as independent trials makes intervals
+more than tenfold too narrow.
+
+Conventions: a row without variance correlates 0 with everything, so that outputs that are all alike
+score 0.5.  Correlations closer than 1e-12 in float64 are ties.  A row with NaN is not scored, and
+is nobody's rival.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import comb
+from typing import ClassVar, Literal
+
+import numpy as np
+
+Chooser = Literal["target", "result"]
+
+CLOSE = 1e-5  # float32 correlations of half a million features are good to about 1e-6
+TIE = 1e-12
+FLAT = 1e-6  # SD over root mean square below which a row counts as constant
+CHUNK = 256  # choosers compared at once: (N, CHUNK) similarities are held
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """How one's own candidate fares: counts of rivals `below`, `ties` and `above` it, float64.
+
+    (N,) each, or (K, N) for K assignments; NaN where it could not be scored.
+    """
+
+    below: np.ndarray
+    ties: np.ndarray
+    above: np.ndarray
+
+    @property
+    def rivals(self) -> np.ndarray:
+        return self.below + self.ties + self.above
+
+    def two_way(self, *, strict: bool = False) -> np.ndarray:
+        """Share of rivals beaten, ties half or, if `strict`, lost; NaN without rivals."""
+        won = self.below if strict else self.below + self.ties / 2
+        return np.divide(won, self.rivals, out=np.full(won.shape, np.nan), where=self.rivals > 0)
+
+    def n_way(self, n: int) -> np.ndarray:
+        """Expected share of draws of n - 1 rivals in which one's own is first; NaN with too few.
+
+        With b rivals below, t tied and m in all, sum_k C(t, k) C(b, n-1-k) / (k+1) / C(m, n-1)
+        = [C(b+t+1, n) - C(b, n)] / [(t+1) C(m, n-1)] by Vandermonde's identity.
+        """
+        values = np.full(self.below.shape, np.nan)
+        scored = self.rivals >= n - 1
+        counts = np.stack([side[scored] for side in (self.below, self.ties, self.rivals)], axis=1)
+        distinct, where = np.unique(counts.astype(np.int64), axis=0, return_inverse=True)
+        chances = [
+            (comb(b + t + 1, n) - comb(b, n)) / ((t + 1) * comb(m, n - 1)) for b, t, m in distinct.tolist()
+        ]
+        values[scored] = np.array(chances)[where.reshape(-1)]
+        return values
+
+
+def two_way(
+    result: np.ndarray, target: np.ndarray, *, choose: Chooser = "target", strict: bool = False
+) -> np.ndarray:
+    """(N,) two-way win rates of `result` (N, D) against `target` (N, D); NaN for N = 1."""
+    return ranks(*_choosers(result, target, choose)).two_way(strict=strict)
+
+
+def n_way(result: np.ndarray, target: np.ndarray, n: int, *, choose: Chooser = "target") -> np.ndarray:
+    """(N,) expected top-1 accuracy among n candidates; NaN for N < n."""
+    return ranks(*_choosers(result, target, choose)).n_way(n)
+
+
+def correlation_distance(result: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(N,) 1 - Pearson correlation of each row pair, in float64; 1 where a row is constant."""
+    return 1.0 - np.einsum("nd,nd->n", standardise(result), standardise(target))
+
+
+def ranks(choosers: np.ndarray, candidates: np.ndarray) -> Ranks:
+    """Where candidate j ranks for chooser j among all candidates, by Pearson correlation.
+
+    choosers, candidates : (N, D).  Similarities are float32 products; a chooser for whom any rival
+    comes within 1e-5 of its own candidate is compared again in float64, so the counts do not hang
+    on the order of summation.
+    """
+    n = len(choosers)
+    counts = np.full((3, n), np.nan)
+    chosen, usable = standardise(candidates, np.float32), _finite(candidates)
+    valid = _finite(choosers) & usable
+    for columns in _chunks(np.flatnonzero(valid)):
+        similar = chosen @ standardise(choosers[columns], np.float32).T  # (N, c)
+        own = similar[columns, np.arange(len(columns))]
+        near = (np.abs(similar - own) < CLOSE) & usable[:, None]
+        near[columns, np.arange(len(columns))] = False
+        counts[:, columns] = _count(similar, own, usable, tie=0.0)
+        doubtful = columns[near.any(axis=0)]
+        if len(doubtful):
+            exact = _exact(choosers[doubtful], candidates)
+            own = exact[doubtful, np.arange(len(doubtful))]
+            counts[:, doubtful] = _count(exact, own, usable, tie=TIE)
+    return Ranks(*counts)
+
+
+def deranged_ranks(choosers: np.ndarray, candidates: np.ndarray, assigned: np.ndarray) -> Ranks:
+    """Like :func:`ranks`, with candidate ``assigned[k, j]`` as chooser j's own; counts are (K, N).
+
+    All K assignments share one set of float64 similarities, so a shuffled control of 50
+    re-pairings costs about as much as one score.
+    """
+    counts = np.full((3, *assigned.shape), np.nan)
+    usable = _finite(candidates)
+    for columns in _chunks(np.flatnonzero(_finite(choosers))):
+        exact = _exact(choosers[columns], candidates)
+        for k, row in enumerate(assigned[:, columns]):
+            own = np.where(usable[row], exact[row, np.arange(len(columns))], np.nan)
+            counts[:, k, columns] = _count(exact, own, usable, tie=TIE)
+    return Ranks(*counts)
+
+
+def standardise(rows: np.ndarray, dtype: type[np.floating] = np.float64) -> np.ndarray:
+    """(N, D) rows less their mean, of unit norm, computed in float64; zeros for a constant row."""
+    out = np.empty(rows.shape, dtype)
+    for part in _blocks(rows):
+        exact = rows[part].astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a row with an infinity becomes NaN
+            centred = exact - exact.mean(axis=1, keepdims=True)
+        spread = np.linalg.norm(centred, axis=1, keepdims=True)
+        flat = spread <= FLAT * np.linalg.norm(exact, axis=1, keepdims=True)
+        out[part] = np.where(flat, 0.0, centred / np.where(flat, 1.0, spread))
+    return out
+
+
+def _choosers(result: np.ndarray, target: np.ndarray, choose: Chooser) -> tuple[np.ndarray, np.ndarray]:
+    if choose not in ("target", "result"):
+        raise ValueError(f"choose is {choose!r}; expected 'target' or 'result'")
+    return (result, target) if choose == "target" else (target, result)
+
+
+def _count(similar: np.ndarray, own: np.ndarray, usable: np.ndarray, *, tie: float) -> np.ndarray:
+    """(3, c) below, ties and above `own` (c,) among usable rows of `similar` (N, c)."""
+    below = ((similar < own - tie) & usable[:, None]).sum(axis=0)
+    above = ((similar > own + tie) & usable[:, None]).sum(axis=0)
+    counts = np.stack([below, usable.sum() - 1 - below - above, above]).astype(np.float64)
+    counts[:, np.isnan(own)] = np.nan
+    return counts
+
+
+def _exact(choosers: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """(N, c) float64 correlations of all candidates with c choosers."""
+    columns = standardise(choosers).T
+    out = np.empty((len(candidates), columns.shape[1]))
+    for part in _blocks(candidates):
+        out[part] = standardise(candidates[part]) @ columns
+    return out
+
+
+def _finite(rows: np.ndarray) -> np.ndarray:
+    return np.isfinite(rows).all(axis=1)
+
+
+def _chunks(positions: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(positions), CHUNK):
+        yield positions[start : start + CHUNK]
+
+
+def _blocks(rows: np.ndarray) -> Iterator[slice]:
+    """Slices of rows that make at most about 64 MB in float64."""
+    step = max(1, (1 << 23) // max(1, rows.shape[1]))
+    for start in range(0, len(rows), step):
+        yield slice(start, start + step)
+
+
+class _Identification:
+    """Pixel-space identification on the images reduced to 64 x 64 RGB."""
+
+    version: ClassVar[str] = "1"
+    inputs: ClassVar[str] = "embedding"
+    targets: ClassVar[tuple[str, ...]] = ("stimulus", "measured")
+    backbone: ClassVar[tuple[str, str] | None] = ("pixels", "rgb64")
+    unit: ClassVar[str] = "image"
+    pool: ClassVar[bool] = True
+    controlled: ClassVar[bool] = False
+    higher_is_better: ClassVar[bool] = True
+    candidates: ClassVar[int]
+
+    def score(self, result: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """(N,) values of `result` (N, D) against `target` (N, D)."""
+        return self._value(ranks(result, target))
+
+    def score_deranged(self, result: np.ndarray, target: np.ndarray, orders: np.ndarray) -> np.ndarray:
+        """(N,) mean over K re-pairings: result ``orders[k, i]`` stands at target i."""
+        assigned = np.argsort(orders, axis=1)  # the target at which result j stands
+        values = self._value(deranged_ranks(result, target, assigned))
+        values = np.take_along_axis(values, orders, axis=1)
+        known = np.isfinite(values)
+        total = np.where(known, values, 0.0).sum(axis=0)
+        return np.divide(total, known.sum(axis=0), out=np.full(total.shape, np.nan), where=known.any(axis=0))
+
+    def _value(self, found: Ranks) -> np.ndarray:
+        return found.two_way() if self.candidates == 2 else found.n_way(self.candidates)
+
+
+class Pixel2Way(_Identification):
+    """Two-way identification in pixel space."""
+
+    label = "2-way (pixels)"
+    candidates = 2
+    chance: ClassVar[float | None] = 0.5
+
+
+class Pixel100Way(_Identification):
+    """100-way identification in pixel space; NaN with fewer than 100 images."""
+
+    label = "100-way (pixels)"
+    candidates = 100
+    chance: ClassVar[float | None] = 0.01

@@ -1,0 +1,250 @@
+"""Pixel metrics: PixCorr and SSIM, in two frozen families that differ only in the resize filter.
+
+========  ==========================================================================================
+PixCorr   Pearson correlation of all 3 x 425 x 425 values of two images (Ozcelik & VanRullen 2023)
+SSIM      mean structural similarity of the grey images at 425 x 425 (Wang et al. 2004, doi
+          10.1109/TIP.2003.819861): Gaussian window of SD 1.5 px cut at 11 taps, population
+          covariance, K1 .01, K2 .03, data range 1, the 5-px border left out
+========  ==========================================================================================
+
+Family ``mindeye2-v1`` is the path of MindEye2's ``final_evaluations.ipynb`` (Scotti et al. 2024,
+torchvision 0.16, antialias off); ``v2`` is the same path with antialiasing.  Both go through
+256 x 256 first, whatever the sizes of stimuli and reconstructions.
+
+An image without contrast has no correlation with anything.  The convention here is PixCorr 0, also
+for two such images: a constant reconstruction carries nothing about the stimulus.  SSIM is defined
+for constant images and taken as it is, which favours them: read it beside ``flat-grey``.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from .resize import resize, resize_matrix, unit_range
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+
+@dataclass(frozen=True)
+class Family:
+    """How images become what is compared: resized through `sizes` in turn, bilinear."""
+
+    name: str
+    sizes: tuple[int, ...]
+    antialias: bool
+
+
+MINDEYE2_V1 = Family("mindeye2-v1", sizes=(256, 425), antialias=False)
+V2 = Family("v2", sizes=(256, 425), antialias=True)
+
+GREY = (0.2125, 0.7154, 0.0721)  # luminance of linear Rec. 709 primaries, as skimage.color.rgb2gray
+SIGMA, RADIUS = 1.5, 5  # window SD in px; taps on each side, int(3.5 * 1.5 + 0.5)
+C1, C2 = 0.01**2, 0.03**2  # (K1 L)^2 and (K2 L)^2 for a data range L of 1
+CONTRAST_FLOOR = 2e-7  # SD; one grey level in one pixel of 512 x 512 is about 2e-6 after resizing
+BLOCK = 16  # rows filtered by one matrix product: larger wastes zeros, smaller wastes calls
+CHUNK = 8  # images resized together, to stay in the cache
+
+Prepared = Mapping[str, np.ndarray]
+
+
+def through_sizes(images: np.ndarray, family: Family) -> np.ndarray:
+    """Floats (n, H, W, C) -> (n, S, S, C), S the last size of `family`."""
+    for size in family.sizes:
+        images = resize(images, (size, size), antialias=family.antialias)
+    return images
+
+
+def prepare_pixcorr(
+    images: np.ndarray, family: Family, *, dtype: type[np.floating] = np.float32
+) -> dict[str, np.ndarray]:
+    """``vector`` (n, F, 3 F): an image so that products are correlations; 0 for a constant image.
+
+    Enlarging from F x F (256) to S x S (425) is linear, X -> R X R', so correlations at S x S are
+    inner products <R X R', R Y R'> = <T X T', T Y T'> with T'T = R'R the Cholesky factor of a
+    banded matrix: the same number from a third of the values, and never an S x S image.
+    """
+    first = family.sizes[0]
+    factor, column_sums = _factor(family, dtype)
+    pixels = 3 * family.sizes[-1] ** 2
+    vectors = np.empty((len(images), first, 3 * first), dtype)
+    start_family = Family(family.name, (first,), family.antialias)
+    for start in range(0, len(images), CHUNK):
+        part = unit_range(images[start : start + CHUNK], dtype=dtype)
+        for k, image in enumerate(through_sizes(part, start_family), start):
+            total = np.einsum("h,hwc,w->", column_sums, image.astype(np.float64), column_sums)
+            centred = image - image.dtype.type(total / pixels)
+            tall = (factor @ centred.reshape(first, -1)).reshape(first, first, 3)
+            across = factor @ np.ascontiguousarray(tall.swapaxes(0, 1)).reshape(first, -1)
+            norm = np.sqrt(np.einsum("rc,rc->r", across, across).sum(dtype=np.float64))
+            flat = norm < CONTRAST_FLOOR * np.sqrt(pixels)
+            vectors[k] = 0 if flat else across / image.dtype.type(norm)
+    return {"vector": vectors}
+
+
+def pixcorr(result: Prepared, target: Prepared) -> np.ndarray:
+    """(n,) float64 correlation of image k of `result` with image k of `target`."""
+    # Rows are summed in the type of the vectors and added in float64: a float32 sum over so many
+    # products would lose the sixth digit.
+    rows = np.einsum("nrc,nrc->nr", result["vector"], target["vector"])
+    return np.clip(rows.sum(axis=1, dtype=np.float64), -1.0, 1.0)
+
+
+def prepare_ssim(
+    images: np.ndarray, family: Family, *, dtype: type[np.floating] = np.float32
+) -> dict[str, np.ndarray]:
+    """``grey`` (n, S, S) less ``level`` (n,), its mean; ``mean`` and ``variance`` (n, S-10, S-10).
+
+    ``mean`` is local and of the centred image.  Moments are taken about the image's own level since
+    E[xy] - E[x]E[y] cancels badly in float32 far from 0.
+    """
+    size = family.sizes[-1]
+    inner = size - 2 * RADIUS
+    grey = np.empty((len(images), size, size), dtype)
+    level = np.empty(len(images), dtype)
+    mean, variance = np.empty((2, len(images), inner, inner), dtype)
+    for start in range(0, len(images), CHUNK):
+        part = unit_range(images[start : start + CHUNK], dtype=dtype)
+        # Grey first: resizing is linear, so the order is free and this one is three times cheaper.
+        planes = through_sizes((part @ np.array(GREY, dtype))[..., None], family)
+        for k, plane in enumerate(planes[..., 0], start):
+            level[k] = plane.mean(dtype=np.float64)
+            grey[k] = plane - level[k]
+            mean[k] = window_mean(grey[k])
+            variance[k] = window_mean(grey[k] * grey[k]) - mean[k] * mean[k]
+    return {"grey": grey, "level": level, "mean": mean, "variance": variance}
+
+
+def ssim(result: Prepared, target: Prepared) -> np.ndarray:
+    """(n,) float64 mean structural similarity of image k of `result` and image k of `target`."""
+    values = np.empty(len(result["grey"]), np.float64)
+    for k in range(len(values)):
+        mean_x, mean_y = result["mean"][k], target["mean"][k]
+        covariance = window_mean(result["grey"][k] * target["grey"][k])
+        covariance -= mean_x * mean_y
+        light_x, light_y = mean_x + result["level"][k], mean_y + target["level"][k]
+        light = light_x * light_y
+        light *= 2
+        light += light.dtype.type(C1)
+        difference = np.subtract(light_x, light_y, out=light_x)
+        difference *= difference
+        difference += light  # x^2 + y^2 + C1 = (x - y)^2 + 2 x y + C1
+        light /= difference
+        covariance *= 2
+        covariance += light.dtype.type(C2)
+        covariance *= light
+        spread = np.add(result["variance"][k], target["variance"][k], out=light_y)
+        spread += light.dtype.type(C2)
+        covariance /= spread
+        values[k] = covariance.mean(dtype=np.float64)
+    return values
+
+
+def window_mean(plane: np.ndarray) -> np.ndarray:
+    """Plane (H, W) -> (H - 10, W - 10) Gaussian-weighted mean of each whole 11 x 11 window.
+
+    A separable filter as products with a banded matrix, block by block, since BLAS does these many
+    times faster than tap-by-tap sums.
+    """
+    band = _band(plane.dtype.type)
+    height, width = (side - 2 * RADIUS for side in plane.shape)
+    columns = np.empty((height, plane.shape[1]), plane.dtype)
+    for start in range(0, height, BLOCK):
+        rows = min(BLOCK, height - start)
+        reach = rows + 2 * RADIUS
+        np.matmul(band[:rows, :reach], plane[start : start + reach], out=columns[start : start + rows])
+    means = np.empty((height, width), plane.dtype)
+    for start in range(0, width, BLOCK):
+        rows = min(BLOCK, width - start)
+        reach = rows + 2 * RADIUS
+        means[:, start : start + rows] = columns[:, start : start + reach] @ band[:rows, :reach].T
+    return means
+
+
+def _band(dtype: type[np.floating]) -> np.ndarray:
+    """(BLOCK, BLOCK + 10) matrix whose row i holds the window's taps from column i on."""
+    offsets = np.arange(-RADIUS, RADIUS + 1)
+    taps = np.exp(-0.5 * (offsets / SIGMA) ** 2)
+    taps /= taps.sum()
+    band = np.zeros((BLOCK, BLOCK + 2 * RADIUS))
+    for row in range(BLOCK):
+        band[row, row : row + 2 * RADIUS + 1] = taps
+    return band.astype(dtype)
+
+
+@functools.lru_cache(maxsize=8)
+def _factor(family: Family, dtype: type[np.floating]) -> tuple[scipy.sparse.csr_array, np.ndarray]:
+    """T (F, F), sparse, with T'T = R'R for the enlargement R (S, F); and the column sums of R (F,)."""
+    from scipy.sparse import csr_array
+
+    enlarge = np.eye(family.sizes[0])
+    for given, wanted in itertools.pairwise(family.sizes):
+        matrix = resize_matrix(given, wanted, antialias=family.antialias, dtype=dtype)
+        enlarge = matrix.astype(np.float64) @ enlarge
+    factor = np.linalg.cholesky(enlarge.T @ enlarge).T
+    return csr_array(np.where(np.abs(factor) > 1e-14, factor, 0).astype(dtype)), enlarge.sum(axis=0)
+
+
+class _PixelMetric:
+    """What the pixel metrics share; `family` is part of the definition and never changes."""
+
+    version: ClassVar[str] = "1"
+    inputs: ClassVar[str] = "images"
+    targets: ClassVar[tuple[str, ...]] = ("stimulus", "measured")
+    backbone: ClassVar[tuple[str, str] | None] = None
+    unit: ClassVar[str] = "image"
+    pool: ClassVar[bool] = False
+    controlled: ClassVar[bool] = False
+    higher_is_better: ClassVar[bool] = True
+    chance: ClassVar[float | None] = None
+    family: ClassVar[Family] = MINDEYE2_V1
+
+
+class PixCorr(_PixelMetric):
+    """Pixel correlation, family ``mindeye2-v1``."""
+
+    label = "PixCorr"
+
+    def prepare(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """See :func:`prepare_pixcorr`; 0.8 MB per image."""
+        return prepare_pixcorr(images, self.family)
+
+    def score(self, result: Prepared, target: Prepared) -> np.ndarray:
+        """See :func:`pixcorr`."""
+        return pixcorr(result, target)
+
+
+class SSIM(_PixelMetric):
+    """Structural similarity, family ``mindeye2-v1``."""
+
+    label = "SSIM"
+
+    def prepare(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """See :func:`prepare_ssim`; 2.1 MB per image."""
+        return prepare_ssim(images, self.family)
+
+    def score(self, result: Prepared, target: Prepared) -> np.ndarray:
+        """See :func:`ssim`."""
+        return ssim(result, target)
+
+
+class PixCorrV2(PixCorr):
+    """Pixel correlation, family ``v2``."""
+
+    label = "PixCorr (v2)"
+    family = V2
+    default = False  # equal to v1 wherever nothing is reduced; asked for by name
+
+
+class SSIMV2(SSIM):
+    """Structural similarity, family ``v2``."""
+
+    label = "SSIM (v2)"
+    family = V2
+    default = False

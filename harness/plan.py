@@ -1,0 +1,176 @@
+"""The plan of a run: every plugin found, every parameter resolved, before any work.
+
+A plan says what would be computed and from what; two plans with the same :attr:`Plan.identity` give
+the same tables.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+from . import plugins
+from .errors import ConfigError, WeightsMissing
+from .identity import digest, plain
+from .plugins import PluginRef
+from .precomputed import FilePredictions, ReconstructionFolder, predictions_ref
+from .settings import Request, RunSettings, plugin_defaults, resolve_params
+from .stages.features import backbone_identity
+from .stages.score import MetricRef, metric_ref
+
+logger = logging.getLogger(__name__)
+
+EXECUTION = ("device", "executor", "workers", "shard_size")
+"""Settings that must not change a number; they are no part of a plan's identity."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A resolved run.  `encoder` or `decoder` may be absent; then their rows are."""
+
+    benchmark: PluginRef
+    benchmark_params: Any
+    subject: str
+    encoder: PluginRef | None
+    encoder_params: Any
+    decoder: PluginRef | ReconstructionFolder | None
+    decoder_params: Any
+    settings: RunSettings
+    metrics: tuple[MetricRef, ...]
+    left_out: tuple[tuple[str, str], ...] = ()  # (metric, why), for those not asked for by name
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of everything that can change the tables, sources of plugins included."""
+        settings = {f.name: getattr(self.settings, f.name) for f in fields(RunSettings)}
+        return digest(
+            {
+                "plugins": [_described(p) for p in (self.benchmark, self.encoder, self.decoder)],
+                "params": [self.benchmark_params, self.encoder_params, self.decoder_params],
+                "subject": self.subject,
+                "settings": {k: v for k, v in settings.items() if k not in (*EXECUTION, "metrics")},
+                "metrics": [metric.identity for metric in self.metrics],
+            }
+        )
+
+    @cached_property
+    def name(self) -> str:
+        """Folder name of the run: short, legal anywhere, different for other parameters."""
+        parts = (self.benchmark.name, self.subject, *(p.name for p in (self.encoder, self.decoder) if p))
+        settings = {f.name: getattr(self.settings, f.name) for f in fields(RunSettings)}
+        given = [self.benchmark_params, self.encoder_params, self.decoder_params, parts]
+        given.append({k: v for k, v in settings.items() if k not in EXECUTION})
+        readable = "-".join("".join(c if c.isalnum() else "_" for c in part)[-24:] for part in parts)
+        return f"{readable}-{digest(given)[:8]}"
+
+    def benchmark_object(self) -> Any:
+        return self.benchmark.load()(self.benchmark_params)
+
+
+def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
+    """Find plugins, resolve parameters and check that what is asked for can be done."""
+    if request.encoder is None and request.decoder is None:
+        raise ConfigError("give at least one of --encoder and --decoder; 'harness list' names them")
+    if need_decoder and request.decoder is None:
+        raise ConfigError("--decoder is missing; 'harness list decoders' names them")
+    benchmark = plugins.find("benchmarks", request.benchmark)
+    benchmark_params = _params(benchmark, request, "benchmark")
+    subjects = tuple(benchmark.load()(benchmark_params).subjects())
+    subject = request.subject or subjects[0]
+    encoder, encoder_params = _encoder(request)
+    decoder: PluginRef | ReconstructionFolder | None = None
+    decoder_params = None
+    if request.decoder is not None and request.decoder.startswith("folder:"):
+        decoder = ReconstructionFolder(request.decoder.removeprefix("folder:"))
+    elif request.decoder is not None:
+        decoder = plugins.find("decoders", request.decoder)
+        decoder_params = _params(decoder, request, "decoder")
+    settings = resolve_params(
+        RunSettings, request.values.get("run", {}), section="run", sources=request.sources
+    )
+    _check_device(settings.device)
+    metrics, left_out = _metrics(settings.metrics, has_encoder=encoder is not None)
+    return Plan(
+        benchmark,
+        benchmark_params,
+        subject,
+        encoder,
+        encoder_params,
+        decoder,
+        decoder_params,
+        replace(settings, metrics=tuple(metric.ref.name for metric in metrics)),
+        metrics,
+        left_out,
+    )
+
+
+def _encoder(request: Request) -> tuple[PluginRef | None, Any]:
+    if request.encoder is None:
+        return None, None
+    if request.encoder.startswith("file:"):
+        file = request.encoder.removeprefix("file:")
+        params = FilePredictions.Params(file)
+        FilePredictions(params)  # fails now, not after an hour
+        return predictions_ref(file), params
+    ref = plugins.find("encoders", request.encoder)
+    return ref, _params(ref, request, "encoder")
+
+
+def _params(ref: PluginRef, request: Request, section: str) -> Any:
+    given = dict(request.values.get(section, {}))
+    preset = given.pop("preset", None)
+    defaults = plugin_defaults(ref.kind, ref.name, benchmark=request.benchmark, preset=preset)
+    return resolve_params(
+        ref.load().Params, given, section=section, sources=request.sources, defaults=defaults
+    )
+
+
+def _metrics(
+    asked: Sequence[str], *, has_encoder: bool
+) -> tuple[tuple[MetricRef, ...], tuple[tuple[str, str], ...]]:
+    """Metrics that were asked for, or all that are on by default and whose weights are at hand."""
+    found, left_out = [], []
+    for name in asked or [ref.name for ref in plugins.available("metrics")]:
+        try:
+            metric = metric_ref(name)
+            if not asked and not getattr(metric.load(), "default", True):
+                continue
+            backbone = metric.load().backbone
+            if backbone is not None:
+                backbone_identity(backbone[0])
+        except (WeightsMissing, plugins.PluginError) as problem:
+            if asked:
+                raise
+            left_out.append((name, str(problem)))
+            logger.info("metric '%s' is left out: %s", name, problem)
+            continue
+        if metric.load().inputs == "responses" and not has_encoder and not asked:
+            continue
+        found.append(metric)
+    return tuple(found), tuple(left_out)
+
+
+def _check_device(device: str) -> None:
+    kind = device.partition(":")[0]
+    if kind not in ("cpu", "cuda", "mps"):
+        raise ConfigError(f"--device {device}: expected cpu, cuda, cuda:N or mps")
+    if kind == "cpu":
+        return
+    import torch
+
+    ready = torch.cuda.is_available() if kind == "cuda" else torch.backends.mps.is_available()
+    if not ready:
+        raise ConfigError(
+            f"--device {device}: torch {torch.__version__} finds no such device here; type --device cpu"
+        )
+
+
+def _described(plugin: PluginRef | ReconstructionFolder | None) -> Any:
+    if plugin is None:
+        return None
+    if isinstance(plugin, ReconstructionFolder):
+        return plain(plugin)
+    return [plugin.name, plugin.target, plugin.file_sha()]

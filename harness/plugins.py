@@ -1,0 +1,164 @@
+"""Plugin discovery: entry points are listed without importing anything and loaded one at a time.
+
+A plugin is named by its entry point (``ridge``), by distribution and entry point
+(``my-lab:ridge``), or by a file and a class (``path/file.py:Class``).  A plugin that fails on
+import never hides another one; two plugins of one name are an error only for who asks for that
+name without saying which.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import logging
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from . import api
+from .errors import PluginError, suggest
+
+logger = logging.getLogger(__name__)
+
+GROUPS = ("encoders", "decoders", "benchmarks", "metrics", "backbones")
+
+_REQUIRED = {
+    "encoders": ("version", "Params", "stochastic", "wants", "fit", "predict", "save", "load"),
+    "decoders": (
+        *("version", "Params", "stochastic", "repeats", "trains_on", "transductive"),
+        *("fit", "open", "decode", "save", "load"),
+    ),
+    "benchmarks": ("version", "Params", "simulated", "generated", "subjects", "load"),
+    "metrics": (
+        *("version", "inputs", "targets", "backbone", "unit", "pool", "controlled"),
+        *("higher_is_better", "chance", "score"),
+    ),
+    "backbones": ("version", "layers", "identity", "open", "extract"),
+}
+
+
+@dataclass(frozen=True)
+class PluginRef:
+    """Where a plugin comes from; picklable, loads nothing until :meth:`load`."""
+
+    group: str
+    name: str
+    target: str  # "module:Class"
+    dist: str  # distribution, or "file"
+    dist_version: str
+    path: str = ""  # file of a path plugin
+
+    @property
+    def kind(self) -> str:
+        return self.group.removesuffix("s")
+
+    @cached_property
+    def module(self) -> str:
+        return self.target.partition(":")[0]
+
+    def load(self) -> Any:
+        """Import the class and check its interface; every failure is a :class:`PluginError`."""
+        label = f"{self.kind} '{self.name}' ({self.dist})"
+        try:
+            if self.path:
+                module = _module_from_file(Path(self.path))
+                found = getattr(module, self.target.partition(":")[2])
+            else:
+                found = EntryPoint(self.name, self.target, f"harness.{self.group}").load()
+        except Exception as problem:
+            raise PluginError(f"{label} fails on import: {type(problem).__name__}: {problem}") from problem
+        interface = getattr(found, "interface", api.INTERFACE)
+        if interface != api.INTERFACE:
+            raise PluginError(
+                f"{label} was written for interface {interface}; this harness speaks {api.INTERFACE}. "
+                f"Type: pip install -U {self.dist}"
+            )
+        missing = [name for name in _REQUIRED[self.group] if not hasattr(found, name)]
+        if missing:
+            raise PluginError(f"{label} lacks {', '.join(missing)}; see harness.api.{self.kind.capitalize()}")
+        return found
+
+    def source_file(self) -> Path | None:
+        """The file that defines the plugin, found without importing the plugin; None if unknown."""
+        if self.path:
+            return Path(self.path)
+        try:
+            spec = importlib.util.find_spec(self.module)
+        except Exception as problem:
+            logger.debug("no source of %s: %s", self.target, problem)
+            return None
+        return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+    def file_sha(self) -> str:
+        """SHA-256 of the defining file, or ``""`` when there is none."""
+        file = self.source_file()
+        return hashlib.sha256(file.read_bytes()).hexdigest() if file and file.is_file() else ""
+
+
+def available(group: str) -> list[PluginRef]:
+    """Every installed plugin of `group`, by name; imports none of them."""
+    found = []
+    for entry in entry_points(group=f"harness.{group}"):
+        dist = entry.dist
+        found.append(
+            PluginRef(
+                group,
+                entry.name,
+                entry.value,
+                dist.name if dist else "unknown",
+                dist.version if dist else "unknown",
+            )
+        )
+    return sorted(found, key=lambda ref: (ref.name, ref.dist))
+
+
+def doubled(refs: Iterable[PluginRef]) -> dict[str, list[PluginRef]]:
+    """Names that more than one plugin claims."""
+    by_name: dict[str, list[PluginRef]] = {}
+    for ref in refs:
+        by_name.setdefault(ref.name, []).append(ref)
+    return {name: same for name, same in by_name.items() if len(same) > 1}
+
+
+def find(group: str, spec: str) -> PluginRef:
+    """The plugin that `spec` names: ``name``, ``distribution:name`` or ``path/file.py:Class``."""
+    kind = group.removesuffix("s")
+    file, colon, attribute = spec.rpartition(":")
+    if colon and file.endswith(".py"):
+        path = Path(file).expanduser().resolve()
+        if not path.is_file():
+            raise PluginError(f"{kind} '{spec}': there is no file {path}")
+        return PluginRef(group, spec, f"{path.stem}:{attribute}", "file", "", str(path))
+    if spec.endswith(".py"):
+        raise PluginError(f"{kind} '{spec}' names a file but no class; type --{kind} {spec}:ClassName")
+    refs = available(group)
+    same = [ref for ref in refs if ref.name == spec or f"{ref.dist}:{ref.name}" == spec]
+    if len(same) == 1:
+        return same[0]
+    if same:
+        choices = " or ".join(f"--{kind} {ref.dist}:{ref.name}" for ref in same)
+        raise PluginError(f"{len(same)} plugins are called {kind} '{spec}'; type {choices}")
+    raise PluginError(suggest(spec, {ref.name for ref in refs}, what=kind) + ". Type: harness list")
+
+
+def _module_from_file(path: Path) -> Any:
+    # A name of its own per path: two files called model.py must not replace one another.
+    name = f"harness_file_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

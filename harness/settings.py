@@ -1,0 +1,197 @@
+"""Parameters: dataclass defaults < ``configs/`` of the plugin < the user's YAML < ``--set``.
+
+A parameter lives in one place, the frozen dataclass ``Params`` of its plugin (or
+:class:`RunSettings`); documentation, validation, hashing and the command line come from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.resources
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from .errors import ConfigError, suggest
+
+SECTIONS = ("benchmark", "encoder", "decoder", "run")
+"""Sections of a YAML file and first parts of ``--set`` keys; ``plugins`` names the three plugins."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a run is carried out.
+
+    Those under "identity" change numbers and are part of every key they touch; the others only
+    change how fast the same numbers come.
+    """
+
+    # identity
+    seed: int = 0
+    samples: int = 1  # encoder and decoder draws per image, for those that are stochastic
+    micro_batch: int = 16  # images handed to a plugin at a time; fixed, so that shards cannot matter
+    adapter: Literal["none", "match-std", "add-trial-noise"] = "none"
+    selection: Literal["first", "predicted-embedding", "gt-selected"] = "first"
+    trial_rows: bool = False  # decode every single trial as well (row measured-trial)
+    derangements: int = 50  # re-pairings that the shuffled control averages
+    limit: int = 0  # test images, as a named subset; 0 means all
+    metrics: tuple[str, ...] = ()  # empty: every installed metric whose backbone is at hand
+    # execution
+    device: str = "cpu"
+    executor: Literal["inline", "processes"] = "inline"
+    workers: int = 1
+    shard_size: int = 64  # images per task; rounded up to whole micro-batches
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "micro_batch", "workers", "shard_size", "derangements"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"run.{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("seed", "limit"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"run.{name} is {getattr(self, name)}; it must not be negative")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for, before any plugin is loaded."""
+
+    benchmark: str = "embedded"
+    encoder: str | None = None
+    decoder: str | None = None
+    subject: str | None = None
+    values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # section -> key -> value
+    sources: Mapping[str, str] = field(default_factory=dict)  # "section.key" -> where it was given
+
+
+def read_request(
+    file: Path | None,
+    assignments: Sequence[str],
+    *,
+    plugins: Mapping[str, str | None],
+) -> Request:
+    """Merge a YAML file, ``section.key=value`` assignments and the names on the command line."""
+    values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    sources: dict[str, str] = {}
+    chosen: dict[str, Any] = {"benchmark": "embedded"}
+    if file is not None:
+        content = read_yaml(file)
+        for section, given in content.items():
+            if section == "plugins":
+                known = ("benchmark", "encoder", "decoder", "subject")
+                chosen |= _mapping(given, known=known, where=f"{file}: plugins")
+            elif section in SECTIONS:
+                values[section] |= _mapping(given, where=f"{file}: {section}")
+                sources |= {f"{section}.{key}": str(file) for key in values[section]}
+            else:
+                raise ConfigError(f"{file}: " + suggest(section, (*SECTIONS, "plugins"), what="section"))
+        if "benchmark" in content:
+            values["benchmark"].setdefault("base_dir", str(file.resolve().parent))
+            sources.setdefault("benchmark.base_dir", "")
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        section, dot, name = key.strip().partition(".")
+        if not (equals and dot and name):
+            raise ConfigError(f"--set {text}: expected SECTION.KEY=VALUE, for example encoder.folds=5")
+        if section not in SECTIONS:
+            raise ConfigError(f"--set {text}: " + suggest(section, SECTIONS, what="section"))
+        try:
+            parsed = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {text}: the value is not valid YAML; quote it") from None
+        _assign(values[section], name.split("."), parsed)
+        sources[f"{section}.{name}"] = f"--set {text}"
+    chosen |= {key: value for key, value in plugins.items() if value is not None}
+    return Request(**chosen, values=values, sources=sources)
+
+
+def resolve_params(
+    params: type,
+    given: Mapping[str, Any],
+    *,
+    section: str,
+    sources: Mapping[str, str] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> Any:
+    """An instance of the dataclass `params`, validated; unknown keys suggest the near name."""
+    from pydantic import TypeAdapter, ValidationError
+
+    known = {f.name for f in dataclasses.fields(params) if f.init}
+    given = dict(given)
+    if "base_dir" not in known and (sources or {}).get(f"{section}.base_dir") == "":
+        given.pop("base_dir", None)  # set by us for benchmarks that read files, not by the user
+    _check_keys(params, given, section, sources or {})
+    merged = {key: value for key, value in (defaults or {}).items() if key in known} | given
+    try:
+        return TypeAdapter(params).validate_python(merged)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        key = ".".join([section, *(str(part) for part in first["loc"])])
+        if "ctx" in first and isinstance(first["ctx"].get("error"), ConfigError):
+            raise first["ctx"]["error"] from None
+        raise ConfigError(f"{key}: {first['msg']} (given: {first['input']!r})") from None
+
+
+def _check_keys(params: type, given: Mapping[str, Any], path: str, sources: Mapping[str, str]) -> None:
+    """Refuse unknown keys, those of nested dataclasses too; pydantic would drop them in silence."""
+    hints = typing.get_type_hints(params)
+    known = {f.name for f in dataclasses.fields(params) if f.init}
+    for key, value in given.items():
+        if key not in known:
+            where = sources.get(f"{path}.{key}", "")
+            prefix = f"{where}: " if where else ""
+            raise ConfigError(prefix + suggest(str(key), known, what=f"{path} parameter"))
+        inner = [t for t in (hints[key], *typing.get_args(hints[key])) if dataclasses.is_dataclass(t)]
+        if inner and isinstance(value, Mapping):
+            _check_keys(inner[0], value, f"{path}.{key}", sources)
+
+
+def plugin_defaults(kind: str, name: str, *, benchmark: str, preset: str | None) -> dict[str, Any]:
+    """Defaults that ``configs/KINDs/NAME.yaml`` gives: ``default``, ``presets`` and ``on``.
+
+    ``on`` maps a benchmark to the preset that it calls for (``embedded: tiny``).
+    """
+    file = importlib.resources.files("harness.configs") / f"{kind}s" / f"{name}.yaml"
+    content = yaml.safe_load(file.read_text()) if file.is_file() else {}
+    content = content or {}
+    presets = content.get("presets", {})
+    chosen = preset or content.get("on", {}).get(benchmark)
+    if chosen is not None and chosen not in presets:
+        raise ConfigError(suggest(str(chosen), presets, what=f"preset of {kind} '{name}'"))
+    return {**content.get("default", {}), **(presets[chosen] if chosen else {})}
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """A YAML file's top-level mapping; every problem is one line."""
+    try:
+        content = yaml.safe_load(Path(file).read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"there is no file {file}") from None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ConfigError(f"{file} cannot be read as text: {problem}") from None
+    except yaml.YAMLError as problem:
+        mark = getattr(problem, "problem_mark", None)
+        line = f" (line {mark.line + 1})" if mark else ""
+        raise ConfigError(f"{file} is not valid YAML{line}") from None
+    return _mapping(content if content is not None else {}, where=str(file))
+
+
+def _mapping(value: Any, *, where: str, known: Sequence[str] = ()) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{where}: expected keys and values, found {type(value).__name__}")
+    for key in value:
+        if known and key not in known:
+            raise ConfigError(f"{where}: " + suggest(str(key), known, what="key"))
+    return {str(key): item for key, item in value.items()}
+
+
+def _assign(target: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    *parents, last = path
+    for name in parents:
+        inner = target.get(name)
+        target[name] = dict(inner) if isinstance(inner, Mapping) else {}
+        target = target[name]
+    target[last] = value

@@ -1,0 +1,170 @@
+"""Stage data: a subject's images and responses, checked, in id order, perhaps a named subset.
+
+What a benchmark generates is kept in the store and read back memory-mapped; what a benchmark reads
+from a user's files stays there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..checks import check_subject
+from ..data import Responses, Split, Stimuli, SubjectData, VoxelSpace
+from ..errors import ConfigError, suggest
+from ..identity import code_sha
+from ..plugins import PluginRef
+from ..seeds import subset
+from ..store import Artifact, Store, save_array, save_json
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Subset:
+    """A named part of the test images."""
+
+    name: str
+    sha: str
+
+
+def load_subject(
+    benchmark: Any,
+    subject: str | None,
+    *,
+    ref: PluginRef,
+    store: Store,
+    limit: int = 0,
+) -> tuple[SubjectData, Subset | None]:
+    """Load, check and order one subject; test images sorted by id, at most `limit` of them."""
+    known = tuple(benchmark.subjects())
+    subject = subject or known[0]
+    if subject not in known:
+        raise ConfigError(suggest(subject, known, what=f"subject of benchmark '{ref.name}'"))
+    if benchmark.generated:
+        ingredients = {"code": code_sha(ref), "params": benchmark.params, "subject": subject}
+        artifact = store.get(
+            "data", ingredients, lambda folder: write_subject(benchmark.load(subject), folder)
+        )
+        data = read_subject(artifact)
+    else:
+        data = benchmark.load(subject)
+    check_subject(data)
+    ids = tuple(sorted(data.test.stimuli.ids))
+    named = None
+    if 0 < limit < len(ids):
+        ids = subset(ids, limit)
+        named = Subset(f"limit-{limit}", hashlib.sha256("\n".join(ids).encode()).hexdigest())
+    return _select_test(data, ids), named
+
+
+def _select_test(data: SubjectData, ids: tuple[str, ...]) -> SubjectData:
+    def chosen(responses: Responses | None) -> Responses | None:
+        return None if responses is None else responses.select(ids)
+
+    return replace(
+        data, test=data.test.select(ids), truth=chosen(data.truth), remeasured=chosen(data.remeasured)
+    )
+
+
+def write_subject(data: SubjectData, folder: Path) -> None:
+    """Write everything of `data` as plain arrays and JSON."""
+    space = data.space
+    optional = {"ncsnr": space.ncsnr, "coordinates": space.coordinates, "valid": space.valid}
+    for name, array in optional.items():
+        if array is not None:
+            save_array(folder, f"space_{name}", array)
+    for table in ("rois", "groups"):
+        for number, members in enumerate(getattr(space, table).values()):
+            save_array(folder, f"space_{table}_{number}", members)
+    meta: dict[str, Any] = {
+        "space": {
+            n: getattr(space, n) for n in ("dataset", "subject", "mask", "n_voxels", "units", "voxels_sha")
+        },
+        "rois": list(space.rois),
+        "groups": list(space.groups),
+        "sets": {},
+    }
+    for name, split in (("train", data.train), ("test", data.test)):
+        _write_stimuli(split.stimuli, folder, name, meta["sets"])
+        _write_responses(split.responses, folder, name)
+    for name in ("truth", "remeasured"):
+        if getattr(data, name) is not None:
+            _write_responses(getattr(data, name), folder, name)
+    save_json(folder, "subject", meta)
+
+
+def read_subject(artifact: Artifact) -> SubjectData:
+    """The inverse of :func:`write_subject`, memory-mapped."""
+    meta = artifact.json("subject")
+
+    def optional(name: str) -> np.ndarray | None:
+        return np.array(artifact.array(name)) if artifact.has(f"{name}.npy") else None
+
+    tables = {
+        table: {name: np.array(artifact.array(f"space_{table}_{k}")) for k, name in enumerate(meta[table])}
+        for table in ("rois", "groups")
+    }
+    space = VoxelSpace(
+        **meta["space"],
+        **tables,
+        ncsnr=optional("space_ncsnr"),
+        coordinates=optional("space_coordinates"),
+        valid=optional("space_valid"),
+    )
+    splits = {}
+    for name in ("train", "test"):
+        stimuli = _read_stimuli(artifact, name, meta["sets"][name])
+        splits[name] = Split(stimuli, _read_responses(artifact, name, space, stimuli.ids))
+    extra = {
+        name: _read_responses(artifact, name, space, splits["test"].stimuli.ids)
+        for name in ("truth", "remeasured")
+        if artifact.has(f"{name}_responses.npy")
+    }
+    return SubjectData(space, splits["train"], splits["test"], **extra)
+
+
+def _write_stimuli(stimuli: Stimuli, folder: Path, name: str, sets: dict[str, Any]) -> None:
+    save_array(folder, f"{name}_images", stimuli.images())
+    sets[name] = {
+        "ids": stimuli.ids,
+        "captions": stimuli.captions,
+        "hashes": stimuli.image_hashes(),
+        "labels": list(stimuli.labels),
+    }
+    for number, values in enumerate(stimuli.labels.values()):
+        save_array(folder, f"{name}_label_{number}", values)
+
+
+def _read_stimuli(artifact: Artifact, name: str, known: dict[str, Any]) -> Stimuli:
+    labels = {label: np.array(artifact.array(f"{name}_label_{k}")) for k, label in enumerate(known["labels"])}
+    return Stimuli.from_array(
+        known["ids"],
+        artifact.array(f"{name}_images"),
+        captions=known["captions"],
+        hashes=known["hashes"],
+        labels=labels,
+    )
+
+
+def _write_responses(responses: Responses, folder: Path, name: str) -> None:
+    save_array(folder, f"{name}_responses", np.asarray(responses.data[:], np.float32))
+    save_array(folder, f"{name}_image_index", responses.image_index)
+    save_array(folder, f"{name}_session", responses.session)
+    save_json(folder, f"{name}_sha", responses.data_sha())
+
+
+def _read_responses(artifact: Artifact, name: str, space: VoxelSpace, ids: tuple[str, ...]) -> Responses:
+    return Responses(
+        space,
+        ids,
+        artifact.array(f"{name}_responses"),
+        artifact.array(f"{name}_image_index", mmap=False),
+        session=artifact.array(f"{name}_session", mmap=False),
+        sha=artifact.json(f"{name}_sha"),
+    )

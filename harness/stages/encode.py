@@ -1,0 +1,76 @@
+"""Stage encode: predicted responses, one artifact per micro-batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ..data import Stimuli, VoxelSpace
+from ..errors import PluginError
+from ..identity import module_sha
+from ..plugins import PluginRef
+from ..seeds import sample_seeds
+from ..store import Store, save_array
+from .features import FeatureStore
+from .fit import Model, guarded
+
+
+def encode(
+    model: Model,
+    stimuli: Stimuli,
+    *,
+    space: VoxelSpace,
+    features: FeatureStore,
+    store: Store,
+    seed: int,
+    samples: int,
+    micro_batch: int,
+    progress: Callable[[int], None] = lambda images: None,
+) -> np.ndarray:
+    """(N, S, V) float32 predictions for `stimuli`; masked voxels are 0."""
+    opened: list[object] = []
+    parts = []
+    for start in range(0, len(stimuli), micro_batch):
+        part = stimuli.select(stimuli.ids[start : start + micro_batch])
+        ingredients = {
+            "model": model.key,
+            "images": part.sha,
+            "space": space.sha,
+            "seed": seed,
+            "samples": samples,
+            "micro_batch": micro_batch,
+            "device": model.device.partition(":")[0],
+            "stage": module_sha(__name__),
+        }
+
+        def make(folder: Path, part: Stimuli = part) -> None:
+            if not opened:
+                opened.append(guarded(model.ref, "cannot be loaded", lambda: model.load(space)))
+            seeds = sample_seeds(seed, part.ids, samples)
+            found = guarded(
+                model.ref,
+                "fails while predicting",
+                lambda: opened[0].predict(part, features, space=space, seeds=seeds),
+            )
+            save_array(folder, "responses", checked(found, model.ref, (len(part), samples), space))
+
+        parts.append(np.asarray(store.get("encode", ingredients, make).array("responses")))
+        progress(len(part))
+    return np.concatenate(parts)
+
+
+def checked(found: object, ref: PluginRef, leading: tuple[int, int], space: VoxelSpace) -> np.ndarray:
+    """`found` as (N, S, V) float32, finite in valid voxels and 0 in masked ones."""
+    found = np.asarray(found)
+    expected = (*leading, space.n_voxels)
+    if found.shape != expected:
+        raise PluginError(
+            f"encoder '{ref.name}' predicted an array of shape {found.shape}; expected {expected} "
+            f"(images, samples, voxels) for {space.subject}"
+        )
+    found = np.where(space.valid, found, 0).astype(np.float32)
+    if not np.isfinite(found).all():
+        raise PluginError(f"encoder '{ref.name}' predicted NaN or infinity for {space.subject}")
+    return found

@@ -1,0 +1,157 @@
+"""Stages features and embed: each image once per backbone, in fixed batches, cached by content.
+
+Encoders are fitted on these features and metrics compare them; an image that both use is extracted
+once.  A batch is keyed by the content of its images, so equal images share features whatever row,
+run or subject they come from.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from .. import plugins
+from ..data import Stimuli
+from ..executors import Executor
+from ..identity import code_sha, module_sha
+from ..store import Store, is_known, key_of, save_array
+from .worker import kept_open, store_at
+
+BATCH = 64
+"""Images per extraction call; part of every key, since a batch size can change the last bits."""
+
+
+@dataclass(frozen=True)
+class BatchTask:
+    """One batch and the layers that are missing from it; `where` maps layer -> (key, ingredients)."""
+
+    root: str
+    backbone: str
+    device: str
+    images: np.ndarray
+    where: dict[str, tuple[str, dict[str, Any]]]
+
+
+class FeatureStore:
+    """Features of image sets; implements :class:`harness.api.Features`."""
+
+    def __init__(self, store: Store, executor: Executor, *, device: str) -> None:
+        self._store = store
+        self._executor = executor
+        self._device = device
+        self._held: dict[tuple[str, str], list[tuple[dict[str, int], np.ndarray]]] = {}
+
+    def extract(
+        self,
+        backbone: str,
+        layers: Sequence[str],
+        sets: Sequence[Stimuli],
+        *,
+        progress: Callable[[int], None] = lambda images: None,
+    ) -> None:
+        """Make sure that all of `sets` have `layers` of `backbone`; `progress` counts images."""
+        tasks = (task for stimuli in sets for task in self._missing(backbone, layers, stimuli, progress))
+        for done in self._executor.map(extract_batch, tasks):
+            self._store.computed["features"] += done[0]
+            progress(done[1])
+
+    def hold(self, backbone: str, layer: str, stimuli: Stimuli) -> None:
+        """Keep the features of `stimuli` in memory, for parts of it asked for later."""
+        rows = {sha: row for row, sha in enumerate(stimuli.image_hashes())}
+        self._held.setdefault((backbone, layer), []).append((rows, self.layer(backbone, layer, stimuli)))
+
+    def release(self) -> None:
+        """Drop what :meth:`hold` kept."""
+        self._held.clear()
+
+    def layer(self, backbone: str, layer: str, stimuli: Stimuli) -> np.ndarray:
+        """(N, ...) float32 features of `stimuli`, in their order; extracted now if absent."""
+        hashes = stimuli.image_hashes()
+        for rows, features in self._held.get((backbone, layer), ()):
+            if all(sha in rows for sha in hashes):
+                return features[[rows[sha] for sha in hashes]]
+        self.extract(backbone, [layer], [stimuli])
+        parts = []
+        for ids in _batches(stimuli):
+            batch = self._ingredients(backbone, layer, stimuli.select(ids).image_hashes())
+            artifact = self._store.open("features", key_of("features", batch))
+            parts.append(np.asarray(artifact.array("features")))
+        return np.concatenate(parts)
+
+    def _missing(
+        self, backbone: str, layers: Sequence[str], stimuli: Stimuli, progress: Callable[[int], None]
+    ) -> Iterator[BatchTask]:
+        for ids in _batches(stimuli):
+            part = stimuli.select(ids)
+            where = {}
+            for layer in layers:
+                ingredients = self._ingredients(backbone, layer, part.image_hashes())
+                key = key_of("features", ingredients)
+                if self._store.open("features", key) is None:
+                    where[layer] = (key, ingredients)
+                else:
+                    self._store.reused["features"] += 1
+            if where:
+                root = str(self._store.root)
+                yield BatchTask(root, backbone, self._device, np.asarray(part.images()), where)
+            else:
+                progress(len(ids))
+
+    def _ingredients(self, backbone: str, layer: str, hashes: Sequence[str]) -> dict[str, Any]:
+        return {
+            **backbone_identity(backbone),
+            "layer": layer,
+            "images": hashes,
+            "batch": BATCH,
+            "device": self._device.partition(":")[0],
+        }
+
+
+def extract_batch(task: BatchTask) -> tuple[int, int]:
+    """Extract and store one batch; (artifacts written, images)."""
+    store = store_at(task.root)
+    todo = {layer: place for layer, place in task.where.items() if store.open("features", place[0]) is None}
+    if todo:
+        opened = kept_open(
+            ("backbone", task.backbone, task.device), lambda: open_backbone(task.backbone, device=task.device)
+        )
+        found = opened.extract(task.images, list(todo))
+        for layer, (key, ingredients) in todo.items():
+            with store.writing("features", key, ingredients) as folder:
+                save_array(folder, "features", np.asarray(found[layer], np.float32))
+    return len(todo), len(task.images)
+
+
+def open_backbone(name: str, *, device: str) -> Any:
+    """The backbone called `name`, ready on `device`."""
+    backbone = plugins.find("backbones", name).load()()
+    backbone.open(device=device)
+    return backbone
+
+
+@lru_cache(maxsize=64)
+def backbone_identity(name: str) -> dict[str, Any]:
+    """Everything that can change this backbone's features; raises WeightsMissing without weights."""
+    ref = plugins.find("backbones", name)
+    backbone = ref.load()()
+    identity = {
+        "backbone": name,
+        "version": backbone.version,
+        "code": code_sha(ref),
+        "weights": backbone.identity(),
+        "stage": module_sha(__name__),
+    }
+    if not is_known(identity):
+        # Features are looked up by key, so they cannot live without one.
+        identity["code"] = f"unidentified-{uuid.uuid4().hex}"
+    return identity
+
+
+def _batches(stimuli: Stimuli) -> Iterator[tuple[str, ...]]:
+    for start in range(0, len(stimuli), BATCH):
+        yield stimuli.ids[start : start + BATCH]

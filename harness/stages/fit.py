@@ -1,0 +1,168 @@
+"""Stage fit: train an encoder or a decoder on training splits, once per identity.
+
+What is kept is the folder that the plugin's own ``save`` wrote; checkpoints lie in a folder of
+their own, outlive a kill and go when the artifact is complete.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..data import SubjectData, VoxelSpace
+from ..errors import HarnessError, PluginError
+from ..identity import code_sha, module_sha
+from ..plugins import PluginRef
+from ..settings import resolve_params
+from ..store import Store, is_known, key_of
+from .features import FeatureStore, backbone_identity
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A plugin with its parameters and, once fitted, where its weights lie.  Picklable.
+
+    key : identity of the fitted model, or ``""`` when it has none.
+    folder : what ``save`` wrote; ``""`` for a model that loads its own pretrained weights.
+    """
+
+    ref: PluginRef
+    params: Any
+    key: str
+    folder: str
+    device: str
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A worker cannot unpickle an instance of a class in a path plugin's file before loading it.
+        values = dataclasses.asdict(self.params)
+        return _restored, (self.ref, values, self.key, self.folder, self.device)
+
+    def load(self, space: VoxelSpace) -> Any:
+        """The fitted plugin object; decoders are opened for `space`."""
+        plugin = self.ref.load()
+        if self.folder:
+            model = plugin.load(Path(self.folder), self.params, device=self.device)
+        elif getattr(plugin, "pretrained", False):
+            model = plugin.from_pretrained(self.params, space, device=self.device)
+        else:
+            model = plugin(self.params)
+        if self.ref.group == "decoders":
+            model.open(space, device=self.device)
+        return model
+
+
+def _restored(ref: PluginRef, values: dict[str, Any], key: str, folder: str, device: str) -> Model:
+    return Model(ref, resolve_params(ref.load().Params, values, section=ref.kind), key, folder, device)
+
+
+def plugin_identity(ref: PluginRef, params: Any) -> dict[str, Any]:
+    """Name, version, source, parameters and own weights of a plugin."""
+    plugin = ref.load()
+    identity = {
+        "plugin": ref.name,
+        "dist": f"{ref.dist} {ref.dist_version}",
+        "version": plugin.version,
+        "code": code_sha(ref),
+        "params": params,
+    }
+    if hasattr(plugin, "identity"):
+        identity["weights"] = plugin(params).identity()
+    return identity
+
+
+def fit_encoder(
+    ref: PluginRef,
+    params: Any,
+    subjects: list[SubjectData],
+    *,
+    features: FeatureStore,
+    store: Store,
+    seed: int,
+    device: str,
+) -> Model:
+    """Fit on the training splits of `subjects`, or find the artifact that did."""
+    encoder = guarded(ref, "cannot be built", lambda: ref.load()(params))
+    wants = tuple(encoder.wants())
+    ingredients = {
+        **plugin_identity(ref, params),
+        "features": [(backbone_identity(name), layer) for name, layer in wants],
+        **_training_identity(subjects, seed=seed, device=device),
+    }
+
+    def train(checkpoint_dir: Path) -> Any:
+        encoder.fit(
+            [data.training() for data in subjects],
+            features,
+            seed=seed,
+            device=device,
+            checkpoint_dir=checkpoint_dir,
+        )
+        return encoder
+
+    return _fit(ref, params, ingredients, train, store=store, device=device)
+
+
+def fit_decoder(
+    ref: PluginRef, params: Any, data: SubjectData, *, store: Store, seed: int, device: str
+) -> Model:
+    """Fit on the training split of `data`, or load what a pretrained decoder brings."""
+    plugin = ref.load()
+    identity = plugin_identity(ref, params)
+    if getattr(plugin, "pretrained", False):
+        known = {**identity, "space": data.space.sha}
+        return Model(ref, params, key_of("fit", known) if is_known(known) else "", "", device)
+    ingredients = {**identity, **_training_identity([data], seed=seed, device=device)}
+
+    def train(checkpoint_dir: Path) -> Any:
+        decoder = plugin(params)
+        decoder.fit(data.training(), seed=seed, device=device, checkpoint_dir=checkpoint_dir)
+        return decoder
+
+    return _fit(ref, params, ingredients, train, store=store, device=device)
+
+
+def guarded(ref: PluginRef, action: str, call: Callable[[], Any]) -> Any:
+    """Call plugin code; what it raises becomes one line that names the plugin."""
+    try:
+        return call()
+    except (HarnessError, KeyboardInterrupt, MemoryError):
+        raise
+    except Exception as problem:
+        logger.debug("%s '%s' %s", ref.kind, ref.name, action, exc_info=True)
+        raise PluginError(
+            f"{ref.kind} '{ref.name}' {action}: {type(problem).__name__}: {problem} (its traceback: add -v)"
+        ) from problem
+
+
+def _training_identity(subjects: list[SubjectData], *, seed: int, device: str) -> dict[str, Any]:
+    return {
+        "training": [(data.space.sha, data.train.stimuli.sha, data.train.responses.sha) for data in subjects],
+        "seed": seed,
+        "device": device.partition(":")[0],
+        "stage": module_sha(__name__),
+    }
+
+
+def _fit(
+    ref: PluginRef,
+    params: Any,
+    ingredients: dict[str, Any],
+    train: Callable[[Path], Any],
+    *,
+    store: Store,
+    device: str,
+) -> Model:
+    def make(folder: Path) -> None:
+        checkpoints = store.checkpoints(key_of("fit", ingredients))
+        model = guarded(ref, "fails while fitting", lambda: train(checkpoints))
+        guarded(ref, "fails while saving", lambda: model.save(folder))
+
+    artifact = store.get("fit", ingredients, make)
+    known = is_known(ingredients)
+    return Model(ref, params, artifact.key if known else "", str(artifact.folder), device)

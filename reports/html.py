@@ -1,0 +1,240 @@
+"""``report.html``: one file that opens from disk and asks nothing of any network.
+
+Everything in it derives from the run folder, so the same folder gives the same bytes.  Text is
+escaped by the template engine, and a content security policy that names the one script by its
+hash keeps a browser from running or fetching anything else, whatever an id or a plugin is called.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import shlex
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.results import RunResult
+
+from . import figures
+from .grids import agreement_grid, encoding_grid, gallery_grid, paired_grids, region_grid, score_grid
+from .images import read_gallery
+from .layout import SIMULATED, bracket, is_agreement, is_simulated, number, ordered_metrics, title
+from .tables import agreement_table, encoding_table, paired_table, roi_table, score_table
+from .values import image_values, run_metrics
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEVELS = ("alarm", "warning", "info")
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A headline figure."""
+
+    heading: str
+    value: str
+    detail: str
+    note: str
+
+
+def write_report(run_folder: str | Path, *, show_stimuli: bool = True) -> Path:
+    """Write ``report.html`` into `run_folder`, whole or not at all, and return its path.
+
+    show_stimuli : False replaces stimuli, and images made from them without a brain response, by
+        their id and average colour, for data whose terms forbid showing them.
+
+    Raises :class:`harness.errors.DataError` when the folder holds no finished run or a damaged file.
+    """
+    run = RunResult.open(run_folder)
+    path = run.folder / "report.html"
+    fresh = path.with_name(f".report.{uuid.uuid4().hex}.html")
+    content = render_html(run, show_stimuli=show_stimuli).encode("utf-8", "backslashreplace")
+    try:
+        fresh.write_bytes(content)
+        os.replace(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return path
+
+
+def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
+    """The report of `run` as text."""
+    import jinja2
+    from markupsafe import Markup
+
+    here = Path(__file__).parent
+    script, style = (Markup((here / f"report.{kind}").read_text("utf-8")) for kind in ("js", "css"))
+    environment = jinja2.Environment(
+        autoescape=True,
+        loader=jinja2.FileSystemLoader(here),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    gallery = read_gallery(run, show_stimuli=show_stimuli)
+    scores, encoding, agreement = score_table(run), encoding_table(run), agreement_table(run)
+    others = [m.name for m in run_metrics(run, "measured") if not is_agreement(m)]
+    against_measured = score_table(run, "measured", metrics=others)
+    return environment.get_template("report.html").render(
+        title=title(run),
+        name=str(run.info.get("run") or run.folder.name),
+        script=script,
+        style=style,
+        script_hash=digest,
+        simulated=SIMULATED if is_simulated(run) else "",
+        summary=_summary(run),
+        tiles=_tiles(run, scores, encoding, agreement),
+        flags=_flags(run),
+        failures=run.info.get("failed_metrics") or [],
+        left_out=run.info.get("left_out_metrics") or [],
+        scores=score_grid(run, scores, "stimulus"),
+        against_measured=score_grid(run, against_measured, "measured"),
+        paired=paired_grids(run, paired_table(run)),
+        gallery=gallery,
+        gallery_rule=str(run.info.get("gallery_rule") or "not recorded"),
+        gallery_scores=gallery_grid(run, image_values(run), gallery.ids) if gallery else None,
+        show_stimuli=show_stimuli,
+        encoding=encoding_grid(run, encoding),
+        regions=region_grid(run, roi_table(run)),
+        agreement=agreement_grid(run, agreement),
+        region_chart=Markup(figures.region_chart(run)),
+        ceiling_chart=Markup(figures.ceiling_chart(run)),
+        ceiling_histogram=Markup(figures.ceiling_histogram(run)),
+        image_chart=Markup(figures.image_chart(run)),
+        point_limit=figures.POINT_LIMIT,
+        provenance=_provenance(run),
+        record=json.dumps(_shortened(run.info), indent=1, ensure_ascii=False),
+        command=shlex.join(map(str, run.info.get("command") or ())),
+    )
+
+
+def _summary(run: RunResult) -> list[tuple[str, str]]:
+    """What was run, as short label and value pairs."""
+    info = run.info
+    space, subset = info.get("space") or {}, info.get("subset")
+    voxels = space.get("n_valid", space.get("n_voxels"))
+    parts = [
+        ("test images", _with(info.get("n_test"), f"subset {subset['name']}" if subset else "")),
+        ("training images", _with(info.get("n_train"))),
+        ("voxels", _with(voxels, space.get("units", ""))),
+        ("adapter", _with(info.get("adapter"))),
+        ("selection", _with(info.get("selection"))),
+        ("seed", _with(info.get("seed"))),
+        ("created", _with(info.get("created"))),
+    ]
+    return [(label, text) for label, text in parts if text]
+
+
+def _with(value: Any, more: str = "") -> str:
+    if value is None or value == "":
+        return ""
+    text = f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{text} ({more})" if more else text
+
+
+def _tiles(
+    run: RunResult, table: pd.DataFrame, encoding: pd.DataFrame, agreement: pd.DataFrame
+) -> list[Tile]:
+    """The figures to read first, never one without its control."""
+    metrics = ordered_metrics(run, table["metric"])
+    # Two-way identification is what the field reports first, so it stands here where there is one.
+    pools = sorted((m for m in metrics if m.pool and m.chance is not None), key=lambda m: -m.chance)
+    metric = next(iter([*pools, *metrics]), None)
+    tiles = []
+    if metric is not None:
+        ours = table[table["metric"] == metric.name]
+        for row in ("measured", "predicted", "reconstructions"):
+            tiles += [_tile(metric.label, line) for line in ours[ours["row"] == row].itertuples()]
+        controls = ours[(ours["group"] == "control") & ours["mean"].notna()]
+        if len(controls):
+            best = controls.sort_values("mean", ascending=not metric.higher_is_better, kind="stable").head(1)
+            tiles += [_tile(f"{metric.label}, best control", line) for line in best.itertuples()]
+    r = encoding[(encoding["row"] == "predicted") & (encoding["metric"].str.split("@").str[0] == "voxel-r")]
+    tiles += [_tile("voxel r, mean over voxels", line) for line in r.itertuples()]
+    part = agreement[(agreement["row"] == "predicted") & agreement["metric"].str.contains("controlled")]
+    for line in part.itertuples():
+        normalised = number(line.normalised, digits=2)
+        note = f"{normalised} of a re-measurement" if np.isfinite(line.normalised) else line.label
+        tiles.append(Tile(line.metric_label, number(line.mean), bracket(line.low, line.high), note))
+    return tiles
+
+
+def _tile(heading: str, line: Any) -> Tile:
+    return Tile(heading, number(line.mean), bracket(line.low, line.high), line.label)
+
+
+def _flags(run: RunResult) -> list[dict[str, str]]:
+    given = [
+        {key: str(flag.get(key, "")) for key in ("name", "level", "message")}
+        for flag in run.info.get("flags") or ()
+    ]
+    # A level that this version does not know is shown as a warning rather than lost.
+    known = [{**flag, "level": flag["level"] if flag["level"] in LEVELS else "warning"} for flag in given]
+    return sorted(known, key=lambda flag: LEVELS.index(flag["level"]))
+
+
+def _provenance(run: RunResult) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Sections of (name, value) pairs; a section without any is left out."""
+    info = run.info
+    git = info.get("git") or {}
+    dirty = " with uncommitted changes" if git.get("dirty") else ""
+    sections = [
+        (
+            "run",
+            {
+                "name": info.get("run"),
+                "created": info.get("created"),
+                "seed": info.get("seed"),
+                "samples": info.get("samples"),
+                "device": info.get("device"),
+                "platform": info.get("platform"),
+                "peak memory": f"{info['peak_memory_mb']} MB" if info.get("peak_memory_mb") else None,
+                "harness": info.get("harness_version"),
+                "git revision": f"{git['revision']}{dirty}" if git.get("revision") else None,
+                "result schema": info.get("schema"),
+            },
+        ),
+        *((kind, _plugin(info.get(kind))) for kind in ("benchmark", "encoder", "decoder")),
+        ("voxel space", {k: v for k, v in (info.get("space") or {}).items() if k not in ("rois", "groups")}),
+        ("metrics (hash of the file)", {m.get("name"): m.get("file_sha") for m in info.get("metrics") or ()}),
+        ("data hashes", info.get("data_sha") or {}),
+        ("artifacts", info.get("artifacts") or {}),
+        ("seconds", info.get("timings") or {}),
+        ("computed, taken from the store", info.get("computed") or {}),
+        ("packages", info.get("packages") or {}),
+    ]
+    shown = [
+        (heading, [(str(k), _plain(v)) for k, v in pairs.items() if v not in (None, "")])
+        for heading, pairs in sections
+    ]
+    return [(heading, pairs) for heading, pairs in shown if pairs]
+
+
+def _plugin(given: dict[str, Any] | None) -> dict[str, Any]:
+    if not given:
+        return {}
+    params = {f"{name} (parameter)": value for name, value in (given.get("params") or {}).items()}
+    return {**{k: v for k, v in given.items() if k != "params"}, **params}
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(item, int) for item in value):
+        return ", ".join(map(str, value))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _shortened(value: Any) -> Any:
+    """`value` with long lists told by their length; run.json itself holds them."""
+    if isinstance(value, dict):
+        return {key: _shortened(item) for key, item in value.items()}
+    if isinstance(value, list) and len(value) > 24 and all(isinstance(v, (int, float)) for v in value):
+        return f"{len(value)} numbers, in run.json"
+    return [_shortened(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,158 @@
+"""How rows and metrics are ordered, grouped, named and written, the same in every report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.results import RunResult
+
+SIMULATED = "simulated, not brain data"
+
+GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "compared": ("Measured and predicted", ("measured", "predicted", "reconstructions", "measured-trial")),
+    "reference": (
+        "References",
+        ("oracle", "remeasured", "half-1", "half-2", "generator-ceiling"),
+    ),
+    "control": (
+        "Controls: what a score is worth without the information",
+        (
+            "shuffled",
+            "shuffled-measured",
+            "zero",
+            "train-mean",
+            "nearest-train",
+            "nearest-train-measured",
+            "mean-image",
+            "flat-grey",
+        ),
+    ),
+    "other": ("Other rows", ()),
+}
+"""Group -> (heading, rows in the order they are shown)."""
+
+_GROUP_OF = {row: group for group, (_, rows) in GROUPS.items() for row in rows}
+_ORDER = {row: k for k, row in enumerate(_GROUP_OF)}
+
+
+@dataclass(frozen=True)
+class RowInfo:
+    """A row as people read it; `group` is a key of :data:`GROUPS`."""
+
+    name: str
+    label: str
+    note: str
+    group: str
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """A metric as ``run.json`` describes it; ``label`` names the backbone where there is one."""
+
+    name: str
+    label: str
+    inputs: str
+    unit: str
+    higher_is_better: bool
+    chance: float | None
+    targets: tuple[str, ...]
+    backbone: str
+    pool: bool
+
+    @property
+    def base(self) -> str:
+        """The name without its version."""
+        return self.name.split("@")[0]
+
+    @property
+    def direction(self) -> str:
+        return "higher is better" if self.higher_is_better else "lower is better"
+
+
+def ordered_rows(run: RunResult, names: Iterable[str]) -> list[RowInfo]:
+    """`names` in the order of :data:`GROUPS`, unknown rows last, each with its label and note."""
+    described = {row.get("name"): row for row in run.info.get("rows") or ()}
+    unique = list(dict.fromkeys(names))
+    unique.sort(key=lambda name: (_ORDER.get(name, len(_ORDER)), name))
+    return [
+        RowInfo(
+            name,
+            str(described.get(name, {}).get("label") or name),
+            str(described.get(name, {}).get("note") or ""),
+            _GROUP_OF.get(name, "other"),
+        )
+        for name in unique
+    ]
+
+
+def ordered_metrics(run: RunResult, names: Iterable[str]) -> list[MetricInfo]:
+    """`names` in the order of ``run.json``; a metric that it does not describe comes last."""
+    described = {metric.get("name"): metric for metric in run.info.get("metrics") or ()}
+    order = {name: k for k, name in enumerate(described)}
+    unique = sorted(dict.fromkeys(names), key=lambda name: (order.get(name, len(order)), name))
+    return [_metric(name, described.get(name, {})) for name in unique]
+
+
+def is_agreement(metric: MetricInfo) -> bool:
+    """True for a metric that compares with the measured reconstruction and nothing else."""
+    return metric.targets == ("measured",)
+
+
+def is_simulated(run: RunResult) -> bool:
+    return bool((run.info.get("benchmark") or {}).get("simulated"))
+
+
+def title(run: RunResult) -> str:
+    """``encoder -> decoder on benchmark@version, subject`` in words."""
+    info = run.info
+    names = [plugin["name"] for plugin in (info.get("encoder"), info.get("decoder")) if plugin]
+    benchmark = info.get("benchmark") or {}
+    version = f"@{benchmark['version']}" if benchmark.get("version") else ""
+    where = f"{benchmark.get('name', 'unknown benchmark')}{version}"
+    subject = f", {info['subject']}" if info.get("subject") else ""
+    return f"{' → '.join(map(str, names)) or 'no encoder, no decoder'} on {where}{subject}"
+
+
+def number(value: float | None, *, digits: int = 3) -> str:
+    """Decimals that suit scores; thousands get significant digits, NaN is a dash."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = f"{value:.{digits}f}" if abs(value) < 100 else f"{value:.4g}"
+    return text[1:] if float(text) == 0 and text.startswith("-") else text
+
+
+def bracket(low: float | None, high: float | None, *, digits: int = 3) -> str:
+    """``[low, high]``, or nothing when there is no interval (one image only)."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    return f"[{number(low, digits=digits)}, {number(high, digits=digits)}]"
+
+
+def probability(p: float | None) -> str:
+    if p is None or not math.isfinite(p):
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def left_out(missing: int) -> str:
+    return f"{missing} not scored" if missing else ""
+
+
+def _metric(name: str, given: Mapping[str, Any]) -> MetricInfo:
+    backbone = str(given.get("backbone") or "")
+    chance = given.get("chance")
+    return MetricInfo(
+        name=name,
+        label=str(given.get("label") or name),
+        inputs=str(given.get("inputs") or ""),
+        unit=str(given.get("unit") or "image"),
+        higher_is_better=bool(given.get("higher_is_better", True)),
+        chance=None if chance is None else float(chance),
+        targets=tuple(given.get("targets") or ()),
+        backbone=backbone,
+        pool=bool(given.get("pool", False)),
+    )

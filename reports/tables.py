@@ -1,0 +1,316 @@
+"""Tables of a finished run, derived from its stored scores and nothing else.
+
+Images are the unit of every interval: values are first averaged over the trials and samples of an
+image, then the images are drawn with replacement, the same draw for every row and metric
+(:mod:`harness.statistics`).  Subjects are held fixed.  Voxels are neither independent nor a sample
+of a population: voxel scores are described by mean and quartiles, never by an interval over voxels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.results import RunResult
+from harness.statistics import bootstrap_weights, holm, mean_intervals, sign_flip_ps
+
+from .layout import MetricInfo, RowInfo, is_agreement, ordered_metrics, ordered_rows
+from .values import (
+    VOXEL_R_PARTS,
+    base_names,
+    ceiling_fraction,
+    image_values,
+    images_present,
+    noise_ceiling,
+    quartiles,
+    regions,
+    run_metrics,
+    stored,
+    voxel_r_intervals,
+    voxel_values,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DRAWS = 10_000
+SEED = 0
+
+_SHARED_CONTROLS = ("zero", "train-mean", "mean-image", "flat-grey")
+COMPARED = {
+    "predicted": ("measured", "shuffled", "nearest-train", *_SHARED_CONTROLS),
+    "measured": ("shuffled-measured", "nearest-train-measured", *_SHARED_CONTROLS),
+    "reconstructions": ("measured", "shuffled", "nearest-train-measured", *_SHARED_CONTROLS),
+    "oracle": ("measured", "shuffled", "shuffled-measured", *_SHARED_CONTROLS),
+}
+"""Row -> the rows it is compared with; its own shuffle early, since a blurry row has a higher floor."""
+
+REFERENCES = {
+    "remeasured": "as many fresh trials of the same images",
+    "half-1": "one half of the repeats against the other; half the trials, so a lower bound",
+}
+"""Re-measurements in order of preference, and what each is."""
+
+SCORE_COLUMNS = ("row", "label", "group", "target", "metric", "metric_label", "backbone")
+SCORE_COLUMNS += ("higher_is_better", "chance", "mean", "low", "high", "n", "missing")
+PAIRED_COLUMNS = ("row", "label", "control", "control_label", "metric", "metric_label")
+PAIRED_COLUMNS += ("difference", "low", "high", "p", "p_holm", "n", "verdict")
+ENCODING_COLUMNS = ("row", "label", "metric", "metric_label", "over", "higher_is_better", "chance")
+ENCODING_COLUMNS += ("mean", "low", "high", "q25", "median", "q75", "n", "missing")
+ROI_COLUMNS = ("region", "kind", "row", "label", "n_voxels", "mean_r", "q25", "median_r", "q75")
+ROI_COLUMNS += ("r2_nc", "ceiling", "ceiling_fraction")
+AGREEMENT_COLUMNS = ("row", "label", "metric", "metric_label", "mean", "low", "high", "n", "missing")
+AGREEMENT_COLUMNS += ("normalised", "normalised_low", "normalised_high", "reference")
+
+
+def score_table(
+    run: RunResult,
+    target: str = "stimulus",
+    *,
+    metrics: Collection[str] | None = None,
+    draws: int = DRAWS,
+    seed: int = SEED,
+) -> pd.DataFrame:
+    """Mean and 95 % interval over images of every row and image metric, one line each.
+
+    target : ``stimulus``; ``measured``, the measured reconstruction of the same image; or
+        ``responses`` for the encoding scores that are taken per image.
+    metrics : names with version; None means all.
+
+    Columns :data:`SCORE_COLUMNS`; ``n`` counts images, ``missing`` those that could not be scored.
+    """
+    values = image_values(run, target)
+    if metrics is not None and not values.empty:
+        values = values.loc[:, values.columns.get_level_values("metric").isin(list(metrics))]
+    if values.empty:
+        return _frame([], SCORE_COLUMNS)
+    found = dict(zip(values.columns, mean_intervals(values.to_numpy(), draws=draws, seed=seed)))
+    present = images_present(run, target)
+    lines = []
+    for row in ordered_rows(run, values.columns.get_level_values("row")):
+        for metric in ordered_metrics(run, values.columns.get_level_values("metric")):
+            if (interval := found.get((row.name, metric.name))) is None:
+                continue
+            lines.append(
+                {
+                    **_names(row),
+                    "group": row.group,
+                    "target": target,
+                    **_described(metric),
+                    "backbone": metric.backbone,
+                    **{name: getattr(interval, name) for name in ("mean", "low", "high", "n")},
+                    "missing": present[row.name, metric.name] - interval.n,
+                }
+            )
+    return _frame(lines, SCORE_COLUMNS)
+
+
+def paired_table(run: RunResult, *, draws: int = DRAWS, seed: int = SEED) -> pd.DataFrame:
+    """Differences on the same images: each row of :data:`COMPARED` minus each of its controls.
+
+    Holm's correction runs over one family per row: all its controls by all image metrics against
+    the stimulus.  ``verdict`` is ``better`` or ``worse`` when the corrected p is below 0.05 and the
+    interval excludes 0, with the metric's direction; else ``undecided``.
+
+    Columns :data:`PAIRED_COLUMNS`; ``p`` by sign flips, ``n`` images that both rows have.
+    """
+    values = image_values(run)
+    if values.empty:
+        return _frame([], PAIRED_COLUMNS)
+    rows = {row.name: row for row in ordered_rows(run, values.columns.get_level_values("row"))}
+    metrics = ordered_metrics(run, values.columns.get_level_values("metric"))
+    lines: list[dict[str, Any]] = []
+    for row in (rows[name] for name in COMPARED if name in rows):
+        pairs = [
+            (rows[control], metric)
+            for control in COMPARED[row.name]
+            for metric in metrics
+            if (row.name, metric.name) in values and (control, metric.name) in values
+        ]
+        if not pairs:
+            continue
+        differences = np.stack(
+            [(values[row.name, m.name] - values[c.name, m.name]).to_numpy() for c, m in pairs], axis=1
+        )
+        intervals = mean_intervals(differences, draws=draws, seed=seed)
+        p = sign_flip_ps(differences, draws=draws, seed=seed)
+        for k, (corrected, (control, metric)) in enumerate(zip(holm(p), pairs)):
+            found = intervals[k]
+            lines.append(
+                {
+                    **_names(row),
+                    "control": control.name,
+                    "control_label": control.label,
+                    **_described(metric),
+                    "difference": found.mean,
+                    **{name: getattr(found, name) for name in ("low", "high", "n")},
+                    "p": float(p[k]),
+                    "p_holm": float(corrected),
+                    "verdict": _verdict(found.low, found.high, float(corrected), metric),
+                }
+            )
+    return _frame(lines, PAIRED_COLUMNS)
+
+
+def encoding_table(run: RunResult, *, draws: int = DRAWS, seed: int = SEED) -> pd.DataFrame:
+    """Encoding scores of every row, one line per metric; ``over`` says what was averaged.
+
+    ``images``: mean with 95 % interval over images.  ``voxels``: mean and quartiles; ``low`` and
+    ``high`` only where the run holds an interval over images of the mean (voxel r).  ``set``: one
+    value.  The added metric ``ceiling-fraction``, explained over explainable variance, is
+    :func:`.values.ceiling_fraction` of all voxels.
+
+    Columns :data:`ENCODING_COLUMNS`.
+    """
+    lines = [*_voxel_lines(run), *_image_lines(run, draws, seed), *_set_lines(run)]
+    rows = ordered_rows(run, (line["row"] for line in lines))
+    return _frame(
+        [{**line, **_names(row)} for row in rows for line in lines if line["row"] == row.name],
+        ENCODING_COLUMNS,
+    )
+
+
+def roi_table(run: RunResult) -> pd.DataFrame:
+    """Encoding scores by region, over those of its voxels that were scored.
+
+    Columns :data:`ROI_COLUMNS`: ``kind`` is ``all``, ``group`` or ``roi``; ``r2_nc`` the mean of
+    the voxels' ratios, ``ceiling`` the mean noise ceiling, ``ceiling_fraction`` the ratio of sums.
+    """
+    r, ratio, ceiling = voxel_values(run, "voxel-r"), voxel_values(run, "voxel-r2-nc"), noise_ceiling(run)
+    lines = []
+    for region, kind, members in regions(run, r.index.to_numpy()):
+        limits = None if ceiling is None else ceiling[members]
+        for row in ordered_rows(run, r.columns):
+            values = r.loc[members, row.name].to_numpy()
+            if (over := quartiles(values)).n == 0:
+                continue
+            ratios = ratio[row.name].reindex(members).to_numpy() if row.name in ratio else np.array([])
+            lines.append(
+                {
+                    "region": region,
+                    "kind": kind,
+                    **_names(row),
+                    "n_voxels": over.n,
+                    "mean_r": over.mean,
+                    "q25": over.q25,
+                    "median_r": over.median,
+                    "q75": over.q75,
+                    "r2_nc": quartiles(ratios).mean,
+                    "ceiling": np.nan if limits is None else quartiles(limits).mean,
+                    "ceiling_fraction": ceiling_fraction(values, limits),
+                }
+            )
+    return _frame(lines, ROI_COLUMNS)
+
+
+def agreement_table(run: RunResult, *, draws: int = DRAWS, seed: int = SEED) -> pd.DataFrame:
+    """Agreement of each row's reconstructions with the measured ones, also per re-measurement.
+
+    ``normalised`` is the row's mean over the re-measurement's mean on the same images, with its
+    interval from one joint draw; NaN where the re-measurement itself does not agree above zero.
+    ``reference`` names that row (a key of :data:`REFERENCES`), or is empty.
+
+    Columns :data:`AGREEMENT_COLUMNS`.
+    """
+    metrics = [metric.name for metric in run_metrics(run, "measured") if is_agreement(metric)]
+    table = score_table(run, "measured", metrics=metrics, draws=draws, seed=seed)
+    values = image_values(run, "measured")
+    lines = []
+    for line in table.to_dict("records"):
+        metric = line["metric"]
+        reference = next((name for name in REFERENCES if (name, metric) in values), "")
+        ratio = (np.nan,) * 3
+        if reference:
+            ours, theirs = values[line["row"], metric], values[reference, metric]
+            ratio = _ratio(ours.to_numpy(), theirs.to_numpy(), draws=draws, seed=seed)
+        normalised = dict(zip(("normalised", "normalised_low", "normalised_high"), ratio))
+        lines.append({**line, **normalised, "reference": reference})
+    return _frame(lines, AGREEMENT_COLUMNS)
+
+
+def _voxel_lines(run: RunResult) -> list[dict[str, Any]]:
+    table, intervals, ceiling = stored(run, "voxel_scores"), voxel_r_intervals(run), noise_ceiling(run)
+    lines = []
+    # The correlation across images is the headline of encoding; the others follow in their order.
+    metrics = sorted(ordered_metrics(run, table["metric"]), key=lambda metric: metric.base != "voxel-r")
+    for metric in metrics:
+        for row, part in table[table["metric"] == metric.name].groupby("row", observed=True):
+            values = part["value"].to_numpy(dtype=float)
+            is_r = metric.base == "voxel-r"
+            low, high = intervals.get(row, (np.nan, np.nan)) if is_r else (np.nan, np.nan)
+            over = {"over": "voxels", "low": low, "high": high, **vars(quartiles(values))}
+            lines.append({"row": row, **_described(metric), **over})
+            if is_r and ceiling is not None:
+                limits = ceiling[part["voxel"].to_numpy(dtype=int)]
+                known = int((np.isfinite(values) & np.isfinite(limits)).sum())
+                lines.append(
+                    {
+                        "row": row,
+                        "metric": "ceiling-fraction",
+                        "metric_label": "explained / explainable variance",
+                        "over": "set",
+                        "higher_is_better": True,
+                        "mean": ceiling_fraction(values, limits),
+                        "n": known,
+                        "missing": len(values) - known,
+                    }
+                )
+    return lines
+
+
+def _image_lines(run: RunResult, draws: int, seed: int) -> list[dict[str, Any]]:
+    table = score_table(run, "responses", draws=draws, seed=seed)
+    return [{**line, "over": "images"} for line in table.to_dict("records")]
+
+
+def _set_lines(run: RunResult) -> list[dict[str, Any]]:
+    table = stored(run, "set_scores")
+    table = table[~base_names(table["metric"]).isin(VOXEL_R_PARTS)]
+    lines = []
+    for metric in ordered_metrics(run, table["metric"]):
+        for line in table[table["metric"] == metric.name].to_dict("records"):
+            value = float(line["value"])
+            found = {"over": "set", "mean": value, "n": line["n"], "missing": int(not np.isfinite(value))}
+            lines.append({"row": line["row"], **_described(metric), **found})
+    return lines
+
+
+def _verdict(low: float, high: float, p: float, metric: MetricInfo) -> str:
+    if not p < 0.05 or not (low > 0 or high < 0):
+        return "undecided"
+    return "better" if (low > 0) == metric.higher_is_better else "worse"
+
+
+def _ratio(x: np.ndarray, y: np.ndarray, *, draws: int, seed: int) -> tuple[float, float, float]:
+    """Ratio of means over the images that both have, and its percentile interval."""
+    known = np.isfinite(x) & np.isfinite(y)
+    x, y = x[known], y[known]
+    if len(x) < 2 or y.mean() <= 0:
+        return (np.nan,) * 3
+    weights = bootstrap_weights(len(x), draws=draws, seed=seed) / len(x)
+    below = weights @ y
+    if np.percentile(below, 2.5) <= 0:  # a denominator that may be zero has no ratio
+        return (np.nan,) * 3
+    low, high = np.percentile((weights @ x) / below, [2.5, 97.5])
+    return float(x.mean() / y.mean()), float(low), float(high)
+
+
+def _names(row: RowInfo) -> dict[str, str]:
+    return {"row": row.name, "label": row.label}
+
+
+def _described(metric: MetricInfo) -> dict[str, Any]:
+    return {
+        "metric": metric.name,
+        "metric_label": metric.label,
+        "higher_is_better": metric.higher_is_better,
+        "chance": metric.chance,
+    }
+
+
+def _frame(lines: list[dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(lines, columns=list(columns))

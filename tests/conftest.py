@@ -1,0 +1,48 @@
+"""Fixtures shared by the tests of the engine."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+TOYS = Path(__file__).parent / "toys.py"
+
+
+def call_harness(
+    folder: Path, *words: str, check: bool = True, timeout: float = 240, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the installed ``harness`` in `folder`, with a store there."""
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("harness")), *map(str, words)],
+        cwd=folder,
+        env={**os.environ, "HARNESS_STORE": str(folder / "store"), "COLUMNS": "200", **env},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    if check:
+        assert done.returncode == 0, f"{done.args}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """``harness`` in an empty folder with a store of its own."""
+    return functools.partial(call_harness, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def toy_words() -> list[str]:
+    """Words of a command that runs the toy plugins of tests/toys.py."""
+    return [
+        *("--benchmark", f"{TOYS}:ToyBenchmark"),
+        *("--encoder", f"{TOYS}:ToyEncoder"),
+        *("--decoder", f"{TOYS}:ToyDecoder"),
+    ]

@@ -1,0 +1,220 @@
+"""Synthetic run folders for tests of reports: every number drawn, none computed by the engine."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.results import SCORE_COLUMNS, SET_COLUMNS, VOXEL_COLUMNS
+
+IDENTITY = {
+    "run": "synthetic",
+    "benchmark": "toy@1",
+    "subject": "s1",
+    "encoder": "ridge",
+    "adapter": "none",
+    "decoder": "linear",
+    "selection": "first",
+}
+
+# Row -> (label, note, level of its image scores above 0).
+ROWS = {
+    "measured": ("measured fMRI", "all repeats of each test image, decoded", 0.62),
+    "predicted": ("predicted fMRI", "the encoder's responses, adapted and decoded", 0.66),
+    "measured-trial": ("measured, single trials", "each trial decoded alone", 0.45),
+    "remeasured": ("measured again", "as many fresh trials of each test image, decoded", 0.61),
+    "oracle": ("noise-free truth", "the simulation's responses without noise, decoded", 0.7),
+    "generator-ceiling": ("generator ceiling", "the decoder's generator given the true embedding", 0.86),
+    "zero": ("zero fMRI", "a response of 0 in every voxel, decoded", 0.08),
+    "train-mean": ("mean training fMRI", "the mean training response, decoded", 0.09),
+    "shuffled": ("predicted, shuffled", "the predicted row's images re-paired with other stimuli", 0.02),
+    "shuffled-measured": ("measured, shuffled", "the measured row's images re-paired", 0.01),
+    "nearest-train": ("nearest training image", "by correlation with the predicted response", 0.3),
+    "mean-image": ("mean training image", "the same image every time", 0.1),
+    "flat-grey": ("flat grey", "a constant image", 0.0),
+}
+CONSTANT = ("zero", "train-mean", "mean-image", "flat-grey")
+
+IMAGE_METRICS = {
+    "pixcorr@1": {"label": "PixCorr", "chance": 0.0, "inputs": "images"},
+    "ssim@1": {"label": "SSIM", "chance": None, "inputs": "images"},
+    "pixel-2way@1": {"label": "2-way (pixels)", "chance": 0.5, "pool": True, "backbone": "pixels:rgb64"},
+    "distance@1": {"label": "distance", "chance": None, "higher_is_better": False},
+}
+AGREEMENT = ("decoded-agreement@1", "decoded-agreement-controlled@1")
+
+
+def write_run(
+    folder: Path, *, images: int = 24, voxels: int = 120, side: int = 32, seed: int = 0, **changes: Any
+) -> Path:
+    """Write a run folder and return it; `changes` replace keys of ``run.json`` (None removes one)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ids = [f"scene-{k:03d}" for k in range(images)]
+    info = run_info(ids, voxels, seed) | changes
+    (folder / "run.json").write_text(json.dumps({k: v for k, v in info.items() if v is not None}))
+    score_frame(ids, seed).to_parquet(folder / "scores.parquet", index=False)
+    voxel_frame(voxels, images, seed).to_parquet(folder / "voxel_scores.parquet", index=False)
+    set_frame(images).to_parquet(folder / "set_scores.parquet", index=False)
+    np.savez(folder / "gallery.npz", **gallery(ids[:6], side, seed))
+    return folder
+
+
+def run_info(ids: list[str], voxels: int, seed: int) -> dict[str, Any]:
+    """``run.json`` with every key a report may read."""
+    rng = np.random.default_rng(seed)
+    thirds = np.array_split(np.arange(voxels), 3)
+    metrics = [
+        {
+            "name": name,
+            "inputs": "embedding",
+            "unit": "image",
+            "higher_is_better": True,
+            "targets": ["stimulus", "measured"],
+            "backbone": "",
+            "pool": False,
+            **given,
+        }
+        for name, given in IMAGE_METRICS.items()
+    ]
+    shared = {"higher_is_better": True, "chance": 0.0, "backbone": "", "pool": False}
+    metrics += [
+        {**shared, "name": name, "label": name.split("@")[0], "inputs": "embedding", "unit": "image"}
+        | {"targets": ["measured"], "backbone": "pixels:rgb8"}
+        for name in AGREEMENT
+    ]
+    metrics += [
+        {**shared, "name": name, "label": label, "inputs": "responses", "unit": unit, "targets": []}
+        for name, label, unit in (
+            ("voxel-r@1", "voxel r", "voxel"),
+            ("voxel-r2-nc@1", "voxel r² / ceiling", "voxel"),
+            ("pattern-r@1", "pattern r", "image"),
+            ("rsa@1", "RSA", "set"),
+        )
+    ]
+    return {
+        "schema": 1,
+        "run": "synthetic",
+        "created": "2024-05-06T07:08:09+00:00",
+        "command": ["harness", "run", "--encoder", "ridge", "--set", "encoder.note=two words"],
+        "harness_version": "0.1.0",
+        "git": {"revision": "0" * 40, "dirty": True},
+        "benchmark": {"name": "toy", "version": "1", "simulated": True, "params": {"subjects": 1}},
+        "subject": "s1",
+        "subset": {"name": f"limit-{len(ids)}", "sha": "abc"},
+        "n_train": 3000,
+        "n_test": len(ids),
+        "space": {
+            "dataset": "toy",
+            "subject": "s1",
+            "mask": "all",
+            "units": "zscore",
+            "n_voxels": voxels,
+            "n_valid": voxels,
+            "sha": "f" * 64,
+            "rois": {name: part.tolist() for name, part in zip(("V1", "V2", "faces"), thirds)},
+            "groups": {"early": np.concatenate(thirds[:2]).tolist(), "higher": thirds[2].tolist()},
+            "ncsnr": True,
+        },
+        "noise_ceiling": rng.beta(2, 4, voxels).round(6).tolist(),
+        "encoder": {"name": "ridge", "version": "1", "file_sha": "e" * 64, "params": {"folds": 5}},
+        "adapter": "none",
+        "decoder": {"name": "linear", "version": "1", "file_sha": "d" * 64, "params": {"components": 256}},
+        "selection": "first",
+        "seed": 0,
+        "samples": 1,
+        "device": "cpu: x86_64",
+        "rows": [{"name": n, "label": label, "note": note} for n, (label, note, _) in ROWS.items()],
+        "metrics": metrics,
+        "failed_metrics": [],
+        "flags": [
+            {"name": "decoder-prior-zone", "level": "warning", "message": "predicted is above measured"},
+            {"name": "limit", "level": "info", "message": "a named subset"},
+        ],
+        "gallery_rule": f"the first 6 of {len(ids)} test images",
+        "timings": {"fit": 1.5, "decode": 2.25},
+        "peak_memory_mb": 812.5,
+        "artifacts": {"encode": "a" * 64},
+        "data_sha": {"train_stimuli": "1" * 64},
+        "packages": {"numpy": np.__version__},
+        "computed": {"decode": [3, 1]},
+    }
+
+
+def score_frame(ids: list[str], seed: int) -> pd.DataFrame:
+    """Image scores; ``measured-trial`` has three trials and ``predicted`` two samples."""
+    lines = []
+    for row, (_, _, level) in ROWS.items():
+        for metric in (*IMAGE_METRICS, *AGREEMENT):
+            targets = ("measured",) if metric in AGREEMENT else ("stimulus", "measured")
+            for target in targets:
+                if target == "measured" and row in ("measured", "measured-trial"):
+                    continue
+                for trial in (0, 1, 2) if row == "measured-trial" else (-1,):
+                    for sample in (0, 1) if row == "predicted" else (0,):
+                        key = zlib.crc32(f"{seed}|{row}|{metric}|{target}|{trial}|{sample}".encode())
+                        noise = np.random.default_rng(key).normal(0, 0.08, len(ids))
+                        common = np.random.default_rng(zlib.crc32(metric.encode())).normal(0, 0.06, len(ids))
+                        mean = {"pixel-2way@1": 0.5 + level / 2, "distance@1": 2 - level}.get(metric, level)
+                        if metric == "decoded-agreement-controlled@1":
+                            mean = level * 0.5
+                        for name, value in zip(ids, mean + noise + common):
+                            lines.append((row, target, name, trial, sample, metric, value))
+    lines += [
+        ("predicted", "responses", name, -1, 0, "pattern-r@1", 0.3 + 0.01 * k) for k, name in enumerate(ids)
+    ]
+    frame = pd.DataFrame(lines, columns=["row", "target", "image_id", "trial", "sample", "metric", "value"])
+    return frame.assign(**IDENTITY, backbone="", n=len(ids), pool="")[list(SCORE_COLUMNS)]
+
+
+def voxel_frame(voxels: int, images: int, seed: int) -> pd.DataFrame:
+    """Voxel scores of an encoder, a constant predictor and the truth."""
+    rng = np.random.default_rng(seed)
+    ceiling = np.array(run_info(["a"], voxels, seed)["noise_ceiling"])
+    shares = {"predicted": 0.6, "oracle": 1.0, "zero": 0.0}
+    lines = []
+    for row, share in shares.items():
+        r = np.sqrt(ceiling) * share + (rng.normal(0, 0.05, voxels) if share else 0)
+        ratio = np.clip(r, 0, None) ** 2 / ceiling
+        lines += [(row, "voxel-r@1", k, value) for k, value in enumerate(r)]
+        lines += [(row, "voxel-r2-nc@1", k, value) for k, value in enumerate(ratio)]
+    frame = pd.DataFrame(lines, columns=["row", "metric", "voxel", "value"])
+    return frame.assign(**IDENTITY, n=images)[list(VOXEL_COLUMNS)]
+
+
+def set_frame(images: int) -> pd.DataFrame:
+    """Set scores, with the interval of mean voxel r that the engine leaves there."""
+    lines = [
+        ("predicted", "rsa@1", 0.41),
+        ("predicted", "voxel-r-mean@1", 0.33),
+        ("predicted", "voxel-r-low@1", 0.31),
+        ("predicted", "voxel-r-high@1", 0.35),
+    ]
+    frame = pd.DataFrame(lines, columns=["row", "metric", "value"])
+    return frame.assign(**IDENTITY, n=images, pool="")[list(SET_COLUMNS)]
+
+
+def gallery(ids: list[str], side: int, seed: int) -> dict[str, np.ndarray]:
+    """Smooth random colours as stimuli, noisier ones as reconstructions, constant controls."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (len(ids), 4, 4, 3))
+    stimuli = np.kron(coarse, np.ones((1, side // 4, side // 4, 1))).astype(np.float64)
+    arrays = {"ids": np.array(ids), "stimulus": stimuli.astype(np.uint8)}
+    for row in ROWS:
+        if row == "measured-trial" or row.startswith("shuffled"):
+            continue
+        noisy = 0.6 * stimuli + 50 + rng.normal(0, 12, stimuli.shape)
+        if row in CONSTANT:
+            noisy = np.broadcast_to(noisy[:1], stimuli.shape)
+        arrays[row] = np.clip(noisy, 0, 255).astype(np.uint8)
+    return arrays
+
+
+def change_scores(folder: Path, name: str, change: Any) -> None:
+    """Rewrite the table `name` as ``change(frame)``."""
+    path = folder / f"{name}.parquet"
+    change(pd.read_parquet(path)).to_parquet(path, index=False)

@@ -1,0 +1,129 @@
+"""Imports point one way, the command line stays light, names stay out of the engine."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PLUGIN_FOLDERS = ("encoders", "decoders", "benchmarks")
+ENGINE = sorted((ROOT / "harness").rglob("*.py"))
+
+
+def imported(file: Path) -> set[str]:
+    """Absolute names of all harness modules that `file` imports, lazily or not."""
+    relative = file.relative_to(ROOT).with_suffix("")
+    parts = list(relative.parts)
+    if parts[0] != "harness":
+        parts.insert(0, "harness")
+    package = parts if file.name == "__init__.py" else parts[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = ".".join([*package[: len(package) - node.level + 1], *([base] if base else [])])
+            found |= {f"{base}.{alias.name}" for alias in node.names} | {base}
+    return {name for name in found if name.partition(".")[0] == "harness"}
+
+
+def under(name: str, *allowed: str) -> bool:
+    return any(name == a or name.startswith(f"{a}.") for a in allowed)
+
+
+@pytest.mark.parametrize("folder", PLUGIN_FOLDERS)
+def test_plugins_import_contracts_and_blocks_only(folder):
+    allowed = ("harness.api", "harness.nn", "harness.backbones", f"harness.{folder}")
+    for file in (ROOT / folder).rglob("*.py"):
+        for name in imported(file) - {"harness"}:
+            assert under(name, *allowed), f"{file.relative_to(ROOT)} imports {name}"
+
+
+def test_reports_read_results_only():
+    for file in (ROOT / "reports").rglob("*.py"):
+        for name in imported(file) - {"harness"}:
+            allowed = ("harness.results", "harness.statistics", "harness.reports", "harness.errors")
+            assert under(name, *allowed), f"{file.relative_to(ROOT)} imports {name}"
+
+
+def test_the_engine_imports_no_plugin_folder():
+    for file in ENGINE:
+        if file.is_relative_to(ROOT / "harness" / "cli"):
+            continue
+        for name in imported(file):
+            folders = tuple(f"harness.{f}" for f in (*PLUGIN_FOLDERS, "reports", "cli"))
+            assert not under(name, *folders), f"{file.relative_to(ROOT)} imports {name}"
+
+
+def test_contracts_need_numpy_and_the_standard_library_only():
+    for name in ("api", "data", "errors"):
+        for node in ast.walk(ast.parse((ROOT / "harness" / f"{name}.py").read_text())):
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                modules = [] if node.level else [node.module]
+            else:
+                continue
+            for module in modules:
+                root = module.partition(".")[0]
+                assert root == "numpy" or root in sys.stdlib_module_names, f"{name}.py imports {module}"
+
+
+@pytest.mark.parametrize("layer", ["nn", "backbones", "metrics"])
+def test_building_blocks_do_not_know_the_pipeline(layer):
+    allowed = (
+        "harness.api",
+        "harness.data",
+        "harness.errors",
+        "harness.nn",
+        "harness.backbones",
+        f"harness.{layer}",
+    )
+    for file in (ROOT / "harness" / layer).rglob("*.py"):
+        for name in imported(file) - {"harness"}:
+            assert under(name, *allowed), f"{file.relative_to(ROOT)} imports {name}"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["list"], ["run", "--help"]])
+def test_light_commands_import_nothing_heavy(words):
+    code = (
+        f"import sys; sys.argv = ['harness', *{words!r}]\n"
+        "from harness.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        "heavy = {'torch', 'pandas', 'transformers', 'scipy', 'sklearn', 'pyarrow'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT.parent
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_modules_stay_small():
+    files = [f for folder in ("harness", *PLUGIN_FOLDERS, "reports") for f in (ROOT / folder).rglob("*.py")]
+    long = {str(f.relative_to(ROOT)): n for f in files if (n := len(f.read_text().splitlines())) > 450}
+    assert not long
+
+
+def test_nothing_from_a_file_can_execute():
+    for file in ROOT.glob("*/**/*.py"):
+        if ".venv" in file.parts or file == Path(__file__):
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                keywords = {k.arg: k.value for k in node.keywords}
+                name = ast.unparse(node.func)
+                if name == "torch.load":
+                    value = keywords.get("weights_only")
+                    assert isinstance(value, ast.Constant), f"{file}: torch.load without weights_only=True"
+                    assert value.value is True, f"{file}: torch.load without weights_only=True"
+                if "allow_pickle" in keywords and isinstance(keywords["allow_pickle"], ast.Constant):
+                    value = keywords["allow_pickle"].value
+                    assert value is False or file.parts[-2] == "tests", f"{file}: allow_pickle"
+                assert name not in ("pickle.load", "pickle.loads", "yaml.load") or "tests" in file.parts, file

@@ -1,0 +1,271 @@
+"""Simulated cortex: energy model, sheet, noise ceilings, selectivity, noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.benchmarks.cortex import AREAS, N_REFERENCE, NOISE_RANK, REFERENCE, SUBJECTS, Cortex
+from harness.benchmarks.energy import (
+    FREQUENCIES,
+    GRID,
+    N_CHANNELS,
+    OPPONENT,
+    ORIENTATIONS,
+    _aperture,
+    energy,
+)
+from harness.benchmarks.scenes import CATEGORIES, Scene, describe, draw
+from harness.benchmarks.sheet import normal_scores, patch, smooth_fields
+from harness.benchmarks.tuning import CONTENT, content
+
+FAVOURITES = {"FFA": "face", "EBA": "person", "PPA": "house", "VWFA": "word"}
+
+
+@pytest.fixture(scope="module")
+def cortex() -> Cortex:
+    return Cortex("subj03")
+
+
+@pytest.fixture(scope="module")
+def shown() -> tuple[np.ndarray, list[Scene]]:
+    return draw("test", range(400)), describe("test", range(400))
+
+
+@pytest.fixture(scope="module")
+def signal(cortex: Cortex, shown: tuple[np.ndarray, list[Scene]]) -> np.ndarray:
+    return cortex.signal(*shown)
+
+
+def _grating(frequency: float, orientation: float, contrast: float = 0.4) -> np.ndarray:
+    y, x = np.mgrid[:64, :64]
+    angle = np.deg2rad(orientation)
+    wave = np.cos(2 * np.pi * frequency / 64 * (x * np.cos(angle) + y * np.sin(angle)))
+    grey = np.rint(127.5 + 127.5 * contrast * wave).astype(np.uint8)
+    return np.repeat(grey[None, :, :, None], 3, axis=3)
+
+
+def test_energy_equals_full_resolution_filtering() -> None:
+    """The same log-Gabor filters applied to the whole image, envelopes read at the grid's points."""
+    images = draw("energy", range(3))
+    light = (images / 255.0 - 0.5) * _aperture()[None, :, :, None]
+    spectrum = np.fft.fft2(light @ np.array([0.3, 0.6, 0.1]))
+    k = np.fft.fftfreq(64, 1 / 64)
+    ky, kx = np.meshgrid(k, k, indexing="ij")
+    radius = np.hypot(ky, kx)
+    found = energy(images)
+    for number, (frequency, side) in enumerate(zip(FREQUENCIES, (16, 32, 48))):
+        for angle_number, orientation in enumerate(ORIENTATIONS):
+            with np.errstate(divide="ignore"):
+                gain = np.exp(-(np.log(radius / frequency) ** 2) / (2 * np.log(0.65) ** 2))
+            away = (np.rad2deg(np.arctan2(ky, kx)) - orientation + 180) % 360 - 180
+            gain = 2 * gain * np.exp(-(away**2) / (2 * 25.0**2)) * (radius <= 32)
+            # The trigonometric interpolation of the analytic image at the middle of every coarse cell.
+            at = (np.arange(side) + 0.5) * 64 / side - 0.5
+            waves = np.exp(2j * np.pi * np.outer(at, k) / 64) / 64
+            envelope = waves @ (spectrum * gain) @ waves.T
+            step = side // GRID
+            expected = (np.abs(envelope) ** 2).reshape(3, GRID, step, GRID, step).mean(axis=(2, 4))
+            channel = found[:, number * len(ORIENTATIONS) + angle_number].reshape(3, GRID, GRID)
+            assert np.abs(channel - expected).max() < 0.02 * expected.max()
+            assert np.corrcoef(channel.ravel(), expected.ravel())[0, 1] > 0.9995
+
+
+@pytest.mark.parametrize("frequency", FREQUENCIES)
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_gratings_drive_their_own_channel_most(frequency: float, orientation: float) -> None:
+    middle = energy(_grating(frequency, orientation)).reshape(N_CHANNELS, GRID, GRID)[:, 4:12, 4:12]
+    strongest = int(middle.mean(axis=(1, 2))[: -len(OPPONENT)].argmax())
+    own = FREQUENCIES.index(frequency) * len(ORIENTATIONS) + ORIENTATIONS.index(orientation)
+    assert strongest == own
+
+
+def test_energy_ignores_phase_and_is_quadratic_in_contrast() -> None:
+    one = energy(_grating(7.0, 0.0))[0, 4].reshape(GRID, GRID)[4:12, 4:12]
+    assert one.std() < 0.03 * one.mean()
+    half = energy(_grating(7.0, 0.0, contrast=0.2))[0, 4].reshape(GRID, GRID)[4:12, 4:12]
+    assert half.mean() / one.mean() == pytest.approx(0.25, rel=0.03)
+
+
+def test_opponent_channels_tell_hues_apart() -> None:
+    colours = {"red": (220, 40, 60), "green": (40, 200, 60), "blue": (30, 30, 220), "yellow": (210, 210, 20)}
+    first = N_CHANNELS - len(OPPONENT)
+    for name, rgb in colours.items():
+        maps = energy(np.full((1, 64, 64, 3), rgb, np.uint8))[0]
+        assert first + OPPONENT.index(name) == first + int(maps[first:].mean(axis=1).argmax())
+    grey = energy(np.full((1, 64, 64, 3), 90, np.uint8))[0, first:]
+    assert np.abs(grey).max() < 1e-20
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(20, 900))
+def test_neighbours_in_the_vector_touch_on_the_sheet(n_voxels: int) -> None:
+    cells = patch(n_voxels)
+    assert len(np.unique(cells, axis=0)) == n_voxels
+    assert (np.abs(np.diff(cells, axis=0)).sum(axis=1) == 1).all()
+
+
+def test_smooth_fields_have_unit_variance_and_the_stated_length() -> None:
+    cells = patch(800)
+    fields = smooth_fields(cells, 300, length=3.0, name="fields")
+    assert fields.var() == pytest.approx(1.0, abs=0.05)
+    far = np.abs(cells[:, None] - cells[None, :]).sum(axis=2)
+    same_row = cells[:, None, 1] == cells[None, :, 1]
+    correlation = fields @ fields.T / 300
+    for distance in (3, 6):
+        mean = correlation[same_row & (far == distance)].mean()
+        assert mean == pytest.approx(np.exp(-(distance**2) / (2 * 3.0**2)), abs=0.05)
+
+
+def test_normal_scores_keep_order_and_are_normal() -> None:
+    values = np.array([3.0, -1.0, 100.0, 0.5])
+    scores = normal_scores(values)
+    assert np.array_equal(np.argsort(scores), np.argsort(values))
+    many = normal_scores(np.arange(999.0) ** 3)
+    assert many.mean() == pytest.approx(0.0, abs=1e-9)
+    assert many.std() == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize("subject", list(SUBJECTS))
+def test_noise_ceilings(subject: str) -> None:
+    space = Cortex(subject).space
+    assert 1000 <= space.n_voxels <= 3000
+    ceiling = space.noise_ceiling(np.full(100, 3))
+    low, median, high = np.quantile(ceiling, [0.1, 0.5, 0.9])
+    assert low <= 0.08
+    assert 0.25 <= median <= 0.45
+    assert high >= 0.55
+    medians = {name: np.median(ceiling[members]) for name, members in space.rois.items()}
+    ventral = [medians[name] for name in ("V1", "V2", "V3", "hV4")]
+    assert all(np.diff(ventral) < -0.02)
+    for name in ("LO", "EBA", "FFA", "PPA", "VWFA"):
+        assert medians[name] < medians["hV4"] - 0.02
+    groups = [np.median(ceiling[space.groups[name]]) for name in ("early", "middle", "higher")]
+    assert all(np.diff(groups) < 0)
+
+
+def test_every_subject_has_its_own_layout() -> None:
+    spaces = [Cortex(subject).space for subject in SUBJECTS]
+    assert len({space.n_voxels for space in spaces}) == 4
+    assert len({space.sha for space in spaces}) == 4
+    for space in spaces:
+        assert set(space.rois) == {area.name for area in AREAS}
+        assert (np.sum(list(space.rois.values()), axis=0) == 1).all()
+        assert set(space.groups) == {"early", "middle", "higher"}
+        assert (np.sum(list(space.groups.values()), axis=0) == 1).all()
+        assert min(members.sum() for members in space.rois.values()) >= 40
+        assert space.coordinates.shape == (space.n_voxels, 2)
+        assert len(np.unique(space.coordinates, axis=0)) == space.n_voxels
+        assert space.units == "zscore_session"
+
+
+def test_neighbours_respond_alike(cortex: Cortex, signal: np.ndarray) -> None:
+    for name, members in cortex.space.rois.items():
+        correlation = np.corrcoef(signal[:, members].T)
+        neighbours = np.diag(correlation, 1).mean()
+        n = len(correlation)
+        pairs = (correlation.sum() - n) / (n * (n - 1))
+        assert neighbours > pairs + 0.1, name
+        assert neighbours > 0.5, name
+
+
+def test_areas_prefer_their_category(
+    cortex: Cortex, signal: np.ndarray, shown: tuple[np.ndarray, list[Scene]]
+) -> None:
+    standard = signal / np.sqrt(cortex.signal_share)
+    main = np.array([scene.category for scene in shown[1]])
+    for area, favourite in FAVOURITES.items():
+        means = {name: standard[main == name][:, cortex.space.rois[area]].mean() for name in CATEGORIES}
+        assert means[favourite] > 0.7, area
+        assert all(means[favourite] > means[name] + 0.4 for name in CATEGORIES if name != favourite), area
+    things = standard[np.isin(main, ("car", "cup", "fish", "flower", "boat"))]
+    others = standard[np.isin(main, ("face", "person", "word"))]
+    objects = cortex.space.rois["LO"]
+    assert things[:, objects].mean() > others[:, objects].mean() + 0.4
+
+
+def test_early_areas_see_pixels_and_higher_areas_content(
+    cortex: Cortex, signal: np.ndarray, shown: tuple[np.ndarray, list[Scene]]
+) -> None:
+    images, scenes = shown[0][:40], shown[1][:40]
+    other_scenes = cortex.signal(images, scenes[::-1])
+    other_images = cortex.signal(images[::-1], scenes)
+    pixels = cortex.space.groups["early"] | cortex.space.groups["middle"]
+    higher = cortex.space.groups["higher"]
+    assert np.allclose(other_scenes[:, pixels], signal[:40, pixels], atol=1e-12)
+    assert np.allclose(other_images[:, higher], signal[:40, higher], atol=1e-12)
+    assert np.abs(other_scenes[:, higher] - signal[:40, higher]).mean() > 0.1
+    assert np.abs(other_images[:, pixels] - signal[:40, pixels]).mean() > 0.1
+
+
+def test_retinotopy_follows_the_stimulus(cortex: Cortex) -> None:
+    """Texture on one side moves the voxels whose fields lie there."""
+    scene = describe("test", [0])
+    left, right = np.full((1, 64, 64, 3), 128, np.uint8), np.full((1, 64, 64, 3), 128, np.uint8)
+    texture = draw("texture", [0])
+    left[:, :, :28] = texture[:, :, :28]
+    right[:, :, 36:] = texture[:, :, 36:]
+    difference = (cortex.signal(left, scene) - cortex.signal(right, scene))[0]
+    v1 = difference[cortex.space.rois["V1"]]
+    assert (v1 > 0.1).mean() > 0.2
+    assert (v1 < -0.1).mean() > 0.2
+
+
+def test_signal_variance_is_exact_over_the_reference_scenes(cortex: Cortex) -> None:
+    reference = cortex.signal(draw(REFERENCE, range(N_REFERENCE)), describe(REFERENCE, range(N_REFERENCE)))
+    assert np.allclose(reference.mean(axis=0), 0.0, atol=1e-9)
+    assert np.allclose(reference.var(axis=0), cortex.signal_share, rtol=1e-9)
+    assert np.allclose(cortex.space.ncsnr**2, cortex.signal_share / (1 - cortex.signal_share))
+
+
+def test_signal_holds_for_other_scenes_and_does_not_depend_on_the_batch(
+    cortex: Cortex, signal: np.ndarray, shown: tuple[np.ndarray, list[Scene]]
+) -> None:
+    ratio = signal.var(axis=0) / cortex.signal_share
+    assert ratio.mean() == pytest.approx(1.0, abs=0.06)
+    few = cortex.signal(shown[0][7:10], shown[1][7:10])
+    assert np.allclose(few, signal[7:10], atol=1e-11)
+    again = Cortex("subj03").signal(shown[0][:3], shown[1][:3])
+    assert np.allclose(again, signal[:3], atol=1e-11)
+
+
+def test_content_describes_the_scene() -> None:
+    scene = describe("test", [7])[0]
+    seen = dict(zip(CONTENT, content([scene])[0]))
+    here = {item.category: item for item in scene.objects}
+    for category in CATEGORIES:
+        assert seen[f"presence {category}"] == (category in here)
+        assert (seen[f"size {category}"] > 0) == (category in here)
+    for category, item in here.items():
+        assert np.sign(seen[f"across {category}"]) == np.sign(item.x - 31.5)
+    assert sum(seen[f"background {name}"] for name in ("sky", "grass", "sand", "sea", "night")) == 1
+    assert seen[f"background {scene.background}"] == 1
+
+
+def test_noise_has_the_stated_covariance(cortex: Cortex) -> None:
+    noise = cortex.noise(range(1500), 0, series="covariance") / np.sqrt(1 - cortex.signal_share)
+    assert noise.var(axis=0).mean() == pytest.approx(1.0, abs=0.02)
+    assert np.abs(noise.mean(axis=0)).max() < 0.15
+    spectrum = np.linalg.eigvalsh(noise @ noise.T / 1500)[::-1]
+    # White noise of variance .65 in 1,200 voxels and 1,500 trials stays below .65 (1 + sqrt(.8))^2.
+    assert (spectrum > 0.65 * (1 + np.sqrt(0.8)) ** 2 * 1.2).sum() == NOISE_RANK
+    assert spectrum[:NOISE_RANK].sum() / spectrum.sum() == pytest.approx(0.35, abs=0.05)
+    correlation = np.corrcoef(noise.T)
+    step = np.linalg.norm(np.diff(cortex.space.coordinates, axis=0), axis=1)
+    near = np.diag(correlation, 1)[step < 2]
+    assert near.mean() == pytest.approx(0.34, abs=0.03)
+    far = correlation[: len(correlation) // 4, -len(correlation) // 4 :]
+    assert abs(far.mean()) < 0.1
+
+
+def test_noise_is_a_function_of_image_and_repeat(cortex: Cortex) -> None:
+    noise = cortex.noise([5, 2, 9], 1, series="a")
+    assert np.allclose(cortex.noise([2], 1, series="a")[0], noise[1], atol=1e-12)
+    for other in (
+        cortex.noise([2], 0, series="a"),
+        cortex.noise([2], 1, series="b"),
+        cortex.noise([3], 1, series="a"),
+    ):
+        assert abs(np.corrcoef(other[0], noise[1])[0, 1]) < 0.3

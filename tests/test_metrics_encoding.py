@@ -1,0 +1,199 @@
+"""Encoding scores: equality with numpy, scipy and scikit-learn; conventions; null and floor."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.distance import pdist
+from scipy.stats import pearsonr
+from sklearn.metrics import mean_squared_error, r2_score
+
+from harness.errors import DataError
+from harness.metrics import encoding
+from harness.metrics.identification import two_way
+
+N, V = 40, 30
+CLASSES = (
+    *(encoding.VoxelR, encoding.VoxelR2, encoding.VoxelMSE, encoding.VoxelR2NC, encoding.VarianceRatio),
+    *(encoding.PatternR, encoding.PatternRRaw, encoding.Pattern2Way, encoding.RSA),
+)
+
+
+@pytest.fixture
+def data():
+    """Predicted and measured (N, V) float32, with voxel means that differ, and their baseline."""
+    generator = np.random.default_rng(0)
+    baseline = 3 * generator.standard_normal(V)
+    signal = generator.standard_normal((N, V))
+    measured = baseline + signal + generator.standard_normal((N, V))
+    predicted = baseline + 0.4 * signal + 0.2 * generator.standard_normal((N, V))
+    return predicted.astype(np.float32), measured.astype(np.float32), baseline.astype(np.float32)
+
+
+def score(cls, predicted, measured, baseline, ceiling=None):
+    return cls().score(predicted, measured, baseline=baseline, ceiling=ceiling)
+
+
+def test_voxel_scores_equal_other_implementations(data):
+    predicted, measured, baseline = data
+    exact = predicted.astype(float), measured.astype(float)
+    columns = list(zip(exact[0].T, exact[1].T))
+    expected = {
+        encoding.VoxelR: [pearsonr(x, y).statistic for x, y in columns],
+        encoding.VoxelR2: r2_score(exact[1], exact[0], multioutput="raw_values"),
+        encoding.VoxelMSE: mean_squared_error(exact[1], exact[0], multioutput="raw_values"),
+        encoding.VarianceRatio: exact[0].std(axis=0) / exact[1].std(axis=0),
+    }
+    for cls, values in expected.items():
+        np.testing.assert_allclose(
+            score(cls, predicted, measured, baseline), values, rtol=1e-10, err_msg=cls.label
+        )
+
+
+def test_pattern_scores_equal_other_implementations(data):
+    x, y, b = (side.astype(float) for side in data)
+    rows = range(N)
+    raw = [np.corrcoef(x[k], y[k])[0, 1] for k in rows]
+    centred = [np.corrcoef(x[k] - b, y[k] - b)[0, 1] for k in rows]
+    np.testing.assert_allclose(score(encoding.PatternRRaw, *data), raw, rtol=1e-10)
+    np.testing.assert_allclose(score(encoding.PatternR, *data), centred, rtol=1e-10)
+    r = np.corrcoef(y - b, x - b)[:N, N:]  # measured i, predicted j
+    expected = ((r < np.diag(r)).sum(axis=0)) / (N - 1)
+    np.testing.assert_allclose(score(encoding.Pattern2Way, *data), expected)
+    rdms = [pdist(side, "correlation") for side in (x, y)]
+    assert score(encoding.RSA, *data) == pytest.approx(np.corrcoef(*rdms)[0, 1], abs=1e-10)
+
+
+def test_the_mean_pattern_flatters_only_the_raw_correlation(data):
+    _, measured, baseline = data
+    blind = np.tile(baseline, (N, 1))  # the training mean, whatever the image
+    assert score(encoding.PatternRRaw, blind, measured, baseline).mean() > 0.8
+    assert np.array_equal(score(encoding.PatternR, blind, measured, baseline), np.zeros(N))
+    assert np.array_equal(score(encoding.VoxelR, blind, measured, baseline), np.zeros(V))
+    assert np.array_equal(score(encoding.Pattern2Way, blind, measured, baseline), np.full(N, 0.5))
+    assert score(encoding.RSA, blind, measured, baseline) == 0.0
+    assert two_way(blind, measured).mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_normalised_r2_is_not_clipped_above_and_needs_a_ceiling(data):
+    predicted, measured, baseline = data
+    ceiling = np.full(V, 0.1)
+    ceiling[:2] = 0.0, np.nan
+    values = score(encoding.VoxelR2NC, predicted, measured, baseline, ceiling)
+    r = encoding.voxel_r(predicted, measured)
+    assert np.isnan(values[:2]).all()
+    np.testing.assert_allclose(values[2:], r[2:] ** 2 / 0.1)
+    assert values[2:].max() > 1
+    negative = score(encoding.VoxelR2NC, -predicted, measured, baseline, ceiling)
+    assert (negative[2:] == 0).all()
+    assert np.isnan(score(encoding.VoxelR2NC, predicted, measured, baseline, None)).all()
+
+
+def test_constant_predictions_are_zero_and_constant_measurements_nan(data):
+    predicted, measured, _ = (side.copy() for side in data)
+    predicted[:, 0] = 1e6 + 0.1  # not representable: the mean of equal numbers may round
+    measured[:, 1] = -0.1
+    predicted[:, 2], measured[:, 2] = 0.3, 0.7
+    r, ratio = encoding.voxel_r(predicted, measured), encoding.variance_ratio(predicted, measured)
+    r2 = encoding.voxel_r2(predicted, measured)
+    assert r[0] == 0
+    assert ratio[0] == pytest.approx(0, abs=1e-6)
+    assert r2[0] < 0
+    for values in (r, ratio, r2):
+        assert np.isnan(values[[1, 2]]).all()
+        assert np.isfinite(values[3:]).all()
+    assert np.isfinite(encoding.voxel_mse(predicted, measured)).all()
+
+
+def test_one_image_has_an_error_but_no_correlation(data):
+    one = tuple(side[:1] for side in data[:2])
+    assert np.isnan(encoding.voxel_r(*one)).all()
+    assert np.isnan(encoding.voxel_r2(*one)).all()
+    assert np.isnan(encoding.variance_ratio(*one)).all()
+    np.testing.assert_allclose(encoding.voxel_mse(*one), (one[0] - one[1])[0] ** 2, rtol=1e-5)
+    assert np.isfinite(encoding.pattern_r(*one)).all()
+    assert np.isnan(encoding.pattern_two_way(*one, data[2])).all()
+    assert np.isnan(encoding.rsa(*one))
+
+
+def test_nan_stays_in_its_voxel(data):
+    predicted, measured, baseline = (side.copy() for side in data)
+    predicted[3, 5] = np.nan
+    for cls in (encoding.VoxelR, encoding.VoxelR2, encoding.VoxelMSE, encoding.VarianceRatio):
+        values = score(cls, predicted, measured, baseline)
+        assert np.flatnonzero(np.isnan(values)).tolist() == [5], cls.label
+    assert np.flatnonzero(np.isnan(encoding.pattern_r(predicted, measured))).tolist() == [3]
+
+
+@given(seed=st.integers(0, 10_000), scale=st.sampled_from([1e-3, 1.0, 1e4]))
+@settings(max_examples=20, deadline=None)
+def test_perfect_predictions_and_invariances(seed, scale):
+    generator = np.random.default_rng(seed)
+    measured = (scale * generator.standard_normal((12, 9))).astype(np.float32)
+    predicted = (scale * generator.standard_normal((12, 9))).astype(np.float32)
+    baseline = np.zeros(9)
+    assert encoding.voxel_r(measured, measured) == pytest.approx(np.ones(9))
+    assert encoding.voxel_r2(measured, measured) == pytest.approx(np.ones(9))
+    assert encoding.rsa(measured, measured) == pytest.approx(1.0)
+    assert (encoding.pattern_two_way(measured, measured, baseline) == 1).all()
+    r = encoding.voxel_r(predicted, measured)
+    np.testing.assert_allclose(encoding.voxel_r(-2 * predicted + scale, measured), -r, atol=1e-5)
+    images, voxels = generator.permutation(12), generator.permutation(9)
+    np.testing.assert_allclose(encoding.voxel_r(predicted[images], measured[images]), r, atol=1e-12)
+    assert np.array_equal(encoding.voxel_r(predicted[:, voxels], measured[:, voxels]), r[voxels])
+
+
+def test_blocks_do_not_change_the_values(data, monkeypatch):
+    predicted, measured, baseline = data
+    whole = [score(cls, predicted, measured, baseline, np.full(V, 0.5)) for cls in CLASSES]
+    monkeypatch.setattr(encoding, "BLOCK", 100)
+    blocks = [score(cls, predicted, measured, baseline, np.full(V, 0.5)) for cls in CLASSES]
+    for cls, one, other in zip(CLASSES, whole, blocks):
+        np.testing.assert_allclose(other, one, rtol=1e-12, err_msg=cls.label)
+
+
+def test_units_say_what_score_returns(data):
+    for cls in CLASSES:
+        values = np.asarray(score(cls, *data, ceiling=np.full(V, 0.5)))
+        assert values.shape == {"voxel": (V,), "image": (N,), "set": ()}[cls.unit], cls.label
+    assert not encoding.VoxelMSE.higher_is_better
+
+
+def test_null_predictor_and_noise_floor_match_a_simulation():
+    """Unit-variance trials, unequal repeats: error of zeros, of the truth, and the ceiling."""
+    generator = np.random.default_rng(0)
+    n, ncsnr = 40_000, np.array([0.2, 0.5, 1.0, 2.0])
+    counts = generator.integers(1, 4, n)
+    noise_sd = np.sqrt(1 / (1 + ncsnr**2))
+    truth = ncsnr * noise_sd * generator.standard_normal((n, 4))
+    noise = noise_sd * generator.standard_normal((n, 4)) / np.sqrt(counts)[:, None]
+    measured = truth + noise
+    floor = encoding.noise_floor(ncsnr, counts)
+    np.testing.assert_allclose(encoding.voxel_mse(truth, measured), floor, rtol=0.03)
+    null = encoding.zero_mse(measured)
+    np.testing.assert_allclose(null, truth.var(axis=0) + floor, rtol=0.03)
+    assert np.array_equal(null, encoding.voxel_mse(np.zeros_like(measured), measured))
+    ceiling = ncsnr**2 / (ncsnr**2 + np.mean(1 / counts))
+    assert encoding.voxel_r2_nc(truth, measured, ceiling) == pytest.approx(np.ones(4), abs=0.1)
+
+
+def test_noise_floor_gives_the_figures_of_nsd():
+    """Three repeats, median ncsnr of subjects 1 and 8 in nsdgeneral: 0.295 and 0.317."""
+    assert encoding.noise_floor(np.array([0.361, 0.226]), np.full(10, 3)) == pytest.approx(
+        [0.295, 0.317], abs=5e-4
+    )
+
+
+def test_patterns_without_variance_are_far_from_every_other(data):
+    patterns = data[1].copy()
+    patterns[0] = 2.5
+    distances = encoding.dissimilarities(patterns)
+    assert np.array_equal(distances[: N - 1], np.ones(N - 1))
+    assert np.isfinite(encoding.rsa(data[0], patterns))
+
+
+def test_responses_of_different_shapes_are_refused(data):
+    predicted, measured, _ = data
+    for wrong in (predicted[:-1], predicted[:, :-1], predicted[0]):
+        with pytest.raises(DataError, match=r"expected the same \(images, voxels\)"):
+            encoding.voxel_r(wrong, measured)

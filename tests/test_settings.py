@@ -1,0 +1,103 @@
+"""Parameters: precedence, validation, helpful errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from harness.errors import ConfigError
+from harness.settings import RunSettings, plugin_defaults, read_request, resolve_params
+
+NAMES = {"benchmark": None, "subject": None, "encoder": None, "decoder": None}
+
+
+@dataclass(frozen=True)
+class Depth:
+    depth: int = 2
+    layers: tuple[str, ...] = ("a",)
+    alpha: float | None = None
+
+
+def test_set_wins_over_yaml_and_yaml_over_defaults(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text("encoder: {depth: 3, alpha: 0.5}\nplugins: {encoder: ridge, benchmark: paired}\n")
+    request = read_request(file, ["encoder.depth=4"], plugins={**NAMES, "benchmark": "embedded"})
+    params = resolve_params(Depth, request.values["encoder"], section="encoder", sources=request.sources)
+    assert params == Depth(4, ("a",), 0.5)
+    assert (request.encoder, request.benchmark) == ("ridge", "embedded")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("encoder.dept=4", "did you mean 'depth'"),
+        ("encoder.depth=many", "encoder.depth"),
+        ("encoder.layers=3", "encoder.layers"),
+    ],
+)
+def test_bad_parameters_name_the_key(assignment, message):
+    request = read_request(None, [assignment], plugins=NAMES)
+    with pytest.raises(ConfigError, match=message):
+        resolve_params(Depth, request.values["encoder"], section="encoder", sources=request.sources)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("depth=4", "expected SECTION.KEY=VALUE"),
+        ("encodr.depth=4", "did you mean 'encoder'"),
+        ("encoder.depth={", "not valid YAML"),
+    ],
+)
+def test_bad_assignments(assignment, message):
+    with pytest.raises(ConfigError, match=message):
+        read_request(None, [assignment], plugins=NAMES)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("encodr: {}\n", "did you mean 'encoder'"),
+        ("- 1\n", "expected keys and values"),
+        ("encoder: [\n", "not valid YAML"),
+        ("plugins: {encodr: ridge}\n", "did you mean 'encoder'"),
+    ],
+)
+def test_bad_files(tmp_path, content, message):
+    file = tmp_path / "run.yaml"
+    file.write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        read_request(file, [], plugins=NAMES)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"no file .*absent\.yaml"):
+        read_request(tmp_path / "absent.yaml", [], plugins=NAMES)
+
+
+@pytest.mark.parametrize("value", ["samples=0", "seed=-1", "adapter=none2", "workers=0"])
+def test_run_settings_are_checked(value):
+    key, _, text = value.partition("=")
+    with pytest.raises(ConfigError, match=key):
+        resolve_params(RunSettings, {key: int(text) if text.lstrip("-").isdigit() else text}, section="run")
+
+
+def test_unknown_preset_suggests(monkeypatch):
+    with pytest.raises(ConfigError, match="unknown preset"):
+        plugin_defaults("encoder", "ridge", benchmark="embedded", preset="no-such-preset")
+
+
+def test_lists_become_tuples():
+    assert resolve_params(Depth, {"layers": ["x", "y"]}, section="encoder").layers == ("x", "y")
+
+
+@dataclass(frozen=True)
+class Nested:
+    train: Depth | None = None
+
+
+def test_unknown_keys_of_nested_parameters_are_refused_too():
+    assert resolve_params(Nested, {"train": {"depth": 5}}, section="benchmark") == Nested(Depth(5))
+    with pytest.raises(ConfigError, match="did you mean 'depth'"):
+        resolve_params(Nested, {"train": {"dept": 5}}, section="benchmark")

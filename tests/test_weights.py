@@ -1,0 +1,227 @@
+"""Fetching weights from a server of this machine: success, truncation, wrong content, no network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from harness.backbones import weights
+from harness.errors import ConfigError, StoreError, WeightsMissing
+
+CONTENT = bytes(range(256)) * 9000  # 2.3 MB: more than two chunks
+SHA = hashlib.sha256(CONTENT).hexdigest()
+
+
+class _Server(BaseHTTPRequestHandler):
+    requests = 0
+
+    def do_GET(self) -> None:
+        type(self).requests += 1
+        kind = self.path.split("/")[1]
+        if kind == "absent":
+            self.send_error(404)
+            return
+        body = CONTENT[::-1] if kind == "other" else CONTENT
+        self.send_response(200)
+        if kind != "unsized":
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: len(body) // 2] if kind in ("torn", "unsized-torn") else body)
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Server)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    for name in ("HARNESS_OFFLINE", "http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("HARNESS_WEIGHTS", str(tmp_path / "weights"))
+    return tmp_path / "weights"
+
+
+@pytest.fixture
+def serve(address, folder, monkeypatch):
+    """Let ``toy`` come from one of the server's paths."""
+
+    def pin(kind: str, *, prefix: str = SHA[:8]) -> Path:
+        made = weights.PinnedWeights(f"{address}/{kind}/toy-{prefix}.pth", prefix, 2, "a toy")
+        monkeypatch.setitem(weights.WEIGHTS, "toy", made)
+        return folder / made.file_name
+
+    return pin
+
+
+def left_over(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+def test_fetch_stores_the_file_and_its_whole_hash(serve, folder):
+    file = serve("whole")
+    seen = []
+    assert weights.fetch("toy", progress=lambda done, total: seen.append((done, total))) == file
+    assert file.read_bytes() == CONTENT
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert len(seen) > 2
+    record = json.loads((folder / f"{file.name}.json").read_text())
+    assert record["sha256"] == SHA
+    assert record["bytes"] == len(CONTENT)
+    assert weights.locate("toy") == file
+    assert weights.stored_sha("toy") == SHA
+    assert left_over(folder) == [file.name, f"{file.name}.json"]
+    before = _Server.requests
+    weights.fetch("toy")
+    assert _Server.requests == before
+
+
+def test_a_server_that_tells_no_length_is_fine(serve):
+    file = serve("unsized")
+    assert weights.fetch("toy").read_bytes() == CONTENT == file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("torn", r"broke off .*nothing was kept. Run the same command again"),
+        ("unsized-torn", r"nothing was kept"),
+        ("other", r"is not a toy: SHA-256 [0-9a-f]{16}... of 2304000 bytes, expected " + SHA[:8]),
+        ("absent", r"cannot be reached \(Not Found\).*--from FILE"),
+    ],
+)
+def test_a_bad_download_leaves_nothing(serve, folder, kind, message):
+    serve(kind)
+    with pytest.raises(WeightsMissing, match=message) as caught:
+        weights.fetch("toy")
+    assert "\n" not in str(caught.value)
+    assert left_over(folder) == []
+    serve("whole")
+    weights.fetch("toy")
+
+
+def test_offline_fails_at_once_and_names_the_file(serve, folder, monkeypatch):
+    file = serve("whole")
+    monkeypatch.setenv("HARNESS_OFFLINE", "1")
+    before = _Server.requests
+    for use in (weights.fetch, weights.locate, weights.load_state):
+        with pytest.raises(WeightsMissing) as caught:
+            use("toy")
+        assert str(file) in str(caught.value)
+        assert "harness prefetch toy" in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert _Server.requests == before
+    assert not folder.exists()
+    monkeypatch.setenv("HARNESS_OFFLINE", "0")
+    assert weights.fetch("toy") == file
+
+
+def test_a_copy_from_elsewhere_works_offline(serve, folder, tmp_path, monkeypatch):
+    file = serve("whole")
+    monkeypatch.setenv("HARNESS_OFFLINE", "1")
+    (tmp_path / "copy.pth").write_bytes(CONTENT)
+    assert weights.fetch("toy", source=tmp_path / "copy.pth") == file
+    assert weights.locate("toy") == file
+    assert (tmp_path / "copy.pth").exists()
+    serve("whole", prefix="0" * 8)
+    with pytest.raises(WeightsMissing, match=r"expected 00000000"):
+        weights.fetch("toy", source=tmp_path / "copy.pth")
+    with pytest.raises(WeightsMissing, match=r"--from .*nowhere.pth cannot be read \(No such file"):
+        weights.fetch("toy", source=tmp_path / "nowhere.pth")
+
+
+@pytest.mark.parametrize("damage", ["torn", "altered", "no record", "bad record", "other record"])
+def test_a_damaged_file_is_refused_and_fetched_again(serve, folder, damage):
+    file = serve("whole")
+    weights.fetch("toy")
+    record = file.with_name(f"{file.name}.json")
+    if damage == "torn":
+        file.write_bytes(CONTENT[:-5])
+    elif damage == "altered":
+        file.write_bytes(b"x" + CONTENT[1:])
+    elif damage == "no record":
+        record.unlink()
+    elif damage == "bad record":
+        record.write_text("[1, 2")
+    else:
+        other = b"y" + CONTENT[1:]
+        file.write_bytes(other)
+        record.write_text(json.dumps({"sha256": hashlib.sha256(other).hexdigest(), "bytes": len(other)}))
+    with pytest.raises(WeightsMissing, match=r"Type: harness prefetch toy") as caught:
+        weights.locate("toy")
+    assert str(file) in str(caught.value)
+    assert "harness prefetch toy" in weights.status()["toy"]
+    weights.fetch("toy")
+    assert file.read_bytes() == CONTENT
+    assert weights.status()["toy"] == f"present: {file}"
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(serve, tmp_path, monkeypatch):
+    serve("whole")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HARNESS_WEIGHTS", str(tmp_path / "file" / "weights"))
+    with pytest.raises(StoreError, match=r"cannot write the weights to .* HARNESS_WEIGHTS"):
+        weights.fetch("toy")
+
+
+def test_no_space_left_is_one_line_and_leaves_nothing(serve, folder, monkeypatch):
+    import errno
+    import os
+
+    serve("whole")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(weights.os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left on device"):
+        weights.fetch("toy")
+    assert left_over(folder) == []
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_nothing_in_a_file_can_execute(serve, folder, monkeypatch, tmp_path):
+    import pickle
+
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "executed",))
+
+    content = pickle.dumps({"weight": Evil()})
+    (tmp_path / "evil.pth").write_bytes(content)
+    serve("whole", prefix=hashlib.sha256(content).hexdigest()[:8])
+    weights.fetch("toy", source=tmp_path / "evil.pth")
+    with pytest.raises(WeightsMissing, match="are not plain weights"):
+        weights.load_state("toy")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_names_and_default_folder(monkeypatch):
+    with pytest.raises(ConfigError, match=r"unknown weights 'alexnett'; did you mean 'alexnet'\?"):
+        weights.locate("alexnett")
+    monkeypatch.delenv("HARNESS_WEIGHTS", raising=False)
+    assert weights.weights_folder() == Path.home() / ".cache" / "fmri-harness" / "weights"
+    pin = weights.WEIGHTS["alexnet"]
+    assert pin.file_name == f"alexnet-owt-{pin.sha256_prefix}.pth"
+
+
+def test_the_pin_is_torchvisions():
+    from torchvision.models import AlexNet_Weights
+
+    assert weights.WEIGHTS["alexnet"].url == AlexNet_Weights.IMAGENET1K_V1.url

@@ -1,0 +1,1 @@
+"""Encoders of another laboratory, as a package of their own."""
