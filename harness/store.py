@@ -33,6 +33,10 @@ SCHEMA = 1
 """Version of the layout and of every key; a store of a newer schema is refused."""
 
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
 @dataclass(frozen=True)
 class Artifact:
     """A verified folder of the store."""
@@ -253,12 +257,12 @@ def explained(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        if problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if problem.errno in NO_SPACE:
             raise StoreError(
                 f"no space left under {place}; nothing half-written was kept. Free some, or give another "
                 "place with --store or --out, and run the same command again: it resumes"
             ) from problem
-        if problem.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        if problem.errno in NOT_WRITABLE:
             raise StoreError(
                 f"{place} cannot be written ({problem.strerror}); give another place with --store or --out"
             ) from problem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import textwrap
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +45,7 @@ def refused(done, message: str) -> None:
         (["--encoder", "absent.py:X", "--decoder", "linear"], "there is no file"),
         (["--encoder", "ridge", "--decoder", "linear", "--config", "absent.yaml"], "there is no file"),
         (["--benchmark", "embeded", "--encoder", "ridge", "--decoder", "linear"], "did you mean 'embedded'"),
-        (["--encodr", "ridge"], "Did you mean --encoder"),
+        (["--encodr", "ridge"], "Did you mean one of"),
     ],
 )
 def test_commands(harness, tmp_path, words, message):
@@ -74,6 +75,12 @@ def test_a_store_of_a_newer_schema(harness, tmp_path, toy_words):
 def test_a_store_that_is_a_file(harness, tmp_path, toy_words):
     (tmp_path / "store").write_text("")
     refused(harness("run", *toy_words, check=False), "is not a folder")
+
+
+@pytest.mark.skipif(not os.path.isdir("/sys/kernel"), reason="needs a file system that refuses to be written")
+def test_a_store_that_cannot_be_written(harness, toy_words):
+    done = harness("run", *toy_words, "--store", "/sys/kernel/harness", check=False)
+    refused(done, "/sys/kernel/harness cannot be written")
 
 
 @pytest.mark.parametrize("when", ["decode", "fit"])

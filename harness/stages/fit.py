@@ -18,7 +18,7 @@ from ..errors import HarnessError, PluginError
 from ..identity import code_sha, module_sha
 from ..plugins import PluginRef
 from ..settings import resolve_params
-from ..store import Store, is_known, key_of
+from ..store import NO_SPACE, NOT_WRITABLE, Store, is_known, key_of
 from .features import FeatureStore, backbone_identity
 
 logger = logging.getLogger(__name__)
@@ -134,6 +134,8 @@ def guarded(ref: PluginRef, action: str, call: Callable[[], Any]) -> Any:
     except (HarnessError, KeyboardInterrupt, MemoryError):
         raise
     except Exception as problem:
+        if isinstance(problem, OSError) and problem.errno in (*NO_SPACE, *NOT_WRITABLE):
+            raise  # the store's trouble, not the plugin's
         logger.debug("%s '%s' %s", ref.kind, ref.name, action, exc_info=True)
         raise PluginError(
             f"{ref.kind} '{ref.name}' {action}: {type(problem).__name__}: {problem} (its traceback: add -v)"
