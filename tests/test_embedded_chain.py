@@ -13,7 +13,13 @@ from harness.results import RunResult
 from harness.statistics import paired_difference
 
 CHEAT = Path(__file__).parent / "inverse.py"
-METRICS = "pixcorr,pixel-2way,decoded-agreement,decoded-agreement-controlled,voxel-r,voxel-r2-nc,voxel-mse,pattern-2way"
+METRICS = ",".join(
+    (
+        *("pixcorr", "pixel-2way", "decoded-agreement", "decoded-agreement-controlled"),
+        *("voxel-r", "voxel-r2-nc", "voxel-mse", "pattern-2way"),
+    )
+)
+ROWS = ("predicted", "oracle", "remeasured")
 
 
 @pytest.fixture(scope="session")
