@@ -18,7 +18,7 @@ import numpy as np
 
 from harness.api import ConfigError, DataError, Decoded, Responses, SpaceMismatch, SubjectData, VoxelSpace
 from harness.nn.image_components import ImageComponents
-from harness.nn.ridge import PENALTIES, RidgeModel, fit_ridge
+from harness.nn.ridge import PENALTIES, RidgeModel, check_penalties, fit_ridge
 from harness.nn.saved import load_space, save_space
 
 logger = logging.getLogger(__name__)
@@ -53,15 +53,7 @@ class LinearDecoder:
         def __post_init__(self) -> None:
             if self.components < 1:
                 raise ConfigError(f"decoder.components is {self.components}; it must be at least 1")
-            if not self.alphas or min(self.alphas) <= 0:
-                raise ConfigError(
-                    f"decoder.alphas is {list(self.alphas)}; expected positive numbers, for example [1, 100]"
-                )
-            if self.folds < 2 and len(self.alphas) > 1:
-                raise ConfigError(
-                    f"decoder.folds is {self.folds}; choosing among penalties needs 2 or more, "
-                    "or give one penalty: --set decoder.alphas=[1000]"
-                )
+            check_penalties(self.alphas, self.folds, section="decoder")
 
     def __init__(self, params: Params) -> None:
         self.params = params

@@ -25,7 +25,7 @@ from harness.api import (
     SubjectData,
     VoxelSpace,
 )
-from harness.nn.ridge import PENALTIES, RidgeModel, fit_ridge
+from harness.nn.ridge import PENALTIES, RidgeModel, check_penalties, fit_ridge
 from harness.nn.saved import load_space, save_space
 
 logger = logging.getLogger(__name__)
@@ -69,15 +69,7 @@ class RidgeEncoder:
         def __post_init__(self) -> None:
             if not self.layers:
                 raise ConfigError("encoder.layers is empty; name at least one, for example [rgb16]")
-            if not self.alphas or min(self.alphas) <= 0:
-                raise ConfigError(
-                    f"encoder.alphas is {list(self.alphas)}; expected positive numbers, for example [1, 100]"
-                )
-            if self.folds < 2 and len(self.alphas) > 1:
-                raise ConfigError(
-                    f"encoder.folds is {self.folds}; choosing among penalties needs 2 or more, "
-                    "or give one penalty: --set encoder.alphas=[1000]"
-                )
+            check_penalties(self.alphas, self.folds, section="encoder")
 
     def __init__(self, params: Params) -> None:
         self.params = params

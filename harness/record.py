@@ -60,7 +60,7 @@ def write_run(outcome: Outcome, folder: Path, *, command: Sequence[str], store: 
             fresh.mkdir()
             for name, content in files.items():
                 (fresh / name).write_bytes(content)
-            (fresh / "run.json").write_text(json.dumps(plain(record), indent=1, allow_nan=True))
+            (fresh / "run.json").write_text(json.dumps(plain(record), indent=1, allow_nan=False))
             if folder.exists():
                 old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old")
                 os.rename(folder, old)
@@ -199,7 +199,7 @@ def run_record(
             "groups": {name: np.flatnonzero(members).tolist() for name, members in space.groups.items()},
             "ncsnr": space.ncsnr is not None,
         },
-        "noise_ceiling": None if ceiling is None else np.asarray(ceiling, np.float64).round(6).tolist(),
+        "noise_ceiling": None if ceiling is None else [_number(value) for value in ceiling],
         "encoder": None if plan.encoder is None else _plugin(plan.encoder, plan.encoder_params),
         "adapter": settings.adapter,
         "decoder": _decoder(plan),
@@ -359,6 +359,11 @@ def _metric(metric: MetricRef) -> dict[str, Any]:
         "dist": metric.ref.dist,
         "file_sha": metric.ref.file_sha(),
     }
+
+
+def _number(value: float) -> float | None:
+    """Rounded, or None for what JSON cannot say."""
+    return round(float(value), 6) if np.isfinite(value) else None
 
 
 def _pool(ids: Sequence[str]) -> str:

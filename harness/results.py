@@ -38,7 +38,7 @@ SCORE_COLUMNS = (
     "run",
     *IDENTITY,
     "row",  # measured, predicted, zero, shuffled ...: harness.rows
-    "target",  # "stimulus", or "measured": the reconstruction of the same image and seed
+    "target",  # "stimulus"; "measured": the reconstruction of the same image and seed; or "responses"
     "image_id",
     "trial",  # -1: all repeats of the image; else the trial's number among the image's repeats
     "sample",  # number of the encoder and decoder draw

@@ -32,7 +32,8 @@ def print_plan(plan: Plan, store: Store, console: Console, *, every_parameter: b
     benchmark = plan.benchmark.load()
     simulated = " (simulated, not brain data)" if benchmark.simulated else ""
     table.add_row("benchmark", f"{plan.benchmark.name}@{benchmark.version}, {plan.subject}{simulated}")
-    table.add_row("", _listed(show(plan.benchmark_params)))
+    if listed := _listed(show(plan.benchmark_params)):
+        table.add_row("", listed)
     for kind in ("encoder", "decoder"):
         plugin = getattr(plan, kind)
         if plugin is not None:
@@ -47,6 +48,7 @@ def print_plan(plan: Plan, store: Store, console: Console, *, every_parameter: b
         f"selection {settings.selection}, limit {settings.limit or 'none'}, device {settings.device}, "
         f"{settings.executor} x {settings.workers}",
     )
+    table.add_row("rows", ", ".join(_rows(plan)))
     table.add_row("metrics", ", ".join(metric.ref.name for metric in plan.metrics))
     for name, why in plan.left_out:
         table.add_row("left out", f"{name}: {why}")
@@ -74,6 +76,20 @@ def refresh_report(folder: Path, *, changed: bool, show_stimuli: bool) -> None:
         from harness.reports.html import write_report
 
         write_report(folder, show_stimuli=show_stimuli)
+
+
+def _rows(plan: Plan) -> list[str]:
+    """Rows to come; those of truth and of fresh or split repeats depend on the data."""
+    if plan.decoder is None:
+        return ["encoding scores only"]
+    controls = ["mean-image", "flat-grey", "nearest-train"]
+    if isinstance(plan.decoder, ReconstructionFolder):
+        return ["the folder's", "shuffled", *controls]
+    rows = ["measured", *(["predicted"] if plan.encoder else []), "zero", "train-mean"]
+    rows += ["measured-trial"] if plan.settings.trial_rows else []
+    rows += ["oracle"] if plan.benchmark.load().simulated else []
+    rows += ["generator-ceiling"] if hasattr(plan.decoder.load(), "generate") else []
+    return [*rows, "re-measurement where there are repeats", "shuffled", *controls]
 
 
 def _changed(params: Any) -> dict[str, Any]:

@@ -171,6 +171,18 @@ def fit_ridge(
     )
 
 
+def check_penalties(penalties: Sequence[float], folds: int, *, section: str) -> None:
+    """Raise :class:`ConfigError` for parameters of `section` that leave nothing to choose from."""
+    if not penalties or min(penalties) <= 0:
+        given = list(penalties)
+        raise ConfigError(f"{section}.alphas is {given}; expected positive numbers, for example [1, 100]")
+    if folds < 2 and len(penalties) > 1:
+        raise ConfigError(
+            f"{section}.folds is {folds}; choosing among penalties needs 2 or more, "
+            f"or give one penalty: --set {section}.alphas=[1000]"
+        )
+
+
 def fold_numbers(ids: Sequence[str], folds: int, *, by: str = "id", seed: int = 0) -> np.ndarray:
     """(n,) int64 fold of each image; sizes differ by one at most.
 
