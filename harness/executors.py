@@ -30,7 +30,7 @@ class Executor(Protocol):
 
     def map(self, function: Callable[[Task], Outcome], tasks: Iterable[Task]) -> Iterator[Outcome]: ...
 
-    def close(self) -> None: ...
+    def close(self, *, wait: bool = True) -> None: ...
 
 
 class Inline:
@@ -42,8 +42,8 @@ class Inline:
                 outcome = function(task)
             yield outcome
 
-    def close(self) -> None:
-        pass
+    def close(self, *, wait: bool = True) -> None:
+        """Nothing to close."""
 
 
 class Processes:
@@ -83,8 +83,9 @@ class Processes:
             for future in running:
                 future.cancel()
 
-    def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    def close(self, *, wait: bool = True) -> None:
+        """Stop; without `wait` a busy worker is left to notice that its parent has gone."""
+        self._pool.shutdown(wait=wait, cancel_futures=True)
 
 
 def open_executor(name: str, *, workers: int, device: str) -> Executor:

@@ -7,6 +7,7 @@ comes after which, and what a row is made of.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -127,7 +128,8 @@ class Pipeline:
             self._score_responses(outcome, predicted)
             return outcome
         finally:
-            self.executor.close()
+            # Whoever interrupts does not want to wait for a worker's shard.
+            self.executor.close(wait=not isinstance(sys.exception(), KeyboardInterrupt))
             self.features.release()
             self.store.close()
 

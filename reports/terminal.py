@@ -62,7 +62,9 @@ def render(run: RunResult, console: Console) -> None:
     if len(agreement):
         _agreement(run, console, agreement, mark)
     _notes(run, console)
-    _line(console, f"report: {run.folder / 'report.html'}")
+    report = run.folder / "report.html"
+    if report.is_file():
+        _line(console, f"report: {report}")
 
 
 def _scores(run: RunResult, console: Console, table: pd.DataFrame, heading: str) -> None:
