@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import __version__
+from .data import SubjectData
 from .flags import flag_dicts, run_flags
 from .gallery import choose_ids, pack
 from .identity import plain
+from .metrics.encoding import noise_floor
 from .pipeline import Outcome
 from .plan import EXECUTION, Plan
 from .plugins import PluginRef
@@ -200,6 +202,7 @@ def run_record(
             "ncsnr": space.ncsnr is not None,
         },
         "noise_ceiling": None if ceiling is None else [_number(value) for value in ceiling],
+        "noise_floor_mse": _noise_floor(data),
         "encoder": None if plan.encoder is None else _plugin(plan.encoder, plan.encoder_params),
         "adapter": settings.adapter,
         "decoder": _decoder(plan),
@@ -364,6 +367,15 @@ def _metric(metric: MetricRef) -> dict[str, Any]:
 def _number(value: float) -> float | None:
     """Rounded, or None for what JSON cannot say."""
     return round(float(value), 6) if np.isfinite(value) else None
+
+
+def _noise_floor(data: SubjectData) -> float | None:
+    """Mean over valid voxels of the error that a perfect noiseless prediction would still make."""
+    space = data.space
+    if space.ncsnr is None or not space.units.startswith("zscore"):
+        return None  # the formula holds for trials of unit variance
+    floor = noise_floor(space.ncsnr[space.valid], data.test.responses.counts())
+    return _number(np.nanmean(floor))
 
 
 def _pool(ids: Sequence[str]) -> str:

@@ -26,7 +26,7 @@ from .grids import agreement_grid, encoding_grid, gallery_grid, paired_grids, re
 from .images import read_gallery
 from .layout import SIMULATED, bracket, is_agreement, is_simulated, number, ordered_metrics, title
 from .tables import agreement_table, encoding_table, paired_table, roi_table, score_table
-from .values import image_values, run_metrics
+from .values import image_values, noise_floor, run_metrics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,6 +103,7 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
         gallery_scores=gallery_grid(run, image_values(run), gallery.ids) if gallery else None,
         show_stimuli=show_stimuli,
         encoding=encoding_grid(run, encoding),
+        noise_floor=noise_floor(run),
         regions=region_grid(run, roi_table(run)),
         agreement=agreement_grid(run, agreement),
         region_chart=Markup(figures.region_chart(run)),

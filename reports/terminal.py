@@ -23,6 +23,7 @@ from .layout import (
     title,
 )
 from .tables import REFERENCES, agreement_table, encoding_table, score_table
+from .values import noise_floor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,6 +90,9 @@ def _encoding(run: RunResult, console: Console, table: pd.DataFrame, mark: str) 
             text += f" {left_out(line.missing)}" if line.missing else ""
         cells[line.row, line.metric] = text
     _tables(run, console, heading, list(columns.items()), cells)
+    floor = noise_floor(run)
+    if floor:
+        _line(console, floor)
 
 
 def _agreement(run: RunResult, console: Console, table: pd.DataFrame, mark: str) -> None:

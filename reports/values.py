@@ -140,3 +140,11 @@ def ceiling_fraction(r: np.ndarray, ceiling: np.ndarray | None) -> float:
 def _against(run: RunResult, target: str) -> pd.DataFrame:
     scores = stored(run, "scores")
     return scores[scores["target"] == target]
+
+
+def noise_floor(run: RunResult) -> str:
+    """A sentence with the voxel MSE that remains to a perfect prediction, or ``""`` when unknown."""
+    floor = run.info.get("noise_floor_mse")
+    if floor is None:
+        return ""
+    return f"noise floor of the voxel MSE: {floor:.3f}, what a perfect noiseless prediction would still make"

@@ -15,7 +15,7 @@ TOYS = Path(__file__).parent / "toys.py"
 
 
 def call_harness(
-    folder: Path, *words: str, check: bool = True, timeout: float = 240, **env: str
+    folder: Path, *words: str, check: bool = True, timeout: float = 1800, **env: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the installed ``harness`` in `folder`, with a store there."""
     done = subprocess.run(

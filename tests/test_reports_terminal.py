@@ -127,3 +127,12 @@ def test_a_run_without_scores_says_so(folder: Path) -> None:
     for name in ("scores", "voxel_scores", "set_scores"):
         fixtures.change_scores(folder, name, lambda frame: frame.iloc[:0])
     assert "no image was scored" in printed(folder)
+
+
+def test_the_noise_floor_is_a_sentence_where_it_is_known(folder: Path) -> None:
+    import json
+
+    assert "noise floor" not in printed(folder)
+    info = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**info, "noise_floor_mse": 0.28649}))
+    assert "noise floor of the voxel MSE: 0.286" in printed(folder)
