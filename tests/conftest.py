@@ -46,3 +46,25 @@ def toy_words() -> list[str]:
         *("--encoder", f"{TOYS}:ToyEncoder"),
         *("--decoder", f"{TOYS}:ToyDecoder"),
     ]
+
+
+def kill_words(toy_words: list[str]) -> list[str]:
+    return [
+        "run",
+        *toy_words,
+        "--set",
+        "run.micro_batch=1",
+        "--shard-size",
+        "1",
+        "--samples",
+        "2",
+        "--no-report",
+    ]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory, toy_words) -> Path:
+    """A folder with an undisturbed run of eight images and its store."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    call_harness(folder, *kill_words(toy_words))
+    return folder

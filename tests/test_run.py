@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import call_harness
+from conftest import kill_words
 
 from harness.results import RunResult
 
@@ -30,28 +30,6 @@ def only_run(folder: Path) -> RunResult:
 def digests(folder: Path) -> dict[str, str]:
     run = only_run(folder)
     return {name: hashlib.sha256((run.folder / name).read_bytes()).hexdigest() for name in TABLES}
-
-
-def kill_words(toy_words: list[str]) -> list[str]:
-    return [
-        "run",
-        *toy_words,
-        "--set",
-        "run.micro_batch=1",
-        "--shard-size",
-        "1",
-        "--samples",
-        "2",
-        "--no-report",
-    ]
-
-
-@pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory, toy_words) -> Path:
-    """A folder with an undisturbed run of eight images and its store."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    call_harness(folder, *kill_words(toy_words))
-    return folder
 
 
 @pytest.fixture

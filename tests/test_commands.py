@@ -1,0 +1,88 @@
+"""The smaller commands, on the run of eight toy images that the other tests share."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+
+@pytest.fixture
+def finished(undisturbed, tmp_path) -> Path:
+    """A copy of a finished run's folder."""
+    (run,) = (undisturbed / "runs").iterdir()
+    return Path(shutil.copytree(run, tmp_path / "finished"))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".md", ".tex"])
+def test_export(harness, tmp_path, finished, suffix):
+    harness("export", finished, f"table{suffix}")
+    file = tmp_path / f"table{suffix}"
+    if suffix in (".csv", ".parquet"):
+        table = pd.read_csv(file) if suffix == ".csv" else pd.read_parquet(file)
+        assert {"row", "metric", "mean", "low", "high", "n"} <= set(table.columns)
+        assert {"measured", "predicted", "shuffled"} <= set(table.row)
+    else:
+        assert "mean-image" in file.read_text()
+
+
+def test_export_of_single_values(harness, tmp_path, finished):
+    harness("export", finished, "all.csv", "--per-image")
+    assert len(pd.read_csv(tmp_path / "all.csv")) == len(pd.read_parquet(finished / "scores.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["export", "finished", "table.xls"], "unknown table format '.xls'"),
+        (["export", "absent", "table.csv"], "holds no run.json"),
+        (["report", "absent"], "holds no run.json"),
+        (["list", "encoder"], "did you mean 'encoders'"),
+        (["prefetch", "alexnt"], "did you mean 'alexnet'"),
+        (["prefetch", "--from", "x.pth"], "--from takes one name"),
+        (["inspect", "absent.mat"], "absent.mat"),
+    ],
+)
+def test_wrong_words_are_one_line(harness, finished, words, message):
+    done = harness(*words, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_damaged_run_says_so(harness, finished):
+    (finished / "run.json").write_text('{"schema": 1')
+    done = harness("report", "finished", check=False)
+    assert done.returncode == 2
+    assert "is damaged" in done.stderr
+
+
+def test_report_again_without_stimuli(harness, finished):
+    harness("report", "finished")
+    whole = (finished / "report.html").read_text()
+    harness("report", "finished", "--no-stimuli")
+    assert len((finished / "report.html").read_text()) < len(whole)
+
+
+def test_plan_computes_nothing(harness, tmp_path, toy_words):
+    done = harness("plan", *toy_words, "--set", "encoder.ridge=3")
+    assert "ridge=3.0" in done.stdout
+    assert "oracle" in done.stdout
+    assert "data are generated first" in done.stdout
+    assert [p.name for p in (tmp_path / "store").iterdir() if p.name != "tmp"] == ["store.json"]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_inspect_lists_arrays(harness, tmp_path):
+    np.savez(tmp_path / "data.npz", betas=np.zeros((4, 7), np.float32), ids=np.array(["a", "b", "c", "d"]))
+    lines = harness("inspect", "data.npz").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["betas", "ids"]
+    assert "(4, 7)" in lines[0]
+
+
+def test_doctor_finds_nothing_broken(harness):
+    done = harness("doctor")
+    assert "all plugins load" in done.stdout
