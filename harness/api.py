@@ -168,7 +168,8 @@ class Metric(Protocol):
     unit : ``image`` -> (N,) values, ``voxel`` -> (V,) values, ``set`` -> one value.
     pool : True when an image's value depends on the other images (identification).
     controlled : True when `score` also gets ``stimulus=`` (N, D), the stimuli's features.
-    default : optional; False leaves the metric out unless it is asked for by name.
+    default : optional; False leaves the metric out unless it is asked for by name, ``"simulated"``
+        does so on real data only (small networks that were trained on simulated scenes).
 
     ``images`` metrics: ``prepare(images (n, H, W, 3)) -> dict of arrays (n, ...)`` once per image,
     then ``score(prepared, prepared_target) -> (n,)``, pairwise; both dicts hold the same n.

@@ -92,7 +92,11 @@ def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
         RunSettings, request.values.get("run", {}), section="run", sources=request.sources
     )
     _check_device(settings.device)
-    metrics, left_out = _metrics(settings.metrics, has_encoder=encoder is not None)
+    metrics, left_out = _metrics(
+        settings.metrics,
+        has_encoder=encoder is not None,
+        simulated=bool(benchmark.load().simulated),
+    )
     return Plan(
         benchmark,
         benchmark_params,
@@ -129,14 +133,14 @@ def _params(ref: PluginRef, request: Request, section: str) -> Any:
 
 
 def _metrics(
-    asked: Sequence[str], *, has_encoder: bool
+    asked: Sequence[str], *, has_encoder: bool, simulated: bool
 ) -> tuple[tuple[MetricRef, ...], tuple[tuple[str, str], ...]]:
     """Metrics that were asked for, or all that are on by default and whose weights are at hand."""
     found, left_out = [], []
     for name in asked or [ref.name for ref in plugins.available("metrics")]:
         try:
             metric = metric_ref(name)
-            if not asked and not getattr(metric.load(), "default", True):
+            if not asked and not _on_by_default(metric.load(), simulated):
                 continue
             backbone = metric.load().backbone
             if backbone is not None:
@@ -151,6 +155,11 @@ def _metrics(
             continue
         found.append(metric)
     return tuple(found), tuple(left_out)
+
+
+def _on_by_default(metric: Any, simulated: bool) -> bool:
+    wish = getattr(metric, "default", True)
+    return simulated if wish == "simulated" else bool(wish)
 
 
 def _check_device(device: str) -> None:
