@@ -23,7 +23,8 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from ..api import VoxelSpace
+from harness.api import VoxelSpace
+
 from .energy import GRID, N_CHANNELS, SIDE, energy
 from .scenes import Scene, describe, draw
 from .sheet import SPACING, normal_scores, patch, smooth_fields, white

@@ -15,7 +15,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..api import ConfigError, Responses, Split, Stimuli, SubjectData, suggest
+from harness.api import ConfigError, Responses, Split, Stimuli, SubjectData, suggest
+
 from .cortex import CHUNK, SUBJECTS, Cortex
 from .scenes import Scene, describe, draw
 

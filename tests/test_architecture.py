@@ -136,3 +136,12 @@ def test_nothing_from_a_file_can_execute():
                     value = keywords["allow_pickle"].value
                     assert value is False or file.parts[-2] == "tests", f"{file}: allow_pickle"
                 assert name not in ("pickle.load", "pickle.loads", "yaml.load") or "tests" in file.parts, file
+
+
+@pytest.mark.parametrize("folder", [*PLUGIN_FOLDERS, "reports"])
+def test_imports_are_absolute_across_folders(folder):
+    for file in (ROOT / folder).rglob("*.py"):
+        depth = len(file.relative_to(ROOT).parts) - 1
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level > depth:
+                pytest.fail(f"{file.relative_to(ROOT)}: line {node.lineno} leaves its folder by a relative import")
