@@ -144,4 +144,5 @@ def test_imports_are_absolute_across_folders(folder):
         depth = len(file.relative_to(ROOT).parts) - 1
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.ImportFrom) and node.level > depth:
-                pytest.fail(f"{file.relative_to(ROOT)}: line {node.lineno} leaves its folder by a relative import")
+                where = f"{file.relative_to(ROOT)}, line {node.lineno}"
+                pytest.fail(f"{where}: a relative import leaves its folder")
