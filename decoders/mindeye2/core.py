@@ -1,0 +1,240 @@
+"""The decoder given its parts: fit a subject, decode its responses, measure the generator's ceiling.
+
+Which parts (the token embedder, the generator, the low-level VAE, the part trained on other
+subjects) is the choice of who builds it; everything else is here, the same at every size.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from harness.api import ConfigError, DataError, Decoded, Responses, SpaceMismatch, SubjectData, VoxelSpace
+from harness.nn.saved import load_space, save_space
+
+from . import low_level
+from .checkpoints import load_network, read_weights, save_network, start_from_pretrained
+from .fitting import FitSettings, TrainingSet, fit_network, step_seed
+from .generator import Generator
+from .inference import image_generators, predict
+from .model import MindEye2Network, ModelSettings
+
+logger = logging.getLogger(__name__)
+
+BATCH = 32
+"""Images embedded at a time."""
+
+
+class TokenEmbedder(Protocol):
+    """The frozen network whose tokens are predicted; (B, 3, H, W) in [0, 1] -> (B, tokens, dim)."""
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor: ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the decoder is made of.
+
+    embedder, generator : the generator draws from the embedder's tokens.
+    settings : sizes of what is trained.
+    vae, latent_scale : of the low-level path, needed if ``settings`` has a low-level head.
+    pretrained : weights of a network trained on other subjects, or None to start from nothing.
+    """
+
+    embedder: TokenEmbedder
+    generator: Generator
+    settings: ModelSettings
+    vae: torch.nn.Module | None = None
+    latent_scale: float = low_level.LATENT_SCALE
+    pretrained: Mapping[str, torch.Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        ours, theirs = self.settings.backbone.token_dim, self.generator.unet_settings.token_dim
+        if ours != theirs:
+            raise ConfigError(f"mindeye2 predicts tokens of size {ours}, the generator reads {theirs}")
+        if self.settings.backbone.low_level and self.vae is None:
+            raise ConfigError("mindeye2 has a low-level head and no VAE; give one, or set low_level: false")
+
+
+@dataclass(frozen=True)
+class DecodeSettings:
+    """How it is fitted and decodes; the defaults are those of the paper.
+
+    fit : of the subject's training.
+    prior_steps : of the diffusion prior; below its 100 training steps it is DDIM.
+    candidates : pictures drawn per image.
+    blend : share of the blurry image in the result; 0.25 in the published scores, 0 leaves it out.
+    """
+
+    fit: FitSettings = field(default_factory=FitSettings)
+    prior_steps: int = 20
+    candidates: int = 1
+    blend: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1:
+            raise ConfigError(f"decoder.candidates is {self.candidates}; it must be at least 1")
+        if not 0 <= self.blend <= 1:
+            raise ConfigError(f"decoder.blend is {self.blend}; expected 0 to 1, published 0.25")
+
+
+class MindEye2Core:
+    """Every trial of an image -> pictures; outputs are averaged over trials before the prior."""
+
+    stochastic = True
+    repeats = "outputs"
+    trains_on = "trials"
+    transductive = False
+
+    def __init__(self, parts: Parts, settings: DecodeSettings) -> None:
+        self.parts, self.settings = parts, settings
+        self.device = "cpu"
+        self.space: VoxelSpace | None = None
+        self.network: MindEye2Network | None = None
+
+    def fit(self, subject: SubjectData, *, seed: int, device: str, checkpoint_dir: Path) -> None:
+        """Fine-tune the shared part and a new ridge layer on the trials of `subject`.
+
+        Targets are computed once and lie as float16 in `checkpoint_dir`: at full size they are
+        larger than memory.
+        """
+        space, stimuli = subject.space, subject.train.stimuli
+        if not space.n_valid:
+            raise DataError(f"every voxel of {space.subject} is masked; there is nothing to decode")
+        self._move(device)
+        checkpoint_dir.mkdir(parents=True, exist_ok=True)
+
+        def stored(name: str, compute: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
+            batches = (_planes(images) for _, images in stimuli.batches(BATCH))
+            return _stored(checkpoint_dir / f"{name}.npy", batches, len(stimuli), compute, device)
+
+        tokens = stored("tokens", self.parts.embedder)
+        latents = stored("latents", self._true_latents) if self.parts.settings.backbone.low_level else None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(step_seed(seed, -1))
+            network = MindEye2Network([space.n_valid], self.parts.settings)
+        if self.parts.pretrained is not None:
+            start_from_pretrained(network, self.parts.pretrained, faithful=self.settings.fit.faithful)
+        data = TrainingSet.of(subject.train, tokens, latents=latents)
+        fit_network(
+            network, [data], self.settings.fit, seed=seed, device=device, checkpoint_dir=checkpoint_dir
+        )
+        self.space, self.network = space, network
+
+    def open(self, space: VoxelSpace, *, device: str) -> None:
+        """Refuse any space but the one that it was fitted in."""
+        if self.space is None or self.network is None:
+            raise SpaceMismatch("the mindeye2 decoder is not fitted; call fit with a subject's training data")
+        self.space.require(space, what="mindeye2 decoder")
+        self._move(device)
+        self.network.to(device).eval()
+
+    def decode(self, responses: Responses, *, seeds: np.ndarray) -> Decoded:
+        """Reconstructions; the embedding is the retrieval head's tokens (N, tokens, dim)."""
+        self.open(responses.space, device=self.device)
+        generators = image_generators(seeds)
+        found = predict(
+            self.network,
+            torch.from_numpy(responses.trials()[:, self.space.valid]),
+            torch.from_numpy(responses.image_index),
+            generators=generators,
+            steps=self.settings.prior_steps,
+        )
+        blurry = None if found.latents is None else self._blurry(found.latents)
+        return self._drawn(found.tokens, generators, blurry, embedding=found.retrieval)
+
+    def generate(self, images: np.ndarray, *, seeds: np.ndarray) -> Decoded:
+        """The generator ceiling: the true tokens and the true low-level latents of `images`."""
+        planes = _planes(images).to(self.device)
+        with torch.no_grad():
+            tokens = self.parts.embedder(planes)
+        head = self.parts.settings.backbone.low_level
+        blurry = self._blurry(self._true_latents(planes)) if head else None
+        return self._drawn(tokens, image_generators(seeds), blurry, embedding=tokens)
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """(n, tokens * dim) true tokens of `images` (n, H, W, 3), to compare with the embedding."""
+        with torch.no_grad():
+            parts = [self.parts.embedder(p.to(self.device)) for p in _planes(images).split(BATCH)]
+        return torch.cat(parts).flatten(1).float().cpu().numpy()
+
+    def save(self, folder: Path) -> None:
+        """Voxel space and trained weights; the frozen parts are not copied."""
+        save_space(folder, self.space)
+        save_network(self.network, folder / "mindeye2.safetensors")
+
+    def restore(self, folder: Path, *, device: str) -> None:
+        """Take up what :meth:`save` wrote."""
+        self.space = load_space(folder)
+        weights = read_weights(folder / "mindeye2.safetensors")
+        self.network = load_network(weights, voxels=[self.space.n_valid], settings=self.parts.settings)
+        self.open(self.space, device=device)
+
+    def _move(self, device: str) -> None:
+        self.device = device
+        self.parts.generator.to(device)
+        for part in (self.parts.embedder, self.parts.vae):
+            if isinstance(part, torch.nn.Module):
+                part.to(device).eval()
+
+    def _true_latents(self, planes: torch.Tensor) -> torch.Tensor:
+        return low_level.low_level_targets(self.parts.vae, planes, scale=self.parts.latent_scale)
+
+    def _blurry(self, latents: torch.Tensor) -> torch.Tensor:
+        return low_level.decode_low_level(self.parts.vae, latents, scale=self.parts.latent_scale)
+
+    def _drawn(
+        self,
+        tokens: torch.Tensor,
+        generators: list[torch.Generator],
+        blurry: torch.Tensor | None,
+        *,
+        embedding: torch.Tensor,
+    ) -> Decoded:
+        pictures = []
+        for _ in range(self.settings.candidates):
+            picture = self.parts.generator.draw(tokens, generators=generators)
+            if blurry is not None and self.settings.blend:
+                picture = low_level.blend(picture, blurry, share=self.settings.blend)
+            pictures.append(_last_channel(picture))
+        return Decoded(
+            np.stack(pictures, axis=1),
+            embedding=embedding.float().cpu().numpy(),
+            low_level=None if blurry is None else _last_channel(blurry),
+        )
+
+
+def _planes(images: np.ndarray) -> torch.Tensor:
+    """Images (n, H, W, 3) uint8, or float in [0, 1] -> (n, 3, H, W) float32 in [0, 1]."""
+    images = np.asarray(images)
+    scale = 255.0 if images.dtype == np.uint8 else 1.0
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, 1), dtype=np.float32)) / scale
+
+
+def _last_channel(images: torch.Tensor) -> np.ndarray:
+    return np.moveaxis(images.float().clamp(0, 1).cpu().numpy(), 1, -1)
+
+
+def _stored(file: Path, batches, count: int, compute, device: str) -> np.ndarray:
+    """`compute` of every batch as one float16 memory map, kept whole or not at all."""
+    if not file.exists():
+        partial, array, done = file.with_suffix(".partial.npy"), None, 0
+        for batch in batches:
+            with torch.no_grad():
+                made = compute(batch.to(device)).cpu().numpy().astype(np.float16)
+            if array is None:
+                array = np.lib.format.open_memmap(
+                    partial, mode="w+", dtype=np.float16, shape=(count, *made.shape[1:])
+                )
+            array[done : done + len(made)] = made
+            done += len(made)
+        array.flush()
+        os.replace(partial, file)
+    return np.load(file, mmap_mode="r", allow_pickle=False)

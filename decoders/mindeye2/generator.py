@@ -1,0 +1,177 @@
+"""UNet and VAE as one generator: built at any size, kept in a folder, or read from the public file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.api import DataError, WeightsMissing
+
+from .checkpoints import read_weights
+from .inference import GeneratorSettings, draw_pictures
+from .unclip import UNetSettings, build_unet, diffusers_config
+from .unclip_keys import load_exactly, modern_vae_attention, unet_state, vae_state
+
+
+@dataclass(frozen=True)
+class VaeSettings:
+    """Sizes of the autoencoder; the defaults are those of Stable Diffusion's, SDXL's included.
+
+    channels, blocks : width at each resolution, residual blocks at each.
+    latent_channels, norm_groups : of the latent image, and of the group norms.
+    """
+
+    channels: tuple[int, ...] = (128, 256, 512, 512)
+    blocks: int = 2
+    latent_channels: int = 4
+    norm_groups: int = 32
+
+
+def build_vae(settings: VaeSettings) -> nn.Module:
+    """An untrained ``diffusers.AutoencoderKL``, on the default device."""
+    from diffusers import AutoencoderKL
+
+    levels = len(settings.channels)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=settings.channels,
+        layers_per_block=settings.blocks,
+        latent_channels=settings.latent_channels,
+        norm_num_groups=settings.norm_groups,
+    )
+
+
+def load_vae(weights: Mapping[str, torch.Tensor], settings: VaeSettings | None = None) -> nn.Module:
+    """A VAE from weights under diffusers' names, old or new, such as ``sd_image_var_autoenc.pth``."""
+    with torch.device("meta"):
+        vae = build_vae(settings or VaeSettings())
+    vae = vae.to_empty(device="cpu")
+    load_exactly(vae, modern_vae_attention(weights), what="the VAE")
+    return _frozen(vae)
+
+
+@dataclass(frozen=True)
+class Generator:
+    """Image tokens -> pictures.  Networks are in evaluation mode and take no gradient."""
+
+    unet: nn.Module
+    vae: nn.Module
+    unet_settings: UNetSettings
+    vae_settings: VaeSettings
+    settings: GeneratorSettings
+
+    def draw(self, tokens: torch.Tensor, *, generators: Sequence[torch.Generator]) -> torch.Tensor:
+        """Tokens (N, n, dim) -> pictures (N, 3, H, W) in [0, 1], float32."""
+        expected = self.unet_settings.token_dim
+        if tokens.ndim != 3 or tokens.shape[2] != expected:
+            raise DataError(
+                f"tokens have shape {tuple(tokens.shape)}; the generator takes (images, tokens, {expected})"
+            )
+        where = next(self.unet.parameters())
+        tokens = tokens.to(device=where.device, dtype=where.dtype)
+        return draw_pictures(self.unet, self.vae, tokens, generators=generators, settings=self.settings)
+
+    def to(self, device: str, *, dtype: torch.dtype = torch.float32) -> Generator:
+        """Move; `dtype` is the UNet's alone, the VAE stays in float32."""
+        self.unet.to(device=device, dtype=dtype)
+        self.vae.to(device=device)
+        return self
+
+    def save(self, folder: Path, *, half: bool = True) -> None:
+        """Write ``unet.safetensors``, ``vae.safetensors`` and ``generator.json`` with sizes and hashes."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        hashes = {}
+        for name in _NETWORKS:
+            state = getattr(self, name).state_dict()
+            stored = {
+                key: (value.half() if half and value.is_floating_point() else value).cpu().contiguous()
+                for key, value in state.items()
+            }
+            file = folder / f"{name}.safetensors"
+            save_file(stored, file)
+            hashes[name] = _sha_of(file)
+        record = {name: dataclasses.asdict(getattr(self, name)) for name in _SETTINGS}
+        text = json.dumps({**record, "sha256": hashes}, indent=1) + "\n"
+        (folder / "generator.json").write_text(text)
+
+    @classmethod
+    def load(cls, folder: Path, *, settings: GeneratorSettings | None = None) -> Generator:
+        """Read what :meth:`save` wrote; `settings` replaces how it draws, not what it is."""
+        record = read_record(folder)
+        unet_settings, vae_settings, kept = (
+            kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in record[name].items()})
+            for name, kind in _SETTINGS.items()
+        )
+        with torch.device("meta"):
+            unet, vae = build_unet(unet_settings), build_vae(vae_settings)
+        for name, network in (("unet", unet), ("vae", vae)):
+            file = folder / f"{name}.safetensors"
+            weights = read_weights(file)
+            if (found := _sha_of(file)) != record["sha256"].get(name):
+                raise DataError(f"{file} was altered: SHA-256 {found[:16]}... is not the recorded one")
+            network.to_empty(device="cpu")
+            load_exactly(network, weights, what=f"the generator's {name}")
+        return cls(_frozen(unet), _frozen(vae), unet_settings, vae_settings, settings or kept)
+
+    @classmethod
+    def from_public(
+        cls,
+        path: Path,
+        *,
+        unet_settings: UNetSettings | None = None,
+        vae_settings: VaeSettings | None = None,
+        settings: GeneratorSettings | None = None,
+    ) -> Generator:
+        """Read ``unclip6_epoch0_step110000.ckpt``; its image embedder and noise table are not needed."""
+        unet_settings, vae_settings = unet_settings or UNetSettings(), vae_settings or VaeSettings()
+        weights = read_weights(path)
+        with torch.device("meta"):
+            unet, vae = build_unet(unet_settings), build_vae(vae_settings)
+        unet, vae = unet.to_empty(device="cpu"), vae.to_empty(device="cpu")
+        load_exactly(unet, unet_state(weights, diffusers_config(unet_settings)), what="the unCLIP UNet")
+        load_exactly(vae, vae_state(weights, vae.config), what="the unCLIP VAE")
+        settings = settings or GeneratorSettings()
+        return cls(_frozen(unet), _frozen(vae), unet_settings, vae_settings, settings)
+
+
+_NETWORKS = ("unet", "vae")
+_SETTINGS: dict[str, type] = {
+    "unet_settings": UNetSettings,
+    "vae_settings": VaeSettings,
+    "settings": GeneratorSettings,
+}
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What ``generator.json`` of `folder` says: sizes and hashes."""
+    file = folder / "generator.json"
+    if not file.is_file():
+        raise WeightsMissing(f"{file} is not there; give the folder of a generator that was saved")
+    try:
+        record = json.loads(file.read_text())
+        missing = [name for name in (*_SETTINGS, "sha256") if not isinstance(record[name], dict)]
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise DataError(f"{file} is no record of a generator ({problem}); save it again") from None
+    if missing:
+        raise DataError(f"{file} is no record of a generator ({missing[0]} is no mapping); save it again")
+    return record
+
+
+def _frozen(network: nn.Module) -> nn.Module:
+    return network.eval().requires_grad_(False)
+
+
+def _sha_of(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

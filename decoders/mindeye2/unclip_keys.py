@@ -1,0 +1,83 @@
+"""Names of the UNet and VAE in the public unCLIP checkpoint (sgm) -> names in diffusers.
+
+diffusers has the table; what is added is that nothing may be missing or left over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from harness.api import DataError
+
+UNET_PREFIX = "model.diffusion_model."
+VAE_PREFIX = "first_stage_model."
+
+
+def unet_state(weights: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """Weights named ``model.diffusion_model.*`` -> state of a diffusers UNet.
+
+    `config` is that of the UNet (:func:`~.unclip.diffusers_config`).  Raises :class:`DataError`
+    when a name has no place in the UNet.
+    """
+    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+
+    wanted = {name: value for name, value in weights.items() if name.startswith(UNET_PREFIX)}
+    if not wanted:
+        raise DataError(
+            f"no weight is named {UNET_PREFIX}*; expected the unCLIP checkpoint, for example "
+            "unclip6_epoch0_step110000.ckpt"
+        )
+    try:
+        converted = convert_ldm_unet_checkpoint(dict(wanted), dict(config))
+    except KeyError as missing:
+        raise DataError(f"the unCLIP checkpoint lacks {missing}; is the file complete?") from None
+    placed = {id(value) for value in converted.values()}
+    left = [name for name, value in wanted.items() if id(value) not in placed]
+    if left:
+        raise DataError(f"{len(left)} weights of the unCLIP checkpoint have no place, first '{left[0]}'")
+    return converted
+
+
+def vae_state(weights: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """Weights named ``first_stage_model.*`` -> state of a diffusers ``AutoencoderKL``."""
+    from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+
+    wanted = {name: value for name, value in weights.items() if name.startswith(VAE_PREFIX)}
+    if not wanted:
+        raise DataError(f"no weight is named {VAE_PREFIX}*; expected the unCLIP checkpoint")
+    return convert_ldm_vae_checkpoint(wanted, dict(config))
+
+
+def modern_vae_attention(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Rename the VAE attention of diffusers before 0.15: query, key, value, proj_attn.
+
+    ``sd_image_var_autoenc.pth`` is of that age; newer files pass unchanged.
+    """
+    old = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+    renamed = {}
+    for name, value in weights.items():
+        *path, layer, kind = name.split(".")
+        if "attentions" in path and layer in old:
+            layer = old[layer]
+        renamed[".".join([*path, layer, kind])] = value
+    return renamed
+
+
+def load_exactly(module: torch.nn.Module, weights: Mapping[str, torch.Tensor], *, what: str) -> None:
+    """Load with every name and shape in its place, or say which one is not, in one line."""
+    own = module.state_dict()
+    missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    if missing or extra:
+        lacks = f"lacks '{missing[0]}' and {len(missing) - 1} more" if missing else "lacks nothing"
+        has = f"has '{extra[0]}' and {len(extra) - 1} more that it should not" if extra else "has no other"
+        raise DataError(f"weights of {what}: {lacks}; {has}; do the sizes in the configuration fit the file?")
+    for name, value in weights.items():
+        if value.shape != own[name].shape:
+            raise DataError(
+                f"weights of {what}: '{name}' has shape {tuple(value.shape)}, expected "
+                f"{tuple(own[name].shape)}; set the sizes that the file was trained with"
+            )
+    module.load_state_dict(dict(weights), strict=True)

@@ -1,0 +1,166 @@
+"""The whole chain of MindEye2 at toy size: fit, decode, ceiling, save, refuse."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from harness.api import ConfigError, Responses, SpaceMismatch, Split, Stimuli, SubjectData, VoxelSpace
+from harness.decoders.mindeye2 import backbone, core, fitting, generator, inference, model, prior, unclip
+
+UNET = unclip.UNetSettings(
+    channels=32, multipliers=(1, 2), blocks=1, depth=(1, 1), attention_at=(2,), head_channels=16,
+    token_dim=12, vector_dim=32,
+)  # fmt: skip
+VAE = generator.VaeSettings(channels=(8, 16), blocks=1, norm_groups=4)
+SIZES = model.ModelSettings(
+    backbone.BackboneSettings(
+        hidden=16, blocks=1, token_dim=12, tokens=4, side=2, map_channels=8, decoder_channels=(8, 8, 8),
+        norm_groups=4, auxiliary_dim=6,
+    ),
+    prior.PriorSettings(token_dim=12, tokens=4, depth=1, heads=2, head_size=8),
+)  # fmt: skip
+HOW = core.DecodeSettings(
+    fit=fitting.FitSettings(epochs=3, batch=4, learning_rate=1e-3), prior_steps=5, candidates=2
+)
+
+
+class Quadrants(nn.Module):
+    """Four tokens: what is in the four quadrants of a 16-pixel image."""
+
+    def forward(self, images):
+        means = nn.functional.adaptive_avg_pool2d(images, 4).unfold(2, 2, 2).unfold(3, 2, 2)
+        return means.permute(0, 2, 3, 1, 4, 5).reshape(len(images), 4, 12)
+
+
+def parts(**changes):
+    torch.manual_seed(0)
+    unet, vae = unclip.build_unet(UNET).eval(), generator.build_vae(VAE).eval()
+    how = inference.GeneratorSettings(side=8, picture=16, steps=2)
+    made = generator.Generator(unet, vae, UNET, VAE, how)
+    return core.Parts(Quadrants(), made, **{"settings": SIZES, "vae": vae, **changes})
+
+
+def subject(name="s1", seed=0):
+    rng = np.random.default_rng(seed)
+    valid = np.arange(10) != 3
+    space = VoxelSpace("toy", name, "all", 10, "zscore", name, valid=valid)
+    ids = [f"i{k}" for k in range(12)]
+    images = rng.integers(0, 256, (12, 16, 16, 3)).astype(np.uint8)
+    index = np.repeat(np.arange(12), 2)
+    trials = rng.standard_normal((24, 10)).astype(np.float32)
+    trials[:, 3] = np.nan
+    split = Split(Stimuli.from_array(ids, images), Responses(space, ids, trials, index))
+    return SubjectData(space, split, None)
+
+
+SEEDS = np.arange(12, dtype=np.uint64)
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    decoder = core.MindEye2Core(parts(), HOW)
+    decoder.fit(subject(), seed=1, device="cpu", checkpoint_dir=tmp_path_factory.mktemp("a"))
+    return decoder
+
+
+def test_everything_has_its_shape(fitted):
+    made = fitted.decode(subject().train.responses, seeds=SEEDS)
+    assert made.images.shape == (12, 2, 16, 16, 3)
+    assert made.embedding.shape == (12, 4, 12)
+    assert made.low_level.shape == (12, 16, 16, 3)
+    assert np.isfinite(made.images).all()
+    assert made.images.min() >= 0
+    assert made.images.max() <= 1
+    assert np.abs(made.images[:, 0] - made.images[:, 1]).max() > 1e-3  # two candidates, other noise
+    assert fitted.embed(made.images[:, 0]).shape == (12, 48)
+
+
+def test_a_saved_decoder_decodes_the_same(fitted, tmp_path):
+    fitted.save(tmp_path)
+    again = core.MindEye2Core(parts(), HOW)
+    again.restore(tmp_path, device="cpu")
+    responses = subject().train.responses
+    one, other = (d.decode(responses, seeds=SEEDS) for d in (fitted, again))
+    np.testing.assert_array_equal(one.images, other.images)
+    np.testing.assert_array_equal(one.embedding, other.embedding)
+
+
+def test_an_image_is_decoded_alike_in_any_company(fitted):
+    responses = subject().train.responses
+    whole = fitted.decode(responses, seeds=SEEDS)
+    one = fitted.decode(responses.select(["i7"]), seeds=SEEDS[7:8])
+    np.testing.assert_allclose(one.images[0], whole.images[7], atol=1e-4)
+
+
+def test_the_ceiling_starts_from_true_tokens_and_latents(fitted):
+    images = subject().train.stimuli.images()
+    made = fitted.generate(images, seeds=SEEDS)
+    np.testing.assert_allclose(made.embedding.reshape(12, -1), fitted.embed(images), atol=1e-6)
+    sharp = core.MindEye2Core(fitted.parts, dataclasses.replace(HOW, blend=0.0))
+    plain = sharp.generate(images, seeds=SEEDS)
+    np.testing.assert_allclose(made.images, 0.75 * plain.images + 0.25 * made.low_level[:, None], atol=1e-5)
+    np.testing.assert_allclose(fitted.generate(images / 255.0, seeds=SEEDS).images, made.images, atol=1e-5)
+
+
+def test_a_stopped_fit_ends_in_the_same_weights(fitted, tmp_path, monkeypatch):
+    how = dataclasses.replace(HOW, fit=dataclasses.replace(HOW.fit, checkpoint_every=4))
+    real = fitting.training_losses
+    calls = []
+
+    def failing(*words, **more):
+        calls.append(1)
+        if len(calls) == 10:
+            raise KeyboardInterrupt
+        return real(*words, **more)
+
+    monkeypatch.setattr(fitting, "training_losses", failing)
+    stopped = core.MindEye2Core(parts(), how)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit(subject(), seed=1, device="cpu", checkpoint_dir=tmp_path)
+    resumed = core.MindEye2Core(parts(), how)
+    resumed.fit(subject(), seed=1, device="cpu", checkpoint_dir=tmp_path)
+    assert len(calls) == 10 + 18 - 8  # 18 steps, of which 8 were kept
+    for name, value in fitted.network.state_dict().items():
+        assert torch.equal(resumed.network.state_dict()[name], value), name
+
+
+def test_a_new_subject_starts_from_the_pretrained_part(fitted, tmp_path):
+    other = core.MindEye2Core(parts(pretrained=fitted.network.state_dict()), HOW)
+    start = {}
+    real = core.fit_network
+
+    def spy(network, *words, **more):
+        start.update({name: value.clone() for name, value in network.state_dict().items()})
+        return real(network, *words, **more)
+
+    core.fit_network = spy
+    try:
+        other.fit(subject("s2", seed=5), seed=1, device="cpu", checkpoint_dir=tmp_path)
+    finally:
+        core.fit_network = real
+    name = "backbone.backbone_linear.weight"
+    assert torch.equal(start[name], fitted.network.state_dict()[name])
+    assert not torch.equal(start["ridge.linears.0.bias"], fitted.network.ridge.linears[0].bias)
+
+
+def test_other_subjects_and_impossible_parts_are_refused(fitted):
+    with pytest.raises(SpaceMismatch, match="subject is 's2', expected 's1'"):
+        fitted.open(subject("s2").space, device="cpu")
+    with pytest.raises(SpaceMismatch, match="not fitted; call fit"):
+        core.MindEye2Core(parts(), HOW).open(subject().space, device="cpu")
+    with pytest.raises(ConfigError, match="low-level head and no VAE"):
+        parts(vae=None)
+    wide = model.ModelSettings(
+        dataclasses.replace(SIZES.backbone, token_dim=16), dataclasses.replace(SIZES.prior, token_dim=16)
+    )
+    with pytest.raises(ConfigError, match="tokens of size 16, the generator reads 12"):
+        parts(settings=wide)
+    with pytest.raises(ConfigError, match=r"decoder.blend is 2; expected 0 to 1"):
+        core.DecodeSettings(blend=2)
+    with pytest.raises(ConfigError, match=r"decoder.candidates is 0"):
+        core.DecodeSettings(candidates=0)
