@@ -158,7 +158,8 @@ def plugin_defaults(kind: str, name: str, *, benchmark: str, preset: str | None)
     content = yaml.safe_load(file.read_text()) if file.is_file() else {}
     content = content or {}
     presets = content.get("presets", {})
-    chosen = preset or content.get("on", {}).get(benchmark)
+    on = content.get("on", content.get(True, {}))  # YAML 1.1 reads a bare `on` as true
+    chosen = preset or on.get(benchmark)
     if chosen is not None and chosen not in presets:
         raise ConfigError(suggest(str(chosen), presets, what=f"preset of {kind} '{name}'"))
     return {**content.get("default", {}), **(presets[chosen] if chosen else {})}

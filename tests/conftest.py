@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 TOYS = Path(__file__).parent / "toys.py"
+TOY_METRICS = (
+    "pixcorr,ssim,pixel-2way,decoded-agreement,decoded-agreement-controlled,voxel-r,pattern-2way,rsa"
+)
 
 
 def call_harness(
@@ -45,6 +48,7 @@ def toy_words() -> list[str]:
         *("--benchmark", f"{TOYS}:ToyBenchmark"),
         *("--encoder", f"{TOYS}:ToyEncoder"),
         *("--decoder", f"{TOYS}:ToyDecoder"),
+        *("--metrics", TOY_METRICS),
     ]
 
 

@@ -223,7 +223,7 @@ def test_himalaya_keeps_its_backend_even_after_an_error(monkeypatch):
             seen.append(get_backend().name)
             raise MemoryError("as eigh does")
 
-        monkeypatch.setattr("himalaya.kernel_ridge.solve_kernel_ridge_eigenvalues", fail)
+        monkeypatch.setattr("himalaya.kernel_ridge.solve_multiple_kernel_ridge_random_search", fail)
         with pytest.raises(MemoryError):
             fit_ridge(features, targets, ids=ids, folds=3, solver="dual")
         assert seen == ["numpy"]

@@ -153,7 +153,7 @@ def test_a_failing_metric_costs_nothing_else(harness, tmp_path, toy_words):
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-metric\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[harness.metrics]\nboom = lab_metric:Boom\n")
-    done = harness("run", *toy_words, PYTHONPATH=str(tmp_path), check=False)
+    done = harness("run", *toy_words, "--metrics", "pixcorr,boom", PYTHONPATH=str(tmp_path), check=False)
     assert done.returncode == 2
     assert "boom@1" in done.stderr
     assert "only they are scored" in done.stderr
