@@ -1,0 +1,48 @@
+"""``alexnet@tiny``: five convolutions and two dense layers after AlexNet (Krizhevsky et al. 2012)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from .backbone import TinyBackbone
+from .blocks import ConvNorm
+
+WIDTHS = (32, 64, 96, 96, 96)
+UNITS = 128
+
+
+class SmallAlexNet(nn.Module):
+    """x (n, 3, 64, 64) -> ``conv1`` (n, 32, 32, 32), ``conv2`` (n, 64, 16, 16), ``conv3`` to ``conv5``
+    (n, 96, 8, 8), ``fc6`` (n, 128), all after their ReLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        one, two, three, four, five = WIDTHS
+        self.conv1 = ConvNorm(3, one, size=7, stride=2)
+        self.conv2 = ConvNorm(one, two, size=5)
+        self.conv3 = ConvNorm(two, three)
+        self.conv4 = ConvNorm(three, four)
+        self.conv5 = ConvNorm(four, five)
+        self.pool = nn.MaxPool2d(2)
+        self.fc6 = nn.Sequential(nn.Flatten(), nn.Linear(five * 16, UNITS), nn.ReLU())
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """All layers, by name."""
+        found = {"conv1": self.conv1(x)}
+        found["conv2"] = self.conv2(self.pool(found["conv1"]))
+        found["conv3"] = self.conv3(self.pool(found["conv2"]))
+        found["conv4"] = self.conv4(found["conv3"])
+        found["conv5"] = self.conv5(found["conv4"])
+        found["fc6"] = self.fc6(self.pool(found["conv5"]))
+        return found
+
+
+class AlexNetTiny(TinyBackbone):
+    """The backbone ``alexnet@tiny``."""
+
+    name: ClassVar[str] = "alexnet@tiny"
+    layers: ClassVar[tuple[str, ...]] = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6")
+    network: ClassVar[type[nn.Module]] = SmallAlexNet

@@ -1,0 +1,110 @@
+"""What all small networks have in common as backbones: their weights file, preprocessing, extraction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from ...errors import PluginError, WeightsMissing
+from ..images import RESIZE, check_layers, planes, resized
+
+FOLDER = Path(__file__).resolve().parent
+SIDE = 64
+MEAN, SD = 0.5, 0.25
+
+CHUNK = 64
+"""Images in the network at a time."""
+
+
+def normalised(images: np.ndarray) -> torch.Tensor:
+    """Images (n, H, W, 3) uint8 or float in [0, 1] -> network input (n, 3, 64, 64) float32."""
+    return (resized(planes(images), SIDE) - MEAN) / SD
+
+
+def read_weights(file: Path) -> dict[str, torch.Tensor]:
+    """Float32 state of an fp16 safetensors file; :class:`WeightsMissing` when absent or torn."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    again = "reinstall fmri-harness, or train it again with the train_ script beside it"
+    if not file.is_file():
+        raise WeightsMissing(f"the weights {file} are not there; {again}")
+    try:
+        stored = load_file(file)
+    except (SafetensorError, OSError, ValueError) as problem:
+        raise WeightsMissing(f"the weights {file} cannot be read ({problem}); {again}") from None
+    return {k: v.float() if v.is_floating_point() else v for k, v in stored.items()}
+
+
+class TinyBackbone:
+    """A trained small network: images -> named layers.
+
+    `network` builds the module; its ``forward(x (n, 3, 64, 64))`` returns layer -> (n, ...).
+    """
+
+    version: ClassVar[str] = "1"
+    name: ClassVar[str]
+    layers: ClassVar[tuple[str, ...]]
+    network: ClassVar[type[torch.nn.Module]]
+
+    def __init__(self) -> None:
+        self._network: torch.nn.Module | None = None
+        self._device = "cpu"
+
+    @classmethod
+    def weights_file(cls) -> Path:
+        """``NAME.safetensors`` in this folder."""
+        return FOLDER / f"{cls.name.partition('@')[0]}.safetensors"
+
+    def identity(self) -> str:
+        """Hash of weights and preprocessing; :class:`WeightsMissing` without the weights."""
+        file = self.weights_file()
+        if not file.is_file():
+            read_weights(file)
+        weights = hashlib.sha256(file.read_bytes()).hexdigest()
+        words = f"{self.name}|{self.version}|{RESIZE}|{SIDE}|{MEAN}|{SD}|{weights}"
+        return hashlib.sha256(words.encode()).hexdigest()
+
+    def open(self, *, device: str) -> None:
+        """Build the network on `device`, in evaluation mode."""
+        network = self.network()
+        try:
+            network.load_state_dict(read_weights(self.weights_file()))
+        except RuntimeError as problem:
+            line = str(problem).partition("\n")[0]
+            raise WeightsMissing(
+                f"the weights {self.weights_file()} are those of another network ({line}); "
+                "reinstall fmri-harness"
+            ) from None
+        self._device = device
+        self._network = network.eval().requires_grad_(False).to(device)
+
+    def extract(self, images: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:
+        """Images (n, H, W, 3) uint8 or float in [0, 1] -> layer -> (n, ...) float32.
+
+        Raises
+        ------
+        ConfigError : a layer that the network does not have.
+        DataError : images of another shape or type.
+        PluginError : :meth:`open` was not called.
+        """
+        check_layers(layers, self.layers, backbone=self.name)
+        if self._network is None:
+            raise PluginError(f"backbone '{self.name}' is not open; call open(device=...) first")
+        found: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
+        # TF32 and convolutions chosen by timing would make features depend on the card and its load.
+        exact = torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        )
+        with torch.inference_mode(), exact:
+            for start in range(0, max(len(images), 1), CHUNK):
+                x = normalised(images[start : start + CHUNK]).to(self._device)
+                values = self._network(x)
+                for layer in layers:
+                    found[layer].append(values[layer].float().cpu().numpy())
+        return {layer: np.concatenate(parts) for layer, parts in found.items()}

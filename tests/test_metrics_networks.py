@@ -1,0 +1,189 @@
+"""Network metrics: the slots' definitions against numpy and scipy, look-alikes against brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.distance import correlation, cosine
+
+from harness import plugins
+from harness.api import DataError, Metric
+from harness.metrics import networks
+from harness.metrics.lookalikes import KIND, kinds, lookalike_two_way
+from harness.metrics.networks import cosine_similarity
+
+SLOTS = {
+    "alexnet2@tiny": ("alexnet@tiny", "conv2"),
+    "alexnet5@tiny": ("alexnet@tiny", "conv5"),
+    "inception@tiny": ("inception@tiny", "avgpool"),
+    "clip@tiny": ("clip@tiny", "image"),
+    "clip-100way@tiny": ("clip@tiny", "image"),
+    "clip-cos@tiny": ("clip@tiny", "image"),
+    "dinov2@tiny": ("dinov2@tiny", "cls"),
+    "dinov2-cos@tiny": ("dinov2@tiny", "cls"),
+    "efficientnet@tiny": ("efficientnet@tiny", "avgpool"),
+    "swav@tiny": ("swav@tiny", "avgpool"),
+}
+TWO_WAY = ("alexnet2@tiny", "alexnet5@tiny", "inception@tiny", "clip@tiny", "dinov2@tiny")
+DISTANCES = ("efficientnet@tiny", "swav@tiny")
+COSINES = ("clip-cos@tiny", "dinov2-cos@tiny")
+
+
+def metric(name):
+    return plugins.find("metrics", name).load()()
+
+
+def pair(n=120, d=30, noise=2.0, seed=0):
+    generator = np.random.default_rng(seed)
+    target = generator.standard_normal((n, d)).astype(np.float32)
+    return target + noise * generator.standard_normal((n, d)).astype(np.float32), target
+
+
+@pytest.mark.parametrize("name", SLOTS)
+def test_every_slot_names_a_layer_that_its_backbone_has_and_never_that_of_encoders(name):
+    one = metric(name)
+    assert isinstance(one, Metric)
+    assert one.backbone == SLOTS[name]
+    backbone = plugins.find("backbones", one.backbone[0]).load()
+    assert one.backbone[1] in backbone.layers
+    assert one.backbone[0] != "scenes@tiny"
+    # They judge drawn scenes only, so never real data by themselves.
+    assert one.default == (False if name in COSINES else "simulated")
+    assert (one.unit, one.inputs, one.controlled) == ("image", "embedding", False)
+    assert one.targets == ("stimulus", "measured")
+
+
+@pytest.mark.parametrize("name", TWO_WAY)
+def test_two_way_slots_equal_numpy(name):
+    result, target = pair()
+    r = np.corrcoef(target, result)[:120, 120:]
+    expected = ((r < np.diag(r)).sum(axis=0)) / 119
+    one = metric(name)
+    np.testing.assert_allclose(one.score(result, target), expected)
+    assert (one.pool, one.higher_is_better, one.chance) == (True, True, 0.5)
+
+
+def test_hundred_way_is_harder_and_needs_a_hundred_images():
+    result, target = pair()
+    two, hundred = metric("clip@tiny"), metric("clip-100way@tiny")
+    assert hundred.chance == 0.01
+    assert (hundred.score(result, target) <= two.score(result, target) + 1e-12).all()
+    assert 0.1 < hundred.score(result, target).mean() < two.score(result, target).mean()
+    assert np.isnan(hundred.score(result[:99], target[:99])).all()
+    noise = np.random.default_rng(1).standard_normal((120, 30))
+    assert abs(hundred.score(noise, target).mean() - 0.01) < 0.03
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_distance_slots_equal_scipy_and_point_down(name):
+    result, target = pair(20)
+    one = metric(name)
+    expected = [correlation(a, b) for a, b in zip(result.astype(float), target.astype(float))]
+    np.testing.assert_allclose(one.score(result, target), expected, atol=1e-12)
+    assert (one.pool, one.higher_is_better, one.chance) == (False, False, None)
+    np.testing.assert_allclose(one.score(target, target), 0, atol=1e-12)
+    result[3, 2] = np.nan
+    values = one.score(result, target)
+    assert np.isnan(values[3])
+    assert np.isfinite(np.delete(values, 3)).all()
+
+
+@pytest.mark.parametrize("name", COSINES)
+def test_cosine_slots_equal_scipy(name):
+    result, target = pair(20)
+    one = metric(name)
+    expected = [1 - cosine(a, b) for a, b in zip(result.astype(float), target.astype(float))]
+    np.testing.assert_allclose(one.score(result, target), expected, atol=1e-12)
+    assert (one.pool, one.higher_is_better) == (False, True)
+
+
+def test_cosine_of_nothing_is_zero_and_of_a_gap_is_unknown():
+    rows = np.eye(4, dtype=np.float32)
+    rows[1] = 0
+    rows[2, 0] = np.nan
+    np.testing.assert_array_equal(cosine_similarity(rows, np.eye(4)), [1, 0, np.nan, 1])
+
+
+@settings(max_examples=20, deadline=None)
+@given(scale=st.floats(0.01, 100), shift=st.floats(-10, 10), seed=st.integers(0, 100))
+def test_pairwise_slots_ignore_what_they_should(scale, shift, seed):
+    result, target = pair(12, seed=seed)
+    result, target = result.astype(np.float64), target.astype(np.float64)
+    for name in DISTANCES:
+        moved = metric(name).score(result * scale + shift, target)
+        np.testing.assert_allclose(moved, metric(name).score(result, target), atol=1e-7)
+    for name in COSINES:
+        np.testing.assert_allclose(
+            metric(name).score(result * scale, target), metric(name).score(result, target), atol=1e-7
+        )
+
+
+def test_labels_are_distinct():
+    labels = [metric(name).label for name in SLOTS]
+    assert len(set(labels)) == len(labels)
+    assert all("tiny" in label for label in labels)
+    assert networks.Clip.label != networks.Clip100Way.label
+
+
+# Look-alikes
+
+
+def test_lookalikes_equal_brute_force():
+    result, target = pair(40, noise=3.0)
+    kind = np.random.default_rng(2).integers(0, 6, 40)
+    kind[7] = 99  # alone of its kind
+    r = np.corrcoef(target, result)[:40, 40:]
+    found = lookalike_two_way(result, target, kind=kind)
+    for j in range(40):
+        rivals = [i for i in range(40) if kind[i] == kind[j] and i != j]
+        expected = np.mean([r[i, j] < r[j, j] for i in rivals]) if rivals else np.nan
+        np.testing.assert_allclose(found[j], expected)
+    back = lookalike_two_way(result, target, kind=kind, choose="result")
+    j = 3
+    rivals = [i for i in range(40) if kind[i] == kind[j] and i != j]
+    np.testing.assert_allclose(back[j], np.mean([r[j, i] < r[j, j] for i in rivals]))
+
+
+def test_knowing_the_kind_alone_is_chance_among_lookalikes_but_not_in_two_way():
+    """A decoder that outputs a typical image of the right kind."""
+    generator = np.random.default_rng(0)
+    kind = np.repeat(np.arange(20), 10)
+    typical = generator.standard_normal((20, 50))
+    target = typical[kind] + 0.7 * generator.standard_normal((200, 50))
+    result = typical[kind] + 0.1 * generator.standard_normal((200, 50))
+    assert networks.Clip().score(result, target).mean() > 0.95
+    assert abs(lookalike_two_way(result, target, kind=kind).mean() - 0.5) < 0.06
+    exact = target + 0.1 * generator.standard_normal((200, 50))
+    assert lookalike_two_way(exact, target, kind=kind).mean() > 0.99
+
+
+def test_ties_among_lookalikes_count_half():
+    target = np.random.default_rng(0).standard_normal((6, 9))
+    same = np.repeat(target[:1] * 0 + 1.0, 6, axis=0)
+    np.testing.assert_array_equal(lookalike_two_way(same, target, kind=np.zeros(6)), 0.5)
+    np.testing.assert_array_equal(lookalike_two_way(same, target, kind=np.zeros(6), strict=True), 0.0)
+    assert np.isnan(lookalike_two_way(same, target, kind=np.arange(6))).all()
+
+
+def test_kinds_are_combinations_of_labels():
+    labels = {
+        "category": np.array(["cup", "cup", "car", "car", "cup"]),
+        "background": np.array(["sea", "sky", "sea", "sea", "sea"]),
+        "other": np.arange(5),
+    }
+    kind = kinds(labels)
+    assert kind[0] == kind[4] != kind[1]
+    assert kind[2] == kind[3] != kind[0]
+    assert len(set(kind)) == 3
+    assert kinds({"category": labels["category"]}) is None
+    assert KIND == ("category", "background")
+
+
+def test_lookalike_errors_say_what_is_wrong():
+    target = np.zeros((4, 3))
+    with pytest.raises(DataError, match="4 reconstructions, 4 targets and 3 kinds; expected equal numbers"):
+        lookalike_two_way(target, target, kind=np.zeros(3))
+    with pytest.raises(DataError, match=r"different lengths \(category: 2, background: 3\)"):
+        kinds({"category": np.zeros(2), "background": np.zeros(3)})
