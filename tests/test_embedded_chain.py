@@ -33,7 +33,14 @@ def embedded(tmp_path_factory):
             folder = root / f"run{len(runs)}"
             folder.mkdir()
             words = ["--encoder", encoder, "--decoder", "linear", "--metrics", METRICS]
-            sizes = ["--set", "benchmark.n_train=1500", "--set", "benchmark.n_test=400"]
+            sizes = [
+                "--set",
+                "run.derangements=10",
+                "--set",
+                "benchmark.n_train=1200",
+                "--set",
+                "benchmark.n_test=400",
+            ]
             call_harness(folder, "run", *words, *sizes, "--no-report", HARNESS_STORE=str(root / "store"))
             runs[encoder] = only_run(folder)
         return runs[encoder]
