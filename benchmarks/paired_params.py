@@ -45,9 +45,6 @@ class SplitKeys:
     captions: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
 
-    # Read by pydantic: a misspelt key must not be dropped in silence.
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
     def __post_init__(self) -> None:
         for name in ("images", "responses"):
             if not getattr(self, name):

@@ -81,16 +81,9 @@ def check_overlap(train: Split, test: Split) -> None:
     ids = set(train.stimuli.ids) & set(test.stimuli.ids)
     if ids:
         raise DataError(f"{len(ids)} image ids are in both train and test (for example '{min(ids)}')")
-    by_content = dict(zip(train.stimuli.image_hashes(), train.stimuli.ids))
-    same = [
-        (i, by_content[h]) for i, h in zip(test.stimuli.ids, test.stimuli.image_hashes()) if h in by_content
-    ]
+    same = overlapping_images(train.stimuli, test.stimuli)
     if same:
-        logger.warning(
-            "%d test images are also training images under another id (for example %s = %s)",
-            len(same),
-            *same[0],
-        )
+        logger.warning("%d test images are training images under another id (first: %s)", len(same), same[0])
 
 
 def overlapping_images(train: Stimuli, test: Stimuli) -> list[str]:

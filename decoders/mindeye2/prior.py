@@ -188,31 +188,31 @@ class BrainDiffusionPrior(nn.Module):
         if steps == total:
             return self._sample_ddpm(tokens, condition, noise=noise, guidance=guidance)
         times = ddim_times(steps, total=total)
-        for now, after in itertools.pairwise(times):
-            tokens = self._ddim_step(tokens, condition, now, after, noise=noise, guidance=guidance)
+        for step, after in itertools.pairwise(times):
+            tokens = self._ddim_step(tokens, condition, step, after, noise=noise, guidance=guidance)
         return tokens
 
-    def _ddim_step(self, tokens, condition, now: int, after: int, *, noise: Noise, guidance: float):
+    def _ddim_step(self, tokens, condition, step: int, after: int, *, noise: Noise, guidance: float):
         s = self.noise_scheduler
-        time = torch.full((len(tokens),), now, device=tokens.device)
+        time = torch.full((len(tokens),), step, device=tokens.device)
         clean = self.net.guided(tokens, time, condition=condition, scale=guidance)
         if after < 0:
             return clean
         # The package takes the noise from alphas_cumprod and the step from alphas_cumprod_prev.
-        present = (s.sqrt_recip_alphas_cumprod[now] * tokens - clean) / s.sqrt_recipm1_alphas_cumprod[now]
-        level, next_level = s.alphas_cumprod_prev[now], s.alphas_cumprod_prev[after]
+        present = (s.sqrt_recip_alphas_cumprod[step] * tokens - clean) / s.sqrt_recipm1_alphas_cumprod[step]
+        level, next_level = s.alphas_cumprod_prev[step], s.alphas_cumprod_prev[after]
         fresh = torch.sqrt((1 - level / next_level) * (1 - next_level) / (1 - level))
         stay = torch.sqrt(1 - next_level - fresh**2)
         return next_level.sqrt() * clean + fresh * noise().to(tokens) + stay * present
 
     def _sample_ddpm(self, tokens, condition, *, noise: Noise, guidance: float):
         s = self.noise_scheduler
-        for now in reversed(range(self.net.settings.timesteps)):
-            time = torch.full((len(tokens),), now, device=tokens.device)
+        for step in reversed(range(self.net.settings.timesteps)):
+            time = torch.full((len(tokens),), step, device=tokens.device)
             clean = self.net.guided(tokens, time, condition=condition, scale=guidance)
-            tokens = s.posterior_mean_coef1[now] * clean + s.posterior_mean_coef2[now] * tokens
-            if now:
-                spread = torch.exp(0.5 * s.posterior_log_variance_clipped[now])
+            tokens = s.posterior_mean_coef1[step] * clean + s.posterior_mean_coef2[step] * tokens
+            if step:
+                spread = torch.exp(0.5 * s.posterior_log_variance_clipped[step])
                 tokens = tokens + spread * noise().to(tokens)
         return tokens
 
