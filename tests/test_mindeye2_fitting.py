@@ -43,7 +43,7 @@ class Brain:
         self.to_voxels = rng.standard_normal((CAUSES, voxels))
         self.rng = rng
 
-    def show(self, images, repeats, *, latents=False, teacher=None):
+    def show(self, images, repeats, *, latents=False, views=None):
         causes = self.rng.standard_normal((images, CAUSES))
         index = np.repeat(np.arange(images), repeats)
         noise = self.rng.standard_normal((len(index), self.to_voxels.shape[1]))
@@ -54,7 +54,7 @@ class Brain:
             latents=(causes @ self.to_latents).reshape(images, 4, 8, 8).astype(np.float32)
             if latents
             else None,
-            teacher=teacher,
+            views=views,
         )
 
 
@@ -168,13 +168,8 @@ def test_an_unfit_checkpoint_means_a_fresh_start(tmp_path, harm, caplog):
 
 
 def test_several_subjects_share_the_backbone_and_a_teacher_is_heard():
-    def teacher(images):
-        rng = np.random.default_rng(0)
-        return tuple(torch.from_numpy(rng.standard_normal((2, len(images), 4, 6)).astype(np.float32)))
-
-    parts = [
-        Brain(k, voxels).show(12, 1, latents=True, teacher=teacher) for k, voxels in enumerate((VOXELS, 20))
-    ]
+    views = tuple(np.random.default_rng(0).standard_normal((2, 12, 4, 6)).astype(np.float32))
+    parts = [Brain(k, voxels).show(12, 1, latents=True, views=views) for k, voxels in enumerate((VOXELS, 20))]
     network = build((VOXELS, 20), low_level=True)
     before = {name: value.clone() for name, value in network.named_parameters()}
     history = fitting.fit_network(network, parts, QUICK, seed=0)

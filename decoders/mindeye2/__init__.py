@@ -5,3 +5,7 @@ OpenCLIP ViT-bigG/14, a retrieval head and a blurry latent image; a diffusion pr
 tokens up; an SDXL-sized unCLIP network draws the picture.  Modules, keys and constants are those of
 the public code (github.com/MedARC-AI/MindEyeV2), so that its weights load with ``strict=True``.
 """
+
+from .decoder import MindEye2Decoder
+
+__all__ = ["MindEye2Decoder"]

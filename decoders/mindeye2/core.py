@@ -6,10 +6,12 @@ subjects) is the choice of who builds it; everything else is here, the same at e
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +27,7 @@ from .fitting import FitSettings, TrainingSet, fit_network, step_seed
 from .generator import Generator
 from .inference import image_generators, predict
 from .model import MindEye2Network, ModelSettings
+from .teacher import Teacher, augmented
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +48,9 @@ class Parts:
     embedder, generator : the generator draws from the embedder's tokens.
     settings : sizes of what is trained.
     vae, latent_scale : of the low-level path, needed if ``settings`` has a low-level head.
-    pretrained : weights of a network trained on other subjects, or None to start from nothing.
+    teacher : of the low-level head, optional: without one its contrastive term is left out.
+    pretrained : a subject's name -> weights of a network trained on others, or None to start from
+        nothing.
     """
 
     embedder: TokenEmbedder
@@ -53,7 +58,8 @@ class Parts:
     settings: ModelSettings
     vae: torch.nn.Module | None = None
     latent_scale: float = low_level.LATENT_SCALE
-    pretrained: Mapping[str, torch.Tensor] | None = None
+    teacher: Teacher | None = None
+    pretrained: Callable[[str], Mapping[str, torch.Tensor] | None] = lambda subject: None
 
     def __post_init__(self) -> None:
         ours, theirs = self.settings.backbone.token_dim, self.generator.unet_settings.token_dim
@@ -86,18 +92,27 @@ class DecodeSettings:
 
 
 class MindEye2Core:
-    """Every trial of an image -> pictures; outputs are averaged over trials before the prior."""
+    """Every trial of an image -> pictures; outputs are averaged over trials before the prior.
+
+    `parts` may be a function, which is called when they are first needed: at full size they are
+    gigabytes.
+    """
 
     stochastic = True
     repeats = "outputs"
     trains_on = "trials"
     transductive = False
 
-    def __init__(self, parts: Parts, settings: DecodeSettings) -> None:
-        self.parts, self.settings = parts, settings
+    def __init__(self, parts: Parts | Callable[[], Parts], settings: DecodeSettings) -> None:
+        self._parts, self.settings = parts, settings
         self.device = "cpu"
         self.space: VoxelSpace | None = None
         self.network: MindEye2Network | None = None
+
+    @cached_property
+    def parts(self) -> Parts:
+        """What the decoder is made of."""
+        return self._parts if isinstance(self._parts, Parts) else self._parts()
 
     def fit(self, subject: SubjectData, *, seed: int, device: str, checkpoint_dir: Path) -> None:
         """Fine-tune the shared part and a new ridge layer on the trials of `subject`.
@@ -116,13 +131,20 @@ class MindEye2Core:
             return _stored(checkpoint_dir / f"{name}.npy", batches, len(stimuli), compute, device)
 
         tokens = stored("tokens", self.parts.embedder)
-        latents = stored("latents", self._true_latents) if self.parts.settings.backbone.low_level else None
+        latents = views = None
+        if self.parts.settings.backbone.low_level:
+            latents = stored("latents", self._true_latents)
+            if (teacher := self.parts.teacher) is not None:
+                seeds = itertools.count(step_seed(seed, -2))
+                other = stored("views", lambda x: teacher(augmented(x, seed=next(seeds))))
+                views = (stored("teacher", teacher), other)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(step_seed(seed, -1))
             network = MindEye2Network([space.n_valid], self.parts.settings)
-        if self.parts.pretrained is not None:
-            start_from_pretrained(network, self.parts.pretrained, faithful=self.settings.fit.faithful)
-        data = TrainingSet.of(subject.train, tokens, latents=latents)
+        shared = self.parts.pretrained(space.subject)
+        if shared is not None:
+            start_from_pretrained(network, shared, faithful=self.settings.fit.faithful)
+        data = TrainingSet.of(subject.train, tokens, latents=latents, views=views)
         fit_network(
             network, [data], self.settings.fit, seed=seed, device=device, checkpoint_dir=checkpoint_dir
         )
@@ -180,7 +202,7 @@ class MindEye2Core:
     def _move(self, device: str) -> None:
         self.device = device
         self.parts.generator.to(device)
-        for part in (self.parts.embedder, self.parts.vae):
+        for part in (self.parts.embedder, self.parts.vae, self.parts.teacher):
             if isinstance(part, torch.nn.Module):
                 part.to(device).eval()
 

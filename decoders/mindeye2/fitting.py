@@ -27,9 +27,6 @@ from .model import MindEye2Network
 
 logger = logging.getLogger(__name__)
 
-Teacher = Callable[[np.ndarray], tuple[torch.Tensor, torch.Tensor]]
-"""Image positions (B,) -> contrastive teacher's tokens of clean and augmented images, (B, P, D) each."""
-
 
 @dataclass(frozen=True)
 class TrainingSet:
@@ -39,14 +36,14 @@ class TrainingSet:
     image_index : (T,) image of each trial.
     tokens : (N, tokens, dim) true image tokens, an array or memory map.
     latents : (N, C, h, w) scaled VAE latents, where the network has a low-level head.
-    teacher : tokens of the contrastive teacher, optional.
+    views : the contrastive teacher's tokens of clean and of augmented images, (N, P, D) each.
     """
 
     responses: np.ndarray
     image_index: np.ndarray
     tokens: np.ndarray
     latents: np.ndarray | None = None
-    teacher: Teacher | None = None
+    views: tuple[np.ndarray, np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         if len(self.responses) != len(self.image_index):
@@ -65,14 +62,14 @@ class TrainingSet:
         tokens: np.ndarray,
         *,
         latents: np.ndarray | None = None,
-        teacher: Teacher | None = None,
+        views: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> TrainingSet:
         """A subject's training split, its masked voxels left out; `tokens` in the split's order."""
         if len(tokens) != len(split):
             raise DataError(f"{len(tokens)} images have tokens, the training split has {len(split)}")
         responses = split.responses
         trials = responses.trials()[:, responses.space.valid]
-        return cls(trials, responses.image_index, tokens, latents, teacher)
+        return cls(trials, responses.image_index, tokens, latents, views)
 
     @property
     def n_images(self) -> int:
@@ -224,9 +221,9 @@ def _contrast(
     auxiliary: torch.Tensor, subjects: Sequence[TrainingSet], images: Sequence[np.ndarray]
 ) -> torch.Tensor | None:
     """The contrastive term over the subjects' joined batches, where all have a teacher."""
-    if any(data.teacher is None for data in subjects):
+    if any(data.views is None for data in subjects):
         return None
-    clean, augmented = zip(*(data.teacher(at) for data, at in zip(subjects, images)))
+    clean, augmented = zip(*((_rows(v, at) for v in data.views) for data, at in zip(subjects, images)))
     student = auxiliary.float()
     return losses.soft_contrastive_loss(
         student, torch.cat(clean).to(student), torch.cat(augmented).to(student)

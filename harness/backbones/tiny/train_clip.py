@@ -19,15 +19,19 @@ POOL = 300
 class ContrastiveTask(Task):
     """Each image finds its caption in the batch and each caption its image, at a learned temperature."""
 
-    def __init__(self) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = SmallCLIP()
+        self.network = network
         self.log_scale = nn.Parameter(torch.tensor(2.7))
 
     def loss(self, drawn: DrawnScenes, chosen: np.ndarray, generator: torch.Generator) -> torch.Tensor:
         """Mean of both cross-entropies."""
         x = degraded(planes_of(drawn, chosen), 0.3, generator)
         image = self.network(x.contiguous(memory_format=torch.channels_last))["image"]
+        return self.contrast(image, drawn, chosen)
+
+    def contrast(self, image: torch.Tensor, drawn: DrawnScenes, chosen: np.ndarray) -> torch.Tensor:
+        """Mean of both cross-entropies of embeddings `image` (n, 64) and the captions of `chosen`."""
         captions = [drawn.captions[k] for k in chosen]
         text = self.network.text(torch.from_numpy(word_numbers(captions)))
         similar = self.log_scale.clamp(max=4.6).exp() * (image.float() @ text.float().T)
@@ -55,7 +59,7 @@ class ContrastiveTask(Task):
 
 def build() -> ContrastiveTask:
     """Both towers with the temperature."""
-    return ContrastiveTask()
+    return ContrastiveTask(SmallCLIP())
 
 
 if __name__ == "__main__":

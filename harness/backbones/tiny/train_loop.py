@@ -38,6 +38,7 @@ class Settings:
 
     namespace, scenes : training scenes 0 .. scenes - 1 of that namespace.
     bfloat16 : False where a network trains faster without (depthwise convolutions).
+    channels_last : False where a network trains faster without (few channels).
     """
 
     name: str
@@ -51,6 +52,7 @@ class Settings:
     warmup: int = 60
     held_out: int = 2000
     bfloat16: bool = True
+    channels_last: bool = True
 
 
 class Task(nn.Module):
@@ -60,6 +62,9 @@ class Task(nn.Module):
     """
 
     network: nn.Module
+
+    def prepare(self, drawn: DrawnScenes, *, cache: Path) -> None:
+        """Called once before training, for what is computed once per scene."""
 
     def loss(self, drawn: DrawnScenes, chosen: np.ndarray, generator: torch.Generator) -> torch.Tensor:
         """Training loss of the scenes at positions `chosen`."""
@@ -79,12 +84,12 @@ def planes_of(drawn: DrawnScenes, chosen: np.ndarray) -> torch.Tensor:
     return (images.float() / 255 - MEAN) / SD
 
 
-def main(settings: Settings, build: Callable[[], Task]) -> None:
-    """Command line of a training script."""
+def main(settings: Settings, build: Callable[[], Task], *, folder: Path = FOLDER) -> None:
+    """Command line of a training script; `folder` is where the weights belong."""
     parser = argparse.ArgumentParser(description=f"train {settings.name}@tiny")
     parser.add_argument("--steps", type=int, default=settings.steps, help="fewer for a reduced re-run")
     parser.add_argument("--scenes", type=int, default=settings.scenes)
-    parser.add_argument("--out", type=Path, default=FOLDER)
+    parser.add_argument("--out", type=Path, default=folder)
     parser.add_argument("--cache", type=Path, default=Path("tiny-cache"), help="drawn scenes, checkpoints")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -98,9 +103,12 @@ def train(settings: Settings, build: Callable[[], Task], *, out: Path, cache: Pa
     torch.manual_seed(settings.seed)
     drawn = training_scenes(settings.namespace, settings.scenes, cache=cache)
     held_out = training_scenes(settings.namespace, settings.held_out, cache=cache, first=HELD_OUT)
-    task = build().to(memory_format=torch.channels_last)
+    task = build()
+    if settings.channels_last:
+        task = task.to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(_groups(task, settings.decay), lr=settings.rate, betas=(0.9, 0.98))
     checkpoint = cache / f"{settings.name}-{_digest(asdict(settings))[:12]}.pt"
+    task.prepare(drawn, cache=cache)
     step, seconds, losses = _resume(checkpoint, task, optimiser)
     began = time.monotonic() - seconds
     while step < settings.steps:

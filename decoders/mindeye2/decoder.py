@@ -1,0 +1,43 @@
+"""The decoder ``mindeye2`` (Scotti et al. 2024): fMRI -> CLIP tokens -> prior -> unCLIP picture.
+
+What it computes is in :mod:`.core`; this chooses its parts: the public files, or this project's small
+ones.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .core import MindEye2Core
+from .params import MindEye2Params
+
+
+class MindEye2Decoder(MindEye2Core):
+    """Fitted per subject from a part trained on others; draws one picture per image by default."""
+
+    version = "1"
+    Params = MindEye2Params
+
+    def __init__(self, params: MindEye2Params) -> None:
+        self.params = params
+        super().__init__(lambda: _source(params).parts(params), params.decoding())
+
+    def identity(self) -> str:
+        """Of the weights that it is made of; :class:`WeightsMissing` without them."""
+        return _source(self.params).fingerprint(self.params)
+
+    @classmethod
+    def load(cls, folder: Path, params: MindEye2Params, *, device: str) -> MindEye2Decoder:
+        """Take up what :meth:`save` wrote."""
+        decoder = cls(params)
+        decoder.restore(folder, device=device)
+        return decoder
+
+
+def _source(params: MindEye2Params):
+    """The module that has the parts which ``params.weights`` names."""
+    if params.weights == "tiny":
+        from .tiny import small as source
+    else:
+        from . import public as source
+    return source

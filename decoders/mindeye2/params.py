@@ -1,0 +1,75 @@
+"""Every setting of the decoder in one place; the defaults are those of the released models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.api import ConfigError
+
+from .core import DecodeSettings
+from .fitting import FitSettings
+
+
+@dataclass(frozen=True)
+class MindEye2Params:
+    """What it is made of, how it is fitted, how it draws.
+
+    weights : folder of the public files (:mod:`.public` lists them), or ``tiny`` for this project's
+        small parts, which know the embedded benchmark's scenes only.
+    pretrained : the part to start from: ``auto`` takes the one in `weights` that was trained on the
+        other subjects, ``none`` starts from nothing, anything else is the path of a checkpoint.
+    hidden, low_level : of the network to fit; a pretrained part must have the same.
+    epochs, batch, samples_per_epoch, learning_rate, decay, mixco_share, drop, precision : of the
+        subject's training (:class:`.fitting.FitSettings`).
+    faithful : keep the public code's slips (:mod:`.mixing`).
+    prior_steps : of the diffusion prior, 20 of its 100 are DDIM.
+    steps, guidance : of the generator.
+    candidates : pictures drawn per image.
+    blend : share of the blurry image in the result.
+    """
+
+    weights: str = ""
+    pretrained: str = "auto"
+    hidden: int = 4096
+    low_level: bool = True
+    epochs: int = 150
+    batch: int = 24
+    samples_per_epoch: int = 0
+    learning_rate: float = 3e-4
+    decay: float = 1e-2
+    mixco_share: float = 0.33
+    drop: float = 0.2
+    precision: Literal["float32", "bfloat16"] = "float32"
+    faithful: bool = False
+    prior_steps: int = 20
+    steps: int = 38
+    guidance: float = 5.0
+    candidates: int = 1
+    blend: float = 0.25
+
+    def __post_init__(self) -> None:
+        self.decoding()  # refuses what cannot be
+        if self.learning_rate <= 0:
+            raise ConfigError(f"decoder.learning_rate is {self.learning_rate}; it must be above 0")
+        if self.epochs < 3:
+            raise ConfigError(f"decoder.epochs is {self.epochs}; the learning rate rises for two, so give 3")
+        if not 2 <= self.prior_steps <= 100:
+            raise ConfigError(f"decoder.prior_steps is {self.prior_steps}; expected 2 to 100, published 20")
+        if not 1 <= self.steps < 1000:
+            raise ConfigError(f"decoder.steps is {self.steps}; expected 1 to 999, published 38")
+
+    def decoding(self) -> DecodeSettings:
+        """How it is fitted and decodes."""
+        fit = FitSettings(
+            epochs=self.epochs,
+            batch=self.batch,
+            samples_per_epoch=self.samples_per_epoch,
+            learning_rate=self.learning_rate,
+            decay=self.decay,
+            mixco_share=self.mixco_share,
+            drop=self.drop,
+            precision=self.precision,
+            faithful=self.faithful,
+        )
+        return DecodeSettings(fit, self.prior_steps, self.candidates, self.blend)

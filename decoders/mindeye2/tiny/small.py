@@ -1,0 +1,121 @@
+"""The small parts as the decoder takes them: token embedder, generator, shared part."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch.nn.functional import adaptive_avg_pool2d
+
+from harness.api import ConfigError
+from harness.backbones.images import resized
+from harness.backbones.tiny.backbone import MEAN, SD, SIDE, read_weights
+from harness.backbones.tiny.bigg import BigG, BigGTiny
+
+from ..backbone import BackboneSettings
+from ..core import Parts
+from ..generator import Generator, read_record
+from ..model import ModelSettings
+from ..params import MindEye2Params
+from ..prior import PriorSettings
+from ..unclip import washed_out
+
+logger = logging.getLogger(__name__)
+
+FOLDER = Path(__file__).resolve().parent
+GENERATOR = FOLDER / "generator"
+
+HIDDEN = 256
+SIZES = ModelSettings(
+    BackboneSettings(
+        hidden=HIDDEN, blocks=1, token_dim=64, tokens=16, side=2, map_channels=32, latent_channels=12,
+        decoder_channels=(16, 32, 32), norm_groups=8, auxiliary_dim=64,
+    ),
+    PriorSettings(token_dim=64, tokens=16, depth=3, heads=4, head_size=16),
+)  # fmt: skip
+
+
+class BigGTokens(torch.nn.Module):
+    """Images (B, 3, H, W) in [0, 1] -> ``bigg@tiny``'s patch tokens (B, 16, 64) of the washed-out image.
+
+    The public embedder takes images in [0, 1] for images in [-1, 1] (:mod:`..unclip`); so does this.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = BigG()
+        self.network.load_state_dict(read_weights(BigGTiny.weights_file()))
+        self.eval().requires_grad_(False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        x = resized(washed_out(images.float()), SIDE)
+        return self.network((x - MEAN) / SD)["tokens"]
+
+    def teach(self, images: torch.Tensor) -> torch.Tensor:
+        """Images -> (B, 4, 64) of the convolutional stem, averaged over quarters: the teacher's tokens."""
+        maps = self.network.stem((resized(images.float(), SIDE) - MEAN) / SD)
+        return adaptive_avg_pool2d(maps, SIZES.backbone.side).flatten(2).transpose(1, 2)
+
+    def identity(self) -> str:
+        """Hash of the weights."""
+        return BigGTiny().identity()
+
+
+def parts(params: MindEye2Params) -> Parts:
+    """Everything from the files beside this one."""
+    if params.hidden != HIDDEN or not params.low_level:
+        raise ConfigError(
+            f"decoder.hidden is {params.hidden} and low_level {params.low_level}; the small parts have "
+            f"{HIDDEN} and true: --set decoder.preset=tiny sets both"
+        )
+    generator = Generator.load(GENERATOR)
+    drawing = replace(generator.settings, steps=params.steps, guidance=params.guidance)
+    embedder = BigGTokens()
+    return Parts(
+        embedder=embedder,
+        generator=replace(generator, settings=drawing),
+        settings=SIZES,
+        vae=generator.vae,
+        latent_scale=generator.settings.latent_scale,
+        teacher=embedder.teach,
+        pretrained=lambda subject: shared_weights(params, subject),
+    )
+
+
+def shared_file(subject: str) -> Path:
+    """What was trained on all simulated subjects but `subject`."""
+    return FOLDER / f"shared-{subject}.safetensors"
+
+
+def shared_weights(params: MindEye2Params, subject: str) -> dict[str, torch.Tensor] | None:
+    """Weights to start from, or None."""
+    if params.pretrained == "none":
+        return None
+    if params.pretrained != "auto":
+        return read_weights(Path(params.pretrained).expanduser())
+    file = shared_file(subject)
+    if not file.is_file():
+        logger.warning(
+            "the small shared parts were trained on subj01 to subj04, not for '%s'; mindeye2 starts from "
+            "nothing for it",
+            subject,
+        )
+        return None
+    return read_weights(file)
+
+
+def fingerprint(params: MindEye2Params) -> str:
+    """Identity of all weights that `params` name."""
+    total = hashlib.sha256(BigGTiny().identity().encode())
+    total.update(repr(sorted(read_record(GENERATOR)["sha256"].items())).encode())
+    if params.pretrained == "auto":
+        files = sorted(FOLDER.glob("shared-*.safetensors"))
+    else:
+        files = [] if params.pretrained == "none" else [Path(params.pretrained).expanduser()]
+    for file in files:
+        total.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    return total.hexdigest()
