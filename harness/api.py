@@ -116,7 +116,9 @@ class Decoder(Protocol):
     ``calibrate(responses)`` that sees all test inputs (never a stimulus), and are flagged.
 
     Optional: ``generate(images, *, seeds) -> Decoded``, the generator given the true embedding of
-    `images` (the generator ceiling); ``embed(images) -> (N, D)``, used to choose among candidates;
+    `images` (the generator ceiling); ``embed(images (n, H, W, 3)) -> (n, D)`` or (n, tokens, D), the true
+    embedding of images in the space of ``Decoded.embedding`` and of as many numbers, used to choose
+    among candidates and by the retrieval metrics, which without either score nothing;
     ``from_pretrained(params, space, *, device)`` in place of `fit` (``pretrained = True``).
     """
 
@@ -143,7 +145,11 @@ class Decoder(Protocol):
 
 @runtime_checkable
 class Backbone(Protocol):
-    """Images -> named layers of features.  Built as ``cls()``; variants have names of their own."""
+    """Images -> named layers of features.  Built as ``cls()``; variants have names of their own.
+
+    Optional: ``weights_sha() -> str``, equal for backbones of the same weights behind another
+    preprocessing, so that a metric which shares a network with an encoder is found and flagged.
+    """
 
     version: ClassVar[str]
     layers: ClassVar[tuple[str, ...]]
@@ -161,23 +167,44 @@ class Backbone(Protocol):
 class Metric(Protocol):
     """A score.  Built as ``cls()``; every attribute is part of its definition.
 
-    inputs : ``images`` | ``embedding`` | ``responses``.
+    inputs : ``images`` | ``embedding`` | ``decoder-embedding`` | ``responses``.
     targets : what reconstructions are compared with: ``stimulus``, ``measured`` (the
         reconstruction from measured responses) or both.
     backbone : (name, layer) whose features `score` gets, for ``embedding``; else None.
-    unit : ``image`` -> (N,) values, ``voxel`` -> (V,) values, ``set`` -> one value.
+    unit : ``image`` -> (N,) values, ``voxel`` -> (V,) values, ``set`` -> one value, ``region`` -> one
+        value of each ROI and cortical group and none of the whole (``responses`` only).
     pool : True when an image's value depends on the other images (identification).
     controlled : True when `score` also gets ``stimulus=`` (N, D), the stimuli's features.
     default : optional; False leaves the metric out unless it is asked for by name, ``"simulated"``
-        does so on real data only (small networks that were trained on simulated scenes).
+        does so on real data only (small networks that were trained on simulated scenes), ``"real"`` on
+        simulated data only (networks for photographs).
+    kind : optional, for ``embedding``; names of labels of the stimuli.  `score` also gets ``kind=``
+        (N,), equal numbers where all of these labels are equal; without the labels all values are NaN.
+    gallery : optional; one is sought among this many candidates or, with fewer images, among all.
+        Reports then show that number and its chance, 1 / candidates, in place of `chance`.
 
     ``images`` metrics: ``prepare(images (n, H, W, 3)) -> dict of arrays (n, ...)`` once per image,
     then ``score(prepared, prepared_target) -> (n,)``, pairwise; both dicts hold the same n.
     ``embedding`` metrics: ``score(result (N, D), target (N, D)) -> (N,)``.
+    ``decoder-embedding`` metrics: ``score(cosines (N, N), *, ids) -> (N,)`` with ``cosines[j, i]``
+    between what the decoder decoded for image j and its own embedding of the true image i; the target
+    is ``stimulus``, and rows without a decoded embedding are left out.
     ``responses`` metrics: ``score(predicted (N, V), measured (N, V), *, baseline, ceiling)`` over
     valid voxels, with the training mean (V,) and the noise ceiling (V,) or None.
+    needs : optional, for ``responses``; further keywords of `score`.  ``trials``: ``trials=`` (T, V)
+        measured trials and ``image_index=`` (T,); ``samples``: ``samples=`` (N, S, V), NaN where an
+        image has fewer, for rows that have two or more, the others are not scored; ``labels``:
+        ``labels=`` {name: (N,)} of the test images for the names in the attribute `labels`.
+    by_region : optional, for ``responses`` of other units than ``voxel``; True where it may be scored
+        on the voxels of each ROI and cortical group as well.  A ``set`` or ``region`` metric may return a
+        dict of values by name, of which ``""`` is the score and the others are kept by region;
+        ``describes_measured = True`` has these also of the measured responses.
+    rivalry : optional; True where `score` and `score_deranged` take ``rivalry=True`` and then return
+        (2, N), the values and what each image does to the others' as their rival, for intervals
+        (:class:`harness.metrics.identification.Rivalry`).
     NaN means: not scored.  Optional: ``score_deranged(result, target, orders (K, N)) -> (N,)``, the
-    mean over re-pairings ``result[orders[k]]``, where a pool need not be compared K times; ``label``.
+    mean over re-pairings ``result[orders[k]]``, where a pool need not be compared K times, with the
+    keywords that `score` gets; ``label``.
     """
 
     version: ClassVar[str]

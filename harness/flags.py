@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from . import plugins
 from .checks import overlapping_images
 from .data import SubjectData
 from .rows import ROWS
@@ -79,12 +80,12 @@ def _transductive(transductive: bool) -> Iterator[Flag]:
 
 
 def _shared_backbones(wanted: Sequence[tuple[str, str]], scores: Sequence[Score]) -> Iterator[Flag]:
-    own = {backbone_identity(name)["weights"]: name for name, _ in wanted}
+    own = {_weights(name): name for name, _ in wanted}
     hit: dict[str, list[str]] = {}
     for score in scores:
         backbone = score.metric.load().backbone
         if backbone is not None:
-            weights = backbone_identity(backbone[0])["weights"]
+            weights = _weights(backbone[0])
             if weights in own and score.metric.label not in hit.setdefault(own[weights], []):
                 hit[own[weights]].append(score.metric.label)
     for name, metrics in hit.items():
@@ -96,11 +97,19 @@ def _shared_backbones(wanted: Sequence[tuple[str, str]], scores: Sequence[Score]
         )
 
 
+def _weights(backbone: str) -> str:
+    """What makes two backbones one network: their weights, however images are resized for them."""
+    plugin = plugins.find("backbones", backbone).load()()
+    return plugin.weights_sha() if hasattr(plugin, "weights_sha") else backbone_identity(backbone)["weights"]
+
+
 def _misaligned(scores: Sequence[Score], response_scores: Sequence[ResponseScore]) -> Iterator[Flag]:
     """Two-way identification no better than chance where it must be better."""
     for score in scores:
         plugin = score.metric.load()
         if not (plugin.pool and plugin.chance == 0.5 and score.target == "stimulus"):
+            continue
+        if getattr(plugin, "kind", ()):  # among look-alikes a fair decoder may well be at chance
             continue
         if score.images.row == "measured" and score.images.sample == 0 and _at_chance(score.values):
             yield Flag(
@@ -137,7 +146,8 @@ def _above_measured(scores: Sequence[Score]) -> Iterator[Flag]:
         if row != "predicted" or measured is None or score.images.images.ids != measured.images.images.ids:
             continue
         sign = 1 if score.metric.load().higher_is_better else -1
-        difference = paired_difference(sign * score.values, sign * measured.values)
+        rivalry = None if score.rivalry is None else sign * (score.rivalry - measured.rivalry)
+        difference = paired_difference(sign * score.values, sign * measured.values, rivalry=rivalry)
         if difference.low > 0:
             above.append(label)
     if above:

@@ -12,19 +12,19 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from .adapters import fit_adapter
-from .data import Stimuli, SubjectData, image_sha
+from .controls import control_images, image_sets
+from .data import Stimuli, SubjectData
 from .errors import HarnessError, StoreError
 from .executors import Executor, open_executor
-from .nn.nearest import nearest
 from .plan import Plan
 from .precomputed import ReconstructionFolder
-from .rows import NEAREST, SHUFFLED, Stream, response_streams
+from .protocols import blended, protocol_named
+from .rows import SHUFFLED, Stream, response_streams
 from .seeds import image_seeds
 from .selection import choose
 from .stages.data import Subset, load_subject
@@ -32,20 +32,29 @@ from .stages.decode import Reconstructions, decode, generate
 from .stages.encode import encode
 from .stages.features import FeatureStore
 from .stages.fit import fit_decoder, fit_encoder
-from .stages.score import Failure, ImageSet, MetricRef, Score, score_embeddings, score_pixels
+from .stages.score import (
+    Failure,
+    ImageSet,
+    MetricRef,
+    Score,
+    lacking_labels,
+    score_embeddings,
+    score_pixels,
+)
+from .stages.score_decoded import INPUTS as DECODER_EMBEDDING
+from .stages.score_decoded import DecoderSpace
+from .stages.score_regions import RegionScore, score_regions
 from .stages.score_responses import (
     ResponseScore,
     ResponseTarget,
     response_rows,
+    response_samples,
     score_responses,
     voxel_r_intervals,
 )
-from .store import Store, save_array
+from .store import Store
 
 logger = logging.getLogger(__name__)
-
-# Rows whose reconstructions share trials with the measured row: no agreement with it is scored.
-_NO_REFERENCE = ("measured", "measured-trial", "half-2")
 
 
 class Reporter(Protocol):
@@ -78,11 +87,14 @@ class Outcome:
     sets: list[ImageSet] = field(default_factory=list)
     scores: list[Score] = field(default_factory=list)
     response_scores: list[ResponseScore] = field(default_factory=list)
+    region_scores: list[RegionScore] = field(default_factory=list)
     voxel_r: dict[str, Sequence[float]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)  # (metric, why), found out on the way
     wanted: tuple[tuple[str, str], ...] = ()
     candidates: int = 1
     transductive: bool = False
+    blended: bool = False
     keys: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -98,6 +110,7 @@ class Pipeline:
             settings.executor, workers=settings.workers, device=settings.device
         )
         self.features = FeatureStore(store, self.executor, device=settings.device)
+        self.decoder_space = DecoderSpace()
 
     def run(self) -> Outcome:
         """Carry out every stage; what is in the store is not computed again."""
@@ -123,7 +136,7 @@ class Pipeline:
             else:
                 made, inputs = {}, {}
             if made:
-                self._controls(outcome, made, inputs)
+                outcome.sets = image_sets(made | control_images(data, inputs, store=self.store), data)
             self._score(outcome)
             self._score_responses(outcome, predicted)
             return outcome
@@ -235,14 +248,13 @@ class Pipeline:
                 "progress": self.reporter.advance,
             }
             found = decode(model, streams, **common)
-            made = {
-                (s.row, s.trial, s.sample): self._chosen(outcome, r)
-                for s, r in zip(streams, found, strict=True)
-            }
+            decoded = {(s.row, s.trial, s.sample): r for s, r in zip(streams, found, strict=True)}
             if ceiling:
-                images = generate(model, data.test.stimuli, seed=settings.seed, **common)
-                made["generator-ceiling", -1, 0] = self._chosen(outcome, images)
-        return made, inputs
+                decoded["generator-ceiling", -1, 0] = generate(
+                    model, data.test.stimuli, seed=settings.seed, **common
+                )
+        self.decoder_space = DecoderSpace(model, data.space, decoded)
+        return {name: self._chosen(outcome, made) for name, made in decoded.items()}, inputs
 
     def _predicted_streams(self, data: SubjectData, predicted: np.ndarray, plugin: Any) -> list[Stream]:
         settings, ids = self.plan.settings, data.test.stimuli.ids
@@ -265,76 +277,43 @@ class Pipeline:
     def _chosen(self, outcome: Outcome, made: Reconstructions) -> Stimuli:
         outcome.candidates = max(outcome.candidates, made.candidates())
         choice = choose(made, self.plan.settings.selection, outcome.data.test.stimuli)
-        return made.chosen(choice)
-
-    def _controls(
-        self,
-        outcome: Outcome,
-        made: dict[tuple[str, int, int], Stimuli],
-        inputs: dict[str, np.ndarray],
-    ) -> None:
-        """Image sets of every row: what was made, and the controls that need no decoder."""
-        data = outcome.data
-        ids, train = data.test.stimuli.ids, data.train
-        first = data.test.stimuli.images(ids[:1])
-        constant = {
-            "mean-image": _mean_image(train.stimuli, first.dtype, self.store),
-            "flat-grey": np.full(first.shape[1:], 128 if first.dtype == np.uint8 else 0.5, first.dtype),
-        }
-        for row, image in constant.items():
-            made[row, -1, 0] = _constant_set(ids, image)
-        patterns = train.responses.mean()[:, data.space.valid]
-        if not inputs:  # images given: the measured responses still say which training image is nearest
-            inputs = {"measured": data.test.responses.mean()}
-        for row, responses in inputs.items():
-            at = nearest(responses[:, data.space.valid], patterns)
-            made[NEAREST[row], -1, 0] = _renamed(train.stimuli, at, ids)
-        for (row, trial, sample), images in made.items():
-            measured = self._reference(made, row, sample)
-            outcome.sets.append(
-                ImageSet(
-                    row,
-                    trial,
-                    sample,
-                    images,
-                    data.test.stimuli.select(images.ids),
-                    None if measured is None else measured.select(images.ids),
-                )
-            )
-
-    @staticmethod
-    def _reference(made: dict[tuple[str, int, int], Stimuli], row: str, sample: int) -> Stimuli | None:
-        """What a row's agreement is with: the measured row of the same sample; for half-1, half-2."""
-        if row in _NO_REFERENCE:
-            return None
-        other = "half-2" if row == "half-1" else "measured"
-        return made.get((other, -1, sample), made.get((other, -1, 0)))
+        images = made.chosen(choice)
+        protocol = protocol_named(self.plan.settings.protocol)
+        if protocol is None or not protocol.blend or made.optional_parts("low_level") is None:
+            return images
+        outcome.blended = True
+        return blended(images, made.optional_parts("low_level"), share=protocol.blend)
 
     def _score(self, outcome: Outcome) -> None:
         """Image scores; a metric that raises is recorded and the next one goes on."""
-        settings = self.plan.settings
-        metrics = [m for m in self.plan.metrics if m.load().inputs in ("images", "embedding")]
+        metrics = [
+            m for m in self.plan.metrics if m.load().inputs in ("images", "embedding", DECODER_EMBEDDING)
+        ]
         if not outcome.sets:
             return
         self._embed(outcome, metrics)
+        metrics = self._embed_truth(outcome, metrics)
+        lacking = [lacking_labels(metric, outcome.data.test.stimuli) for metric in metrics]
+        for why in filter(None, dict.fromkeys(lacking)):
+            _leave_out(outcome, [m for m, problem in zip(metrics, lacking) if problem == why], why)
         with self._stage("score", len(metrics)):
             for metric in metrics:
                 try:
-                    common = {
-                        "store": self.store,
-                        "derangements": settings.derangements,
-                        "shuffled": SHUFFLED.get,
-                    }
-                    if metric.load().inputs == "images":
-                        found = score_pixels(metric, outcome.sets, executor=self.executor, **common)
-                    else:
-                        found = score_embeddings(metric, outcome.sets, features=self.features, **common)
-                    outcome.scores += found
+                    outcome.scores += self._scores(outcome, metric)
                 except StoreError:
                     raise
                 except Exception as problem:
                     _note_failure(outcome, metric, problem)
                 self.reporter.advance(1)
+
+    def _scores(self, outcome: Outcome, metric: MetricRef) -> list[Score]:
+        settings, inputs = self.plan.settings, metric.load().inputs
+        common = {"store": self.store, "derangements": settings.derangements, "shuffled": SHUFFLED.get}
+        if inputs == "images":
+            return score_pixels(metric, outcome.sets, executor=self.executor, **common)
+        if inputs == DECODER_EMBEDDING:
+            return self.decoder_space.score(metric, outcome.sets, **common)
+        return score_embeddings(metric, outcome.sets, features=self.features, **common)
 
     def _embed(self, outcome: Outcome, metrics: Sequence[MetricRef]) -> None:
         layers: dict[str, set[str]] = {}
@@ -353,15 +332,51 @@ class Pipeline:
                     # Its metrics fail one by one below, with this as their reason.
                     logger.warning("backbone '%s' fails: %s", backbone, problem)
 
+    def _embed_truth(self, outcome: Outcome, metrics: Sequence[MetricRef]) -> list[MetricRef]:
+        """Embed the stimuli as the decoder does; the metrics that can be scored."""
+        stimuli, space = outcome.data.test.stimuli, self.decoder_space
+        retrievals = [m for m in metrics if m.load().inputs == DECODER_EMBEDDING]
+        if not retrievals:
+            return list(metrics)
+        problem = space.problem()
+        if not problem:
+            with self._stage("embed", len(stimuli)):
+                try:
+                    space.embed(
+                        stimuli,
+                        store=self.store,
+                        executor=self.executor,
+                        micro_batch=self.plan.settings.micro_batch,
+                        progress=self.reporter.advance,
+                    )
+                except StoreError:
+                    raise
+                except HarnessError as failure:
+                    for metric in retrievals:
+                        _note_failure(outcome, metric, failure)
+                    return [m for m in metrics if m not in retrievals]
+            problem = space.problem()
+        if problem:
+            _leave_out(outcome, retrievals, problem)
+        return [m for m in metrics if space.true is not None or m not in retrievals]
+
     def _score_responses(self, outcome: Outcome, predicted: np.ndarray | None) -> None:
         metrics = [m for m in self.plan.metrics if m.load().inputs == "responses"]
         if not metrics:
             return
         with self._stage("score responses", len(metrics) + 1):
             rows, target = response_rows(outcome.data, predicted), ResponseTarget.of(outcome.data)
-            for metric in metrics:
+            common = {"store": self.store, "draws": response_samples(outcome.data, predicted)}
+            lacking = [target.lacking(metric, common["draws"]) for metric in metrics]
+            for why in filter(None, dict.fromkeys(lacking)):
+                _leave_out(outcome, [m for m, problem in zip(metrics, lacking) if problem == why], why)
+            for metric in [m for m, problem in zip(metrics, lacking) if not problem]:
                 try:
-                    outcome.response_scores += score_responses(metric, rows, target, store=self.store)
+                    found = score_responses(metric, rows, target, **common)
+                    outcome.response_scores += found
+                    outcome.region_scores += score_regions(
+                        metric, rows, found, target, outcome.data.space, **common
+                    )
                 except StoreError:
                     raise
                 except Exception as problem:
@@ -371,35 +386,12 @@ class Pipeline:
             self.reporter.advance(1)
 
 
+def _leave_out(outcome: Outcome, metrics: Sequence[MetricRef], why: str) -> None:
+    logger.warning("not scored: %s: %s", ", ".join(metric.ref.name for metric in metrics), why)
+    outcome.left_out += [(metric.ref.name, why) for metric in metrics]
+
+
 def _note_failure(outcome: Outcome, metric: MetricRef, problem: Exception) -> None:
     logger.debug("metric %s", metric.label, exc_info=problem)
     logger.warning("metric '%s' failed: %s: %s", metric.ref.name, type(problem).__name__, problem)
     outcome.failures.append(Failure(metric.label, f"{type(problem).__name__}: {problem}"))
-
-
-def _mean_image(train: Stimuli, dtype: np.dtype, store: Store) -> np.ndarray:
-    """(H, W, 3) mean of the training images, rounded where they are uint8."""
-
-    def make(folder: Path) -> None:
-        total = sum(batch.sum(axis=0, dtype=np.float64) for _, batch in train.batches(256))
-        mean = total / len(train)
-        save_array(folder, "image", np.round(mean).astype(dtype) if dtype == np.uint8 else mean.astype(dtype))
-
-    return np.array(store.get("controls", {"what": "mean-image", "train": train.sha}, make).array("image"))
-
-
-def _constant_set(ids: tuple[str, ...], image: np.ndarray) -> Stimuli:
-    def read(positions: np.ndarray) -> np.ndarray:
-        return np.broadcast_to(image, (len(positions), *image.shape)).copy()
-
-    return Stimuli(ids, read, hashes=[image_sha(image)] * len(ids))
-
-
-def _renamed(stimuli: Stimuli, at: np.ndarray, ids: tuple[str, ...]) -> Stimuli:
-    """The images at positions `at`, under other ids; an image may stand for several."""
-    names, hashes = [stimuli.ids[k] for k in at], stimuli.image_hashes()
-
-    def read(positions: np.ndarray) -> np.ndarray:
-        return stimuli.images([names[k] for k in positions])
-
-    return Stimuli(ids, read, hashes=[hashes[k] for k in at])

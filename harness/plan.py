@@ -13,15 +13,21 @@ from functools import cached_property
 from typing import Any
 
 from . import plugins
+from .backbones.weights import WeightsAbsent
 from .errors import ConfigError, WeightsMissing
 from .identity import digest, plain
 from .plugins import PluginRef
 from .precomputed import FilePredictions, ReconstructionFolder, predictions_ref
+from .protocols import protocol_named
 from .settings import Request, RunSettings, plugin_defaults, resolve_params
 from .stages.features import backbone_identity
 from .stages.score import MetricRef, metric_ref
+from .stages.score_decoded import INPUTS as DECODER_EMBEDDING
+from .stages.score_decoded import lacks_embed
 
 logger = logging.getLogger(__name__)
+
+_FETCH = "its weights are not on this machine. Type, where there is internet: harness prefetch metrics"
 
 EXECUTION = ("device", "executor", "workers", "shard_size")
 """Settings that must not change a number; they are no part of a plan's identity."""
@@ -92,10 +98,12 @@ def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
         RunSettings, request.values.get("run", {}), section="run", sources=request.sources
     )
     _check_device(settings.device)
-    metrics, left_out = _metrics(
-        settings.metrics,
+    metrics, left_out = _chosen_metrics(
+        settings,
         has_encoder=encoder is not None,
+        decoder=decoder,
         simulated=bool(benchmark.load().simulated),
+        samples=settings.samples,
     )
     return Plan(
         benchmark,
@@ -132,8 +140,32 @@ def _params(ref: PluginRef, request: Request, section: str) -> Any:
     )
 
 
+def _chosen_metrics(
+    settings: RunSettings, **circumstances: Any
+) -> tuple[tuple[MetricRef, ...], tuple[tuple[str, str], ...]]:
+    """Metrics asked for by name; a protocol's and the default ones on which it is silent; or the default."""
+    protocol = protocol_named(settings.protocol)
+    if protocol is None or settings.metrics:
+        return _metrics(settings.metrics, **circumstances)
+    try:
+        found, _ = _metrics(protocol.metrics, **circumstances)
+    except WeightsAbsent as problem:
+        raise WeightsMissing(
+            f"protocol '{protocol.name}': {problem}; all that it needs: harness prefetch "
+            f"{protocol.weights}; without networks: --metrics pixcorr,ssim"
+        ) from None
+    others, left_out = _metrics((), **circumstances)
+    silent = [m for m in others if m.load().inputs == "responses" or "stimulus" not in m.load().targets]
+    return (*found, *silent), tuple((name, why) for name, why in left_out if why != _FETCH)
+
+
 def _metrics(
-    asked: Sequence[str], *, has_encoder: bool, simulated: bool
+    asked: Sequence[str],
+    *,
+    has_encoder: bool,
+    decoder: PluginRef | ReconstructionFolder | None,
+    simulated: bool,
+    samples: int,
 ) -> tuple[tuple[MetricRef, ...], tuple[tuple[str, str], ...]]:
     """Metrics that were asked for, or all that are on by default and whose weights are at hand."""
     found, left_out = [], []
@@ -148,18 +180,27 @@ def _metrics(
         except (WeightsMissing, plugins.PluginError) as problem:
             if asked:
                 raise
-            left_out.append((name, str(problem)))
+            left_out.append((name, _FETCH if isinstance(problem, WeightsAbsent) else str(problem)))
             logger.info("metric '%s' is left out: %s", name, problem)
             continue
-        if metric.load().inputs == "responses" and not has_encoder and not asked:
+        inputs = metric.load().inputs
+        if inputs == "responses" and not has_encoder and not asked:
             continue
+        if samples < 2 and "samples" in getattr(metric.load(), "needs", ()) and not asked:
+            continue
+        if inputs == DECODER_EMBEDDING and not asked:
+            if not isinstance(decoder, PluginRef):
+                continue
+            if why := lacks_embed(decoder):
+                left_out.append((name, why))
+                continue
         found.append(metric)
     return tuple(found), tuple(left_out)
 
 
 def _on_by_default(metric: Any, simulated: bool) -> bool:
     wish = getattr(metric, "default", True)
-    return simulated if wish == "simulated" else bool(wish)
+    return {"simulated": simulated, "real": not simulated}.get(wish, bool(wish))
 
 
 def _check_device(device: str) -> None:

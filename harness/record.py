@@ -26,14 +26,18 @@ from .data import SubjectData
 from .flags import flag_dicts, run_flags
 from .gallery import choose_ids, pack
 from .identity import plain
+from .metrics.ceilings import measured_floor
 from .metrics.encoding import noise_floor
 from .pipeline import Outcome
 from .plan import EXECUTION, Plan
 from .plugins import PluginRef
 from .precomputed import ReconstructionFolder
-from .results import SCHEMA, SCORE_COLUMNS, SET_COLUMNS, VOXEL_COLUMNS
+from .protocol_notes import protocol_notes
+from .protocols import side_by_side
+from .results import REGION_COLUMNS, SCHEMA, SCORE_COLUMNS, SET_COLUMNS, VOXEL_COLUMNS
 from .rows import ROWS
 from .stages.score import MetricRef
+from .stages.score_responses import ceiling_of
 from .store import Store, explained
 
 if TYPE_CHECKING:
@@ -48,6 +52,7 @@ def write_run(outcome: Outcome, folder: Path, *, command: Sequence[str], store: 
         "scores.parquet": _parquet(score_frame(outcome)),
         "voxel_scores.parquet": _parquet(voxel_frame(outcome)),
         "set_scores.parquet": _parquet(set_frame(outcome)),
+        "region_scores.parquet": _parquet(region_frame(outcome)),
     }
     gallery, rule = _gallery(outcome)
     files = {**tables, **({"gallery.npz": gallery} if gallery else {})}
@@ -97,6 +102,7 @@ def score_frame(outcome: Outcome) -> pd.DataFrame:
                     "n": len(ids),
                     "pool": _pool(ids) if plugin.pool else "",
                     "value": np.asarray(score.values, np.float64),
+                    "rivalry": 0.0 if score.rivalry is None else score.rivalry,
                 }
             )
         )
@@ -116,6 +122,7 @@ def score_frame(outcome: Outcome) -> pd.DataFrame:
                         "n": len(ids),
                         "pool": _pool(ids) if score.metric.load().pool else "",
                         "value": score.values,
+                        "rivalry": 0.0 if score.rivalry is None else score.rivalry,
                     }
                 )
             )
@@ -157,13 +164,26 @@ def set_frame(outcome: Outcome) -> pd.DataFrame:
     return _ordered(outcome, [frame], SET_COLUMNS)
 
 
+def region_frame(outcome: Outcome) -> pd.DataFrame:
+    """Encoding scores by region, columns :data:`harness.results.REGION_COLUMNS`."""
+    import pandas as pd
+
+    columns = ("row", "metric", "region", "kind", "part", "n_voxels", "value")
+    rows = [
+        (s.row, s.metric.label, s.region, s.kind, s.part, s.n_voxels, s.value) for s in outcome.region_scores
+    ]
+    frame = pd.DataFrame(rows, columns=list(columns))
+    frame["n"] = len(outcome.data.test)
+    return _ordered(outcome, [frame], REGION_COLUMNS)
+
+
 def run_record(
     outcome: Outcome, *, command: Sequence[str], store: Store, gallery_rule: str
 ) -> dict[str, Any]:
     """``run.json``: what was asked, resolved, used and found; tables are hashed into ``files_sha``."""
     plan, data, settings = outcome.plan, outcome.data, outcome.plan.settings
     space = data.space
-    ceiling = space.noise_ceiling(data.test.responses.counts())
+    ceiling, ceiling_source = ceiling_of(data)
     flags = run_flags(
         data=data,
         wanted=outcome.wanted,
@@ -202,7 +222,8 @@ def run_record(
             "ncsnr": space.ncsnr is not None,
         },
         "noise_ceiling": None if ceiling is None else [_number(value) for value in ceiling],
-        "noise_floor_mse": _noise_floor(data),
+        "noise_ceiling_source": ceiling_source,
+        "noise_floor_mse": _noise_floor(data, ceiling),
         "encoder": None if plan.encoder is None else _plugin(plan.encoder, plan.encoder_params),
         "adapter": settings.adapter,
         "decoder": _decoder(plan),
@@ -214,8 +235,12 @@ def run_record(
         "execution": {name: getattr(settings, name) for name in EXECUTION},
         "device": device_name(settings.device),
         "rows": [dataclasses.asdict(ROWS[name]) for name in shown],
-        "metrics": [_metric(metric) for metric in plan.metrics],
-        "left_out_metrics": [{"metric": name, "why": why} for name, why in plan.left_out],
+        "metrics": [_metric(metric, len(data.test)) for metric in plan.metrics],
+        "protocol": protocol_notes(outcome),
+        "protocols": side_by_side(),
+        "left_out_metrics": [
+            {"metric": name, "why": why} for name, why in (*plan.left_out, *outcome.left_out)
+        ],
         "failed_metrics": [
             {
                 "metric": f.metric,
@@ -305,7 +330,7 @@ def _ordered(outcome: Outcome, frames: Sequence[pd.DataFrame], columns: Sequence
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(columns))
     for name, value in identity.items():
         table[name] = value
-    keys = [c for c in columns if c not in ("value", "n", "pool", *identity)]
+    keys = [c for c in columns if c not in ("value", "rivalry", "n", "n_voxels", "pool", *identity)]
     return table.sort_values(keys, kind="stable", ignore_index=True)[list(columns)]
 
 
@@ -347,16 +372,22 @@ def _decoder(plan: Plan) -> dict[str, Any] | None:
     return _plugin(plan.decoder, plan.decoder_params)
 
 
-def _metric(metric: MetricRef) -> dict[str, Any]:
+def _metric(metric: MetricRef, images: int) -> dict[str, Any]:
+    """A metric as a report needs it; what hangs on the size of a gallery is that of `images`."""
     plugin = metric.load()
+    label, chance, gallery = getattr(plugin, "label", metric.ref.name), plugin.chance, None
+    if getattr(plugin, "gallery", None):
+        gallery = min(plugin.gallery, images)
+        label, chance = f"{label}, {gallery}-way", 1 / gallery
     return {
         "name": metric.label,
-        "label": getattr(plugin, "label", metric.ref.name),
+        "label": label,
         "inputs": plugin.inputs,
         "unit": plugin.unit,
         "targets": list(plugin.targets),
         "higher_is_better": plugin.higher_is_better,
-        "chance": plugin.chance,
+        "chance": chance,
+        "gallery": gallery,
         "backbone": ":".join(plugin.backbone) if plugin.backbone else "",
         "pool": plugin.pool,
         "dist": metric.ref.dist,
@@ -369,13 +400,16 @@ def _number(value: float) -> float | None:
     return round(float(value), 6) if np.isfinite(value) else None
 
 
-def _noise_floor(data: SubjectData) -> float | None:
+def _noise_floor(data: SubjectData, ceiling: np.ndarray | None) -> float | None:
     """Mean over valid voxels of the error that a perfect noiseless prediction would still make."""
     space = data.space
-    if space.ncsnr is None or not space.units.startswith("zscore"):
-        return None  # the formula holds for trials of unit variance
-    floor = noise_floor(space.ncsnr[space.valid], data.test.responses.counts())
-    return _number(np.nanmean(floor))
+    if ceiling is None:
+        return None
+    if space.ncsnr is not None and space.units.startswith("zscore"):  # trials of unit variance
+        floor = noise_floor(space.ncsnr[space.valid], data.test.responses.counts())
+    else:
+        floor = measured_floor(data.test.responses.mean()[:, space.valid], ceiling[space.valid])
+    return _number(np.nanmean(floor)) if np.isfinite(floor).any() else None
 
 
 def _pool(ids: Sequence[str]) -> str:

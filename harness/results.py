@@ -1,16 +1,18 @@
-"""The result of a run: one folder, four tables, one document.  Everything shown derives from it.
+"""The result of a run: one folder, its tables, one document.  Everything shown derives from it.
 
 ==========================  ================================================================
 ``run.json``                plan, parameters, seeds, versions, device, timings, data hashes, flags
 ``scores.parquet``          one value per row x target x image x trial x sample x metric
 ``voxel_scores.parquet``    one value per row x voxel x metric (encoding scores)
 ``set_scores.parquet``      one value per row x metric that exists only for the whole set
+``region_scores.parquet``   one value per row x ROI or cortical group x metric (encoding scores)
 ``gallery.npz``             the images that the report shows, chosen by a printed rule
 ``report.html``             made from the files above by :mod:`harness.reports`
 ==========================  ================================================================
 
 Values are NaN where an image could not be scored; such values stay in the table and every mean
-counts how many it left out.
+counts how many it left out.  ``rivalry`` has mean 0 over a set: means are those of ``value``, and
+intervals over images resample ``value + rivalry`` (:mod:`harness.statistics.pairs`).
 """
 
 from __future__ import annotations
@@ -47,9 +49,19 @@ SCORE_COLUMNS = (
     "n",  # images in the pool
     "pool",  # hash of the pool's ids for metrics that depend on it, else ""
     "value",
+    "rivalry",  # what the image does to the others' values as their rival; 0 where there are no rivals
 )
 VOXEL_COLUMNS = ("run", *IDENTITY, "row", "metric", "voxel", "n", "value")
 SET_COLUMNS = ("run", *IDENTITY, "row", "metric", "n", "pool", "value")
+REGION_COLUMNS = (
+    *("run", *IDENTITY, "row", "metric"),
+    "region",  # name of the ROI or cortical group, or "all voxels"
+    "kind",  # "all", "group" or "roi"
+    "part",  # "" for the score; else what of it the value is, such as a category
+    "n_voxels",  # that the value rests on
+    "n",  # test images
+    "value",  # means over voxels or images, or one value of the whole region
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +98,8 @@ class RunResult:
     @cached_property
     def scores(self) -> pd.DataFrame:
         """Image-level scores, columns :data:`SCORE_COLUMNS`."""
-        return self._table("scores")
+        table = self._table("scores")
+        return table if "rivalry" in table else table.assign(rivalry=0.0)  # runs before it was recorded
 
     @cached_property
     def voxel_scores(self) -> pd.DataFrame:
@@ -97,6 +110,15 @@ class RunResult:
     def set_scores(self) -> pd.DataFrame:
         """Set-level scores, columns :data:`SET_COLUMNS`."""
         return self._table("set_scores")
+
+    @cached_property
+    def region_scores(self) -> pd.DataFrame:
+        """Scores by region, columns :data:`REGION_COLUMNS`; empty for runs from before it was kept."""
+        if (self.folder / "region_scores.parquet").is_file():
+            return self._table("region_scores")
+        import pandas as pd
+
+        return pd.DataFrame(columns=list(REGION_COLUMNS))
 
     @cached_property
     def gallery(self) -> dict[str, np.ndarray]:

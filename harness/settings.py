@@ -39,6 +39,7 @@ class RunSettings:
     trial_rows: bool = False  # decode every single trial as well (row measured-trial)
     derangements: int = 50  # re-pairings that the shuffled control averages
     limit: int = 0  # test images, as a named subset; 0 means all
+    protocol: str = ""  # a paper's metrics and blending (harness.protocols), in place of the default ones
     metrics: tuple[str, ...] = ()  # empty: every installed metric whose backbone is at hand
     # execution
     device: str = "cpu"

@@ -22,6 +22,7 @@ import numpy as np
 from harness.results import RunResult
 
 from . import figures
+from .functional import all_scores_grid, contrast_grid, contrast_table, region_table
 from .grids import agreement_grid, encoding_grid, gallery_grid, paired_grids, region_grid, score_grid
 from .images import read_gallery
 from .layout import SIMULATED, bracket, is_agreement, is_simulated, number, ordered_metrics, title
@@ -105,12 +106,17 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
         encoding=encoding_grid(run, encoding),
         noise_floor=noise_floor(run),
         regions=region_grid(run, roi_table(run)),
+        region_scores=all_scores_grid(run, region_table(run)),
+        contrasts=contrast_grid(run, contrast_table(run)),
         agreement=agreement_grid(run, agreement),
         region_chart=Markup(figures.region_chart(run)),
         ceiling_chart=Markup(figures.ceiling_chart(run)),
         ceiling_histogram=Markup(figures.ceiling_histogram(run)),
         image_chart=Markup(figures.image_chart(run)),
         point_limit=figures.POINT_LIMIT,
+        protocol=run.info.get("protocol") or {},
+        protocols=_protocols(run),
+        protocol_names=list(_protocols(run)[0])[1:] if _protocols(run) else [],
         provenance=_provenance(run),
         record=json.dumps(_shortened(run.info), indent=1, ensure_ascii=False),
         command=shlex.join(map(str, run.info.get("command") or ())),
@@ -128,10 +134,18 @@ def _summary(run: RunResult) -> list[tuple[str, str]]:
         ("voxels", _with(voxels, space.get("units", ""))),
         ("adapter", _with(info.get("adapter"))),
         ("selection", _with(info.get("selection"))),
+        ("protocol", _with((info.get("protocol") or {}).get("name"))),
         ("seed", _with(info.get("seed"))),
         ("created", _with(info.get("created"))),
     ]
     return [(label, text) for label, text in parts if text]
+
+
+def _protocols(run: RunResult) -> list[dict[str, str]]:
+    """Lines of the table of protocols: ``item`` and one column each; empty in older runs."""
+    lines = [line for line in run.info.get("protocols") or [] if isinstance(line, dict) and "item" in line]
+    columns = ["item", *(name for name in (lines[0] if lines else ()) if name != "item")]
+    return [{name: str(line.get(name, "")) for name in columns} for line in lines]
 
 
 def _with(value: Any, more: str = "") -> str:

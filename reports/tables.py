@@ -1,9 +1,10 @@
 """Tables of a finished run, derived from its stored scores and nothing else.
 
 Images are the unit of every interval: values are first averaged over the trials and samples of an
-image, then the images are drawn with replacement, the same draw for every row and metric
-(:mod:`harness.statistics`).  Subjects are held fixed.  Voxels are neither independent nor a sample
-of a population: voxel scores are described by mean and quartiles, never by an interval over voxels.
+image, then the images are drawn with replacement, the same draw for every row and metric; in
+identification an image counts as a rival too (:mod:`harness.statistics`).  Subjects are held fixed.
+Voxels are neither independent nor a sample of a population: voxel scores are described by mean and
+quartiles, never by an interval over voxels.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.results import RunResult
-from harness.statistics import bootstrap_weights, holm, mean_intervals, sign_flip_ps
+from harness.statistics import bootstrap_weights, holm, mean_intervals, paired_differences
 
 from .layout import MetricInfo, RowInfo, is_agreement, ordered_metrics, ordered_rows
 from .values import (
@@ -86,7 +87,9 @@ def score_table(
         values = values.loc[:, values.columns.get_level_values("metric").isin(list(metrics))]
     if values.empty:
         return _frame([], SCORE_COLUMNS)
-    found = dict(zip(values.columns, mean_intervals(values.to_numpy(), draws=draws, seed=seed)))
+    rivalry = image_values(run, target, column="rivalry")[values.columns]
+    intervals = mean_intervals(values.to_numpy(), rivalry=rivalry.to_numpy(), draws=draws, seed=seed)
+    found = dict(zip(values.columns, intervals))
     present = images_present(run, target)
     lines = []
     for row in ordered_rows(run, values.columns.get_level_values("row")):
@@ -119,6 +122,7 @@ def paired_table(run: RunResult, *, draws: int = DRAWS, seed: int = SEED) -> pd.
     values = image_values(run)
     if values.empty:
         return _frame([], PAIRED_COLUMNS)
+    rivalry = image_values(run, column="rivalry")
     rows = {row.name: row for row in ordered_rows(run, values.columns.get_level_values("row"))}
     metrics = ordered_metrics(run, values.columns.get_level_values("metric"))
     lines: list[dict[str, Any]] = []
@@ -131,13 +135,12 @@ def paired_table(run: RunResult, *, draws: int = DRAWS, seed: int = SEED) -> pd.
         ]
         if not pairs:
             continue
-        differences = np.stack(
-            [(values[row.name, m.name] - values[c.name, m.name]).to_numpy() for c, m in pairs], axis=1
+        differences, others = (
+            np.stack([(of[row.name, m.name] - of[c.name, m.name]).to_numpy() for c, m in pairs], axis=1)
+            for of in (values, rivalry)
         )
-        intervals = mean_intervals(differences, draws=draws, seed=seed)
-        p = sign_flip_ps(differences, draws=draws, seed=seed)
-        for k, (corrected, (control, metric)) in enumerate(zip(holm(p), pairs)):
-            found = intervals[k]
+        tests = paired_differences(differences, rivalry=others, draws=draws, seed=seed)
+        for found, corrected, (control, metric) in zip(tests, holm([one.p for one in tests]), pairs):
             lines.append(
                 {
                     **_names(row),
@@ -145,8 +148,7 @@ def paired_table(run: RunResult, *, draws: int = DRAWS, seed: int = SEED) -> pd.
                     "control_label": control.label,
                     **_described(metric),
                     "difference": found.mean,
-                    **{name: getattr(found, name) for name in ("low", "high", "n")},
-                    "p": float(p[k]),
+                    **{name: getattr(found, name) for name in ("low", "high", "n", "p")},
                     "p_holm": float(corrected),
                     "verdict": _verdict(found.low, found.high, float(corrected), metric),
                 }

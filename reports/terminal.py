@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.results import RunResult
 
+from .functional import SELECTIVE, contrast_table
 from .layout import (
     GROUPS,
     SIMULATED,
@@ -59,6 +60,9 @@ def render(run: RunResult, console: Console) -> None:
     encoding = encoding_table(run)
     if len(encoding):
         _encoding(run, console, encoding, mark)
+    contrasts = contrast_table(run)
+    if len(contrasts):
+        _contrasts(run, console, contrasts, mark)
     agreement = agreement_table(run)
     if len(agreement):
         _agreement(run, console, agreement, mark)
@@ -95,6 +99,19 @@ def _encoding(run: RunResult, console: Console, table: pd.DataFrame, mark: str) 
         _line(console, floor)
 
 
+def _contrasts(run: RunResult, console: Console, table: pd.DataFrame, mark: str) -> None:
+    heading = f"category contrasts in areas that prefer one (measured d of {SELECTIVE:g} or more){mark}"
+    columns, cells = {}, {}
+    for line in table.itertuples():
+        column = f"{line.region}\n{line.category}, measured d {number(line.measured_d, digits=2)}"
+        columns[line.region] = column
+        cells[line.row, line.region] = (
+            f"d {number(line.d, digits=2)}, map r {number(line.map_r, digits=2)}, "
+            f"profile r {number(line.profile_r, digits=2)}"
+        )
+    _tables(run, console, heading, list(columns.items()), cells)
+
+
 def _agreement(run: RunResult, console: Console, table: pd.DataFrame, mark: str) -> None:
     heading = f"decoded agreement with the measured reconstructions{mark}"
     columns, cells = {}, {}
@@ -111,6 +128,9 @@ def _agreement(run: RunResult, console: Console, table: pd.DataFrame, mark: str)
 
 
 def _notes(run: RunResult, console: Console) -> None:
+    protocol = run.info.get("protocol") or {}
+    for difference in protocol.get("differs") or ():
+        _line(console, f"protocol {protocol.get('name', '')}: {difference}", "cyan")
     for flag in run.info.get("flags") or ():
         level = str(flag.get("level", "warning"))
         text = f"{level}: {flag.get('name', '')}: {flag.get('message', '')}"

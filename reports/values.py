@@ -52,15 +52,18 @@ def run_metrics(run: RunResult, target: str) -> list[MetricInfo]:
     return ordered_metrics(run, _against(run, target)["metric"])
 
 
-def image_values(run: RunResult, target: str = "stimulus") -> pd.DataFrame:
-    """(images, (row, metric)) values averaged over trials and samples; NaN: absent or not scored."""
+def image_values(run: RunResult, target: str = "stimulus", *, column: str = "value") -> pd.DataFrame:
+    """(images, (row, metric)) values averaged over trials and samples; NaN: absent or not scored.
+
+    column : ``value``, or ``rivalry``, which belongs to it for intervals.
+    """
     import pandas as pd
 
     scores = _against(run, target)
     if scores.empty:
         return pd.DataFrame()
-    values = scores.assign(value=scores["value"].astype(float))
-    means = values.groupby(["row", "metric", "image_id"], observed=True)["value"].mean()
+    values = scores.assign(**{column: scores[column].astype(float)})
+    means = values.groupby(["row", "metric", "image_id"], observed=True)[column].mean()
     return means.unstack(["row", "metric"]).sort_index()
 
 

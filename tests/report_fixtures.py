@@ -168,7 +168,7 @@ def score_frame(ids: list[str], seed: int) -> pd.DataFrame:
         ("predicted", "responses", name, -1, 0, "pattern-r@1", 0.3 + 0.01 * k) for k, name in enumerate(ids)
     ]
     frame = pd.DataFrame(lines, columns=["row", "target", "image_id", "trial", "sample", "metric", "value"])
-    return frame.assign(**IDENTITY, backbone="", n=len(ids), pool="")[list(SCORE_COLUMNS)]
+    return frame.assign(**IDENTITY, backbone="", n=len(ids), pool="", rivalry=0.0)[list(SCORE_COLUMNS)]
 
 
 def voxel_frame(voxels: int, images: int, seed: int) -> pd.DataFrame:

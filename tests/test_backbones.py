@@ -7,9 +7,10 @@ import pytest
 
 from harness.api import Backbone, ConfigError, DataError, PluginError, WeightsMissing
 from harness.backbones import weights
-from harness.backbones.alexnet import MEAN, SD, AlexNet, AlexNetRandom
+from harness.backbones.alexnet import AlexNet, AlexNetRandom
 from harness.backbones.images import planes, resized
 from harness.backbones.pixels import Pixels
+from harness.backbones.preprocessing import IMAGENET
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,7 @@ def test_alexnet_equals_torchvisions_feature_extractor(images, random_alexnet):
     network.load_state_dict(random_alexnet.state())
     extractor = create_feature_extractor(network.eval(), list(AlexNet.layers))
     with torch.no_grad():
-        reference = extractor(Normalize(MEAN, SD)(resized(planes(images), 224)))
+        reference = extractor(Normalize(IMAGENET.mean, IMAGENET.sd)(resized(planes(images), 224)))
     found = random_alexnet.extract(images, AlexNet.layers)
     in_place = {f"features.{k}" for k in (0, 3, 6, 8, 10)} | {"classifier.1", "classifier.4"}
     for layer in AlexNet.layers:
@@ -126,12 +127,10 @@ def test_alexnet_equals_torchvisions_feature_extractor(images, random_alexnet):
 
 
 def test_alexnet_does_not_depend_on_batches_or_on_the_layers_asked_for(images, random_alexnet, monkeypatch):
-    import harness.backbones.alexnet as module
-
     whole = random_alexnet.extract(images, ["features.4", "classifier.4"])
     alone = random_alexnet.extract(images, ["features.4"])["features.4"]
     np.testing.assert_array_equal(alone, whole["features.4"])
-    monkeypatch.setattr(module, "CHUNK", 2)
+    monkeypatch.setattr(AlexNet, "chunk", 2)
     for layer, values in random_alexnet.extract(images, ["classifier.4", "features.4"]).items():
         np.testing.assert_allclose(values, whole[layer], rtol=1e-4, atol=1e-6)
 
@@ -184,7 +183,7 @@ def test_alexnet_reads_the_weights_that_prefetch_stored(stored_alexnet, images):
     backbone.open(device="cpu")
     network = alexnet(weights=None)
     network.load_state_dict(stored_alexnet)
-    mean, sd = (torch.tensor(v).view(3, 1, 1) for v in (MEAN, SD))
+    mean, sd = (torch.tensor(v).view(3, 1, 1) for v in (IMAGENET.mean, IMAGENET.sd))
     with torch.no_grad():
         reference = network.eval()((resized(planes(images), 224) - mean) / sd).numpy()
     np.testing.assert_allclose(

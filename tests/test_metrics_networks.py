@@ -127,6 +127,139 @@ def test_labels_are_distinct():
     assert networks.Clip.label != networks.Clip100Way.label
 
 
+# Pretrained networks
+
+FIELD = {
+    "alexnet2": ("alexnet", "features.4"),
+    "alexnet5": ("alexnet", "features.11"),
+    "inception": ("inception", "avgpool"),
+    "clip": ("clip", "image"),
+    "efficientnet": ("efficientnet", "avgpool"),
+    "swav": ("swav", "avgpool"),
+}
+EXTRA = {"clip-100way": ("clip", "image"), "clip-cos": ("clip", "image")}
+PUBLISHED = {
+    **{name: (f"{network}-v1", layer) for name, (network, layer) in (FIELD | EXTRA).items()},
+    **{f"{name}-v2": (f"{network}-v2", layer) for name, (network, layer) in (FIELD | EXTRA).items()},
+    **{
+        f"brain-diffuser-{name}": (f"{network}-brain-diffuser", layer)
+        for name, (network, layer) in FIELD.items()
+    },
+    "dinov2": ("dinov2", "cls"),
+    "dinov2-cos": ("dinov2", "cls"),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_slots_have_their_own_networks_and_are_on_for_real_data_in_one_family(name):
+    one = metric(name)
+    assert isinstance(one, Metric)
+    assert one.backbone == PUBLISHED[name]
+    assert one.backbone[1] in plugins.find("backbones", one.backbone[0]).load().layers
+    first_family = not name.endswith("-v2") and not name.startswith("brain-diffuser-")
+    assert one.default == ("real" if first_family else False)
+    assert (one.unit, one.inputs, one.controlled) == ("image", "embedding", False)
+    assert one.targets == ("stimulus", "measured")
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_slots_equal_numpy_and_scipy(name):
+    result, target = pair()
+    one = metric(name)
+    found = one.score(result, target)
+    pairs = list(zip(result.astype(float), target.astype(float)))
+    if "efficientnet" in name or "swav" in name:
+        expected, kind = [correlation(a, b) for a, b in pairs], (False, False, None)
+    elif "cos" in name:
+        expected, kind = [1 - cosine(a, b) for a, b in pairs], (False, True, None)
+    elif "100way" in name:
+        expected, kind = metric("clip-100way@tiny").score(result, target), (True, True, 0.01)
+    else:
+        r = np.corrcoef(target, result)[:120, 120:]
+        expected, kind = (r < np.diag(r)).sum(axis=0) / 119, (True, True, 0.5)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert (one.pool, one.higher_is_better, one.chance) == kind
+
+
+def test_labels_of_published_slots_are_distinct():
+    names = [*SLOTS, *PUBLISHED, "pixcorr", "ssim", "brain-diffuser-pixcorr", "brain-diffuser-ssim"]
+    assert len({metric(name).label for name in names}) == len(names)
+
+
+# Brain-Diffuser's pixel metrics
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[np.ndarray]:
+    """Reconstructions (3, 512, 512, 3) and stimuli (3, 425, 425, 3), uint8."""
+    generator = np.random.default_rng(4)
+    coarse = generator.integers(30, 220, (3, 17, 17, 3))
+
+    def noisy(repeat: int, size: int) -> np.ndarray:
+        big = coarse.repeat(repeat, axis=1).repeat(repeat, axis=2)[:, :size, :size]
+        return np.clip(big + generator.integers(-25, 25, (3, size, size, 3)), 0, 255).astype(np.uint8)
+
+    return [noisy(31, 512), noisy(25, 425)]
+
+
+def as_scripts_read(pictures):
+    from PIL import Image
+
+    made, true = pictures
+    made = np.stack([np.asarray(Image.fromarray(image).resize((425, 425))) for image in made])
+    return made / 255.0, true / 255.0
+
+
+def test_brain_diffusers_pixcorr_equals_pillow_and_numpy(pictures):
+    one = metric("brain-diffuser-pixcorr")
+    found = one.score(*(one.prepare(images) for images in pictures))
+    made, true = as_scripts_read(pictures)
+    expected = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(made, true)]
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    grey = np.full((1, 64, 64, 3), 90, np.uint8)
+    np.testing.assert_array_equal(one.score(one.prepare(grey), one.prepare(pictures[1][:1])), 0)
+
+
+def test_brain_diffusers_ssim_is_that_of_columns_as_scikit_image_has_them(pictures):
+    """0.17 took the last axis of a grey image for channels; channel_axis=-1 is the same today."""
+    from skimage.color import rgb2gray
+    from skimage.metrics import structural_similarity
+
+    one = metric("brain-diffuser-ssim")
+    found = one.score(*(one.prepare(images) for images in pictures))
+    how = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
+    pairs = [[rgb2gray(image) for image in images] for images in zip(*as_scripts_read(pictures))]
+    columns = [structural_similarity(a, b, channel_axis=-1, **how) for a, b in pairs]
+    np.testing.assert_allclose(found, columns, atol=1e-5)
+    planes = [structural_similarity(a, b, **how) for a, b in pairs]
+    assert (np.abs(np.subtract(found, planes)) > 0.01).all()
+
+
+def test_brain_diffusers_pixels_take_floats_as_pictures(pictures):
+    for name in ("brain-diffuser-pixcorr", "brain-diffuser-ssim"):
+        one = metric(name)
+        for images in pictures:
+            exact, floats = one.prepare(images[:1]), one.prepare(images[:1] / np.float32(255))
+            for key, values in exact.items():
+                np.testing.assert_array_equal(values, floats[key])
+
+
+def test_a_flag_finds_one_network_behind_two_preprocessings(monkeypatch):
+    from types import SimpleNamespace
+
+    from harness import flags
+
+    shas = {"clip": "a", "clip-v1": "a", "swav-v1": "b"}
+    monkeypatch.setattr(flags, "_weights", shas.get)
+
+    def score(name):
+        found = metric(name)
+        return SimpleNamespace(metric=SimpleNamespace(load=lambda: found, label=f"{name}@1"))
+
+    (flag,) = flags._shared_backbones([("clip", "image")], [score("clip"), score("swav")])
+    assert "built on 'clip', which also scores clip@1:" in flag.message
+
+
 # Look-alikes
 
 

@@ -221,7 +221,111 @@ def test_names_and_default_folder(monkeypatch):
     assert pin.file_name == f"alexnet-owt-{pin.sha256_prefix}.pth"
 
 
-def test_the_pin_is_torchvisions():
-    from torchvision.models import AlexNet_Weights
+def test_pins_are_what_publishers_say():
+    from torchvision import models
 
-    assert weights.WEIGHTS["alexnet"].url == AlexNet_Weights.IMAGENET1K_V1.url
+    kinds = {
+        "alexnet": models.AlexNet_Weights.IMAGENET1K_V1,
+        "inception": models.Inception_V3_Weights.DEFAULT,
+        "efficientnet": models.EfficientNet_B1_Weights.DEFAULT,
+        "efficientnet-rwightman": models.EfficientNet_B1_Weights.IMAGENET1K_V1,
+    }
+    for name, kind in kinds.items():
+        pin = weights.WEIGHTS[name]
+        assert pin.url == kind.url
+        assert pin.file_name.removesuffix(".pth").endswith(f"-{pin.sha256_prefix}")
+        assert abs(pin.megabytes - kind.meta["_file_size"] * 1.048576) < 1
+    for name in ("clip", "dinov2"):
+        pin = weights.WEIGHTS[name]
+        assert len(bytes.fromhex(pin.sha256_prefix)) == 32
+        revision = pin.url.split("/")[-2]
+        assert len(bytes.fromhex(revision)) == 20  # a commit, not a branch that moves
+    files = [pin.file_name for pin in weights.WEIGHTS.values()]
+    assert len(set(files)) == len(files)
+    assert [name for name, pin in weights.WEIGHTS.items() if not pin.sha256_prefix] == ["swav"]
+
+
+def test_weights_without_a_published_hash_are_pinned_by_their_first_copy(serve, folder, tmp_path):
+    file = serve("whole", prefix="")
+    weights.fetch("toy")
+    assert weights.stored_sha("toy") == SHA
+    file.write_bytes(b"x" + CONTENT[1:])
+    with pytest.raises(WeightsMissing, match="were altered"):
+        weights.stored_sha("toy")
+    (tmp_path / "other.pth").write_bytes(CONTENT[::-1])
+    with pytest.raises(WeightsMissing, match=rf"expected {SHA[:16]}\.\.\.; nothing was kept"):
+        weights.fetch("toy", source=tmp_path / "other.pth")
+    file.unlink()
+    with pytest.raises(WeightsMissing, match=r"is not a toy"):
+        weights.fetch("toy", source=tmp_path / "other.pth")
+    weights.fetch("toy")
+    assert weights.stored_sha("toy") == SHA
+
+
+def test_absent_is_told_from_altered(serve, folder):
+    file = serve("whole")
+    with pytest.raises(weights.WeightsAbsent):
+        weights.locate("toy")
+    weights.fetch("toy")
+    file.write_bytes(CONTENT[:-1])
+    with pytest.raises(WeightsMissing) as caught:
+        weights.locate("toy")
+    assert not isinstance(caught.value, weights.WeightsAbsent)
+
+
+def test_groups_name_weights_and_no_group_is_one():
+    assert not set(weights.GROUPS) & set(weights.WEIGHTS)
+    for group, inside in weights.GROUPS.items():
+        assert set(inside) <= set(weights.WEIGHTS)
+        assert weights.members(group) == inside
+    assert weights.members("clip") == ("clip",)
+    assert weights.megabytes(["alexnet", "clip"]) == 245 + 1711
+    with pytest.raises(ConfigError, match=r"'metric'; did you mean 'metrics'\?"):
+        weights.members("metric")
+
+
+@pytest.fixture
+def pair(serve, monkeypatch, tmp_path) -> Path:
+    """A group ``both`` of two weights, and a folder that holds copies of them."""
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for name in ("one", "two"):
+        content = name.encode() * 1000
+        pin = weights.PinnedWeights(
+            "http://nowhere/x", hashlib.sha256(content).hexdigest(), 1, "a", f"{name}.pt"
+        )
+        monkeypatch.setitem(weights.WEIGHTS, name, pin)
+        (copies / pin.file_name).write_bytes(content)
+    monkeypatch.setitem(weights.GROUPS, "both", ("one", "two"))
+    return copies
+
+
+def prefetch(*words: object):
+    from click.testing import CliRunner
+
+    from harness.cli.prefetch import prefetch
+
+    return CliRunner().invoke(prefetch, [str(word) for word in words])
+
+
+def test_prefetch_fills_a_group_from_a_folder_offline(pair, folder, monkeypatch):
+    monkeypatch.setenv("HARNESS_OFFLINE", "1")
+    refused = prefetch("both")
+    assert isinstance(refused.exception, WeightsMissing)
+    assert "one.pt" in str(refused.exception)
+    done = prefetch("both", "two", "--from", pair)
+    assert done.exit_code == 0, done.exception
+    assert done.output == f"one: {folder / 'one.pt'}\ntwo: {folder / 'two.pt'}\n"
+    listed = prefetch().output
+    assert f"present: {folder / 'two.pt'}" in listed
+    assert "all of one, two (2 MB)" in listed
+
+
+def test_prefetch_wants_a_folder_for_a_group_and_names_what_the_folder_lacks(pair):
+    refused = prefetch("both", "--from", pair / "one.pt")
+    assert isinstance(refused.exception, ConfigError)
+    assert "one file for 2 weights (one, two); give a folder" in str(refused.exception)
+    (pair / "two.pt").unlink()
+    refused = prefetch("both", "--from", pair)
+    assert isinstance(refused.exception, WeightsMissing)
+    assert "two.pt cannot be read" in str(refused.exception)

@@ -1,9 +1,9 @@
 """Pretrained weights: fetched once on purpose, checked against a pin, verified at every use.
 
 ``harness prefetch NAME`` puts a file into :func:`weights_folder`; nothing is ever downloaded in the
-middle of a run.  torchvision names its files by the first eight hex digits of their SHA-256 and
-publishes no more, so that prefix is the pin; the whole hash is recorded beside the file when it
-first arrives, and a file that no longer matches is refused.
+middle of a run.  What is pinned is what the publisher says (:data:`harness.backbones.pins.WEIGHTS`):
+the whole SHA-256, its first eight digits, or nothing.  The whole hash is recorded beside the file when
+it first arrives, and a file that no longer matches is refused.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import ConfigError, StoreError, WeightsMissing, suggest
+from .pins import GROUPS, WEIGHTS, PinnedWeights
 
 if TYPE_CHECKING:
     import torch
@@ -29,31 +29,8 @@ logger = logging.getLogger(__name__)
 CHUNK = 1 << 20
 
 
-@dataclass(frozen=True)
-class PinnedWeights:
-    """A file of weights: where it comes from and how its SHA-256 begins.
-
-    megabytes is what a person is told before a download; the hash alone decides.
-    """
-
-    url: str
-    sha256_prefix: str
-    megabytes: int
-    source: str
-
-    @property
-    def file_name(self) -> str:
-        return self.url.rpartition("/")[2]
-
-
-WEIGHTS: dict[str, PinnedWeights] = {
-    "alexnet": PinnedWeights(
-        url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
-        sha256_prefix="7be5be79",
-        megabytes=245,
-        source="torchvision AlexNet_Weights.IMAGENET1K_V1",
-    ),
-}
+class WeightsAbsent(WeightsMissing):
+    """The file was never fetched, which is no fault; altered or torn files are plain WeightsMissing."""
 
 
 def weights_folder() -> Path:
@@ -79,19 +56,18 @@ def stored_sha(name: str) -> str:
 
     Raises
     ------
+    WeightsAbsent
+        No file.
     WeightsMissing
-        No file, no record, or a file that was torn or altered.
+        No record, or a file that was torn or altered.
     """
     pin = _pin(name)
     file = weights_folder() / pin.file_name
     again = f"Type: harness prefetch {name}"
     if not file.is_file():
-        raise WeightsMissing(
-            f"the weights {file} ({pin.source}) are not on this machine. {_how_to_get(name)}"
-        )
+        raise WeightsAbsent(f"the weights {file} ({pin.source}) are not on this machine. {_how_to_get(name)}")
     try:
-        record = json.loads(_record(file).read_text())
-        recorded, size = str(record["sha256"]), int(record["bytes"])
+        recorded, size = _recorded(file)
     except (OSError, ValueError, KeyError, TypeError):
         raise WeightsMissing(f"the weights {file} have no readable record of their hash. {again}") from None
     stat = file.stat()
@@ -136,7 +112,7 @@ def fetch(
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{pin.file_name}.{uuid.uuid4().hex}.part"
         try:
-            size, sha = _receive(pin, temporary, source, progress)
+            size, sha = _receive(pin, temporary, source, progress, expected=_expected(pin, file))
             _keep(temporary, file, {"name": name, "sha256": sha, "bytes": size, "url": pin.url})
         finally:
             temporary.unlink(missing_ok=True)
@@ -179,6 +155,20 @@ def load_state(name: str) -> dict[str, torch.Tensor]:
         ) from None
 
 
+def members(name: str) -> tuple[str, ...]:
+    """The weights that `name` stands for: those of a group, or itself."""
+    if name in GROUPS:
+        return GROUPS[name]
+    if name not in WEIGHTS:
+        raise ConfigError(suggest(name, (*GROUPS, *WEIGHTS), what="weights"))
+    return (name,)
+
+
+def megabytes(names: Iterable[str]) -> int:
+    """Size of the weights called `names`."""
+    return sum(_pin(name).megabytes for name in names)
+
+
 def _pin(name: str) -> PinnedWeights:
     try:
         return WEIGHTS[name]
@@ -188,6 +178,22 @@ def _pin(name: str) -> PinnedWeights:
 
 def _record(file: Path) -> Path:
     return file.with_name(file.name + ".json")
+
+
+def _recorded(file: Path) -> tuple[str, int]:
+    """(SHA-256, bytes) noted when `file` first arrived."""
+    record = json.loads(_record(file).read_text())
+    return str(record["sha256"]), int(record["bytes"])
+
+
+def _expected(pin: PinnedWeights, file: Path) -> str:
+    """How the hash must begin: as published or, where nothing is, as the first copy here had it."""
+    if pin.sha256_prefix:
+        return pin.sha256_prefix
+    try:
+        return _recorded(file)[0]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _how_to_get(name: str) -> str:
@@ -212,6 +218,8 @@ def _receive(
     temporary: Path,
     source: Path | None,
     progress: Callable[[int, int | None], None],
+    *,
+    expected: str,
 ) -> tuple[int, str]:
     """Write the file to `temporary`; (bytes, SHA-256) after checking both."""
     stream, total, origin = _opened(pin, source)
@@ -229,10 +237,10 @@ def _receive(
             f"{origin} broke off after {done} of {total} bytes; nothing was kept. Run the same command again"
         )
     found = sha.hexdigest()
-    if not found.startswith(pin.sha256_prefix):
+    if not found.startswith(expected):
         raise WeightsMissing(
             f"{origin} is not {pin.source}: SHA-256 {found[:16]}... of {done} bytes, expected "
-            f"{pin.sha256_prefix}...; nothing was kept. Run the same command again, or give a good copy with "
+            f"{expected[:16]}...; nothing was kept. Run the same command again, or give a good copy with "
             "--from FILE"
         )
     return done, found

@@ -21,6 +21,7 @@ _RUN_OPTIONS = {  # option -> run setting
     "shard_size": int,
     "adapter": str,
     "selection": str,
+    "protocol": str,
 }
 
 _HELP = {
@@ -33,6 +34,7 @@ _HELP = {
     "shard_size": "images per task",
     "adapter": "none, match-std or add-trial-noise",
     "selection": "among a decoder's candidates: first, predicted-embedding or gt-selected",
+    "protocol": "score as a paper does: mindeye2, brain-diffuser, synbrain or strict",
 }
 
 

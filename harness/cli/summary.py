@@ -13,6 +13,7 @@ from rich.table import Table
 from ..identity import plain
 from ..plan import Plan
 from ..precomputed import ReconstructionFolder
+from ..protocols import PROTOCOLS
 from ..results import RunResult
 from ..store import Store, key_of
 
@@ -48,10 +49,13 @@ def print_plan(plan: Plan, store: Store, console: Console, *, every_parameter: b
         f"selection {settings.selection}, limit {settings.limit or 'none'}, device {settings.device}, "
         f"{settings.executor} x {settings.workers}",
     )
+    if settings.protocol:
+        table.add_row("protocol", PROTOCOLS[settings.protocol].title)
     table.add_row("rows", ", ".join(_rows(plan)))
     table.add_row("metrics", ", ".join(metric.ref.name for metric in plan.metrics))
-    for name, why in plan.left_out:
-        table.add_row("left out", f"{name}: {why}")
+    for why in dict.fromkeys(why for _, why in plan.left_out):
+        names = ", ".join(name for name, reason in plan.left_out if reason == why)
+        table.add_row("left out", f"{names}: {why}")
     table.add_row("store", f"{store.root} ({_known(plan, store)})")
     console.print(table, highlight=False)
 

@@ -10,6 +10,8 @@ The literature's "Pearson" is one of two things that differ as soon as voxels di
 The measured responses are means over an image's repeats.  ``voxel-r2-nc`` divides by the share of
 their variance that any model could explain (Allen et al. 2022, doi 10.1038/s41593-021-00962-x).
 Average it over voxels with care: the sampling noise of r^2, about 1/N, is divided by a small ceiling.
+Ceilings and floors from repeats are in :mod:`.ceilings`, other groups' definitions in
+:mod:`.published`.
 
 Conventions: a constant prediction correlates 0, since it explains nothing; a constant measurement
 gives NaN, since there is nothing to explain.  "Constant" is an SD below 1e-6 of the root mean
@@ -24,7 +26,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..api import DataError
-from .identification import standardise, two_way
+from .identification import standardise, two_way, two_way_with_rivalry
 
 Array = np.ndarray
 
@@ -80,7 +82,7 @@ def pattern_r(
     predicted: np.ndarray, measured: np.ndarray, *, baseline: np.ndarray | None = None
 ) -> np.ndarray:
     """(N,) Pearson correlation of each image across voxels, `baseline` (V,) taken off both first."""
-    predicted, measured = _checked(predicted, measured)
+    predicted, measured = checked(predicted, measured)
     shift = np.zeros(predicted.shape[1]) if baseline is None else np.asarray(baseline, np.float64)
     values = np.full(len(predicted), np.nan)
     for rows in _slices(len(predicted), predicted.shape[1]):
@@ -91,30 +93,36 @@ def pattern_r(
     return values
 
 
-def pattern_two_way(predicted: np.ndarray, measured: np.ndarray, baseline: np.ndarray) -> np.ndarray:
+def pattern_two_way(
+    predicted: np.ndarray, measured: np.ndarray, baseline: np.ndarray, *, rivalry: bool = False
+) -> np.ndarray:
     """(N,) share of other measured patterns that the predicted pattern resembles less than its own.
 
     Patterns are taken relative to `baseline` (V,), since the mean pattern would dominate otherwise.
+    With `rivalry` (2, N): below the shares, what each image does to the others' as their rival.
     """
-    sides = [np.asarray(side, np.float64) for side in _checked(predicted, measured)]
-    size = sum(np.linalg.norm(side, axis=1) for side in sides)
-    for k, side in enumerate(sides):
-        sides[k] = side - baseline
-        sides[k][np.linalg.norm(sides[k], axis=1) <= FLAT * size] = 0.0  # rounding, not a pattern
-    return two_way(*sides)
+    sides = [np.asarray(side, np.float64) for side in checked(predicted, measured)]
+    identify = two_way_with_rivalry if rivalry else two_way
+    return identify(*_departures(*sides, baseline))
 
 
-def rsa(predicted: np.ndarray, measured: np.ndarray) -> float:
-    """Pearson correlation of the two representational dissimilarity matrices' upper triangles.
+def rsa(predicted: np.ndarray, measured: np.ndarray, *, ranked: bool = False) -> float:
+    """Correlation of the two representational dissimilarity matrices' upper triangles.
 
     Dissimilarity is 1 - Pearson across voxels (Kriegeskorte et al. 2008); a constant pattern is at
-    distance 1 from every other.  0 where all predicted dissimilarities are equal, NaN for N < 3 or
-    where all measured ones are.
+    distance 1 from every other.  Pearson or, if `ranked`, Spearman with mean ranks for ties; 0 where
+    all predicted dissimilarities are equal, NaN for N < 3, where all measured ones are, and where
+    a response is NaN.
     """
-    predicted, measured = _checked(predicted, measured)
+    predicted, measured = checked(predicted, measured)
     if len(predicted) < 3:
         return float("nan")
     x, y = dissimilarities(predicted), dissimilarities(measured)
+    if ranked and np.isfinite(x).all() and np.isfinite(y).all():
+        from scipy.stats import rankdata
+
+        # 12 digits: dissimilarities that are equal but for rounding share a rank.
+        x, y = (rankdata(np.round(side, 12)) / len(side) for side in (x, y))
     ones = np.ones((len(x), 1))  # the scale of a dissimilarity is 1
     return float(_pearson((x - x.mean())[:, None], (y - y.mean())[:, None], ones, ones)[0])
 
@@ -125,12 +133,20 @@ def dissimilarities(patterns: np.ndarray) -> np.ndarray:
     return (1.0 - unit @ unit.T)[np.triu_indices(len(patterns), k=1)]
 
 
-def pattern_cosine(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """(N,) cosine of each image's predicted and measured pattern, nothing taken off (SynBrain)."""
-    predicted, measured = (np.asarray(side, np.float64) for side in _checked(predicted, measured))
-    norms = np.linalg.norm(predicted, axis=1) * np.linalg.norm(measured, axis=1)
-    products = np.einsum("nv,nv->n", predicted, measured)
-    return np.divide(products, norms, out=np.full(len(norms), np.nan), where=norms > 0)
+def pattern_cosine(
+    predicted: np.ndarray, measured: np.ndarray, *, baseline: np.ndarray | None = None
+) -> np.ndarray:
+    """(N,) cosine of each image's predicted and measured pattern, `baseline` (V,) taken off both first.
+
+    0 for a prediction of nothing, NaN for a measurement of nothing.
+    """
+    sides = [np.asarray(side, np.float64) for side in checked(predicted, measured)]
+    if baseline is not None:
+        sides = _departures(*sides, baseline)
+    x, y = sides
+    sizes, own = np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1)
+    norms = np.where(sizes == 0, 1.0, sizes) * np.where(own == 0, np.nan, own)
+    return np.clip(np.einsum("nv,nv->n", x, y) / norms, -1.0, 1.0)
 
 
 def synbrain_cka(predicted: np.ndarray, measured: np.ndarray) -> float:
@@ -138,11 +154,20 @@ def synbrain_cka(predicted: np.ndarray, measured: np.ndarray) -> float:
 
     What SynBrain's ``eval.py`` prints as CKA.  In linear CKA (Kornblith et al. 2019) the products
     are X'Y, over voxel pairs; with these, over image pairs, voxels play the part of the samples.
+    0 for a prediction that does not vary, NaN for a measurement that does not.
     """
-    x, y = (np.asarray(side, np.float64) for side in _checked(predicted, measured))
-    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+    centred = []
+    for side in checked(predicted, measured):
+        exact = np.asarray(side, np.float64)
+        rest = exact - exact.mean(axis=0)
+        # What is left of responses that do not vary is rounding, and would look like alignment.
+        flat = np.linalg.norm(rest) <= FLAT * np.linalg.norm(exact)
+        centred.append(np.zeros_like(rest) if flat else rest)
+    x, y = centred
     norm = np.linalg.norm(x @ x.T) * np.linalg.norm(y @ y.T)
-    return float(np.linalg.norm(x @ y.T) ** 2 / norm) if norm > 0 else float("nan")
+    if norm == 0:
+        return 0.0 if y.any() else float("nan")
+    return float(np.linalg.norm(x @ y.T) ** 2 / norm)
 
 
 def zero_mse(measured: np.ndarray) -> np.ndarray:
@@ -160,7 +185,8 @@ def noise_floor(ncsnr: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return share * np.mean(1.0 / np.asarray(counts, np.float64))
 
 
-def _checked(predicted: np.ndarray, measured: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked(predicted: np.ndarray, measured: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both, if they are (N, V) of one shape; else :class:`DataError`."""
     if predicted.ndim != 2 or predicted.shape != measured.shape:
         raise DataError(
             f"predicted responses have shape {predicted.shape}, measured ones {measured.shape}; "
@@ -169,11 +195,20 @@ def _checked(predicted: np.ndarray, measured: np.ndarray) -> tuple[np.ndarray, n
     return predicted, measured
 
 
+def _departures(predicted: np.ndarray, measured: np.ndarray, baseline: np.ndarray) -> list[np.ndarray]:
+    """Both (N, V) less `baseline` (V,); exactly 0 where what is left of a pattern is rounding."""
+    size = np.linalg.norm(predicted, axis=1) + np.linalg.norm(measured, axis=1)
+    left = [side - baseline for side in (predicted, measured)]
+    for side in left:
+        side[np.linalg.norm(side, axis=1) <= FLAT * size] = 0.0
+    return left
+
+
 def _by_voxel(
     score: Callable[[np.ndarray, np.ndarray], np.ndarray], predicted: np.ndarray, measured: np.ndarray
 ) -> np.ndarray:
     """(V,) `score` of blocks of voxels, given in float64; NaN without images."""
-    predicted, measured = _checked(predicted, measured)
+    predicted, measured = checked(predicted, measured)
     values = np.full(predicted.shape[1], np.nan)
     if len(predicted) == 0:
         return values
@@ -203,8 +238,8 @@ def _slices(length: int, width: int) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-class _ResponseMetric:
-    """What the encoding scores share."""
+class ResponseMetric:
+    """What the encoding scores share; see :class:`harness.api.Metric`."""
 
     version: ClassVar[str] = "1"
     inputs: ClassVar[str] = "responses"
@@ -215,9 +250,11 @@ class _ResponseMetric:
     controlled: ClassVar[bool] = False
     higher_is_better: ClassVar[bool] = True
     chance: ClassVar[float | None] = None
+    needs: ClassVar[tuple[str, ...]] = ()
+    by_region: ClassVar[bool] = True
 
 
-class VoxelR(_ResponseMetric):
+class VoxelR(ResponseMetric):
     """See :func:`voxel_r`."""
 
     label = "voxel r"
@@ -227,7 +264,7 @@ class VoxelR(_ResponseMetric):
         return voxel_r(predicted, measured)
 
 
-class VoxelR2(_ResponseMetric):
+class VoxelR2(ResponseMetric):
     """See :func:`voxel_r2`."""
 
     label = "voxel R²"
@@ -236,7 +273,7 @@ class VoxelR2(_ResponseMetric):
         return voxel_r2(predicted, measured)
 
 
-class VoxelMSE(_ResponseMetric):
+class VoxelMSE(ResponseMetric):
     """See :func:`voxel_mse`."""
 
     label = "voxel MSE"
@@ -246,7 +283,7 @@ class VoxelMSE(_ResponseMetric):
         return voxel_mse(predicted, measured)
 
 
-class VoxelR2NC(_ResponseMetric):
+class VoxelR2NC(ResponseMetric):
     """See :func:`voxel_r2_nc`."""
 
     label = "voxel r² / ceiling"
@@ -255,7 +292,7 @@ class VoxelR2NC(_ResponseMetric):
         return voxel_r2_nc(predicted, measured, ceiling)
 
 
-class VarianceRatio(_ResponseMetric):
+class VarianceRatio(ResponseMetric):
     """See :func:`variance_ratio`."""
 
     label = "SD ratio"
@@ -264,7 +301,7 @@ class VarianceRatio(_ResponseMetric):
         return variance_ratio(predicted, measured)
 
 
-class PatternR(_ResponseMetric):
+class PatternR(ResponseMetric):
     """See :func:`pattern_r`, the training mean taken off."""
 
     label = "pattern r"
@@ -275,7 +312,7 @@ class PatternR(_ResponseMetric):
         return pattern_r(predicted, measured, baseline=baseline)
 
 
-class PatternRRaw(_ResponseMetric):
+class PatternRRaw(ResponseMetric):
     """See :func:`pattern_r`, nothing taken off."""
 
     label = "pattern r (raw)"
@@ -285,19 +322,40 @@ class PatternRRaw(_ResponseMetric):
         return pattern_r(predicted, measured)
 
 
-class Pattern2Way(_ResponseMetric):
+class PatternCosine(ResponseMetric):
+    """See :func:`pattern_cosine`, the training mean taken off."""
+
+    label = "pattern cosine"
+    unit = "image"
+    chance = 0.0
+    default = False
+
+    def score(self, predicted: Array, measured: Array, *, baseline: Array, ceiling: Array | None) -> Array:
+        return pattern_cosine(predicted, measured, baseline=baseline)
+
+
+class Pattern2Way(ResponseMetric):
     """See :func:`pattern_two_way`."""
 
     label = "pattern 2-way"
     unit = "image"
     pool = True
+    rivalry = True
     chance = 0.5
 
-    def score(self, predicted: Array, measured: Array, *, baseline: Array, ceiling: Array | None) -> Array:
-        return pattern_two_way(predicted, measured, baseline)
+    def score(
+        self,
+        predicted: Array,
+        measured: Array,
+        *,
+        baseline: Array,
+        ceiling: Array | None,
+        rivalry: bool = False,
+    ) -> Array:
+        return pattern_two_way(predicted, measured, baseline, rivalry=rivalry)
 
 
-class RSA(_ResponseMetric):
+class RSA(ResponseMetric):
     """See :func:`rsa`."""
 
     label = "RSA"

@@ -13,7 +13,9 @@ lets each image choose among the reconstructions, which forgives hubs that resem
 Every value depends on the pool: two-way saturates at 1 - 1/(2K) for someone who knows only which of
 K equal clusters an image belongs to, and values of one pool are not independent.  The per-image win
 rate is the unit of all statistics; counting N (N - 1) pairs as independent trials makes intervals
-more than tenfold too narrow.
+more than tenfold too narrow.  An image takes part twice, with its own value and as a rival of the
+others; :class:`Rivalry` is the second part, without which intervals may be half as wide as they
+should be (:mod:`harness.statistics.pairs`).
 
 Conventions: a row without variance correlates 0 with everything, so that outputs that are all alike
 score 0.5.  Correlations closer than 1e-12 in float64 are ties.  A row with NaN is not scored, and
@@ -22,8 +24,9 @@ is nobody's rival.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from math import comb
 from typing import ClassVar, Literal
 
@@ -74,6 +77,49 @@ class Ranks:
         return values
 
 
+Rule = Callable[[Ranks], np.ndarray]
+
+
+class Rivalry:
+    """What each image does to the values of the others by being among their rivals.
+
+    With v_j the value of image j and v_j(-i) its value without rival i, image i adds
+    d_i = sum_{j != i} (v_j - v_j(-i)) to the others, and v_i + d_i is the jackknife pseudo-value
+    N mean(v) - (N - 1) mean(v without i) (Tukey 1958; Miller 1974) of the mean over the pool.  For
+    two-way identification d_i is, but for terms of order 1/N, the rate at which the others win
+    against i, less its mean: the second half of the first-order (Hajek) projection of a
+    statistic over ordered pairs (van der Vaart 1998, ch. 12).
+
+    rule : values of :class:`Ranks`.
+    without : the same for ranks that lack one rival; NaN there (no rival is left) is no change.
+    """
+
+    def __init__(self, n: int, rule: Rule, without: Rule) -> None:
+        self.rule, self.without = rule, without
+        self._total = np.zeros(n)
+
+    def add(self, own: np.ndarray, usable: np.ndarray, below: np.ndarray, above: np.ndarray) -> None:
+        """Count c choosers whose own candidates are `own` (c,); `below` and `above` are (N, c)."""
+        counts = _counted(below, above, usable)
+        value = self.rule(Ranks(*counts))
+        changes = []
+        for side in range(3):
+            fewer = counts.copy()
+            fewer[side] = np.maximum(fewer[side] - 1.0, 0.0)  # where there is none, none is asked for
+            change = value - self.without(Ranks(*fewer))
+            changes.append(np.where(np.isfinite(change), change, 0.0))
+        at_below, at_tie, at_above = changes
+        # Whoever is neither below nor above is tied, oneself apart.
+        self._total += usable * at_tie.sum() + below @ (at_below - at_tie) + above @ (at_above - at_tie)
+        np.subtract.at(self._total, own, at_tie)
+
+    def values(self, scored: np.ndarray) -> np.ndarray:
+        """(N,) d_i less its mean over the images that are `scored` (N,); 0 for the others."""
+        if not scored.any():
+            return np.zeros(len(scored))
+        return np.where(scored, self._total - self._total[scored].mean(), 0.0)
+
+
 def two_way(
     result: np.ndarray, target: np.ndarray, *, choose: Chooser = "target", strict: bool = False
 ) -> np.ndarray:
@@ -81,9 +127,24 @@ def two_way(
     return ranks(*_choosers(result, target, choose)).two_way(strict=strict)
 
 
+def two_way_with_rivalry(
+    result: np.ndarray, target: np.ndarray, *, choose: Chooser = "target", strict: bool = False
+) -> np.ndarray:
+    """(2, N) :func:`two_way` and the images' :class:`Rivalry`."""
+    rule = partial(Ranks.two_way, strict=strict)
+    return _with_rivalry(*_choosers(result, target, choose), rule, rule)
+
+
 def n_way(result: np.ndarray, target: np.ndarray, n: int, *, choose: Chooser = "target") -> np.ndarray:
     """(N,) expected top-1 accuracy among n candidates; NaN for N < n."""
     return ranks(*_choosers(result, target, choose)).n_way(n)
+
+
+def n_way_with_rivalry(
+    result: np.ndarray, target: np.ndarray, n: int, *, choose: Chooser = "target"
+) -> np.ndarray:
+    """(2, N) :func:`n_way` and the images' :class:`Rivalry`."""
+    return _with_rivalry(*_choosers(result, target, choose), *_n_way_rules(n))
 
 
 def correlation_distance(result: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -91,12 +152,12 @@ def correlation_distance(result: np.ndarray, target: np.ndarray) -> np.ndarray:
     return 1.0 - np.einsum("nd,nd->n", standardise(result), standardise(target))
 
 
-def ranks(choosers: np.ndarray, candidates: np.ndarray) -> Ranks:
+def ranks(choosers: np.ndarray, candidates: np.ndarray, *, rivalry: Rivalry | None = None) -> Ranks:
     """Where candidate j ranks for chooser j among all candidates, by Pearson correlation.
 
     choosers, candidates : (N, D).  Similarities are float32 products; a chooser for whom any rival
     comes within 1e-5 of its own candidate is compared again in float64, so the counts do not hang
-    on the order of summation.
+    on the order of summation.  `rivalry` is told who beat whom.
     """
     n = len(choosers)
     counts = np.full((3, n), np.nan)
@@ -107,28 +168,38 @@ def ranks(choosers: np.ndarray, candidates: np.ndarray) -> Ranks:
         own = similar[columns, np.arange(len(columns))]
         near = (np.abs(similar - own) < CLOSE) & usable[:, None]
         near[columns, np.arange(len(columns))] = False
-        counts[:, columns] = _count(similar, own, usable, tie=0.0)
-        doubtful = columns[near.any(axis=0)]
-        if len(doubtful):
-            exact = _exact(choosers[doubtful], candidates)
-            own = exact[doubtful, np.arange(len(doubtful))]
-            counts[:, doubtful] = _count(exact, own, usable, tie=TIE)
+        below, above = _compared(similar, own, usable, tie=0.0)
+        doubtful = near.any(axis=0)
+        if doubtful.any():
+            again = columns[doubtful]
+            exact = _exact(choosers[again], candidates)
+            own = exact[again, np.arange(len(again))]
+            below[:, doubtful], above[:, doubtful] = _compared(exact, own, usable, tie=TIE)
+        counts[:, columns] = _counted(below, above, usable)
+        if rivalry is not None:
+            rivalry.add(columns, usable, below, above)
     return Ranks(*counts)
 
 
-def deranged_ranks(choosers: np.ndarray, candidates: np.ndarray, assigned: np.ndarray) -> Ranks:
+def deranged_ranks(
+    choosers: np.ndarray, candidates: np.ndarray, assigned: np.ndarray, *, rivalry: Rivalry | None = None
+) -> Ranks:
     """Like :func:`ranks`, with candidate ``assigned[k, j]`` as chooser j's own; counts are (K, N).
 
     All K assignments share one set of float64 similarities, so a shuffled control of 50
-    re-pairings costs about as much as one score.
+    re-pairings costs about as much as one score.  `rivalry` sums over the assignments.
     """
     counts = np.full((3, *assigned.shape), np.nan)
     usable = _finite(candidates)
     for columns in _chunks(np.flatnonzero(_finite(choosers))):
         exact = _exact(choosers[columns], candidates)
         for k, row in enumerate(assigned[:, columns]):
-            own = np.where(usable[row], exact[row, np.arange(len(columns))], np.nan)
-            counts[:, k, columns] = _count(exact, own, usable, tie=TIE)
+            paired = usable[row]
+            own = exact[row, np.arange(len(columns))][paired]
+            below, above = _compared(exact[:, paired], own, usable, tie=TIE)
+            counts[:, k, columns[paired]] = _counted(below, above, usable)
+            if rivalry is not None:
+                rivalry.add(row[paired], usable, below, above)
     return Ranks(*counts)
 
 
@@ -151,13 +222,33 @@ def _choosers(result: np.ndarray, target: np.ndarray, choose: Chooser) -> tuple[
     return (result, target) if choose == "target" else (target, result)
 
 
-def _count(similar: np.ndarray, own: np.ndarray, usable: np.ndarray, *, tie: float) -> np.ndarray:
-    """(3, c) below, ties and above `own` (c,) among usable rows of `similar` (N, c)."""
-    below = ((similar < own - tie) & usable[:, None]).sum(axis=0)
-    above = ((similar > own + tie) & usable[:, None]).sum(axis=0)
-    counts = np.stack([below, usable.sum() - 1 - below - above, above]).astype(np.float64)
-    counts[:, np.isnan(own)] = np.nan
-    return counts
+def _with_rivalry(choosers: np.ndarray, candidates: np.ndarray, rule: Rule, without: Rule) -> np.ndarray:
+    rivalry = Rivalry(len(choosers), rule, without)
+    values = rule(ranks(choosers, candidates, rivalry=rivalry))
+    return np.stack([values, rivalry.values(np.isfinite(values))])
+
+
+def _n_way_rules(n: int) -> tuple[Rule, Rule]:
+    """n-way; the rivalry of a pool below 2n is left at 0, since a jackknife of nearly all is too wide."""
+
+    def without(found: Ranks) -> np.ndarray:
+        enough = found.rivals.min() + 2 >= 2 * n  # the image itself and the rival that is left out
+        return found.n_way(n) if enough else np.full(found.rivals.shape, np.nan)
+
+    return partial(Ranks.n_way, n=n), without
+
+
+def _compared(
+    similar: np.ndarray, own: np.ndarray, usable: np.ndarray, *, tie: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(N, c) whether a usable row of `similar` (N, c) is below, and above, `own` (c,)."""
+    return (similar < own - tie) & usable[:, None], (similar > own + tie) & usable[:, None]
+
+
+def _counted(below: np.ndarray, above: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """(3, c) rivals below, tied and above, of whom there are all `usable` but one's own."""
+    under, over = below.sum(axis=0), above.sum(axis=0)
+    return np.stack([under, usable.sum() - 1 - under - over, over]).astype(np.float64)
 
 
 def _exact(choosers: np.ndarray, candidates: np.ndarray) -> np.ndarray:
@@ -194,25 +285,32 @@ class _Identification:
     backbone: ClassVar[tuple[str, str] | None] = ("pixels", "rgb64")
     unit: ClassVar[str] = "image"
     pool: ClassVar[bool] = True
+    rivalry: ClassVar[bool] = True
     controlled: ClassVar[bool] = False
     higher_is_better: ClassVar[bool] = True
     candidates: ClassVar[int]
 
-    def score(self, result: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """(N,) values of `result` (N, D) against `target` (N, D)."""
-        return self._value(ranks(result, target))
+    def score(self, result: np.ndarray, target: np.ndarray, *, rivalry: bool = False) -> np.ndarray:
+        """(N,) values of `result` (N, D) against `target` (N, D); with `rivalry` (2, N), it below them."""
+        rule, without = self._rules()
+        return _with_rivalry(result, target, rule, without) if rivalry else rule(ranks(result, target))
 
-    def score_deranged(self, result: np.ndarray, target: np.ndarray, orders: np.ndarray) -> np.ndarray:
-        """(N,) mean over K re-pairings: result ``orders[k, i]`` stands at target i."""
+    def score_deranged(
+        self, result: np.ndarray, target: np.ndarray, orders: np.ndarray, *, rivalry: bool = False
+    ) -> np.ndarray:
+        """(N,) mean over K re-pairings: result ``orders[k, i]`` stands at target i; as :meth:`score`."""
         assigned = np.argsort(orders, axis=1)  # the target at which result j stands
-        values = self._value(deranged_ranks(result, target, assigned))
-        values = np.take_along_axis(values, orders, axis=1)
+        rule, without = self._rules()
+        others = Rivalry(len(result), rule, without)
+        found = deranged_ranks(result, target, assigned, rivalry=others if rivalry else None)
+        values = np.take_along_axis(rule(found), orders, axis=1)
         known = np.isfinite(values)
         total = np.where(known, values, 0.0).sum(axis=0)
-        return np.divide(total, known.sum(axis=0), out=np.full(total.shape, np.nan), where=known.any(axis=0))
+        mean = np.divide(total, known.sum(axis=0), out=np.full(total.shape, np.nan), where=known.any(axis=0))
+        return np.stack([mean, others.values(np.isfinite(mean)) / len(orders)]) if rivalry else mean
 
-    def _value(self, found: Ranks) -> np.ndarray:
-        return found.two_way() if self.candidates == 2 else found.n_way(self.candidates)
+    def _rules(self) -> tuple[Rule, Rule]:
+        return (Ranks.two_way, Ranks.two_way) if self.candidates == 2 else _n_way_rules(self.candidates)
 
 
 class Pixel2Way(_Identification):

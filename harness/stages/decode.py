@@ -79,9 +79,14 @@ class Reconstructions:
 
     def optional(self, name: str) -> np.ndarray | None:
         """(N, ...) array ``embedding``, ``low_level`` or ``candidate_scores``, if the decoder gave it."""
+        parts = self.optional_parts(name)
+        return None if parts is None else np.concatenate(parts)
+
+    def optional_parts(self, name: str) -> list[np.ndarray] | None:
+        """The same batch by batch, as memory maps: low-level images are large."""
         if not all(batch.has(f"{name}.npy") for batch in self.batches):
             return None
-        return np.concatenate([batch.array(name) for batch in self.batches])
+        return [batch.array(name) for batch in self.batches]
 
 
 def decode(

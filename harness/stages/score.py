@@ -19,6 +19,7 @@ from .. import plugins
 from ..data import Stimuli
 from ..executors import Executor, single_thread
 from ..identity import code_sha, digest, module_sha
+from ..metrics.lookalikes import kinds
 from ..plugins import PluginRef
 from ..seeds import cyclic_order
 from ..store import Store, save_array
@@ -52,12 +53,22 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Score:
-    """(N,) values of one metric for one set and target; NaN where it could not be scored."""
+    """(N,) values of one metric for one set and target; NaN where it could not be scored.
+
+    rivalry : (N,) what each image does to the values of the others as their rival, where the metric
+        knows (``Metric.rivalry``).
+    """
 
     metric: MetricRef
     images: ImageSet
     target: str
     values: np.ndarray
+    rivalry: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, metric: MetricRef, images: ImageSet, target: str, found: np.ndarray) -> Score:
+        """A score from values (N,), or from values and rivalry (2, N)."""
+        return cls(metric, images, target, *(found if found.ndim == 2 else (found,)))
 
 
 @dataclass(frozen=True)
@@ -161,7 +172,7 @@ def score_block(task: BlockTask) -> None:
         for shift in range(1, task.shifts + 1):
             moved = {name: array[shift : shift + n] for name, array in prepared[result].items()}
             paired.append(plugin.score(moved, prepared[target]))
-        values.append(_nanmean(np.stack(paired)))
+        values.append(nanmean(np.stack(paired)))
     with store.writing("score", task.key, task.ingredients) as folder:
         save_array(folder, "values", np.asarray(values, np.float64))
 
@@ -175,7 +186,10 @@ def score_embeddings(
     derangements: int,
     shuffled: Callable[[str], str | None],
 ) -> list[Score]:
-    """Scores of an ``embedding`` metric; its backbone's features must have been extracted."""
+    """Scores of an ``embedding`` metric; its backbone's features must have been extracted.
+
+    NaN for all where the metric wants labels that the stimuli lack (:func:`lacking_labels`).
+    """
     plugin = metric.load()
     backbone, layer = plugin.backbone
     scores = []
@@ -185,7 +199,7 @@ def score_embeddings(
             if other is None:
                 continue
             values = _embedding_values(metric, plugin, images, other, (backbone, layer), features, store, ())
-            scores.append(Score(metric, images, target, values))
+            scores.append(Score.of(metric, images, target, values))
         name = shuffled(images.row)
         if name is None or images.trial >= 0 or "stimulus" not in plugin.targets:
             continue
@@ -196,8 +210,22 @@ def score_embeddings(
             values = _embedding_values(
                 metric, plugin, images, images.stimuli, (backbone, layer), features, store, orders
             )
-        scores.append(Score(metric, control, "stimulus", values))
+        scores.append(Score.of(metric, control, "stimulus", values))
     return scores
+
+
+def lacking_labels(metric: MetricRef, stimuli: Stimuli) -> str:
+    """Why a metric of look-alikes cannot score any of `stimuli`, or ``""``."""
+    names = tuple(getattr(metric.load(), "kind", ()))
+    if not names:
+        return ""
+    kind = kinds(stimuli.labels, names)
+    if kind is None:
+        missing = " and ".join(name for name in names if name not in stimuli.labels)
+        return f"the stimuli have no label {missing}, which says what two look-alikes share"
+    if len(np.unique(kind)) == len(kind):
+        return f"no two of the {len(kind)} test images share {' and '.join(names)}"
+    return ""
 
 
 def derangements_of(ids: Sequence[str], count: int) -> np.ndarray:
@@ -224,6 +252,11 @@ def _embedding_values(
     store: Store,
     orders: np.ndarray | tuple[()],
 ) -> np.ndarray:
+    """(N,) values, or (2, N) values and rivalry."""
+    names = tuple(getattr(plugin, "kind", ()))
+    kind = kinds(images.stimuli.labels, names) if names else None
+    if names and kind is None:
+        return np.full(len(images.images), np.nan)
     ingredients = {
         **metric.identity,
         "backbone": backbone_identity(layer[0]),
@@ -231,6 +264,7 @@ def _embedding_values(
         "result": images.images.sha,
         "target": target.sha,
         "control": images.stimuli.sha if plugin.controlled else "none",
+        "kind": "none" if kind is None else kind,
         "derangements": len(orders),
         "stage": module_sha(__name__),
     }
@@ -243,12 +277,15 @@ def _embedding_values(
         with single_thread():
             result, other = flat(images.images), flat(target)
             more = {"stimulus": flat(images.stimuli)} if plugin.controlled else {}
+            # The targets stay in place when results are re-paired, and so do their kinds.
+            more |= {} if kind is None else {"kind": kind}
+            more |= {"rivalry": True} if getattr(plugin, "rivalry", False) else {}
             if not len(orders):
                 values = plugin.score(result, other, **more)
             elif hasattr(plugin, "score_deranged"):
-                values = plugin.score_deranged(result, other, orders)
+                values = plugin.score_deranged(result, other, orders, **more)
             else:
-                values = _nanmean(np.stack([plugin.score(result[order], other) for order in orders]))
+                values = nanmean(np.stack([plugin.score(result[order], other, **more) for order in orders]))
         save_array(folder, "values", np.asarray(values, np.float64))
 
     return np.array(store.get("score", ingredients, make).array("values"))
@@ -323,7 +360,7 @@ def _run_blocks(
     return np.concatenate([store.open("score", key).array("values") for key in keys], axis=1)
 
 
-def _nanmean(values: np.ndarray) -> np.ndarray:
+def nanmean(values: np.ndarray) -> np.ndarray:
     """Mean over axis 0 of what is not NaN; NaN where nothing is."""
     known = np.isfinite(values)
     total = np.where(known, values, 0).sum(axis=0)

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..data import SubjectData
+from ..data import Responses, SubjectData
 from ..executors import single_thread
 from ..identity import digest, module_sha, plain
-from ..store import Store, save_array
+from ..metrics.ceilings import ceiling_from_repeats
+from ..store import Store, save_array, save_json
 from .score import MetricRef
+
+HEADLINE = ""
+"""Name of the value, among those a set metric returns by name, that stands for the whole."""
 
 
 @dataclass(frozen=True)
 class ResponseScore:
-    """Values of one metric for one row: (N,), (V,) with NaN in masked voxels, or (1,)."""
+    """Values of one metric for one row: (N,), (V,) with NaN in masked voxels, or (1,).
+
+    rivalry : (N,) as in :class:`.score.Score`, for an image metric that knows it.
+    """
 
     metric: MetricRef
     row: str
     unit: str
     values: np.ndarray
+    rivalry: np.ndarray | None = None
 
 
 def response_rows(data: SubjectData, predicted: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -45,27 +54,116 @@ def response_rows(data: SubjectData, predicted: np.ndarray | None) -> dict[str, 
     return rows
 
 
+def response_samples(data: SubjectData, predicted: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Row -> (N, S, V) draws of those rows that have two or more per image, NaN where there are fewer.
+
+    Fresh measured trials are such draws too: what a perfect stochastic encoder would score.
+    """
+    draws = {}
+    if predicted is not None and predicted.shape[1] > 1:
+        draws["predicted"] = predicted
+        if data.remeasured is not None and data.remeasured.counts().max() > 1:
+            draws["remeasured"] = data.remeasured.repeats()
+    return draws
+
+
+def ceiling_of(data: SubjectData) -> tuple[np.ndarray | None, str]:
+    """(V,) noise ceiling of the mean test responses and where it is from; None without any repeat.
+
+    From the space's ncsnr, which need not rest on the test trials, else from the repeats of the test
+    images (:func:`harness.metrics.ceilings.ceiling_from_repeats`).
+    """
+    measured = data.test.responses
+    ceiling = data.space.noise_ceiling(measured.counts())
+    if ceiling is not None:
+        return ceiling, "ncsnr"
+    if len(measured.ids) < 2 or measured.counts().max() < 2:
+        return None, ""
+    return ceiling_from_repeats(measured.repeats()), "repeats of the test images"
+
+
 @dataclass(frozen=True)
 class ResponseTarget:
     """What predictions are compared with, computed once: valid voxels only, U <= V of them.
 
     measured : (N, U) mean over repeats; baseline : (U,) mean training response; ceiling : (U,) noise
-    ceiling of that mean, or None.
+    ceiling of that mean, or None; ceiling_source : where it is from; responses : the trials behind
+    `measured`, of all V voxels; labels : attribute -> (N,) of the test images.
     """
 
     measured: np.ndarray
     baseline: np.ndarray
     ceiling: np.ndarray | None
+    ceiling_source: str
     valid: np.ndarray
+    responses: Responses
+    labels: Mapping[str, np.ndarray]
     sha: str
 
     @classmethod
     def of(cls, data: SubjectData) -> ResponseTarget:
         valid = data.space.valid
-        ceiling = data.space.noise_ceiling(data.test.responses.counts())
+        ceiling, source = ceiling_of(data)
         measured, baseline = data.test.responses.mean()[:, valid], training_mean(data)[valid]
         ceiling = None if ceiling is None else ceiling[valid]
-        return cls(measured, baseline, ceiling, valid, digest([measured, baseline, ceiling, valid]))
+        sha = digest([measured, baseline, ceiling, valid])
+        labels = data.test.stimuli.labels
+        return cls(measured, baseline, ceiling, source, valid, data.test.responses, labels, sha)
+
+    @cached_property
+    def trials(self) -> np.ndarray:
+        """(T, U) single trials, in their order."""
+        return self.responses.trials()[:, self.valid]
+
+    @cached_property
+    def _met(self) -> dict[int, tuple[np.ndarray, Any]]:
+        return {}
+
+    def identity_of(self, array: np.ndarray) -> Any:
+        """Content hash of a row's array, taken once however many metrics and regions it is scored by."""
+        if id(array) not in self._met:
+            self._met[id(array)] = array, plain(array)  # held, so that no other array gets its id
+        return self._met[id(array)][1]
+
+    def lacking(self, metric: MetricRef, draws: Mapping[str, np.ndarray]) -> str:
+        """Why `metric` cannot be scored on these data, or ``""``."""
+        plugin = metric.load()
+        needs = getattr(plugin, "needs", ())
+        if "samples" in needs and not draws:
+            return "it compares samples: give --samples 2 or more and an encoder that is stochastic"
+        absent = [name for name in getattr(plugin, "labels", ()) if name not in self.labels]
+        if "labels" in needs and absent:
+            return f"the test images have no label '{absent[0]}'"
+        return ""
+
+    def extras(self, metric: MetricRef, draws: np.ndarray | None, chosen: np.ndarray) -> dict[str, Any]:
+        """Arguments of `metric`'s score besides the means, cut down to the `chosen` (U,) valid voxels.
+
+        draws : (N, S, V) of the row that is scored, if it has any.
+        """
+        plugin, given = metric.load(), {}
+        needs = getattr(plugin, "needs", ())
+        if "trials" in needs:
+            given |= {"trials": self.trials[:, chosen], "image_index": self.responses.image_index}
+        if "samples" in needs:
+            given["samples"] = draws[..., np.flatnonzero(self.valid)[chosen]]
+        if "labels" in needs:
+            given["labels"] = {name: self.labels[name] for name in plugin.labels}
+        if getattr(plugin, "rivalry", False):
+            given["rivalry"] = True
+        return given
+
+    def identity_of_extras(self, metric: MetricRef, draws: np.ndarray | None) -> dict[str, Any]:
+        """What :meth:`extras` hang on, for the key of what is computed from them."""
+        plugin, known = metric.load(), {}
+        needs = getattr(plugin, "needs", ())
+        if "trials" in needs:
+            known["trials"] = self.responses.sha
+        if "samples" in needs:
+            known["samples"] = self.identity_of(draws)
+        if "labels" in needs:
+            known["labels"] = {name: self.labels[name].astype(str).tolist() for name in plugin.labels}
+        return known
 
 
 def training_mean(data: SubjectData) -> np.ndarray:
@@ -74,36 +172,81 @@ def training_mean(data: SubjectData) -> np.ndarray:
 
 
 def score_responses(
-    metric: MetricRef, rows: Mapping[str, np.ndarray], target: ResponseTarget, *, store: Store
+    metric: MetricRef,
+    rows: Mapping[str, np.ndarray],
+    target: ResponseTarget,
+    *,
+    store: Store,
+    draws: Mapping[str, np.ndarray] | None = None,
 ) -> list[ResponseScore]:
-    """Scores of a ``responses`` metric for every row, over valid voxels."""
+    """Scores of a ``responses`` metric for every row, over valid voxels.
+
+    draws : row -> (N, S, V); a metric that needs samples is scored for these rows only.  None of a
+    metric that is for regions only.
+    """
     plugin = metric.load()
     scores = []
-    for row, predicted in rows.items():
-        ingredients = {
-            **metric.identity,
-            "predicted": plain(predicted),
-            "target": target.sha,
-            "stage": module_sha(__name__),
-        }
-
-        def make(folder: Path, predicted: np.ndarray = predicted) -> None:
-            with single_thread():
-                values = plugin.score(
-                    predicted[:, target.valid],
-                    target.measured,
-                    baseline=target.baseline,
-                    ceiling=target.ceiling,
-                )
-            save_array(folder, "values", np.atleast_1d(np.asarray(values, np.float64)))
-
-        values = np.array(store.get("score", ingredients, make).array("values"))
+    for row, predicted in rows.items() if plugin.unit != "region" else ():
+        found = evaluate(metric, row, predicted, target, store=store, draws=draws or {})
+        if found is None:
+            continue
+        values, rivalry = found[HEADLINE], None
+        if values.ndim == 2:
+            values, rivalry = values
         if plugin.unit == "voxel":
             full = np.full(len(target.valid), np.nan)
             full[target.valid] = values
             values = full
-        scores.append(ResponseScore(metric, row, plugin.unit, values))
+        scores.append(ResponseScore(metric, row, plugin.unit, values, rivalry))
     return scores
+
+
+def evaluate(
+    metric: MetricRef,
+    row: str,
+    predicted: np.ndarray,
+    target: ResponseTarget,
+    *,
+    store: Store,
+    draws: Mapping[str, np.ndarray],
+    members: np.ndarray | None = None,
+) -> dict[str, np.ndarray] | None:
+    """Part -> values of `metric` for `predicted` (N, V); the values that stand for all are ``""``.
+
+    members : (U,) the valid voxels to score on, by default all.  Values are (2, N), with the rivalry,
+    of a metric that knows it.  None for a row without samples where the metric needs them.
+    """
+    plugin = metric.load()
+    if "samples" in getattr(plugin, "needs", ()) and row not in draws:
+        return None
+    everywhere = members is None or bool(members.all())
+    ingredients = {
+        **metric.identity,
+        "predicted": target.identity_of(predicted),
+        "target": target.sha,
+        "members": "all" if everywhere else plain(members),
+        "more": target.identity_of_extras(metric, draws.get(row)),
+        "stage": module_sha(__name__),
+    }
+
+    def make(folder: Path) -> None:
+        chosen = np.ones(len(target.baseline), bool) if everywhere else members
+        more = target.extras(metric, draws.get(row), chosen)
+        with single_thread():
+            values = plugin.score(
+                predicted[:, target.valid][:, chosen],
+                target.measured[:, chosen],
+                baseline=target.baseline[chosen],
+                ceiling=None if target.ceiling is None else target.ceiling[chosen],
+                **more,
+            )
+        parts = dict(values) if isinstance(values, Mapping) else {HEADLINE: values}
+        save_json(folder, "parts", list(parts))
+        for k, found in enumerate(parts.values()):
+            save_array(folder, f"values{k}", np.atleast_1d(np.asarray(found, np.float64)))
+
+    made = store.get("score", ingredients, make)
+    return {name: np.array(made.array(f"values{k}")) for k, name in enumerate(made.json("parts"))}
 
 
 def bootstrap_voxel_r(

@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 FOLDER = Path(__file__).resolve().parent
 GENERATOR = FOLDER / "generator"
 
-HIDDEN = 256
+HIDDEN = 224
 SIZES = ModelSettings(
     BackboneSettings(
         hidden=HIDDEN, blocks=1, token_dim=64, tokens=16, side=2, map_channels=32, latent_channels=12,
-        decoder_channels=(16, 32, 32), norm_groups=8, auxiliary_dim=64,
+        decoder_channels=(16, 16, 16), norm_groups=8, auxiliary_dim=64,
     ),
     PriorSettings(token_dim=64, tokens=16, depth=3, heads=4, head_size=16),
 )  # fmt: skip

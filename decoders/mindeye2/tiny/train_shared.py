@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from harness.api import DataError
 from harness.benchmarks.cortex import SUBJECTS
-from harness.benchmarks.embedded import Embedded
+from harness.benchmarks.embedded import MAX_TEST, Embedded
 from harness.benchmarks.embedded import Params as EmbeddedParams
 
 from .. import low_level
@@ -35,7 +36,7 @@ from .small import FOLDER, GENERATOR, SIZES, BigGTokens, shared_file
 logger = logging.getLogger(__name__)
 
 SEED = 107
-SETTINGS = FitSettings(epochs=12, batch=16, learning_rate=1e-3, checkpoint_every=500)
+SETTINGS = FitSettings(epochs=8, batch=16, learning_rate=1e-3, checkpoint_every=500)
 HELD_OUT = 200
 """Training images of each subject that are kept out, to score on."""
 
@@ -46,9 +47,11 @@ def training_sets(others: list[str], *, cache: Path) -> tuple[list[TrainingSet],
     scale = generator.settings.latent_scale
     known, fresh, images = [], [], hashlib.sha256()
     for name in others:
-        data = Embedded(EmbeddedParams(n_test=1)).load(name)
+        data = Embedded(EmbeddedParams(n_test=MAX_TEST)).load(name)
+        if common := set(data.train.stimuli.image_hashes()) & set(data.test.stimuli.image_hashes()):
+            raise DataError(f"{len(common)} training images of {name} are test images; expected none")
         targets = _targets(data, generator, embedder, scale, file=cache / f"shared-{name}.npz")
-        images.update("".join(data.train.stimuli.hashes).encode())
+        images.update("".join(data.train.stimuli.image_hashes()).encode())
         parts = {"latents": targets["latents"], "views": (targets["clean"], targets["augmented"])}
         whole = TrainingSet.of(data.train, targets["tokens"], **parts)
         last = whole.image_index >= len(whole.tokens) - HELD_OUT

@@ -1,7 +1,8 @@
 """Count the training scenes of the small networks that occur in the benchmark, by content hash.
 
-``python -m harness.backbones.tiny.train_leakage [--cache FOLDER]`` writes ``leakage.json``: all four
-subjects' training scenes and all test scenes against those of every network.
+``python -m harness.backbones.tiny.train_leakage [--logs FOLDER] [--cache FOLDER]`` writes ``leakage.json``
+beside the logs: all four subjects' training scenes and all test scenes against those of every network that
+has a log there.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ def benchmark_hashes() -> list[str]:
     return found
 
 
-def check(cache: Path) -> dict[str, object]:
-    """Numbers of shared scenes by network, from the logs beside the weights."""
+def check(logs: Path, *, cache: Path) -> dict[str, object]:
+    """Numbers of shared scenes by network, from the logs in the folder `logs`."""
     benchmark = benchmark_hashes()
     known, networks = set(benchmark), {}
-    for file in sorted(FOLDER.glob("*.json")):
+    for file in sorted(logs.glob("*.json")):
         log = json.loads(file.read_text())
-        if "training_images_sha256" not in log:
+        if "namespace" not in log:
             continue
         drawn = training_scenes(log["namespace"], log["scenes"], cache=cache)
         networks[log["name"]] = {
@@ -53,8 +54,10 @@ def main() -> None:
     """Check and write the result."""
     parser = argparse.ArgumentParser(description="training scenes against those of the benchmark")
     parser.add_argument("--cache", type=Path, default=Path("tiny-cache"))
-    found = check(parser.parse_args().cache)
-    (FOLDER / "leakage.json").write_text(json.dumps(found, indent=1) + "\n")
+    parser.add_argument("--logs", type=Path, default=FOLDER, help="folder of the networks' JSON logs")
+    given = parser.parse_args()
+    found = check(given.logs, cache=given.cache)
+    (given.logs / "leakage.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -84,8 +84,9 @@ def planes_of(drawn: DrawnScenes, chosen: np.ndarray) -> torch.Tensor:
     return (images.float() / 255 - MEAN) / SD
 
 
-def main(settings: Settings, build: Callable[[], Task], *, folder: Path = FOLDER) -> None:
-    """Command line of a training script; `folder` is where the weights belong."""
+def main(settings: Settings, build: Callable[[], Task], *, folder: Path = FOLDER) -> Path:
+    """Command line of a training script; `folder` is where the weights belong, what is returned is where
+    they went."""
     parser = argparse.ArgumentParser(description=f"train {settings.name}@tiny")
     parser.add_argument("--steps", type=int, default=settings.steps, help="fewer for a reduced re-run")
     parser.add_argument("--scenes", type=int, default=settings.scenes)
@@ -94,7 +95,9 @@ def main(settings: Settings, build: Callable[[], Task], *, folder: Path = FOLDER
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     changed = {**asdict(settings), "steps": given.steps, "scenes": given.scenes}
+    given.out.mkdir(parents=True, exist_ok=True)
     train(Settings(**changed), build, out=given.out, cache=given.cache)
+    return given.out
 
 
 def train(settings: Settings, build: Callable[[], Task], *, out: Path, cache: Path) -> dict[str, object]:

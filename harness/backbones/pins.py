@@ -1,0 +1,88 @@
+"""Where pretrained weights come from, and what is known of their SHA-256.
+
+torchvision names its files by the first eight hex digits and publishes no more; the hub's large files
+are stored under their whole SHA-256.  SwAV's file was published without any hash: the first copy that
+arrives is recorded, and from then on any other is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PinnedWeights:
+    """A file of weights: where it comes from and how its SHA-256 begins.
+
+    sha256_prefix : all 64 digits or the first ones, whatever is published; empty when nothing is.
+    megabytes : what a person is told before a download; the hash alone decides.
+    stored_as : the name of the file here, where the last part of the address says nothing.
+    """
+
+    url: str
+    sha256_prefix: str
+    megabytes: int
+    source: str
+    stored_as: str = ""
+
+    @property
+    def file_name(self) -> str:
+        return self.stored_as or self.url.rpartition("/")[2]
+
+
+WEIGHTS: dict[str, PinnedWeights] = {
+    "alexnet": PinnedWeights(
+        url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+        sha256_prefix="7be5be79",
+        megabytes=245,
+        source="torchvision AlexNet_Weights.IMAGENET1K_V1",
+    ),
+    "inception": PinnedWeights(
+        url="https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",
+        sha256_prefix="0cc3c7bd",
+        megabytes=109,
+        source="torchvision Inception_V3_Weights.IMAGENET1K_V1",
+    ),
+    "efficientnet": PinnedWeights(
+        url="https://download.pytorch.org/models/efficientnet_b1-c27df63c.pth",
+        sha256_prefix="c27df63c",
+        megabytes=32,
+        source="torchvision EfficientNet_B1_Weights.IMAGENET1K_V2",
+    ),
+    "efficientnet-rwightman": PinnedWeights(
+        url="https://download.pytorch.org/models/efficientnet_b1_rwightman-bac287d4.pth",
+        sha256_prefix="bac287d4",
+        megabytes=32,
+        source="torchvision EfficientNet_B1_Weights.IMAGENET1K_V1",
+    ),
+    "swav": PinnedWeights(
+        url="https://dl.fbaipublicfiles.com/deepcluster/swav_800ep_pretrain.pth.tar",
+        sha256_prefix="",
+        megabytes=113,
+        source="facebookresearch/swav hubconf.py, ResNet-50 after 800 epochs",
+    ),
+    "clip": PinnedWeights(
+        url="https://huggingface.co/openai/clip-vit-large-patch14/resolve/"
+        "32bd64288804d66eefd0ccbe215aa642df71cc41/model.safetensors",
+        sha256_prefix="a2bf730a0c7debf160f7a6b50b3aaf3703e7e88ac73de7a314903141db026dcb",
+        megabytes=1711,
+        source="openai/clip-vit-large-patch14, the hub's hash of the stored file",
+        stored_as="clip-vit-large-patch14.safetensors",
+    ),
+    "dinov2": PinnedWeights(
+        url="https://huggingface.co/facebook/dinov2-base/resolve/"
+        "f9e44c814b77203eaa57a6bdbbd535f21ede1415/model.safetensors",
+        sha256_prefix="d73036b56966966d07975d696bde331762f37297e2f095de8cea0040c3aa0841",
+        megabytes=346,
+        source="facebook/dinov2-base, the hub's hash of the stored file",
+        stored_as="dinov2-base.safetensors",
+    ),
+}
+
+METRICS = ("alexnet", "inception", "efficientnet", "swav", "clip", "dinov2")
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "metrics": METRICS,
+    "brain-diffuser": ("alexnet", "inception", "efficientnet-rwightman", "swav", "clip"),
+}
+"""Names that stand for several weights: those of the default metrics, and of one protocol's."""

@@ -1,0 +1,151 @@
+"""Networks that are read at their last pooled layer: Inception v3, EfficientNet-B1, SwAV's ResNet-50.
+
+All three are torchvision's, whatever made their weights; the layer is its node ``avgpool``, flattened.
+
+* Inception v3 (Szegedy et al. 2016), 2,048 units: "Incep" of reconstruction papers.  torchvision's
+  builder turns ``transform_input`` on whenever it loads pretrained weights, since they expect inputs in
+  [-1, 1]; it is part of the definition here.
+* EfficientNet-B1 (Tan & Le 2019), 1,280 units: "Eff".  MindEye2 takes the weights ``IMAGENET1K_V2``;
+  Brain-Diffuser's ``weights=True`` gets ``IMAGENET1K_V1`` from torchvision: another network.
+* SwAV (Caron et al. 2020, arXiv:2006.09882), ResNet-50 after 800 epochs, 2,048 units.  Its checkpoint
+  also holds a projection head and prototypes, which the published loading leaves out, and no classifier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from .pretrained import Pretrained, filled
+
+if TYPE_CHECKING:
+    import torch
+
+SWAV_PREFIX = "module."
+SWAV_HEADS = ("projection_head.", "prototypes.")
+
+
+class Pooled(Pretrained):
+    """A network whose output, its classifier taken off, is the layer ``avgpool``."""
+
+    layers: ClassVar[tuple[str, ...]] = ("avgpool",)
+
+    def forward(
+        self, network: torch.nn.Module, x: torch.Tensor, layers: Sequence[str]
+    ) -> dict[str, torch.Tensor]:
+        """``avgpool`` (n, units)."""
+        return {"avgpool": network(x)} if layers else {}
+
+
+class Inception(Pooled):
+    """Inception v3 with torchvision's ImageNet weights."""
+
+    name: ClassVar[str] = "inception"
+    weights: ClassVar[str] = "inception"
+
+    def build(self, state: dict[str, torch.Tensor]) -> torch.nn.Module:
+        """See :class:`Pretrained`."""
+        import torch
+        from torchvision.models import Inception3
+
+        with torch.device("meta"):
+            network = Inception3(transform_input=True, init_weights=False)
+        network = filled(network, state)
+        network.fc = torch.nn.Identity()
+        return network
+
+
+class InceptionV1(Inception):
+    """Under MindEye2's preprocessing."""
+
+    name: ClassVar[str] = "inception-v1"
+
+
+class InceptionV2(Inception):
+    """Under MindEye2's preprocessing with antialiasing."""
+
+    name: ClassVar[str] = "inception-v2"
+
+
+class InceptionBrainDiffuser(Inception):
+    """Under Brain-Diffuser's preprocessing."""
+
+    name: ClassVar[str] = "inception-brain-diffuser"
+
+
+class EfficientNet(Pooled):
+    """EfficientNet-B1 with torchvision's second ImageNet weights."""
+
+    name: ClassVar[str] = "efficientnet"
+    weights: ClassVar[str] = "efficientnet"
+
+    def build(self, state: dict[str, torch.Tensor]) -> torch.nn.Module:
+        """See :class:`Pretrained`."""
+        import torch
+        from torchvision.models import efficientnet_b1
+
+        with torch.device("meta"):
+            network = efficientnet_b1(weights=None)
+        network = filled(network, state)
+        network.classifier = torch.nn.Identity()
+        return network
+
+
+class EfficientNetV1(EfficientNet):
+    """Under MindEye2's preprocessing."""
+
+    name: ClassVar[str] = "efficientnet-v1"
+
+
+class EfficientNetV2(EfficientNet):
+    """Under MindEye2's preprocessing with antialiasing."""
+
+    name: ClassVar[str] = "efficientnet-v2"
+
+
+class EfficientNetBrainDiffuser(EfficientNet):
+    """Under Brain-Diffuser's preprocessing, with torchvision's first ImageNet weights."""
+
+    name: ClassVar[str] = "efficientnet-brain-diffuser"
+    weights: ClassVar[str] = "efficientnet-rwightman"
+
+
+class SwAV(Pooled):
+    """ResNet-50 with SwAV's weights."""
+
+    name: ClassVar[str] = "swav"
+    weights: ClassVar[str] = "swav"
+
+    def build(self, state: dict[str, torch.Tensor]) -> torch.nn.Module:
+        """See :class:`Pretrained`."""
+        import torch
+        from torchvision.models import resnet50
+
+        with torch.device("meta"):
+            network = resnet50(weights=None)
+        network.fc = torch.nn.Identity()
+        return filled(network, swav_trunk(state))
+
+
+class SwAVV1(SwAV):
+    """Under MindEye2's preprocessing."""
+
+    name: ClassVar[str] = "swav-v1"
+
+
+class SwAVV2(SwAV):
+    """Under MindEye2's preprocessing with antialiasing."""
+
+    name: ClassVar[str] = "swav-v2"
+
+
+class SwAVBrainDiffuser(SwAV):
+    """Under Brain-Diffuser's preprocessing."""
+
+    name: ClassVar[str] = "swav-brain-diffuser"
+
+
+def swav_trunk(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """SwAV's checkpoint under torchvision's names, without projection head and prototypes."""
+    named = {key.removeprefix(SWAV_PREFIX): value for key, value in state.items()}
+    return {key: value for key, value in named.items() if not key.startswith(SWAV_HEADS)}

@@ -1,0 +1,108 @@
+"""What all pretrained networks have in common as backbones: weights, preprocessing, extraction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from ..errors import PluginError, WeightsMissing
+from . import weights
+from .images import check_layers
+from .preprocessing import PREPROCESSING, Preprocessing
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Pretrained:
+    """A network behind one preprocessing: images -> named layers.
+
+    A subclass names itself (the key of its row in :data:`PREPROCESSING`), its weights (the key in
+    :data:`harness.backbones.weights.WEIGHTS`) and its layers, builds the network and runs it.
+    """
+
+    version: ClassVar[str] = "1"
+    name: ClassVar[str]
+    weights: ClassVar[str]
+    layers: ClassVar[tuple[str, ...]]
+    chunk: ClassVar[int] = 16
+    """Images in the network at a time."""
+
+    def __init__(self) -> None:
+        self._network: torch.nn.Module | None = None
+        self._device = "cpu"
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return PREPROCESSING[self.name]
+
+    def identity(self) -> str:
+        """Hash of weights and preprocessing; :class:`WeightsMissing` without the weights."""
+        words = f"{self.name}|{self.version}|{self.preprocessing}|{self.weights_sha()}"
+        return hashlib.sha256(words.encode()).hexdigest()
+
+    def weights_sha(self) -> str:
+        """SHA-256 of the weights: equal for backbones that differ in preprocessing only."""
+        return weights.stored_sha(self.weights)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The network's parameters, as stored."""
+        return weights.load_state(self.weights)
+
+    def build(self, state: dict[str, torch.Tensor]) -> torch.nn.Module:
+        """The network with `state` in it, on the CPU; RuntimeError for the state of another network."""
+        raise NotImplementedError
+
+    def forward(
+        self, network: torch.nn.Module, x: torch.Tensor, layers: Sequence[str]
+    ) -> dict[str, torch.Tensor]:
+        """Network input (n, 3, side, side) -> layer -> (n, ...)."""
+        raise NotImplementedError
+
+    def open(self, *, device: str) -> None:
+        """Build the network on `device`, in evaluation mode."""
+        try:
+            network = self.build(self.state())
+        except RuntimeError as problem:
+            reason = " ".join(str(problem).split())[:200]
+            raise WeightsMissing(
+                f"the weights {weights.locate(self.weights)} are those of another network ({reason}). "
+                f"Delete the file and type: harness prefetch {self.weights}"
+            ) from None
+        self._device = device
+        self._network = network.eval().requires_grad_(False).to(device)
+
+    def extract(self, images: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:
+        """Images (n, H, W, 3) uint8 or float in [0, 1] -> layer -> (n, ...) float32.
+
+        Raises
+        ------
+        ConfigError : a layer that the network does not have.
+        DataError : images of another shape or type.
+        PluginError : :meth:`open` was not called.
+        """
+        import torch
+
+        check_layers(layers, self.layers, backbone=self.name)
+        if self._network is None:
+            raise PluginError(f"backbone '{self.name}' is not open; call open(device=...) first")
+        found: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
+        # TF32 and convolutions chosen by timing would make features depend on the card and its load.
+        exact = torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        )
+        with torch.inference_mode(), exact:
+            for start in range(0, max(len(images), 1), self.chunk):
+                x = self.preprocessing.apply(images[start : start + self.chunk], device=self._device)
+                for layer, values in self.forward(self._network, x, layers).items():
+                    found[layer].append(values.float().cpu().numpy())
+        return {layer: np.concatenate(parts) for layer, parts in found.items()}
+
+
+def filled(network: torch.nn.Module, state: dict[str, torch.Tensor]) -> torch.nn.Module:
+    """`network`, built on the meta device, with exactly `state`; RuntimeError for any other keys."""
+    network.load_state_dict(state, assign=True)
+    return network

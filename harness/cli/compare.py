@@ -1,0 +1,187 @@
+"""``harness compare``: finished runs side by side, tested on the same images."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..results import RunResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from harness.reports.comparison import Comparison
+
+TABLES = ("means", "differences", "subjects", "variance")
+WIDEST = 30
+"""Characters of a system's name in a table; where any is longer, all are numbered."""
+
+TARGETS = ("stimulus", "measured", "responses")
+
+
+@click.command()
+@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--row",
+    "rows",
+    multiple=True,
+    default=("predicted",),
+    show_default=True,
+    help="what to compare; given more than once, rows are compared with each other too",
+)
+@click.option(
+    "--target",
+    type=click.Choice(TARGETS),
+    default="stimulus",
+    show_default=True,
+    help="what was scored against: the stimulus, the measured reconstruction, the measured responses",
+)
+@click.option("--metrics", default=None, help="names, separated by commas  [default: all that are shared]")
+@click.option("--json", "as_json", is_flag=True, help="print all tables as JSON instead")
+@click.option("--csv", type=click.Path(path_type=Path), help="also write one table to this file")
+@click.option(
+    "--table", type=click.Choice(TABLES), default="differences", show_default=True, help="which, for --csv"
+)
+def compare(
+    folders: tuple[Path, ...],
+    rows: tuple[str, ...],
+    target: str,
+    metrics: str | None,
+    as_json: bool,
+    csv: Path | None,
+    table: str,
+) -> None:
+    """Compare finished runs of one benchmark, image by image.
+
+    For each metric: the mean of every run with its 95 % interval and tie group, and every paired
+    difference with interval and p.  Runs that differ in nothing but the subject count as one system.
+    """
+    from harness.reports.comparison import compare as compare_runs
+
+    found = compare_runs(
+        [RunResult.open(folder) for folder in folders],
+        rows=tuple(dict.fromkeys(rows)),
+        target=target,
+        metrics=None if metrics is None else [name.strip() for name in metrics.split(",")],
+    )
+    if csv is not None:
+        from ..store import write_atomic
+
+        write_atomic(csv, found.tables[table].to_csv(index=False).encode())
+    if as_json:
+        click.echo(json.dumps(as_dict(found), indent=1, allow_nan=False))
+    else:
+        from .summary import console
+
+        print_comparison(found, console())
+
+
+def as_dict(found: Comparison) -> dict[str, Any]:
+    """The comparison as JSON types: every table as a list of lines, NaN as null."""
+    return {
+        "simulated": found.simulated,
+        "systems": [
+            {
+                "label": system.label,
+                "row": system.row,
+                "runs": {subject: str(run.folder) for subject, run in system.runs.items()},
+            }
+            for system in found.systems
+        ],
+        "notes": list(found.notes),
+        "left_out": [{"metric": name, "why": why} for name, why in found.left_out],
+        **{name: _lines(table) for name, table in found.tables.items()},
+    }
+
+
+def print_comparison(found: Comparison, console: Console) -> None:
+    """Means with tie groups, paired differences, and where values spread by trials or samples."""
+    from harness.reports.layout import SIMULATED, bracket, left_out, number, probability
+
+    def said(text: str, style: str = "") -> None:
+        console.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
+
+    if found.simulated:
+        said(f"*** {SIMULATED} ***", "bold magenta")
+    names = {system.label: system.label for system in found.systems}
+    if max(map(len, names)) > WIDEST:
+        names = {label: f"system {k}" for k, label in enumerate(names, start=1)}
+        for label, name in names.items():
+            said(f"{name}: {label}")
+    said("means [95 % interval over images]; systems that share a letter were not told apart", "bold")
+    means = [
+        (
+            line.metric_label,
+            "higher" if line.higher_is_better else "lower",
+            names[line.system],
+            f"{number(line.mean)} {bracket(line.low, line.high)}".rstrip(),
+            " ".join(filter(None, (str(line.n), left_out(line.missing)))),
+            line.group,
+        )
+        for line in found.means.itertuples()
+    ]
+    _print(console, ("metric", "better", "system", "mean", "images", "group"), means)
+    said("paired differences on the same images [95 % interval]", "bold")
+    differences = [
+        (
+            line.metric_label,
+            f"{names[line.a]} − {names[line.b]}",
+            f"{number(line.difference)} {bracket(line.low, line.high)}".rstrip(),
+            *(probability(p) for p in (line.p, line.p_holm, line.p_bootstrap)),
+            names.get(line.better, "undecided"),
+        )
+        for line in found.differences.itertuples()
+    ]
+    heads = ("metric", "pair", "difference", "p", "p (Holm)", "p (bootstrap)", "better")
+    _print(console, heads, differences)
+    said("p by sign flips of whole images; Holm's correction over all lines of this table", "dim")
+    if len(found.variance):
+        said("variance of single values: share of images, trials, samples, rest", "bold")
+        parts = ("images", "trials", "samples", "rest")
+        shares = [
+            (
+                line.metric_label,
+                names[line.system],
+                line.subject,
+                *(number(getattr(line, f"{part}_share"), digits=2) for part in parts),
+            )
+            for line in found.variance.itertuples()
+        ]
+        _print(console, ("metric", "system", "subject", *parts), shares)
+    for note in found.notes:
+        said(f"note: {note}", "cyan")
+    for name, why in found.left_out:
+        said(f"left out: {name}: {why}", "yellow")
+
+
+def _print(console: Console, heads: tuple[str, ...], lines: list[tuple[str, ...]]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    before = None
+    for line in lines:
+        if before not in (None, line[0]):
+            table.add_section()
+        table.add_row(*(Text(text) for text in ("" if line[0] == before else line[0], *line[1:])))
+        before = line[0]
+    console.print(table)
+    console.print()
+
+
+def _lines(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in line.items()
+        }
+        for line in table.to_dict("records")
+    ]

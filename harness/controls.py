@@ -1,0 +1,96 @@
+"""Image sets of every row: what was made, and the controls that need no decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from .data import Stimuli, SubjectData, image_sha
+from .nn.nearest import nearest
+from .rows import NEAREST
+from .stages.score import ImageSet
+from .store import Store, save_array
+
+# Rows whose reconstructions share trials with the measured row: no agreement with it is scored.
+_NO_REFERENCE = ("measured", "measured-trial", "half-2")
+
+Made = dict[tuple[str, int, int], Stimuli]
+"""Finished images by (row, trial, sample)."""
+
+
+def control_images(data: SubjectData, inputs: Mapping[str, np.ndarray], *, store: Store) -> Made:
+    """Constant images, and the training image nearest to each row's `inputs` (N, V).
+
+    Without inputs (images were given) the measured responses still say which one is nearest.
+    """
+    ids, train = data.test.stimuli.ids, data.train
+    first = data.test.stimuli.images(ids[:1])
+    made = {
+        ("mean-image", -1, 0): constant_set(ids, mean_image(train.stimuli, first.dtype, store)),
+        ("flat-grey", -1, 0): constant_set(
+            ids, np.full(first.shape[1:], 128 if first.dtype == np.uint8 else 0.5, first.dtype)
+        ),
+    }
+    patterns = train.responses.mean()[:, data.space.valid]
+    for row, responses in (inputs or {"measured": data.test.responses.mean()}).items():
+        at = nearest(responses[:, data.space.valid], patterns)
+        made[NEAREST[row], -1, 0] = renamed(train.stimuli, at, ids)
+    return made
+
+
+def image_sets(made: Made, data: SubjectData) -> list[ImageSet]:
+    """Each row with its stimuli and the reconstructions from measured responses to compare with."""
+    sets = []
+    for (row, trial, sample), images in made.items():
+        measured = _reference(made, row, sample)
+        sets.append(
+            ImageSet(
+                row,
+                trial,
+                sample,
+                images,
+                data.test.stimuli.select(images.ids),
+                None if measured is None else measured.select(images.ids),
+            )
+        )
+    return sets
+
+
+def _reference(made: Made, row: str, sample: int) -> Stimuli | None:
+    """What a row's agreement is with: the measured row of the same sample; for half-1, half-2."""
+    if row in _NO_REFERENCE:
+        return None
+    other = "half-2" if row == "half-1" else "measured"
+    return made.get((other, -1, sample), made.get((other, -1, 0)))
+
+
+def mean_image(train: Stimuli, dtype: np.dtype, store: Store) -> np.ndarray:
+    """(H, W, 3) mean of the training images, rounded where they are uint8."""
+
+    def make(folder: Path) -> None:
+        total = sum(batch.sum(axis=0, dtype=np.float64) for _, batch in train.batches(256))
+        mean = total / len(train)
+        save_array(folder, "image", np.round(mean).astype(dtype) if dtype == np.uint8 else mean.astype(dtype))
+
+    return np.array(store.get("controls", {"what": "mean-image", "train": train.sha}, make).array("image"))
+
+
+def constant_set(ids: tuple[str, ...], image: np.ndarray) -> Stimuli:
+    """One image (H, W, 3) for all `ids`."""
+
+    def read(positions: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(image, (len(positions), *image.shape)).copy()
+
+    return Stimuli(ids, read, hashes=[image_sha(image)] * len(ids))
+
+
+def renamed(stimuli: Stimuli, at: np.ndarray, ids: tuple[str, ...]) -> Stimuli:
+    """The images at positions `at`, under other ids; an image may stand for several."""
+    names, hashes = [stimuli.ids[k] for k in at], stimuli.image_hashes()
+
+    def read(positions: np.ndarray) -> np.ndarray:
+        return stimuli.images([names[k] for k in positions])
+
+    return Stimuli(ids, read, hashes=[hashes[k] for k in at])

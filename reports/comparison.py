@@ -1,0 +1,380 @@
+"""Tables that compare systems: runs of several encoders, or several rows of one run, on the same images.
+
+A system is a row of a run; runs that differ in nothing but the subject are one system, whose score is
+the mean over subjects of each subject's mean over images.  Subjects are held fixed: every resample of
+images and every swap of labels is one for all subjects, systems and metrics.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.errors import DataError, suggest
+from harness.results import RunResult
+from harness.statistics import holm, mean_intervals, paired_differences, tie_letters, variance_components
+from harness.statistics.components import PARTS
+
+from .comparable import check_benchmark, comparable_metrics
+from .layout import MetricInfo, is_simulated, ordered_metrics, ordered_rows
+from .values import image_values, stored
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DRAWS = 10_000
+SEED = 0
+ALPHA = 0.05
+
+TARGETS = ("stimulus", "measured", "responses")
+
+MEAN_COLUMNS = ("system", "metric", "metric_label", "target", "higher_is_better", "chance")
+MEAN_COLUMNS += ("mean", "low", "high", "n", "missing", "subjects", "group")
+DIFFERENCE_COLUMNS = ("a", "b", "metric", "metric_label", "target", "higher_is_better", "difference")
+DIFFERENCE_COLUMNS += ("low", "high", "p", "p_holm", "p_bootstrap", "n", "subjects", "better")
+SUBJECT_COLUMNS = ("system", "subject", "run", "metric", "mean", "n")
+VARIANCE_COLUMNS = ("system", "subject", "metric", "metric_label", "target", "mean")
+VARIANCE_COLUMNS += (*PARTS, *(f"{part}_share" for part in PARTS), "n", "values")
+
+
+@dataclass(frozen=True)
+class System:
+    """A row of one run per subject; `label` tells it from the others compared."""
+
+    label: str
+    row: str
+    runs: dict[str, RunResult]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Tables of a comparison, columns as named above, and what a reader must know.
+
+    means : one line per metric and system.  ``group`` holds the letters of its tie groups: systems
+        that share a letter were not told apart, ``a`` being the best (:mod:`harness.statistics.groups`).
+    differences : one line per metric and pair, `a` less `b`.  ``p`` by sign flips, ``p_holm``
+        corrected over all lines of this table, ``p_bootstrap`` by the bootstrap; ``better`` names the
+        better system, told apart when ``p_holm`` is below 0.05 and the interval excludes 0, else ``""``.
+    subjects : the points behind each mean.
+    variance : components per system, subject and metric, where trials or samples vary.
+    left_out : (metric, why) of metrics that cannot be compared.
+    """
+
+    systems: tuple[System, ...]
+    means: pd.DataFrame
+    differences: pd.DataFrame
+    subjects: pd.DataFrame
+    variance: pd.DataFrame
+    notes: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...]
+    simulated: bool
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        names = ("means", "differences", "subjects", "variance")
+        return {name: getattr(self, name) for name in names}
+
+
+def compare(
+    runs: Sequence[RunResult],
+    *,
+    rows: Sequence[str] = ("predicted",),
+    target: str = "stimulus",
+    metrics: Collection[str] | None = None,
+    draws: int = DRAWS,
+    seed: int = SEED,
+) -> Comparison:
+    """Compare `rows` of `runs` by their image scores against `target`.
+
+    target : ``stimulus``; ``measured``, the measured reconstructions; or ``responses``.
+    metrics : names with or without version; None means all that the runs share.
+
+    Raises
+    ------
+    DataError
+        Fewer than two systems, or runs that cannot be compared, with what differs.
+    """
+    folders = [run.folder.resolve() for run in runs]
+    if twice := [folder for folder in folders if folders.count(folder) > 1]:
+        raise DataError(f"{twice[0]} is given twice; give each run once")
+    notes = check_benchmark(runs)
+    for run, row in itertools.product(runs, rows):
+        known = list(dict.fromkeys(stored(run, "scores")["row"]))
+        if row not in known:
+            raise DataError(
+                f"{run.folder} has no row '{row}'; its rows: {', '.join(known)}. Type --row with one of them"
+            )
+    systems = find_systems(runs, rows)
+    if len(systems) < 2:
+        raise DataError(
+            "there is one system to compare with nothing; give runs of two encoders, or --row more than once"
+        )
+    subjects = [name for name in systems[0].runs if all(name in system.runs for system in systems)]
+    if not subjects:
+        listed = "; ".join(f"{system.label}: {', '.join(system.runs)}" for system in systems)
+        raise DataError(f"no subject is in all of the systems ({listed}); compare runs of the same subjects")
+    for system in systems:
+        if alone := [name for name in system.runs if name not in subjects]:
+            notes.append(f"left out: {', '.join(alone)} of {system.label}, which not all systems have")
+    used = [run for system in systems for name, run in system.runs.items() if name in subjects]
+    names, left_out = comparable_metrics(used, rows, target)
+    if metrics is not None:
+        names = _asked(names, left_out, metrics)
+    arrays = _Arrays.of(systems, subjects, names, target) if names else None
+    for name in list(names):
+        scored = np.isfinite(arrays.values[..., names.index(name)]).any(axis=(0, 1))  # by system
+        if not scored.all():
+            left_out.append((name, f"no image was scored for {systems[int(np.argmin(scored))].label}"))
+            arrays = arrays.without(names.index(name))
+            names.remove(name)
+    if not names:
+        why = "; ".join(f"{name}: {reason}" for name, reason in left_out) or "there are none"
+        raise DataError(f"the runs share no metric against '{target}' ({why})")
+    infos = ordered_metrics(used[0], names)
+    common = {"target": target}
+    differences, told = _differences(systems, infos, arrays, draws, seed)
+    return Comparison(
+        systems=tuple(systems),
+        means=_frame(_means(systems, infos, arrays, told, draws, seed), MEAN_COLUMNS, **common),
+        differences=_frame(differences, DIFFERENCE_COLUMNS, **common),
+        subjects=_frame(_points(systems, infos, arrays), SUBJECT_COLUMNS),
+        variance=_frame(_variance(systems, subjects, infos, target), VARIANCE_COLUMNS, **common),
+        notes=tuple(notes),
+        left_out=tuple(left_out),
+        simulated=any(is_simulated(run) for run in used),
+    )
+
+
+def find_systems(runs: Sequence[RunResult], rows: Sequence[str]) -> list[System]:
+    """Rows of `runs` as systems, in the order given; a run of one more subject joins its system."""
+    found: list[tuple[dict[str, str], str, dict[str, RunResult]]] = []
+    for row in rows:
+        for run in runs:
+            traits = {**_traits(run), "row": ordered_rows(run, [row])[0].label}
+            subject = str(run.info.get("subject") or "")
+            for other, name, members in found:
+                if other == traits and name == row and subject not in members:
+                    members[subject] = run
+                    break
+            else:
+                found.append((traits, row, {subject: run}))
+    labels = _labels([traits for traits, _, _ in found], [members for _, _, members in found])
+    return [System(label, row, members) for label, (_, row, members) in zip(labels, found)]
+
+
+@dataclass(frozen=True)
+class _Arrays:
+    """(subjects, images, systems, metrics) values and rivalry; NaN: absent or not scored."""
+
+    subjects: list[str]
+    values: np.ndarray
+    rivalry: np.ndarray
+
+    @classmethod
+    def of(
+        cls, systems: Sequence[System], subjects: Sequence[str], names: Sequence[str], target: str
+    ) -> _Arrays:
+        tables = {
+            column: [
+                [image_values(s.runs[name], target, column=column)[s.row] for s in systems]
+                for name in subjects
+            ]
+            for column in ("value", "rivalry")
+        }
+        ids = sorted({one for line in tables["value"] for table in line for one in table.index})
+        return cls(
+            list(subjects),
+            *(
+                np.stack(
+                    [
+                        np.stack(
+                            [table.reindex(index=ids, columns=list(names)).to_numpy(float) for table in line],
+                            1,
+                        )
+                        for line in found
+                    ]
+                )
+                for found in tables.values()
+            ),
+        )
+
+    def without(self, metric: int) -> _Arrays:
+        """All but one metric, by position."""
+        rest = (np.delete(array, metric, axis=3) for array in (self.values, self.rivalry))
+        return _Arrays(self.subjects, *rest)
+
+    def flat(self, values: np.ndarray) -> np.ndarray:
+        """(S, N, systems or pairs, metrics) as (S, N, K)."""
+        return values.reshape(*values.shape[:2], -1)
+
+
+def _differences(
+    systems: Sequence[System], infos: Sequence[MetricInfo], arrays: _Arrays, draws: int, seed: int
+) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+    """Lines of the table, and metric -> (M, M) which systems were told apart."""
+    pairs = list(itertools.combinations(range(len(systems)), 2))
+    first, second = (list(side) for side in zip(*pairs))
+    tests = paired_differences(
+        arrays.flat(arrays.values[:, :, first] - arrays.values[:, :, second]),
+        rivalry=arrays.flat(arrays.rivalry[:, :, first] - arrays.rivalry[:, :, second]),
+        draws=draws,
+        flips=max(draws, int(2 * len(pairs) * len(infos) / ALPHA)),  # so that Holm can find anything
+        seed=seed,
+    )
+    corrected = holm([test.p for test in tests])
+    told = {metric.name: np.zeros((len(systems), len(systems)), bool) for metric in infos}
+    lines = []
+    for k, metric in enumerate(infos):
+        for number, (a, b) in enumerate(pairs):
+            at = number * len(infos) + k
+            test, p = tests[at], float(corrected[at])
+            apart = p < ALPHA and (test.low > 0 or test.high < 0)
+            told[metric.name][[a, b], [b, a]] = apart
+            winner = systems[a if (test.low > 0) == metric.higher_is_better else b].label
+            lines.append(
+                {
+                    "a": systems[a].label,
+                    "b": systems[b].label,
+                    **_described(metric),
+                    "difference": test.mean,
+                    **{name: getattr(test, name) for name in ("low", "high", "p", "p_bootstrap", "n")},
+                    "p_holm": p,
+                    "subjects": len(arrays.subjects),
+                    "better": winner if apart else "",
+                }
+            )
+    return lines, told
+
+
+def _means(
+    systems: Sequence[System],
+    infos: Sequence[MetricInfo],
+    arrays: _Arrays,
+    told: dict[str, np.ndarray],
+    draws: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    intervals = mean_intervals(
+        arrays.flat(arrays.values), rivalry=arrays.flat(arrays.rivalry), draws=draws, seed=seed
+    )
+    lines = []
+    for k, metric in enumerate(infos):
+        own = intervals[k :: len(infos)]
+        sign = -1 if metric.higher_is_better else 1
+        best_first = np.argsort([sign * one.mean for one in own], kind="stable").tolist()
+        letters = tie_letters(told[metric.name], best_first)
+        for system, interval, group in zip(systems, own, letters):
+            found = {name: getattr(interval, name) for name in ("mean", "low", "high", "n", "missing")}
+            more = {"subjects": len(arrays.subjects), "group": group if np.isfinite(interval.mean) else ""}
+            lines.append({"system": system.label, **_described(metric), **found, **more})
+    return lines
+
+
+def _points(systems: Sequence[System], infos: Sequence[MetricInfo], arrays: _Arrays) -> list[dict[str, Any]]:
+    lines = []
+    for (s, subject), (m, system), (k, metric) in itertools.product(
+        enumerate(arrays.subjects), enumerate(systems), enumerate(infos)
+    ):
+        values = arrays.values[s, :, m, k]
+        known = values[np.isfinite(values)]
+        mean = float(known.mean()) if len(known) else float("nan")
+        run = system.runs[subject].folder.name
+        lines.append(
+            {"system": system.label, "subject": subject, "run": run, "metric": metric.name, "mean": mean}
+            | {"n": len(known)}
+        )
+    return lines
+
+
+def _variance(
+    systems: Sequence[System], subjects: Sequence[str], infos: Sequence[MetricInfo], target: str
+) -> list[dict[str, Any]]:
+    """Components where an image has more than one value."""
+    lines = []
+    for metric, system, subject in itertools.product(infos, systems, subjects):
+        scores = stored(system.runs[subject], "scores")
+        part = scores[
+            (scores["target"] == target) & (scores["row"] == system.row) & (scores["metric"] == metric.name)
+        ]
+        if part["image_id"].nunique() == len(part):
+            continue
+        found = variance_components(
+            part["value"].to_numpy(float), part["image_id"], part["trial"], part["sample"]
+        )
+        shares = {f"{name}_share": share for name, share in found.shares().items()}
+        line = {"system": system.label, "subject": subject, **_described(metric), **vars(found), **shares}
+        lines.append(line)
+    return lines
+
+
+def _asked(names: list[str], left_out: list[tuple[str, str]], asked: Collection[str]) -> list[str]:
+    known = [*names, *(name for name, _ in left_out)]
+    for one in asked:
+        if not any(one in (name, name.rpartition("@")[0]) for name in known):
+            raise DataError(suggest(one, [name.rpartition("@")[0] for name in known], what="metric"))
+    left_out[:] = [pair for pair in left_out if {pair[0], pair[0].rpartition("@")[0]} & set(asked)]
+    return [name for name in names if {name, name.rpartition("@")[0]} & set(asked)]
+
+
+def _traits(run: RunResult) -> dict[str, str]:
+    """What makes two runs the same system, as text; keys in the order in which labels use them."""
+    info = run.info
+    found = {}
+    for kind in ("encoder", "decoder"):
+        plugin = info.get(kind) or {}
+        found[kind] = str(plugin.get("name") or f"no {kind}").rpartition("/")[2]
+        found[f"{kind} settings"] = json.dumps([plugin.get("version"), plugin.get("params")], sort_keys=True)
+    found["n_train"] = f"{info.get('n_train')} training images"
+    return found | {name: f"{name} {info.get(name)}" for name in ("adapter", "selection", "seed", "samples")}
+
+
+def _labels(traits: Sequence[dict[str, str]], members: Sequence[dict[str, RunResult]]) -> list[str]:
+    """Short names: the encoder, whatever else differs, and the run's name where that does not suffice."""
+    differing = [key for key in traits[0] if len({one[key] for one in traits}) > 1]
+    shown = [key for key in differing if not key.endswith("settings")]
+    shown = shown if "encoder" in shown or "row" in shown else ["encoder", *shown]
+    if any(key.endswith("settings") for key in differing):
+        shown = [*shown, "changed"]
+    texts = []
+    for one in traits:
+        texts.append(
+            " · ".join(filter(None, (_changed(one, traits) if k == "changed" else one[k] for k in shown)))
+        )
+    return [
+        text if texts.count(text) == 1 else f"{text} ({next(iter(runs.values())).folder.name})"
+        for text, runs in zip(texts, members)
+    ]
+
+
+def _changed(one: dict[str, str], traits: Sequence[dict[str, str]]) -> str:
+    """``key=value`` of the plugin parameters in which systems of the same plugins differ."""
+    texts = []
+    for kind in ("encoder", "decoder"):
+        same = [
+            json.loads(other[f"{kind} settings"])[1] or {} for other in traits if other[kind] == one[kind]
+        ]
+        own = json.loads(one[f"{kind} settings"])[1] or {}
+        texts += [
+            f"{key}={value}" for key, value in own.items() if any(other.get(key) != value for other in same)
+        ]
+    return ", ".join(texts)
+
+
+def _described(metric: MetricInfo) -> dict[str, Any]:
+    return {
+        "metric": metric.name,
+        "metric_label": metric.label,
+        "higher_is_better": metric.higher_is_better,
+        "chance": metric.chance,
+    }
+
+
+def _frame(lines: list[dict[str, Any]], columns: tuple[str, ...], **constant: Any) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame([{**line, **constant} for line in lines], columns=list(columns))

@@ -1,0 +1,141 @@
+"""Look-alike metrics in a run: kinds from labels, controls, and what is said without labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import TOYS
+
+from harness.flags import run_flags
+from harness.metrics.lookalikes import lookalike_two_way
+from harness.pipeline import Pipeline
+from harness.plan import make_plan
+from harness.settings import Request
+from harness.stages.features import open_backbone
+from harness.stages.score import derangements_of
+from harness.stages.worker import forget
+from harness.store import Store
+
+LABELLED = """
+import sys
+sys.path.insert(0, {toys!r})
+from dataclasses import replace
+import numpy as np
+from toys import ToyBenchmark
+from harness.api import Split, Stimuli
+
+
+class Labelled(ToyBenchmark):
+    def labels(n):
+        return {{"category": np.arange(n) % 4, "background": np.array(["sea", "sky"])[np.arange(n) // 4 % 2]}}
+
+    def load(self, subject):
+        data = super().load(subject)
+        test = data.test
+        stimuli = Stimuli.from_array(
+            test.stimuli.ids, test.stimuli.images(), labels=type(self).labels(len(test))
+        )
+        return replace(data, test=Split(stimuli, test.responses))
+
+
+class AllDifferent(Labelled):
+    labels = lambda n: {{"category": np.arange(n), "background": np.zeros(n)}}
+
+
+class HalfLabelled(Labelled):
+    labels = lambda n: {{"category": np.arange(n)}}
+"""
+NAME = "clip-lookalike@tiny"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run of one of the labelled benchmarks in this process."""
+    file = tmp_path / "labelled.py"
+    file.write_text(LABELLED.format(toys=str(TOYS.parent)))
+
+    def run(benchmark, *metrics):
+        forget()
+        request = Request(
+            benchmark=f"{file}:{benchmark}" if benchmark != "ToyBenchmark" else f"{TOYS}:ToyBenchmark",
+            encoder=f"{TOYS}:ToyEncoder",
+            decoder=f"{TOYS}:ToyDecoder",
+            values={
+                "run": {"metrics": list(metrics or (NAME, "pixcorr")), "derangements": 4},
+                "benchmark": {"n_test": 13, "noise": 3.0},
+            },
+        )
+        return Pipeline(make_plan(request), Store(tmp_path / "store")).run()
+
+    return run
+
+
+def of(outcome, row, target="stimulus", name=NAME):
+    (found,) = [
+        s
+        for s in outcome.scores
+        if (s.metric.ref.name, s.images.row, s.target) == (name, row, target) and s.images.trial < 0
+    ]
+    return found
+
+
+def test_rivals_are_the_stimuli_of_the_same_labels(run):
+    outcome = run("Labelled")
+    backbone = open_backbone("clip@tiny", device="cpu")
+
+    def features(stimuli):
+        return backbone.extract(stimuli.images(), ["image"])["image"]
+
+    kind = np.arange(13) % 8  # category and background repeat every eight images: 8 kinds, 5 pairs
+    measured = of(outcome, "measured")
+    result, target = features(measured.images.images), features(measured.images.stimuli)
+    np.testing.assert_allclose(measured.values, lookalike_two_way(result, target, kind=kind))
+    np.testing.assert_array_equal(np.isfinite(measured.values), (kind < 5))
+    assert set(measured.values[np.isfinite(measured.values)]) <= {0.0, 0.5, 1.0}
+    # Against the measured reconstructions the kinds are the stimuli's too.
+    predicted = of(outcome, "predicted", "measured")
+    found = lookalike_two_way(features(predicted.images.images), result, kind=kind)
+    np.testing.assert_allclose(predicted.values, found)
+    # Re-paired results stand among their target's look-alikes.
+    orders = derangements_of(measured.images.images.ids, 4)
+    expected = np.mean([lookalike_two_way(result[order], target, kind=kind) for order in orders], axis=0)
+    np.testing.assert_allclose(of(outcome, "shuffled-measured").values, expected)
+    assert outcome.left_out == []
+    assert outcome.failures == []
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "why"),
+    [
+        ("ToyBenchmark", "the stimuli have no label category and background"),
+        ("HalfLabelled", "the stimuli have no label background"),
+        ("AllDifferent", "no two of the 13 test images share category and background"),
+    ],
+)
+def test_without_lookalikes_nothing_is_scored_and_one_line_says_why(run, caplog, benchmark, why):
+    with caplog.at_level("WARNING"):
+        outcome = run(benchmark, NAME, "inception-lookalike@tiny", "pixcorr")
+    assert [name for name, _ in outcome.left_out] == [NAME, "inception-lookalike@tiny"]
+    assert all(why in reason for _, reason in outcome.left_out)
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "harness.pipeline"]
+    assert line.startswith(f"not scored: {NAME}, inception-lookalike@tiny: ")
+    for row in ("measured", "predicted", "shuffled", "mean-image"):
+        assert np.isnan(of(outcome, row).values).all()
+        assert np.isfinite(of(outcome, row, name="pixcorr").values).any()
+    assert outcome.failures == []
+
+
+def test_chance_among_lookalikes_raises_no_alarm(run):
+    outcome = run("Labelled")
+    score = of(outcome, "measured")
+    score.values[:] = 0.5
+    flags = run_flags(
+        data=outcome.data,
+        wanted=(),
+        scores=[score],
+        response_scores=[],
+        selection="first",
+        candidates=1,
+        transductive=False,
+    )
+    assert "misaligned-ids" not in {flag.name for flag in flags}

@@ -1,0 +1,236 @@
+"""The stage that scores responses: ceilings, what a metric asks for, regions; the tables of a run."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from regional import CATEGORIES, Regional, V
+
+from harness.data import Stimuli
+from harness.metrics import encoding
+from harness.metrics.ceilings import ceiling_from_repeats
+from harness.metrics.contrasts import category_profile, contrast_agreement
+from harness.reports.functional import SELECTIVE, contrast_table, region_table
+from harness.results import REGION_COLUMNS, RunResult
+from harness.stages.score import metric_ref
+from harness.stages.score_regions import regions_of, score_regions
+from harness.stages.score_responses import (
+    ResponseTarget,
+    ceiling_of,
+    response_rows,
+    response_samples,
+    score_responses,
+)
+from harness.store import Store
+
+HERE = Path(__file__).parent
+TOYS = HERE / "toys.py"
+METRICS = (
+    "voxel-r,voxel-mse,mse-explained,rsa,category-contrast,category-profile,energy-distance,sample-spread"
+)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return Regional(Regional.Params()).load("one")
+
+
+@pytest.fixture(scope="module")
+def predicted(data):
+    """(N, 3, V) samples around a shrunk truth; nothing in the masked voxel."""
+    generator = np.random.default_rng(5)
+    mean = 0.6 * data.test.responses.mean()
+    samples = mean[:, None] + 0.3 * generator.standard_normal((len(mean), 3, V)).astype(np.float32)
+    return np.where(data.space.valid, samples, 0).astype(np.float32)
+
+
+def scored(name, data, predicted, store):
+    rows, target = response_rows(data, predicted), ResponseTarget.of(data)
+    common = {"store": store, "draws": response_samples(data, predicted)}
+    found = score_responses(metric_ref(name), rows, target, **common)
+    regions = score_regions(metric_ref(name), rows, found, target, data.space, **common)
+    return found, {(s.row, s.kind, s.region, s.part): s for s in regions}
+
+
+def test_without_ncsnr_the_ceiling_is_from_the_repeats_of_the_test_images(data):
+    ceiling, source = ceiling_of(data)
+    assert source == "repeats of the test images"
+    np.testing.assert_array_equal(ceiling, ceiling_from_repeats(data.test.responses.repeats()))
+    known = replace(data, space=replace(data.space, ncsnr=np.full(V, 0.5)))
+    ceiling, source = ceiling_of(known)
+    assert source == "ncsnr"
+    np.testing.assert_allclose(ceiling, 0.25 / (0.25 + np.mean(1 / data.test.responses.counts())))
+    once = np.unique(data.test.responses.image_index, return_index=True)[1]
+    single = type(data.test.responses).single(
+        data.space, data.test.responses.ids, data.test.responses.trials()[once]
+    )
+    assert ceiling_of(replace(data, test=replace(data.test, responses=single))) == (None, "")
+
+
+def test_voxel_scores_of_a_region_are_means_over_its_valid_voxels(data, predicted, tmp_path):
+    found, regions = scored("voxel-r", data, predicted, Store(tmp_path))
+    values = next(s.values for s in found if s.row == "predicted")
+    assert np.flatnonzero(np.isnan(values)).tolist() == [V - 1]
+    for kind, table in (("roi", data.space.rois), ("group", data.space.groups)):
+        for name, members in table.items():
+            score = regions["predicted", kind, name, ""]
+            assert score.value == pytest.approx(np.nanmean(values[members]))
+            assert score.n_voxels == np.isfinite(values[members]).sum()
+    assert regions["predicted", "all", "all voxels", ""].value == pytest.approx(np.nanmean(values))
+    assert regions["zero", "roi", "FFA", ""].value == 0
+
+
+def test_pattern_and_set_scores_are_computed_from_a_regions_voxels_alone(data, predicted, tmp_path):
+    members = data.space.rois["V1"] & data.space.valid
+    mean = predicted.mean(axis=1, dtype=np.float64).astype(np.float32)[:, members]
+    measured = data.test.responses.mean()[:, members]
+    baseline = ResponseTarget.of(data).baseline[members[data.space.valid]]
+    expected = {
+        "rsa": encoding.rsa(mean, measured),
+        "pattern-r": encoding.pattern_r(mean, measured, baseline=baseline).mean(),
+        "pattern-2way": encoding.pattern_two_way(mean, measured, baseline).mean(),
+    }
+    for name, value in expected.items():
+        found, regions = scored(name, data, predicted, Store(tmp_path))
+        score = regions["predicted", "roi", "V1", ""]
+        assert score.value == pytest.approx(value), name
+        assert score.n_voxels == 9
+        whole = next(np.mean(s.values) for s in found if s.row == "predicted")
+        assert regions["predicted", "all", "all voxels", ""].value == pytest.approx(whole)
+        assert not any(row in ("zero", "train-mean") for row, *_ in regions)
+
+
+def test_categories_are_kept_by_region_and_of_the_measured_responses(data, predicted, tmp_path):
+    found, regions = scored("category-profile", data, predicted, Store(tmp_path))
+    assert found == []  # areas only
+    assert not any(kind == "all" for _, kind, *_ in regions)
+    members = data.space.rois["PPA"]
+    measured, labels = data.test.responses.mean()[:, members], data.test.stimuli.labels["category"]
+    expected = category_profile(measured, measured, labels)
+    for part, value in expected.items():
+        assert regions["measured", "roi", "PPA", part].value == pytest.approx(value)
+    assert max(CATEGORIES, key=expected.get) == "house"
+    found, regions = scored("category-contrast", data, predicted, Store(tmp_path))
+    mean = predicted.mean(axis=1, dtype=np.float64).astype(np.float32)
+    expected = contrast_agreement(mean[:, members], measured, labels)
+    assert regions["predicted", "roi", "PPA", "house"].value == pytest.approx(expected["house"])
+    assert {s.row for s in found} == {"zero", "train-mean", "predicted"}
+
+
+def test_samples_are_scored_where_there_are_some(data, predicted, tmp_path):
+    found, _ = scored("energy-distance", data, predicted, Store(tmp_path))
+    assert [s.row for s in found] == ["predicted"]
+    several = data.test.responses.counts() > 1
+    assert np.array_equal(np.isfinite(found[0].values), several)
+    target = ResponseTarget.of(data)
+    assert "--samples 2" in target.lacking(
+        metric_ref("energy-distance"), response_samples(data, predicted[:, :1])
+    )
+    assert target.lacking(metric_ref("energy-distance"), response_samples(data, predicted)) == ""
+
+
+def test_missing_labels_are_named(data):
+    bare = Stimuli(data.test.stimuli.ids, data.test.stimuli.images)
+    target = ResponseTarget.of(replace(data, test=replace(data.test, stimuli=bare)))
+    assert "no label 'category'" in target.lacking(metric_ref("category-contrast"), {})
+    assert target.lacking(metric_ref("voxel-r"), {}) == ""
+
+
+def test_other_trials_or_labels_are_other_artifacts(data, predicted, tmp_path):
+    """The mean over repeats may be equal where trials or labels are not."""
+    store = Store(tmp_path)
+    before, _ = scored("synbrain-mse", data, predicted, store)
+    trials = data.test.responses.trials()
+    spread = trials + (trials - data.test.responses.mean()[data.test.responses.image_index])
+    responses = type(data.test.responses)(
+        data.space, data.test.responses.ids, spread, data.test.responses.image_index
+    )
+    after, _ = scored(
+        "synbrain-mse", replace(data, test=replace(data.test, responses=responses)), predicted, store
+    )
+    assert after[-1].values.mean() > before[-1].values.mean() * 1.2
+    moved = {"category": np.sort(data.test.stimuli.labels["category"])}
+    stimuli = Stimuli(data.test.stimuli.ids, data.test.stimuli.images, labels=moved)
+    other = replace(data, test=replace(data.test, stimuli=stimuli))
+    values = [scored("category-contrast", d, predicted, store)[0][-1].values[0] for d in (data, other)]
+    assert values[0] != values[1]
+
+
+def test_a_region_without_a_valid_voxel_is_left_out(data):
+    none = {"nowhere": np.zeros(V, bool), "masked": ~data.space.valid}
+    space = replace(data.space, rois={**data.space.rois, **none})
+    assert list(regions_of(space)) == list(regions_of(data.space))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A real run with samples, in a folder of its own."""
+    from conftest import call_harness
+
+    folder = tmp_path_factory.mktemp("regional")
+    call_harness(
+        folder,
+        *("run", "--benchmark", f"{HERE / 'regional.py'}:Regional"),
+        *("--encoder", f"{TOYS}:ToyEncoder", "--decoder", f"{TOYS}:ToyDecoder", "--samples", "3"),
+        *("--metrics", METRICS),
+    )
+    return next((folder / "runs").iterdir())
+
+
+def test_a_run_holds_and_shows_regions_and_contrasts(run):
+    result = RunResult.open(run)
+    table = result.region_scores
+    assert tuple(table.columns) == REGION_COLUMNS
+    assert result.info["noise_ceiling_source"] == "repeats of the test images"
+    assert result.info["noise_floor_mse"] > 0
+    assert set(table["region"]) == {"all voxels", "FFA", "PPA", "V1", "higher", "early"}
+    contrasts = contrast_table(result).set_index(["region", "row"])
+    assert set(contrasts.index) == {("FFA", "predicted"), ("PPA", "predicted")}  # V1 prefers nothing
+    assert contrasts.loc[("FFA", "predicted"), "category"] == "face"
+    assert contrasts.loc[("PPA", "predicted"), "category"] == "house"
+    assert (contrasts["measured_d"] > SELECTIVE).all()
+    assert (contrasts["d"] > 0.5).all()
+    assert (contrasts["map_r"] > 0.2).all()
+    assert set(region_table(result)["row"]) == {"predicted"}
+    html = (run / "report.html").read_text()
+    assert "Functional check" in html
+    assert "prefers face, 10 voxels" in html
+    assert "Every encoding score by region" in html
+
+
+def test_a_run_from_before_regions_still_opens(run, tmp_path):
+    old = tmp_path / "old"
+    old.mkdir()
+    for file in run.iterdir():
+        if file.name not in ("region_scores.parquet", "report.html"):
+            (old / file.name).write_bytes(file.read_bytes())
+    result = RunResult.open(old)
+    assert result.region_scores.empty
+    assert contrast_table(result).empty
+    from harness.reports.html import render_html
+
+    assert "Functional check" not in render_html(result)
+
+
+def test_what_cannot_be_scored_is_left_out_with_its_reason(harness, tmp_path):
+    done = harness(
+        *("run", "--benchmark", f"{TOYS}:ToyBenchmark", "--encoder", f"{TOYS}:ToyEncoder"),
+        *("--decoder", f"{TOYS}:ToyDecoder", "--metrics", "voxel-r,category-contrast,energy-distance"),
+        "--no-report",
+    )
+    info = json.loads(next((tmp_path / "runs").glob("*/run.json")).read_text())
+    why = {line["metric"]: line["why"] for line in info["left_out_metrics"]}
+    assert "no label 'category'" in why["category-contrast"]
+    assert "--samples 2" in why["energy-distance"]
+    assert "not scored: category-contrast" in done.stderr
+    frame = pd.read_parquet(next((tmp_path / "runs").glob("*/region_scores.parquet")))
+    assert set(frame["metric"]) == {"voxel-r@1"}
+
+
+def test_two_voxels_are_no_pattern(data, predicted, tmp_path):
+    few = replace(data, space=replace(data.space, rois={"two": np.arange(V) < 2}, groups={}))
+    assert {region for *_, region, _ in scored("rsa", few, predicted, Store(tmp_path))[1]} == {"all voxels"}
+    assert ("predicted", "roi", "two", "") in scored("voxel-r", few, predicted, Store(tmp_path))[1]

@@ -1,0 +1,135 @@
+"""Several subjects on one draw of images, bootstrap tests, tie groups."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.statistics import (
+    bootstrap_weights,
+    mean_intervals,
+    paired_difference,
+    paired_differences,
+    sign_flip_ps,
+    tie_groups,
+    tie_letters,
+)
+
+
+def cube(subjects=3, n=40, columns=2, seed=0):
+    """(S, N, K) values whose images are alike in all subjects, with gaps."""
+    draw = np.random.default_rng(seed)
+    values = draw.standard_normal((1, n, columns)) + 0.5 * draw.standard_normal((subjects, n, columns))
+    values[0, 3, 0] = values[-1, : n // 8, -1] = np.nan
+    return values
+
+
+def test_one_draw_of_images_serves_all_subjects():
+    values = cube()
+    weights = bootstrap_weights(40, draws=500, seed=4).astype(float)
+    found = mean_intervals(values, draws=500, seed=4)
+    for k, interval in enumerate(found):
+        drawn = []
+        for line in weights:
+            means = []
+            for subject in values[:, :, k]:
+                known = np.isfinite(subject)
+                means.append(np.average(subject[known], weights=line[known]))
+            drawn.append(np.mean(means))
+        low, high = np.percentile(drawn, [2.5, 97.5])
+        assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-6)
+        assert interval.mean == pytest.approx(np.mean([np.nanmean(one) for one in values[:, :, k]]))
+        assert (interval.n, interval.missing) == (40, 0)
+
+
+def test_subjects_that_share_images_are_no_more_images():
+    """Four copies of a subject say nothing that one does not."""
+    one = cube(1, columns=1, seed=2)
+    assert mean_intervals(np.repeat(one, 4, axis=0))[0].low == pytest.approx(
+        mean_intervals(one)[0].low, abs=1e-6
+    )
+    assert sign_flip_ps(np.repeat(one, 4, axis=0)) == pytest.approx(sign_flip_ps(one[0]))
+
+
+def test_an_image_that_a_subject_lacks_counts_for_the_others():
+    values = cube(2, n=6, columns=1)
+    values[:, 5] = np.nan
+    values[0, 4] = np.nan
+    (found,) = mean_intervals(values)
+    assert (found.n, found.missing) == (5, 1)
+    values[0] = np.nan
+    (found,) = mean_intervals(values)
+    assert np.isnan([found.mean, found.low, found.high]).all()
+    assert np.isnan(sign_flip_ps(values)).all()
+
+
+def test_labels_are_swapped_in_all_subjects_at_once():
+    values = cube(3, n=7, columns=1, seed=5)[:, :, 0]
+    values[2, 1] = np.nan
+    statistic = np.mean([np.nanmean(one) for one in values])
+    swapped = [
+        abs(np.mean([np.nanmean(one * signs) for one in values])) >= abs(statistic) - 1e-12
+        for signs in itertools.product((-1, 1), repeat=7)
+    ]
+    assert sign_flip_ps(values[:, :, None])[0] == np.mean(swapped)
+
+
+def test_the_bootstrap_p_belongs_to_its_interval():
+    draw = np.random.default_rng(0)
+    for shift in np.linspace(0, 0.5, 12):
+        values = draw.standard_normal((60, 1)) + shift
+        (found,) = paired_differences(values, draws=1999)
+        assert (found.p_bootstrap < 0.05) == (found.low > 0 or found.high < 0)
+        assert found.p_bootstrap == pytest.approx(found.p, abs=0.06)
+    far = paired_difference(np.ones(50) + 0.1 * draw.standard_normal(50), np.zeros(50))
+    assert far.p_bootstrap == pytest.approx(2 / 10_001)  # the smallest that 10,000 draws can show
+
+
+def test_the_bootstrap_p_is_uniform_under_no_difference():
+    draw = np.random.default_rng(0)
+    found = paired_differences(draw.standard_normal((80, 400)), draws=400)
+    p = np.array([one.p_bootstrap for one in found])
+    assert np.mean(p <= 0.05) < 0.09
+    assert p.mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_nothing_to_test_has_no_p():
+    (found,) = paired_differences(np.array([[0.3]]))
+    assert np.isnan(found.p_bootstrap)
+    (none,) = paired_differences(np.zeros((30, 1)))
+    assert (none.p, none.p_bootstrap) == (1, 1)
+
+
+def apart(pairs, m):
+    matrix = np.zeros((m, m), bool)
+    for i, j in pairs:
+        matrix[i, j] = matrix[j, i] = True
+    return matrix
+
+
+def test_ends_differ_and_the_middle_does_not():
+    assert tie_letters(apart([(0, 2)], 3)) == ["a", "ab", "b"]
+    assert tie_letters(apart([], 3)) == ["a", "a", "a"]
+    assert tie_letters(apart([(0, 1), (0, 2), (1, 2)], 3)) == ["a", "b", "c"]
+    assert tie_letters(apart([(0, 2)], 3), order=[2, 1, 0]) == ["b", "ab", "a"]
+    assert tie_letters(np.zeros((0, 0), bool)) == []
+
+
+@given(seed=st.integers(0, 10_000), m=st.integers(1, 7), share=st.floats(0, 1))
+@settings(max_examples=60, deadline=None)
+def test_groups_are_the_largest_sets_that_nothing_tells_apart(seed, m, share):
+    matrix = np.triu(np.random.default_rng(seed).random((m, m)) < share, k=1)
+    matrix |= matrix.T
+    tied = [
+        frozenset(members)
+        for size in range(1, m + 1)
+        for members in itertools.combinations(range(m), size)
+        if not matrix[np.ix_(members, members)].any()
+    ]
+    largest = {one for one in tied if not any(one < other for other in tied)}
+    assert set(tie_groups(matrix)) == largest
+    letters = tie_letters(matrix)
+    for i, j in itertools.combinations(range(m), 2):
+        assert bool(set(letters[i]) & set(letters[j])) == (not matrix[i, j])
