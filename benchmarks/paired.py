@@ -44,6 +44,14 @@ class Paired:
         """The subjects' names."""
         return tuple(self.params.subjects) or ("subj01",)
 
+    def training_sets(self) -> tuple[str, ...]:
+        """Names of the sets that the training images are of, as the user gave them."""
+        return tuple(self.params.training_sets)
+
+    def test_sets(self) -> tuple[str, ...]:
+        """Names of the sets that the test images are of, as the user gave them."""
+        return tuple(self.params.test_sets)
+
     def load(self, subject: str) -> SubjectData:
         """Read, check and normalise one subject's data; every problem is a :class:`DataError`."""
         if subject not in self.subjects():

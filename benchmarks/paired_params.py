@@ -101,6 +101,8 @@ class Params:
     ncsnr : (V,) noise-ceiling SNR; estimated from repeats when absent.
     coordinates : (V, 3) or (V, 2) positions.
     allow_overlap : let test images be training images under another id.
+    training_sets, test_sets : names of the image sets that the images are of, such as
+        ``nsd-shared1000``, so that models which were trained on them elsewhere are flagged.
     """
 
     file: str = ""
@@ -129,6 +131,8 @@ class Params:
     ncsnr: str = ""
     coordinates: str = ""
     allow_overlap: bool = False
+    training_sets: tuple[str, ...] = ()
+    test_sets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("train", "test", "data"):

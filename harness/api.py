@@ -70,7 +70,10 @@ class Encoder(Protocol):
     ``stochastic`` says whether two samples of one image may differ.  ``wants()`` names the
     (backbone, layer) pairs that the harness must have extracted before `fit` and `predict`.
     Optional: ``adapt(subject, features, *, seed, device, checkpoint_dir)`` transfers a fitted
-    encoder to one more subject.
+    encoder to one more subject.  Optional, of encoders and decoders, so that flags can be computed:
+    ``training_sets()`` names of image sets that it, or weights it starts from, was trained on
+    (:mod:`harness.overlaps`); ``training_hashes()`` :func:`image_sha` of such images; ``networks()``
+    backbones that it looks through besides those it wants.
     """
 
     version: ClassVar[str]
@@ -119,7 +122,8 @@ class Decoder(Protocol):
     `images` (the generator ceiling); ``embed(images (n, H, W, 3)) -> (n, D)`` or (n, tokens, D), the true
     embedding of images in the space of ``Decoded.embedding`` and of as many numbers, used to choose
     among candidates and by the retrieval metrics, which without either score nothing;
-    ``from_pretrained(params, space, *, device)`` in place of `fit` (``pretrained = True``).
+    ``from_pretrained(params, space, *, device)`` in place of `fit` (``pretrained = True``);
+    ``training_sets``, ``training_hashes`` and ``networks`` as for an :class:`Encoder`.
     """
 
     version: ClassVar[str]
@@ -148,7 +152,8 @@ class Backbone(Protocol):
     """Images -> named layers of features.  Built as ``cls()``; variants have names of their own.
 
     Optional: ``weights_sha() -> str``, equal for backbones of the same weights behind another
-    preprocessing, so that a metric which shares a network with an encoder is found and flagged.
+    preprocessing, so that a metric which shares a network with an encoder is found and flagged;
+    ``extract_text(captions) -> (n, D)``, comparable with a layer of the images.
     """
 
     version: ClassVar[str]
@@ -169,7 +174,7 @@ class Metric(Protocol):
 
     inputs : ``images`` | ``embedding`` | ``decoder-embedding`` | ``responses``.
     targets : what reconstructions are compared with: ``stimulus``, ``measured`` (the
-        reconstruction from measured responses) or both.
+        reconstruction from measured responses) or both; or ``training`` alone, all training images.
     backbone : (name, layer) whose features `score` gets, for ``embedding``; else None.
     unit : ``image`` -> (N,) values, ``voxel`` -> (V,) values, ``set`` -> one value, ``region`` -> one
         value of each ROI and cortical group and none of the whole (``responses`` only).
@@ -180,12 +185,15 @@ class Metric(Protocol):
         simulated data only (networks for photographs).
     kind : optional, for ``embedding``; names of labels of the stimuli.  `score` also gets ``kind=``
         (N,), equal numbers where all of these labels are equal; without the labels all values are NaN.
+    captions : optional, for ``embedding``; True where `score` also gets ``captions=`` (N, D), the stimuli's
+        captions in the space of the backbone's images (``extract_text``); without captions likewise.
     gallery : optional; one is sought among this many candidates or, with fewer images, among all.
         Reports then show that number and its chance, 1 / candidates, in place of `chance`.
 
     ``images`` metrics: ``prepare(images (n, H, W, 3)) -> dict of arrays (n, ...)`` once per image,
     then ``score(prepared, prepared_target) -> (n,)``, pairwise; both dicts hold the same n.
-    ``embedding`` metrics: ``score(result (N, D), target (N, D)) -> (N,)``.
+    ``embedding`` metrics: ``score(result (N, D), target (N, D)) -> (N,)``; against ``training`` the
+    target is (M, D), and the stimuli are scored as a row of their own.
     ``decoder-embedding`` metrics: ``score(cosines (N, N), *, ids) -> (N,)`` with ``cosines[j, i]``
     between what the decoder decoded for image j and its own embedding of the true image i; the target
     is ``stimulus``, and rows without a decoded embedding are left out.
@@ -223,8 +231,8 @@ class Benchmark(Protocol):
     """Data and protocol, no models.  Built as ``cls(params)``.
 
     ``simulated`` benchmarks are labelled so everywhere.  ``generated`` ones are computed, and the
-    harness keeps what `load` returns in its store.  Optional: ``training_sets()`` names of image
-    sets used for training, to detect known overlaps.
+    harness keeps what `load` returns in its store.  Optional: ``training_sets()`` and ``test_sets()``
+    names of the image sets that training and test images are of, to detect known overlaps.
     """
 
     version: ClassVar[str]

@@ -9,7 +9,7 @@ import numpy as np
 
 from .data import Stimuli, SubjectData, image_sha
 from .nn.nearest import nearest
-from .rows import NEAREST
+from .rows import BOTTLENECK, NEAREST
 from .stages.score import ImageSet
 from .store import Store, save_array
 
@@ -60,7 +60,7 @@ def image_sets(made: Made, data: SubjectData) -> list[ImageSet]:
 
 def _reference(made: Made, row: str, sample: int) -> Stimuli | None:
     """What a row's agreement is with: the measured row of the same sample; for half-1, half-2."""
-    if row in _NO_REFERENCE:
+    if row in _NO_REFERENCE or row.startswith(BOTTLENECK):
         return None
     other = "half-2" if row == "half-1" else "measured"
     return made.get((other, -1, sample), made.get((other, -1, 0)))

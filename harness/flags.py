@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import plugins
 from .checks import overlapping_images
 from .data import SubjectData
+from .errors import HarnessError
+from .overlaps import DECLARATIONS, Declared, shared_images
+from .plugins import PluginRef
 from .rows import ROWS
 from .stages.features import backbone_identity
 from .stages.score import Score
 from .stages.score_responses import ResponseScore
 from .statistics import paired_difference
+
+if TYPE_CHECKING:
+    from .plan import Plan
 
 
 @dataclass(frozen=True)
@@ -36,16 +42,35 @@ def run_flags(
     selection: str,
     candidates: int,
     transductive: bool,
+    declared: Sequence[Declared] = (),
+    test_sets: Sequence[str] = (),
 ) -> list[Flag]:
-    """Every flag that this run raises; `wanted` are the encoder's (backbone, layer) pairs."""
+    """Every flag that this run raises.
+
+    wanted : the encoder's (backbone, layer) pairs.  declared : what the plugins say of themselves.
+    test_sets : names of the image sets that the test images are of.
+    """
     return [
         *_overlap(data),
+        *_trained_on_test_images(data, declared),
+        *_known_overlap(declared, test_sets),
         *_selection(selection, candidates),
         *_transductive(transductive),
-        *_shared_backbones(wanted, scores),
+        *_shared_backbones(wanted, scores, declared),
         *_misaligned(scores, response_scores),
         *_above_measured(scores),
     ]
+
+
+def declarations(plan: Plan) -> list[Declared]:
+    """What the encoder, the decoder and the benchmark's training split say of themselves."""
+    found = [Declared.of("the training split", plan.benchmark_object())]
+    for kind in ("encoder", "decoder"):
+        ref = getattr(plan, kind)
+        if isinstance(ref, PluginRef) and any(hasattr(ref.load(), name) for name in DECLARATIONS):
+            plugin = ref.load()(getattr(plan, f"{kind}_params"))
+            found.append(Declared.of(f"the {kind} '{ref.name}'", plugin))
+    return found
 
 
 def _overlap(data: SubjectData) -> Iterator[Flag]:
@@ -57,6 +82,31 @@ def _overlap(data: SubjectData) -> Iterator[Flag]:
             f"{len(same)} of {len(data.test)} test images are training images too (first: {same[0]}); "
             "scores on them measure memory",
         )
+
+
+def _trained_on_test_images(data: SubjectData, declared: Sequence[Declared]) -> Iterator[Flag]:
+    for one in declared:
+        same = [
+            i for i, sha in zip(data.test.stimuli.ids, data.test.stimuli.image_hashes()) if sha in one.hashes
+        ]
+        if same:
+            yield Flag(
+                "trained-on-test-images",
+                "alarm",
+                f"{one.who} was trained on {len(same)} of {len(data.test)} test images, by their content "
+                f"(first: {same[0]}); scores on them measure memory",
+            )
+
+
+def _known_overlap(declared: Sequence[Declared], test_sets: Sequence[str]) -> Iterator[Flag]:
+    for one in declared:
+        for trained, tested, why in shared_images(one.sets, test_sets):
+            yield Flag(
+                "trained-on-test-images",
+                "alarm",
+                f"{one.who} was trained on {trained}, which shares images with the test set {tested}: {why}; "
+                "scores on them measure memory",
+            )
 
 
 def _selection(selection: str, candidates: int) -> Iterator[Flag]:
@@ -79,63 +129,93 @@ def _transductive(transductive: bool) -> Iterator[Flag]:
         )
 
 
-def _shared_backbones(wanted: Sequence[tuple[str, str]], scores: Sequence[Score]) -> Iterator[Flag]:
-    own = {_weights(name): name for name, _ in wanted}
-    hit: dict[str, list[str]] = {}
+def _shared_backbones(
+    wanted: Sequence[tuple[str, str]], scores: Sequence[Score], declared: Sequence[Declared] = ()
+) -> Iterator[Flag]:
+    looks = [("the encoder is built on", name) for name, _ in wanted]
+    looks += [(f"{one.who} looks through", name) for one in declared for name in one.networks]
+    own: dict[str, tuple[str, str]] = {}
+    for how, name in looks:
+        own.setdefault(_weights(name), (how, name))
+    hit: dict[tuple[str, str], list[str]] = {}
     for score in scores:
         backbone = score.metric.load().backbone
         if backbone is not None:
             weights = _weights(backbone[0])
             if weights in own and score.metric.label not in hit.setdefault(own[weights], []):
                 hit[own[weights]].append(score.metric.label)
-    for name, metrics in hit.items():
+    for (how, name), metrics in hit.items():
         yield Flag(
             "shared-backbone",
             "warning",
-            f"the encoder is built on '{name}', which also scores {', '.join(metrics)}: "
-            "read those as self-metrics",
+            f"{how} '{name}', which also scores {', '.join(metrics)}: read those as self-metrics",
         )
 
 
 def _weights(backbone: str) -> str:
-    """What makes two backbones one network: their weights, however images are resized for them."""
-    plugin = plugins.find("backbones", backbone).load()()
-    return plugin.weights_sha() if hasattr(plugin, "weights_sha") else backbone_identity(backbone)["weights"]
+    """What makes two backbones one network: their weights, however images are resized for them.
+
+    A network whose weights are not here scores nothing here, so its name will do.
+    """
+    try:
+        plugin = plugins.find("backbones", backbone).load()()
+        return (
+            plugin.weights_sha() if hasattr(plugin, "weights_sha") else backbone_identity(backbone)["weights"]
+        )
+    except HarnessError:
+        return backbone
 
 
 def _misaligned(scores: Sequence[Score], response_scores: Sequence[ResponseScore]) -> Iterator[Flag]:
-    """Two-way identification no better than chance where it must be better."""
-    for score in scores:
-        plugin = score.metric.load()
-        if not (plugin.pool and plugin.chance == 0.5 and score.target == "stimulus"):
-            continue
-        if getattr(plugin, "kind", ()):  # among look-alikes a fair decoder may well be at chance
-            continue
-        if score.images.row == "measured" and score.images.sample == 0 and _at_chance(score.values):
-            yield Flag(
-                "misaligned-ids",
-                "alarm",
-                f"reconstructions from measured responses identify their stimulus at chance "
-                f"({np.nanmean(score.values):.3f} by {score.metric.label}): ids of images and responses may "
-                "not belong together, or the decoder learned nothing",
-            )
-    for score in response_scores:
-        plugin = score.metric.load()
-        if plugin.pool and plugin.chance == 0.5 and score.row == "predicted" and _at_chance(score.values):
-            yield Flag(
-                "misaligned-ids",
-                "alarm",
-                f"predicted responses identify the measured ones at chance ({np.nanmean(score.values):.3f} "
-                f"by {score.metric.label}): ids of the predictions may be permuted, or the encoder learned "
-                "nothing",
-            )
+    """Two-way identification no better than chance where it must be better.
+
+    By every metric that can tell: one that is blind to such images says nothing about ids.
+    """
+    # Among look-alikes a fair decoder may well be at chance.
+    measured = [
+        (score.metric.label, score.values)
+        for score in scores
+        if (score.images.row, score.target, score.images.sample) == ("measured", "stimulus", 0)
+        and _two_way(score.metric.load())
+        and not getattr(score.metric.load(), "kind", ())
+    ]
+    if best := _all_at_chance(measured):
+        yield Flag(
+            "misaligned-ids",
+            "alarm",
+            f"reconstructions from measured responses identify their stimulus at chance ({best}): ids of "
+            "images and responses may not belong together, or the decoder learned nothing",
+        )
+    predicted = [
+        (score.metric.label, score.values)
+        for score in response_scores
+        if score.row == "predicted" and score.unit == "image" and _two_way(score.metric.load())
+    ]
+    if best := _all_at_chance(predicted):
+        yield Flag(
+            "misaligned-ids",
+            "alarm",
+            f"predicted responses identify the measured ones at chance ({best}): ids of the predictions may "
+            "be permuted, or the encoder learned nothing",
+        )
 
 
-def _at_chance(values: np.ndarray) -> bool:
-    """Not above 0.5 by three null standard deviations, sqrt(1/12 n) each (spec of the null: mean of
-    n win rates that are uniform under no information)."""
-    known = values[np.isfinite(values)]
-    return len(known) >= 8 and known.mean() < 0.5 + 3 * 0.2887 / np.sqrt(len(known))
+def _two_way(metric: Any) -> bool:
+    return bool(metric.pool and metric.chance == 0.5)
+
+
+def _all_at_chance(found: Sequence[tuple[str, np.ndarray]]) -> str:
+    """The best of (metric, values) in words where none is above chance, else ``""``.
+
+    Above is 0.5 and three null standard deviations, sqrt(1 / 12 n): the mean of n win rates that are
+    uniform without information.  Fewer than eight images tell nothing.
+    """
+    known = {label: values[np.isfinite(values)] for label, values in found}
+    known = {label: values for label, values in known.items() if len(values) >= 8}
+    if not known or any(v.mean() >= 0.5 + 3 * 0.2887 / np.sqrt(len(v)) for v in known.values()):
+        return ""
+    best = max(known, key=lambda label: known[label].mean())
+    return f"{known[best].mean():.3f} by {best}"
 
 
 def _above_measured(scores: Sequence[Score]) -> Iterator[Flag]:

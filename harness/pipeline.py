@@ -17,12 +17,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from .adapters import fit_adapter
+from .bottleneck import bottleneck_streams
 from .controls import control_images, image_sets
 from .data import Stimuli, SubjectData
 from .errors import HarnessError, StoreError
 from .executors import Executor, open_executor
 from .plan import Plan
-from .precomputed import ReconstructionFolder
+from .precomputed import GivenImages
 from .protocols import blended, protocol_named
 from .rows import SHUFFLED, Stream, response_streams
 from .seeds import image_seeds
@@ -52,6 +53,8 @@ from .stages.score_responses import (
     score_responses,
     voxel_r_intervals,
 )
+from .stages.score_training import TARGET as TRAINING
+from .stages.score_training import score_against_training
 from .store import Store
 
 logger = logging.getLogger(__name__)
@@ -126,7 +129,7 @@ class Pipeline:
                 )
             outcome = Outcome(plan, data, subset, seconds=outcome_seconds)
             predicted = self._encode(outcome)
-            if isinstance(plan.decoder, ReconstructionFolder):
+            if isinstance(plan.decoder, GivenImages):
                 flat = "reconstructions" if plan.encoder is None else "predicted"
                 rows = plan.decoder.rows(data.test.stimuli, flat_row=flat)
                 made = {(row, -1, 0): images for row, images in rows.items()}
@@ -175,7 +178,10 @@ class Pipeline:
             for backbone, layer in outcome.wanted:
                 layers.setdefault(backbone, []).append(layer)
             for backbone, names in layers.items():
-                self.features.extract(backbone, names, sets, progress=self.reporter.advance)
+                for stimuli in sets:
+                    # One pass over the images for the encoder and for what is scored later.
+                    both = {*names, *self._scored_layers(backbone, training=stimuli is data.train.stimuli)}
+                    self.features.extract(backbone, sorted(both), [stimuli], progress=self.reporter.advance)
         with self._stage("fit encoder", 1):
             self.encoder = fit_encoder(
                 plan.encoder,
@@ -191,6 +197,16 @@ class Pipeline:
             predicted = self._predict(data.test.stimuli, data, self._samples(encoder.stochastic), outcome)
             self.trained = self._predict(data.train.stimuli, data, 1, outcome)[:, 0] if adapts else None
         return predicted
+
+    def _scored_layers(self, backbone: str, *, training: bool) -> set[str]:
+        """Layers of `backbone` that metrics compare, of the test stimuli or of the `training` stimuli."""
+        scored = [metric.load() for metric in self.plan.metrics if self.plan.decoder is not None]
+        return {
+            plugin.backbone[1]
+            for plugin in scored
+            if plugin.inputs == "embedding" and plugin.backbone[0] == backbone
+            if TRAINING in plugin.targets or not training
+        }
 
     def _predict(self, stimuli: Stimuli, data: SubjectData, samples: int, outcome: Outcome) -> np.ndarray:
         for backbone, layer in outcome.wanted:
@@ -226,13 +242,10 @@ class Pipeline:
         outcome.keys["decoder"] = model.key
         plugin = plan.decoder.load()
         outcome.transductive = bool(plugin.transductive)
-        streams = response_streams(
-            data,
-            seed=settings.seed,
-            samples=self._samples(plugin.stochastic),
-            repeats=plugin.repeats,
-            trial_rows=settings.trial_rows,
-        )
+        samples = self._samples(plugin.stochastic)
+        drawn = {"seed": settings.seed, "samples": samples, "repeats": plugin.repeats}
+        streams = response_streams(data, trial_rows=settings.trial_rows, **drawn)
+        streams += bottleneck_streams(data, settings.bottleneck, store=self.store, **drawn)
         inputs = {"measured": data.test.responses.mean()}
         if predicted is not None:
             streams += self._predicted_streams(data, predicted, plugin)
@@ -311,26 +324,36 @@ class Pipeline:
         common = {"store": self.store, "derangements": settings.derangements, "shuffled": SHUFFLED.get}
         if inputs == "images":
             return score_pixels(metric, outcome.sets, executor=self.executor, **common)
+        if TRAINING in metric.load().targets:
+            return score_against_training(
+                metric, outcome.sets, outcome.data, features=self.features, store=self.store
+            )
         if inputs == DECODER_EMBEDDING:
             return self.decoder_space.score(metric, outcome.sets, **common)
         return score_embeddings(metric, outcome.sets, features=self.features, **common)
 
     def _embed(self, outcome: Outcome, metrics: Sequence[MetricRef]) -> None:
         layers: dict[str, set[str]] = {}
-        for metric in metrics:
-            if metric.load().inputs == "embedding":
-                backbone, layer = metric.load().backbone
+        sets = {images.sha: images for s in outcome.sets for images in (s.images, s.stimuli)}
+        wanted: dict[str, dict[str, Stimuli]] = {}
+        for plugin in (metric.load() for metric in metrics):
+            if plugin.inputs == "embedding":
+                backbone, layer = plugin.backbone
                 layers.setdefault(backbone, set()).add(layer)
-        unique = {images.sha: images for s in outcome.sets for images in (s.images, s.stimuli)}
-        with self._stage("embed", sum(map(len, unique.values())) * len(layers)):
+                wanted.setdefault(backbone, dict(sets))
+                if TRAINING in plugin.targets:
+                    train = outcome.data.train.stimuli
+                    wanted[backbone][train.sha] = train
+        with self._stage("embed", sum(len(images) for of in wanted.values() for images in of.values())):
             for backbone, names in sorted(layers.items()):
+                unique = list(wanted[backbone].values())
                 try:
-                    self.features.extract(
-                        backbone, sorted(names), list(unique.values()), progress=self.reporter.advance
-                    )
-                except HarnessError as problem:
+                    self.features.extract(backbone, sorted(names), unique, progress=self.reporter.advance)
+                except StoreError:
+                    raise
+                except Exception as problem:
                     # Its metrics fail one by one below, with this as their reason.
-                    logger.warning("backbone '%s' fails: %s", backbone, problem)
+                    logger.warning("backbone '%s' fails: %s: %s", backbone, type(problem).__name__, problem)
 
     def _embed_truth(self, outcome: Outcome, metrics: Sequence[MetricRef]) -> list[MetricRef]:
         """Embed the stimuli as the decoder does; the metrics that can be scored."""

@@ -17,7 +17,7 @@ from .backbones.weights import WeightsAbsent
 from .errors import ConfigError, WeightsMissing
 from .identity import digest, plain
 from .plugins import PluginRef
-from .precomputed import FilePredictions, ReconstructionFolder, predictions_ref
+from .precomputed import FilePredictions, GivenImages, predictions_ref
 from .protocols import protocol_named
 from .settings import Request, RunSettings, plugin_defaults, resolve_params
 from .stages.features import backbone_identity
@@ -42,7 +42,7 @@ class Plan:
     subject: str
     encoder: PluginRef | None
     encoder_params: Any
-    decoder: PluginRef | ReconstructionFolder | None
+    decoder: PluginRef | GivenImages | None
     decoder_params: Any
     settings: RunSettings
     metrics: tuple[MetricRef, ...]
@@ -87,12 +87,11 @@ def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
     subjects = tuple(benchmark.load()(benchmark_params).subjects())
     subject = request.subject or subjects[0]
     encoder, encoder_params = _encoder(request)
-    decoder: PluginRef | ReconstructionFolder | None = None
+    decoder: PluginRef | GivenImages | None = None
     decoder_params = None
-    if request.decoder is not None and request.decoder.startswith("folder:"):
-        decoder = ReconstructionFolder(request.decoder.removeprefix("folder:"))
-    elif request.decoder is not None:
-        decoder = plugins.find("decoders", request.decoder)
+    if request.decoder is not None:
+        decoder = GivenImages.asked(request.decoder) or plugins.find("decoders", request.decoder)
+    if isinstance(decoder, PluginRef):
         decoder_params = _params(decoder, request, "decoder")
     settings = resolve_params(
         RunSettings, request.values.get("run", {}), section="run", sources=request.sources
@@ -163,7 +162,7 @@ def _metrics(
     asked: Sequence[str],
     *,
     has_encoder: bool,
-    decoder: PluginRef | ReconstructionFolder | None,
+    decoder: PluginRef | GivenImages | None,
     simulated: bool,
     samples: int,
 ) -> tuple[tuple[MetricRef, ...], tuple[tuple[str, str], ...]]:
@@ -218,9 +217,9 @@ def _check_device(device: str) -> None:
         )
 
 
-def _described(plugin: PluginRef | ReconstructionFolder | None) -> Any:
+def _described(plugin: PluginRef | GivenImages | None) -> Any:
     if plugin is None:
         return None
-    if isinstance(plugin, ReconstructionFolder):
+    if isinstance(plugin, GivenImages):
         return plain(plugin)
     return [plugin.name, plugin.target, plugin.file_sha()]

@@ -1,15 +1,14 @@
-"""What was made elsewhere: predictions in a file, reconstructions in a folder, matched by id.
+"""What was made elsewhere: predictions in a file, reconstructions in a folder or file, matched by id.
 
-``file:predictions.npz`` (or ``.h5``) holds ``predictions`` (N, V) or (N, S, V) and ``ids`` (N,);
-``file:predictions.npy`` has its ids in ``predictions.ids.txt`` (one a line) or ``.ids.json``.
-``folder:recons/`` holds one image per test image, named by id (``test-00007.png``), or such folders
-named by row (``recons/predicted/``, ``recons/measured/``).
+``file:predictions.npz`` (``.h5``, ``.pt``) holds ``predictions`` (N, V) or (N, S, V) and ``ids`` (N,);
+``file:predictions.npy`` has its ids in ``predictions.ids.txt`` (one a line) or ``.ids.json``.  Names of
+image sets that the encoder was trained on may stand under ``training_sets`` (:mod:`harness.overlaps`).
+Reconstructions: :class:`GivenImages`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import numpy as np
 
 from .data import Stimuli, SubjectData, VoxelSpace
 from .errors import DataError, SpaceMismatch
+from .named_arrays import BARE, SUFFIXES, ArrayFile, NamedArray, open_arrays, sidecars
 from .plugins import PluginRef
 from .rows import ROWS
 from .store import file_sha
@@ -28,7 +28,12 @@ from .store import file_sha
 logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-_NAMES = ("predictions", "responses", "betas")
+_PREDICTIONS = ("predictions", "responses", "betas", BARE)
+_IMAGES = ("reconstructions", "recons", "images", BARE)
+_SETS = "training_sets"
+
+ROUNDING = 1e-3
+"""How far outside [0, 1] floats may lie, as interpolation and half precision leave them; then clipped."""
 
 
 def predictions_ref(file: str) -> PluginRef:
@@ -59,6 +64,10 @@ class FilePredictions:
         ids, values = read_predictions(self.path)
         return {name: k for k, name in enumerate(ids)}, values
 
+    def training_sets(self) -> Sequence[str]:
+        """What the file says that its encoder was trained on."""
+        return open_arrays(self.path, ("ids", _SETS)).texts.get(_SETS, ())
+
     @property
     def stochastic(self) -> bool:
         """True when the file holds several samples per image."""
@@ -66,8 +75,8 @@ class FilePredictions:
 
     def identity(self) -> str:
         """SHA-256 of the file and of its ids' file."""
-        sidecars = [file for file in _sidecars(self.path) if file.is_file()]
-        return hashlib.sha256("".join(file_sha(f) for f in (self.path, *sidecars)).encode()).hexdigest()
+        beside = [file for file in sidecars(self.path) if file.is_file()]
+        return hashlib.sha256("".join(file_sha(f) for f in (self.path, *beside)).encode()).hexdigest()
 
     def wants(self) -> Sequence[tuple[str, str]]:
         return ()
@@ -108,99 +117,163 @@ class FilePredictions:
 
 def read_predictions(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
     """Ids (N,) and values (N, S, V) of a predictions file; nothing pickled is read."""
-    suffix = path.suffix.lower()
-    try:
-        if suffix == ".npy":
-            values, ids = np.load(path, allow_pickle=False), _sidecar_ids(path)
-        elif suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                values, ids = _named(file, path)
-        elif suffix in (".h5", ".hdf5"):
-            import h5py
-
-            with h5py.File(path, "r") as file:
-                values, ids = _named(file, path)
-        else:
-            raise DataError(f"{path}: predictions are read from .npy, .npz and .h5")
-    except DataError:
-        raise
-    except Exception as problem:  # truncated, pickled or not such a file at all
+    file = open_arrays(path, ("ids", _SETS))
+    name = next((name for name in _PREDICTIONS if name in file.arrays), None)
+    if name is None or (name != BARE and "ids" not in file.texts):
+        keys = ", ".join((*file.arrays, *file.texts)) or "none"
+        raise DataError(f"{path} has the keys {keys}; expected 'predictions' and 'ids'")
+    found = file.arrays[name]
+    if found.dtype.kind not in "biuf":
+        raise DataError(f"{path}: predictions are {found.dtype}; expected numbers")
+    if len(found.shape) not in (2, 3) or 0 in found.shape:
         raise DataError(
-            f"{path} cannot be read as {suffix}: {problem}. It may be cut off or pickled"
-        ) from None
-    values = np.asarray(values)
-    if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
-        raise DataError(f"{path}: predictions are {values.dtype}; expected numbers")
-    if values.ndim == 2:
-        values = values[:, None, :]
-    if values.ndim != 3 or 0 in values.shape:
-        raise DataError(
-            f"{path}: predictions have shape {values.shape}; expected (images, voxels) or (N, S, V)"
+            f"{path}: predictions have shape {found.shape}; expected (images, voxels) or (N, S, V)"
         )
-    names = tuple(_text(name) for name in np.asarray(ids).reshape(-1))
-    if len(names) != len(values):
-        raise DataError(f"{path}: {len(names)} ids for {len(values)} predictions")
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"{path}: id '{twice}' occurs more than once")
-    return names, values.astype(np.float32)
-
-
-def _named(file: Any, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    keys = list(file.keys())
-    found = next((name for name in _NAMES if name in keys), None)
-    if found is None or "ids" not in keys:
-        raise DataError(f"{path} has the keys {', '.join(keys) or 'none'}; expected 'predictions' and 'ids'")
-    return file[found][()] if hasattr(file[found], "chunks") else file[found], file["ids"][()]
-
-
-def _sidecars(path: Path) -> tuple[Path, Path]:
-    return path.with_suffix(".ids.txt"), path.with_suffix(".ids.json")
-
-
-def _sidecar_ids(path: Path) -> np.ndarray:
-    text, listed = _sidecars(path)
-    if text.is_file():
-        return np.array([line.strip() for line in text.read_text().splitlines() if line.strip()])
-    if listed.is_file():
-        return np.array([str(name) for name in json.loads(listed.read_text())])
-    raise DataError(
-        f"{path} says nothing of ids; put one id a line, in the order of its rows, into {text.name}"
-    )
-
-
-def _text(name: Any) -> str:
-    if isinstance(name, bytes):
-        return name.decode()
-    if isinstance(name, np.generic):
-        name = name.item()
-    if isinstance(name, float) and name.is_integer():
-        name = int(name)
-    return name.decode() if isinstance(name, bytes) else str(name)
+    names = file.ids(found.shape[0], what="predictions")
+    values = found.whole()
+    return names, (values[:, None, :] if values.ndim == 2 else values).astype(np.float32)
 
 
 @dataclass(frozen=True)
-class ReconstructionFolder:
-    """Finished images, in place of a decoder."""
+class GivenImages:
+    """Finished images, in place of a decoder: a folder or a file, matched by id.
+
+    ``folder:recons/`` holds one image per test image, named by id (``test-00007.png``), or per row a
+    folder or file of that name (``recons/predicted/``, ``recons/measured.npz``).
+    ``file:recons.pt`` (``.npz``, ``.npy``, ``.h5``) holds ``reconstructions`` (N, H, W, 3) or (N, 3, H, W),
+    uint8 or float in [0, 1], or one such array per row, called as the row is; and ``ids`` (N,).
+
+    form : ``folder`` or ``file``, as it was asked for.
+    """
 
     path: str
+    form: str = "folder"
 
     @property
     def name(self) -> str:
-        return f"folder:{self.path}"
+        return f"{self.form}:{self.path}"
+
+    @classmethod
+    def asked(cls, text: str) -> GivenImages | None:
+        """What ``folder:PATH`` or ``file:PATH`` names; None for any other `text`.
+
+        Raises
+        ------
+        DataError
+            There is no such folder or file.
+        """
+        form, colon, path = text.partition(":")
+        if not colon or form not in ("folder", "file"):
+            return None
+        found = Path(path).expanduser()
+        if form == "file" and not found.is_file():
+            raise DataError(f"{found} is not a file; give one of {', '.join(SUFFIXES)}, or folder:PATH")
+        if form == "folder" and not found.is_dir():
+            hint = f"; for a file of arrays type file:{path}" if found.is_file() else _FOLDER
+            raise DataError(f"{found} is not a folder{hint}")
+        return cls(path, form)
 
     def rows(self, stimuli: Stimuli, *, flat_row: str) -> dict[str, Stimuli]:
-        """Row -> image set with the ids of `stimuli`; images lying flat are called `flat_row`."""
+        """Row -> image set with the ids of `stimuli`; images without a row's name are called `flat_row`."""
         root = Path(self.path).expanduser()
+        if self.form == "file":
+            return _file_rows(root, stimuli, flat_row)
         if not root.is_dir():
-            raise DataError(
-                f"{root} is not a folder; give one that holds an image per test image, named by id"
-            )
-        inner = {
-            child.name: child for child in sorted(root.iterdir()) if child.is_dir() and child.name in ROWS
-        }
-        folders = inner or {flat_row: root}
-        return {row: _image_set(folder, stimuli) for row, folder in folders.items()}
+            raise DataError(f"{root} is not a folder{_FOLDER}")
+        found: dict[str, Stimuli] = {}
+        for child in sorted(root.iterdir()):
+            arrays = child.is_file() and child.suffix.lower() in SUFFIXES
+            row = child.stem if arrays else child.name
+            if row not in ROWS or not (arrays or child.is_dir()):
+                continue
+            if row in found:
+                raise DataError(f"{root} holds the row '{row}' twice; keep the folder or one file of it")
+            found[row] = _file_rows(child, stimuli, row)[row] if arrays else _image_set(child, stimuli)
+        return found or {flat_row: _image_set(root, stimuli)}
+
+
+_FOLDER = "; give one that holds an image per test image, named by id"
+
+
+def _file_rows(path: Path, stimuli: Stimuli, flat_row: str) -> dict[str, Stimuli]:
+    file = open_arrays(path)
+    of_rows = {name: name for name in file.arrays if name in ROWS}
+    if list(of_rows) == [_IMAGES[0]]:  # a row's name too, but on its own it says no more than the others
+        of_rows = {}
+    one = next((name for name in _IMAGES if name in file.arrays), None)
+    if one is None and len(file.arrays) == 1 and not of_rows:
+        (one,) = file.arrays  # whatever it is called, it cannot be mistaken
+    names = of_rows or ({} if one is None else {flat_row: one})
+    if not names:
+        keys = ", ".join((*file.arrays, *file.texts)) or "none"
+        raise DataError(f"{path} has the keys {keys}; expected 'reconstructions' and 'ids'")
+    return {row: _given(file, name, stimuli) for row, name in names.items()}
+
+
+def _given(file: ArrayFile, name: str, stimuli: Stimuli) -> Stimuli:
+    """The images `name` of a file in the order of `stimuli`."""
+    array = file.arrays[name]
+    what = f"{file.path}: {name or 'the array'}"
+    to_last = _channels(array, what)
+    where = {one: k for k, one in enumerate(file.ids(array.shape[0], what="reconstructions"))}
+    missing = [one for one in stimuli.ids if one not in where]
+    if missing:
+        few = ", ".join(missing[:5]) + (" ..." if len(missing) > 5 else "")
+        raise DataError(
+            f"{file.path} lacks {len(missing)} of {len(stimuli)} test images ({few}); "
+            f"it holds ids such as {next(iter(where))}"
+        )
+    _log_extra(file.path, len(where) - len(stimuli))
+    at = np.array([where[one] for one in stimuli.ids], np.int64)
+
+    def read(positions: np.ndarray) -> np.ndarray:
+        images = to_last(array.read(at[positions]))
+        return _in_range(images, [stimuli.ids[k] for k in positions], what)
+
+    return Stimuli(stimuli.ids, read)
+
+
+def _channels(array: NamedArray, what: str) -> Any:
+    """How to make (n, H, W, 3) of blocks of `array`: colour first, colour last, or grey."""
+    shape = array.shape
+    if array.dtype.kind not in "iuf":
+        raise DataError(f"{what}: images are {array.dtype}; expected uint8, or float in [0, 1]")
+    wrong = DataError(f"{what}: images have shape {shape}; expected (N, H, W, 3) or (N, 3, H, W)")
+    if 0 in shape or len(shape) not in (3, 4):
+        raise wrong
+    if len(shape) == 3:
+        return lambda block: np.repeat(block[..., None], 3, axis=-1)
+    if shape[1] == 3 and shape[3] == 3:
+        raise DataError(f"{what}: shape {shape} leaves open which axis is colour; save it as (N, H, W, 3)")
+    for channels in (3, 1):
+        for axis in (3, 1):
+            if shape[axis] == channels:
+                return lambda block: np.ascontiguousarray(
+                    np.repeat(np.moveaxis(block, axis, -1), 3 // channels, axis=-1)
+                )
+    raise wrong
+
+
+def _in_range(images: np.ndarray, ids: Sequence[str], what: str) -> np.ndarray:
+    """uint8, or float32 in [0, 1]; whole numbers of another type must be those of uint8."""
+    flat = images.reshape(len(images), -1)
+    if images.dtype == np.uint8 or not len(images):
+        return images
+    low, high = flat.min(axis=1), flat.max(axis=1)
+    top, slack = (255, 0) if images.dtype.kind in "iu" else (1, ROUNDING)
+    good = (low >= -slack) & (high <= top + slack)  # False for NaN
+    if not good.all():
+        bad = int(np.flatnonzero(~good)[0])
+        raise DataError(
+            f"{what}: '{ids[bad]}' holds {images.dtype} from {low[bad]:.4g} to {high[bad]:.4g}; "
+            "expected uint8, or float in [0, 1] (divide by 255, or clip)"
+        )
+    return images.astype(np.uint8) if top == 255 else np.clip(images, 0, 1).astype(np.float32)
+
+
+def _log_extra(where: Path, extra: int) -> None:
+    if extra:
+        logger.info("%s: %d images have no stimulus among those scored and are left out", where, extra)
 
 
 def _image_set(folder: Path, stimuli: Stimuli) -> Stimuli:
@@ -220,9 +293,7 @@ def _image_set(folder: Path, stimuli: Stimuli) -> Stimuli:
             f"{folder} lacks {len(missing)} of {len(stimuli)} test images; expected files such as "
             f"{missing[0]}.png, found such as {next(iter(found.values())).name}"
         )
-    extra = len(found) - len(stimuli)
-    if extra:
-        logger.info("%s: %d images have no stimulus among those scored and are left out", folder, extra)
+    _log_extra(folder, len(found) - len(stimuli))
     files = [found[name] for name in stimuli.ids]
     size = _read_image(files[0]).shape
 

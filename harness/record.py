@@ -23,7 +23,7 @@ import numpy as np
 
 from . import __version__
 from .data import SubjectData
-from .flags import flag_dicts, run_flags
+from .flags import declarations, flag_dicts, run_flags
 from .gallery import choose_ids, pack
 from .identity import plain
 from .metrics.ceilings import measured_floor
@@ -31,11 +31,11 @@ from .metrics.encoding import noise_floor
 from .pipeline import Outcome
 from .plan import EXECUTION, Plan
 from .plugins import PluginRef
-from .precomputed import ReconstructionFolder
+from .precomputed import GivenImages
 from .protocol_notes import protocol_notes
 from .protocols import side_by_side
 from .results import REGION_COLUMNS, SCHEMA, SCORE_COLUMNS, SET_COLUMNS, VOXEL_COLUMNS
-from .rows import ROWS
+from .rows import row_named
 from .stages.score import MetricRef
 from .stages.score_responses import ceiling_of
 from .store import Store, explained
@@ -192,6 +192,8 @@ def run_record(
         selection=settings.selection,
         candidates=outcome.candidates,
         transductive=outcome.transductive,
+        declared=declarations(plan),
+        test_sets=tuple(getattr(plan.benchmark_object(), "test_sets", tuple)()),
     )
     shown = dict.fromkeys([s.images.row for s in outcome.scores] + [s.row for s in outcome.response_scores])
     return {
@@ -234,7 +236,7 @@ def run_record(
         "settings": dataclasses.asdict(settings),
         "execution": {name: getattr(settings, name) for name in EXECUTION},
         "device": device_name(settings.device),
-        "rows": [dataclasses.asdict(ROWS[name]) for name in shown],
+        "rows": [dataclasses.asdict(row_named(name)) for name in shown],
         "metrics": [_metric(metric, len(data.test)) for metric in plan.metrics],
         "protocol": protocol_notes(outcome),
         "protocols": side_by_side(),
@@ -367,7 +369,7 @@ def _plugin(ref: PluginRef, params: Any) -> dict[str, Any]:
 def _decoder(plan: Plan) -> dict[str, Any] | None:
     if plan.decoder is None:
         return None
-    if isinstance(plan.decoder, ReconstructionFolder):
+    if isinstance(plan.decoder, GivenImages):
         return {"name": plan.decoder.name, "version": "", "params": {}, "file_sha": ""}
     return _plugin(plan.decoder, plan.decoder_params)
 

@@ -40,7 +40,9 @@ SCORE_COLUMNS = (
     "run",
     *IDENTITY,
     "row",  # measured, predicted, zero, shuffled ...: harness.rows
-    "target",  # "stimulus"; "measured": the reconstruction of the same image and seed; or "responses"
+    # "stimulus"; "measured": the reconstruction of the same image and seed; "responses"; or "training":
+    # the nearest training image
+    "target",
     "image_id",
     "trial",  # -1: all repeats of the image; else the trial's number among the image's repeats
     "sample",  # number of the encoder and decoder draw

@@ -46,6 +46,22 @@ ROWS = {
     )
 }
 
+STIMULUS = Row("stimulus", "the stimuli themselves", "each test image, as if it were a reconstruction")
+"""What distances to the training images are read by; scored for nothing else."""
+
+BOTTLENECK = "measured-rank-"
+"""First part of the names of rows that pass through a bottleneck (:mod:`harness.bottleneck`)."""
+
+
+def row_named(name: str) -> Row:
+    """The row called `name`, those with a number in their name included."""
+    if name.startswith(BOTTLENECK):
+        rank = name.removeprefix(BOTTLENECK)
+        note = "all repeats, through that many principal components of the training responses, decoded"
+        return Row(name, f"measured, rank {rank}", note)
+    return STIMULUS if name == STIMULUS.name else ROWS[name]
+
+
 SHUFFLED = {"predicted": "shuffled", "measured": "shuffled-measured", "reconstructions": "shuffled"}
 """Row -> the control made of its own re-paired images; a blurry row has a higher floor than a sharp one."""
 
@@ -82,23 +98,20 @@ def response_streams(
     """
     ids, measured, space = data.test.stimuli.ids, data.test.responses, data.space
 
-    def averaged(responses: Responses) -> Responses:
-        return Responses.single(space, ids, responses.mean()) if repeats == "inputs" else responses
-
     constant = {
         "zero": np.zeros(space.n_voxels, np.float32),
         "train-mean": data.train.responses.mean().mean(axis=0, dtype=np.float64).astype(np.float32),
     }
-    inputs = {"measured": averaged(measured)}
+    inputs = {"measured": averaged(measured, repeats)}
     inputs |= {
         name: Responses.single(space, ids, np.tile(row, (len(ids), 1))) for name, row in constant.items()
     }
     if data.truth is not None:
         inputs["oracle"] = data.truth
     if data.remeasured is not None:
-        inputs["remeasured"] = averaged(data.remeasured)
+        inputs["remeasured"] = averaged(data.remeasured, repeats)
     elif measured.counts().min() >= 2:
-        inputs |= {f"half-{half + 1}": averaged(_half(measured, half)) for half in (0, 1)}
+        inputs |= {f"half-{half + 1}": averaged(_half(measured, half), repeats) for half in (0, 1)}
     streams = [
         Stream(row, -1, sample, responses, image_seeds(seed, ids, sample))
         for sample in range(samples)
@@ -110,6 +123,15 @@ def response_streams(
             for trial, single in enumerate(_single_trials(measured))
         ]
     return streams
+
+
+def averaged(responses: Responses, repeats: str) -> Responses:
+    """One mean pattern per image where a decoder wants ``"inputs"`` averaged, else every trial."""
+    return (
+        Responses.single(responses.space, responses.ids, responses.mean())
+        if repeats == "inputs"
+        else responses
+    )
 
 
 def _half(responses: Responses, half: int) -> Responses:

@@ -37,6 +37,7 @@ class RunSettings:
     adapter: Literal["none", "match-std", "add-trial-noise"] = "none"
     selection: Literal["first", "predicted-embedding", "gt-selected"] = "first"
     trial_rows: bool = False  # decode every single trial as well (row measured-trial)
+    bottleneck: tuple[int, ...] = ()  # ranks K of the rows measured-rank-K (harness.bottleneck)
     derangements: int = 50  # re-pairings that the shuffled control averages
     limit: int = 0  # test images, as a named subset; 0 means all
     protocol: str = ""  # a paper's metrics and blending (harness.protocols), in place of the default ones
@@ -51,6 +52,8 @@ class RunSettings:
         for name in ("samples", "micro_batch", "workers", "shard_size", "derangements"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"run.{name} is {getattr(self, name)}; it must be at least 1")
+        if any(rank < 0 for rank in self.bottleneck):
+            raise ConfigError(f"run.bottleneck is {list(self.bottleneck)}; ranks must not be negative")
         for name in ("seed", "limit"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"run.{name} is {getattr(self, name)}; it must not be negative")

@@ -31,7 +31,7 @@ DRAWS = 10_000
 SEED = 0
 ALPHA = 0.05
 
-TARGETS = ("stimulus", "measured", "responses")
+TARGETS = ("stimulus", "measured", "responses", "training")
 
 MEAN_COLUMNS = ("system", "metric", "metric_label", "target", "higher_is_better", "chance")
 MEAN_COLUMNS += ("mean", "low", "high", "n", "missing", "subjects", "group")
@@ -91,7 +91,8 @@ def compare(
 ) -> Comparison:
     """Compare `rows` of `runs` by their image scores against `target`.
 
-    target : ``stimulus``; ``measured``, the measured reconstructions; or ``responses``.
+    target : ``stimulus``; ``measured``, the measured reconstructions; ``responses``; or ``training``,
+        the nearest training image.
     metrics : names with or without version; None means all that the runs share.
 
     Raises

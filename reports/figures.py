@@ -39,7 +39,8 @@ _COLOURS = {
 }
 _INK, _SOFT, _LINE, _MEASURED, _PREDICTED, _REFERENCE, _CONTROL = _COLOURS
 _MEASURED_ROWS = ("measured", "measured-trial", "remeasured", "half-1", "half-2")
-_GROUP_COLOURS = {"compared": _PREDICTED, "reference": _REFERENCE, "control": _CONTROL, "other": _SOFT}
+_GROUP_COLOURS = {"compared": _PREDICTED, "reference": _REFERENCE, "control": _CONTROL}
+_GROUP_COLOURS |= {"bottleneck": _MEASURED, "other": _SOFT}
 
 
 def region_chart(run: RunResult) -> str:

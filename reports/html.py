@@ -98,6 +98,7 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
         left_out=run.info.get("left_out_metrics") or [],
         scores=score_grid(run, scores, "stimulus"),
         against_measured=score_grid(run, against_measured, "measured"),
+        against_training=score_grid(run, score_table(run, "training"), "training"),
         paired=paired_grids(run, paired_table(run)),
         gallery=gallery,
         gallery_rule=str(run.info.get("gallery_rule") or "not recorded"),

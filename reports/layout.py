@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "compared": ("Measured and predicted", ("measured", "predicted", "reconstructions", "measured-trial")),
     "reference": (
         "References",
-        ("oracle", "remeasured", "half-1", "half-2", "generator-ceiling"),
+        ("stimulus", "oracle", "remeasured", "half-1", "half-2", "generator-ceiling"),
     ),
     "control": (
         "Controls: what a score is worth without the information",
@@ -31,12 +32,14 @@ GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "flat-grey",
         ),
     ),
+    "bottleneck": ("Measured responses through a bottleneck of so many dimensions", ()),
     "other": ("Other rows", ()),
 }
 """Group -> (heading, rows in the order they are shown)."""
 
 _GROUP_OF = {row: group for group, (_, rows) in GROUPS.items() for row in rows}
 _ORDER = {row: k for k, row in enumerate(_GROUP_OF)}
+_RANK = re.compile(r"measured-rank-(\d+)")
 
 
 @dataclass(frozen=True)
@@ -77,16 +80,24 @@ def ordered_rows(run: RunResult, names: Iterable[str]) -> list[RowInfo]:
     """`names` in the order of :data:`GROUPS`, unknown rows last, each with its label and note."""
     described = {row.get("name"): row for row in run.info.get("rows") or ()}
     unique = list(dict.fromkeys(names))
-    unique.sort(key=lambda name: (_ORDER.get(name, len(_ORDER)), name))
+    unique.sort(key=_place)
     return [
         RowInfo(
             name,
             str(described.get(name, {}).get("label") or name),
             str(described.get(name, {}).get("note") or ""),
-            _GROUP_OF.get(name, "other"),
+            "bottleneck" if _RANK.fullmatch(name) else _GROUP_OF.get(name, "other"),
         )
         for name in unique
     ]
+
+
+def _place(name: str) -> tuple[int, int, str]:
+    """Known rows first, then ranks by falling number, then the rest by name."""
+    rank = _RANK.fullmatch(name)
+    if rank:
+        return len(_ORDER), -int(rank[1]), name
+    return _ORDER.get(name, len(_ORDER) + 1), 0, name
 
 
 def ordered_metrics(run: RunResult, names: Iterable[str]) -> list[MetricInfo]:

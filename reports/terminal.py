@@ -37,6 +37,8 @@ _LABEL = 26
 _BETWEEN = 3
 """Characters between two columns."""
 
+NEARNESS = "distance to the nearest training image; a row below the stimuli repeats, or blurs"
+
 _STYLES = {"alarm": "bold red", "warning": "yellow", "info": "cyan"}
 _GROUP_STYLES = {"compared": "bold", "control": "dim"}
 
@@ -57,6 +59,9 @@ def render(run: RunResult, console: Console) -> None:
         _scores(run, console, scores, heading)
     else:
         _line(console, "no image was scored")
+    nearness = score_table(run, "training")
+    if len(nearness):
+        _scores(run, console, nearness, f"{NEARNESS}{mark}")
     encoding = encoding_table(run)
     if len(encoding):
         _encoding(run, console, encoding, mark)

@@ -7,13 +7,16 @@ import shutil
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from test_run import only_run
 from toys import ToyBenchmark
 
 from harness.errors import DataError
-from harness.precomputed import ReconstructionFolder, read_predictions
+from harness.precomputed import GivenImages, read_predictions
+from harness.results import RunResult
 
 
 @pytest.fixture
@@ -26,20 +29,25 @@ def words(toy_words):
     return [*toy_words[:2], *toy_words[4:], "--set", "benchmark.n_test=16"]
 
 
-def write(path, ids, values):
+def write(path, ids, values, name="predictions"):
     if path.suffix == ".npz":
-        np.savez(path, predictions=values, ids=np.array(ids))
+        np.savez(path, **{name: values, "ids": np.array(ids)})
     elif path.suffix == ".h5":
         with h5py.File(path, "w") as file:
-            file["betas"] = values
+            file["betas" if name == "predictions" else name] = values
             file["ids"] = [name.encode() for name in ids]
+    elif path.suffix in (".pt", ".pth"):
+        torch.save({name: torch.from_numpy(np.asarray(values)), "ids": list(ids)}, path)
     else:
         np.save(path, values)
         path.with_suffix(".ids.txt").write_text("\n".join(ids) + "\n")
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".h5", ".npy"])
-def test_the_three_forms_say_the_same(tmp_path, data, suffix):
+FORMATS = [".npz", ".h5", ".npy", ".pt", ".pth"]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_all_forms_say_the_same(tmp_path, data, suffix):
     values = data.test.responses.mean()
     write(tmp_path / f"p{suffix}", data.test.stimuli.ids, values)
     ids, read = read_predictions(tmp_path / f"p{suffix}")
@@ -100,7 +108,7 @@ def test_pickled_and_torn_files_are_refused(tmp_path, data):
     (tmp_path / "p.ids.txt").write_text("a\n")
     with pytest.raises(DataError, match="pickled"):
         read_predictions(tmp_path / "p.npy")
-    for suffix in (".npz", ".h5", ".npy"):
+    for suffix in FORMATS:
         path = tmp_path / f"q{suffix}"
         write(path, data.test.stimuli.ids, data.truth.mean())
         content = path.read_bytes()
@@ -148,16 +156,16 @@ def test_a_folder_may_stand_for_the_decoder(harness, tmp_path, words, data):
 def test_bad_folders(tmp_path, data):
     stimuli = data.test.stimuli
     with pytest.raises(DataError, match="is not a folder"):
-        ReconstructionFolder(str(tmp_path / "none")).rows(stimuli, flat_row="predicted")
+        GivenImages(str(tmp_path / "none")).rows(stimuli, flat_row="predicted")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no image"):
-        ReconstructionFolder(str(tmp_path / "empty")).rows(stimuli, flat_row="predicted")
+        GivenImages(str(tmp_path / "empty")).rows(stimuli, flat_row="predicted")
     save_images(tmp_path / "some", stimuli.ids[:5], stimuli.images()[:5])
     with pytest.raises(DataError, match=r"lacks 11 of 16 test images; expected files such as test-005\.png"):
-        ReconstructionFolder(str(tmp_path / "some")).rows(stimuli, flat_row="predicted")
+        GivenImages(str(tmp_path / "some")).rows(stimuli, flat_row="predicted")
     save_images(tmp_path / "sizes", stimuli.ids, stimuli.images())
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "sizes" / "test-003.png")
-    rows = ReconstructionFolder(str(tmp_path / "sizes")).rows(stimuli, flat_row="predicted")
+    rows = GivenImages(str(tmp_path / "sizes")).rows(stimuli, flat_row="predicted")
     with pytest.raises(DataError, match=r"test-003\.png is 4x4; test-000\.png is 8x8"):
         rows["predicted"].images()
     (tmp_path / "sizes" / "test-003.png").write_bytes(b"not a picture")
@@ -165,4 +173,141 @@ def test_bad_folders(tmp_path, data):
         rows["predicted"].images()
     shutil.copy(tmp_path / "sizes" / "test-001.png", tmp_path / "sizes" / "test-001.jpg")
     with pytest.raises(DataError, match="there twice"):
-        ReconstructionFolder(str(tmp_path / "sizes")).rows(stimuli, flat_row="predicted")
+        GivenImages(str(tmp_path / "sizes")).rows(stimuli, flat_row="predicted")
+
+
+# Reconstructions in files
+
+
+def test_every_format_and_layout_gives_the_same_images(tmp_path, data):
+    stimuli = data.test.stimuli
+    images, ids = stimuli.images(), list(stimuli.ids)
+    order = np.random.default_rng(0).permutation(len(ids))
+    moved, names = images[order], [ids[k] for k in order]
+    for suffix in FORMATS:
+        for layout in (moved, moved.transpose(0, 3, 1, 2)):
+            for values in (layout, layout / np.float32(255)):
+                path = tmp_path / f"r{suffix}"
+                write(path, names, np.ascontiguousarray(values), "reconstructions")
+                (found,) = GivenImages(str(path), "file").rows(stimuli, flat_row="predicted").values()
+                assert found.ids == stimuli.ids
+                expected = images if values.dtype == np.uint8 else images / np.float32(255)
+                np.testing.assert_array_equal(found.images(), expected)
+                np.testing.assert_array_equal(found.images(ids[5:2:-1]), expected[5:2:-1])
+
+
+def test_a_file_may_hold_several_rows_and_a_folder_files_of_rows(tmp_path, data):
+    stimuli = data.test.stimuli
+    images, ids = stimuli.images(), np.array(stimuli.ids)
+    np.savez(tmp_path / "both.npz", predicted=images[:, ::-1], measured=images, ids=ids)
+    both = GivenImages(str(tmp_path / "both.npz"), "file").rows(stimuli, flat_row="predicted")
+    (tmp_path / "r").mkdir()
+    write(tmp_path / "r" / "predicted.pt", ids.tolist(), images[:, ::-1].copy(), "recons")
+    save_images(tmp_path / "r" / "measured", stimuli.ids, images)
+    mixed = GivenImages(str(tmp_path / "r")).rows(stimuli, flat_row="predicted")
+    for rows in (both, mixed):
+        assert set(rows) == {"predicted", "measured"}
+        np.testing.assert_array_equal(rows["predicted"].images(), images[:, ::-1])
+        np.testing.assert_array_equal(rows["measured"].images(), images)
+    write(tmp_path / "r" / "measured.npz", ids.tolist(), images, "images")
+    with pytest.raises(DataError, match="the row 'measured' twice"):
+        GivenImages(str(tmp_path / "r")).rows(stimuli, flat_row="predicted")
+
+
+def test_grey_whole_numbers_and_half_precision(tmp_path, data):
+    stimuli = data.test.stimuli
+    images = stimuli.images()
+
+    def read(values):
+        torch.save(values, tmp_path / "r.pt")
+        (tmp_path / "r.ids.json").write_text(json.dumps(list(stimuli.ids)))
+        (found,) = GivenImages(str(tmp_path / "r.pt"), "file").rows(stimuli, flat_row="predicted").values()
+        return found.images()
+
+    grey = np.repeat(images[..., :1], 3, axis=-1)
+    for values in (images[..., 0], images[..., :1], images[..., :1].transpose(0, 3, 1, 2)):
+        np.testing.assert_array_equal(read(torch.from_numpy(values.copy())), grey)
+    whole = read(torch.from_numpy(images.astype(np.int64)))
+    assert whole.dtype == np.uint8
+    np.testing.assert_array_equal(whole, images)
+    for kind, error in ((torch.float16, 2**-11), (torch.bfloat16, 2**-8)):
+        half = read(torch.from_numpy(images / 255.0).to(kind))
+        assert half.dtype == np.float32
+        np.testing.assert_allclose(half, images / 255.0, atol=error)
+    slightly = read(torch.from_numpy(images / 255.0 + 5e-4))
+    assert slightly.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda ids, v: (ids[1:], v[1:]), r"lacks 1 of 16 test images \(test-000\); it holds ids such as"),
+        (lambda ids, v: (ids[9:], v[9:]), r"lacks 9 of 16 .*test-004 \.\.\."),
+        (lambda ids, v: (ids[1:], v), "15 ids for 16 reconstructions"),
+        (lambda ids, v: ([ids[1], *ids[1:]], v), "'test-001' occurs more than once"),
+        (lambda ids, v: (ids, v.astype(np.float32)), "divide by 255"),
+        (lambda ids, v: (ids, v / 127.5 - 1), r"'test-000' holds float64 from -"),
+        (lambda ids, v: (ids, np.where(v < 9, np.nan, v / 255.0)), "from nan to nan"),
+        (lambda ids, v: (ids, v.astype(np.int32) + 1), "expected uint8"),
+        (lambda ids, v: (ids, v[..., :2]), r"expected \(N, H, W, 3\) or \(N, 3, H, W\)"),
+        (lambda ids, v: (ids, v[:, None]), "images have shape"),
+        (lambda ids, v: (ids, v[:, :3]), "which axis is colour"),
+        (lambda ids, v: (ids, v > 9), "images are bool"),
+    ],
+)
+def test_bad_files_of_reconstructions(tmp_path, data, spoil, message):
+    stimuli = data.test.stimuli
+    for suffix in (".npz", ".pt"):
+        ids, values = spoil(list(stimuli.ids), stimuli.images())
+        write(tmp_path / f"r{suffix}", ids, values, "reconstructions")
+        with pytest.raises(DataError, match=message):
+            GivenImages(str(tmp_path / f"r{suffix}"), "file").rows(stimuli, flat_row="predicted")[
+                "predicted"
+            ].image_hashes()
+
+
+class Runs:
+    """What a pickle must never get to do."""
+
+    def __reduce__(self):
+        return (open, ("ran", "w"))
+
+
+def test_only_tensors_are_read_from_a_pickle(harness, tmp_path, words, data, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = GivenImages("r.pt", "file")
+    for held in (Runs(), {"reconstructions": Runs()}, {"images": np.zeros(3)}, [1], {"a": 1}):
+        torch.save(held, tmp_path / "r.pt")
+        with pytest.raises(DataError, match="something other than tensors"):
+            given.rows(data.test.stimuli, flat_row="predicted")
+    torch.save(Runs(), tmp_path / "r.pt")
+    done = harness("score", "r.pt", *words[:2], *words[4:], check=False)
+    assert done.returncode == 2
+    assert "torch.save({'reconstructions'" in done.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("ran"))
+
+
+def test_a_file_of_reconstructions_is_scored_as_the_folder_is(harness, tmp_path, words, data):
+    stimuli = data.test.stimuli
+    write(tmp_path / "r.pt", stimuli.ids[::-1], stimuli.images()[::-1].copy(), "reconstructions")
+    save_images(tmp_path / "recons", stimuli.ids, stimuli.images())
+    tables = []
+    for given in ("r.pt", "recons"):
+        harness("score", given, *words[:2], *words[4:], "--out", f"of-{given}", "--no-report")
+        (folder,) = (tmp_path / f"of-{given}").iterdir()
+        scores = RunResult.open(folder).scores
+        tables.append(scores.drop(columns=["run", "decoder"]))
+    assert "reconstructions" in set(tables[0].row)
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_what_is_not_there_is_said_before_any_work(harness, tmp_path, words):
+    for path in ("absent", "absent.pt"):
+        done = harness("score", path, *words[:2], check=False)
+        assert done.returncode == 2
+        assert "is not a folder" in done.stderr
+    (tmp_path / "r.npz").write_bytes(b"")
+    done = harness("run", *words[:2], "--encoder", "ridge", "--decoder", "folder:r.npz", check=False)
+    assert "type file:r.npz" in done.stderr
+    assert not (tmp_path / "runs").exists()

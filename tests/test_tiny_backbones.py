@@ -271,16 +271,17 @@ def test_training_is_what_makes_the_difference(fresh):
     assert probe("scenes", fresh)["probe_presence_auc"] > untrained["probe_presence_auc"] + 0.2
 
 
-def test_captions_and_images_find_each_other(fresh):
-    clip = opened("clip")
+@pytest.mark.parametrize(("name", "least"), [("clip", 0.3), ("bigg", 0.8)])
+def test_captions_and_images_find_each_other(fresh, name, least):
+    clip = opened(name)
     images = clip.extract(fresh.images[:100], ["image"])["image"]
     text = clip.extract_text(fresh.captions[:100])
     assert text.shape == images.shape == (100, 64)
     for side in (images, text):
         np.testing.assert_allclose(np.linalg.norm(side, axis=1), 1, atol=1e-5)
     similar = images @ text.T
-    assert (similar.argmax(axis=1) == np.arange(100)).mean() > 0.3
-    assert (similar.argmax(axis=0) == np.arange(100)).mean() > 0.3
+    assert (similar.argmax(axis=1) == np.arange(100)).mean() > least
+    assert (similar.argmax(axis=0) == np.arange(100)).mean() > least
 
 
 def test_every_caption_word_is_known_and_every_caption_fits():

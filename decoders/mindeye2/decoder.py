@@ -26,6 +26,10 @@ class MindEye2Decoder(MindEye2Core):
         """Of the weights that it is made of; :class:`WeightsMissing` without them."""
         return _source(self.params).fingerprint(self.params)
 
+    def networks(self) -> tuple[str, ...]:
+        """Backbones of the harness that it looks through; none is the public files' ViT-bigG."""
+        return ("bigg@tiny",) if self.params.weights == "tiny" else ()
+
     @classmethod
     def load(cls, folder: Path, params: MindEye2Params, *, device: str) -> MindEye2Decoder:
         """Take up what :meth:`save` wrote."""

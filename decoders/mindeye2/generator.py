@@ -82,7 +82,9 @@ class Generator:
 
     def to(self, device: str, *, dtype: torch.dtype = torch.float32) -> Generator:
         """Move; `dtype` is the UNet's alone, the VAE stays in float32."""
-        self.unet.to(device=device, dtype=dtype)
+        if next(self.unet.parameters()).dtype != dtype:
+            self.unet.to(dtype=dtype)
+        self.unet.to(device=device)
         self.vae.to(device=device)
         return self
 

@@ -21,7 +21,7 @@ TABLES = ("means", "differences", "subjects", "variance")
 WIDEST = 30
 """Characters of a system's name in a table; where any is longer, all are numbered."""
 
-TARGETS = ("stimulus", "measured", "responses")
+TARGETS = ("stimulus", "measured", "responses", "training")
 
 
 @click.command()
@@ -39,7 +39,8 @@ TARGETS = ("stimulus", "measured", "responses")
     type=click.Choice(TARGETS),
     default="stimulus",
     show_default=True,
-    help="what was scored against: the stimulus, the measured reconstruction, the measured responses",
+    help="what was scored against: the stimulus, the measured reconstruction, the measured responses, "
+    "the training images",
 )
 @click.option("--metrics", default=None, help="names, separated by commas  [default: all that are shared]")
 @click.option("--json", "as_json", is_flag=True, help="print all tables as JSON instead")
@@ -60,6 +61,7 @@ def compare(
 
     For each metric: the mean of every run with its 95 % interval and tie group, and every paired
     difference with interval and p.  Runs that differ in nothing but the subject count as one system.
+    Encoders that were run through several decoders: also whether these put them in the same order.
     """
     from harness.reports.comparison import compare as compare_runs
 
@@ -83,6 +85,8 @@ def compare(
 
 def as_dict(found: Comparison) -> dict[str, Any]:
     """The comparison as JSON types: every table as a list of lines, NaN as null."""
+    from harness.reports.rankings import ranking_table
+
     return {
         "simulated": found.simulated,
         "systems": [
@@ -96,12 +100,14 @@ def as_dict(found: Comparison) -> dict[str, Any]:
         "notes": list(found.notes),
         "left_out": [{"metric": name, "why": why} for name, why in found.left_out],
         **{name: _lines(table) for name, table in found.tables.items()},
+        "rankings": _lines(ranking_table(found)),
     }
 
 
 def print_comparison(found: Comparison, console: Console) -> None:
     """Means with tie groups, paired differences, and where values spread by trials or samples."""
     from harness.reports.layout import SIMULATED, bracket, left_out, number, probability
+    from harness.reports.rankings import ranking_table
 
     def said(text: str, style: str = "") -> None:
         console.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
@@ -140,6 +146,25 @@ def print_comparison(found: Comparison, console: Console) -> None:
     heads = ("metric", "pair", "difference", "p", "p (Holm)", "p (bootstrap)", "better")
     _print(console, heads, differences)
     said("p by sign flips of whole images; Holm's correction over all lines of this table", "dim")
+    rankings = ranking_table(found)
+    if len(rankings):
+        said("do two decoders put the encoders in the same order?", "bold")
+        orders = [
+            (
+                line.metric_label,
+                f"{line.decoder_a}: {line.order_a}\n{line.decoder_b}: {line.order_b}",
+                number(line.tau, digits=2),
+                f"{line.same}, {line.reversed}, {line.undecided}",
+            )
+            for line in rankings.itertuples()
+        ]
+        heads = (
+            "metric",
+            "encoders under each decoder, the best first",
+            "tau",
+            "pairs: same, reversed, undecided",
+        )
+        _print(console, heads, orders)
     if len(found.variance):
         said("variance of single values: share of images, trials, samples, rest", "bold")
         parts = ("images", "trials", "samples", "rest")

@@ -88,7 +88,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @click.option("--encoder", help="a name, path/file.py:Class, or file:predictions.npz")
-@click.option("--decoder", help="a name, path/file.py:Class, or folder:recons/")
+@click.option("--decoder", help="a name, path/file.py:Class, folder:recons/ or file:recons.pt")
 @common_options
 @output_options
 def run(encoder: str | None, decoder: str | None, **given: Any) -> None:
@@ -100,18 +100,22 @@ def run(encoder: str | None, decoder: str | None, **given: Any) -> None:
 
 
 @click.command()
-@click.argument("folder")
+@click.argument("path")
 @common_options
 @output_options
-def score(folder: str, **given: Any) -> None:
-    """Score FOLDER of finished reconstructions, named by image id, with their controls."""
-    made = _plan(given, encoder=None, decoder=f"folder:{folder}", need_decoder=True)
+def score(path: str, **given: Any) -> None:
+    """Score finished reconstructions with their controls.
+
+    PATH is a folder of images named by id, or a .npz, .npy, .h5 or .pt of images and ids.
+    """
+    form = "file" if Path(path).expanduser().is_file() else "folder"
+    made = _plan(given, encoder=None, decoder=f"{form}:{path}", need_decoder=True)
     carry_out(made, given)
 
 
 @click.command()
 @click.option("--encoder", help="a name, path/file.py:Class, or file:predictions.npz")
-@click.option("--decoder", help="a name, path/file.py:Class, or folder:recons/")
+@click.option("--decoder", help="a name, path/file.py:Class, folder:recons/ or file:recons.pt")
 @common_options
 def plan(encoder: str | None, decoder: str | None, **given: Any) -> None:
     """Say what a run would do and what is there already, without computing anything."""

@@ -12,9 +12,10 @@ from rich.table import Table
 
 from ..identity import plain
 from ..plan import Plan
-from ..precomputed import ReconstructionFolder
+from ..precomputed import GivenImages
 from ..protocols import PROTOCOLS
 from ..results import RunResult
+from ..rows import BOTTLENECK
 from ..store import Store, key_of
 
 
@@ -38,7 +39,7 @@ def print_plan(plan: Plan, store: Store, console: Console, *, every_parameter: b
     for kind in ("encoder", "decoder"):
         plugin = getattr(plan, kind)
         if plugin is not None:
-            version = "" if isinstance(plugin, ReconstructionFolder) else f"@{plugin.load().version}"
+            version = "" if isinstance(plugin, GivenImages) else f"@{plugin.load().version}"
             table.add_row(
                 kind, f"{plugin.name}{version}  {_listed(show(getattr(plan, f'{kind}_params')))}".rstrip()
             )
@@ -87,10 +88,11 @@ def _rows(plan: Plan) -> list[str]:
     if plan.decoder is None:
         return ["encoding scores only"]
     controls = ["mean-image", "flat-grey", "nearest-train"]
-    if isinstance(plan.decoder, ReconstructionFolder):
-        return ["the folder's", "shuffled", *controls]
+    if isinstance(plan.decoder, GivenImages):
+        return ["the given images'", "shuffled", *controls]
     rows = ["measured", *(["predicted"] if plan.encoder else []), "zero", "train-mean"]
     rows += ["measured-trial"] if plan.settings.trial_rows else []
+    rows += [f"{BOTTLENECK}{rank}" for rank in sorted(set(plan.settings.bottleneck))]
     rows += ["oracle"] if plan.benchmark.load().simulated else []
     rows += ["generator-ceiling"] if hasattr(plan.decoder.load(), "generate") else []
     return [*rows, "re-measurement where there are repeats", "shuffled", *controls]
@@ -117,8 +119,8 @@ def _known(plan: Plan, store: Store) -> str:
     """Whether the data are generated yet; the later keys hang on them."""
     if not plan.benchmark.load().generated:
         return "data are read from the user's files"
-    from ..identity import code_sha
+    from ..stages.data import data_identity
 
-    ingredients = {"code": code_sha(plan.benchmark), "params": plan.benchmark_params, "subject": plan.subject}
+    ingredients = data_identity(plan.benchmark, plan.benchmark_params, plan.subject)
     there = store.folder("data", key_of("data", ingredients)).is_dir()
     return "data are there" if there else "data are generated first"

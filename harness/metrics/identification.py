@@ -32,12 +32,14 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from .correlations import Rows, correlations, correlations_of_pairs, standardise
+
 Chooser = Literal["target", "result"]
 
 CLOSE = 1e-5  # float32 correlations of half a million features are good to about 1e-6
 TIE = 1e-12
-FLAT = 1e-6  # SD over root mean square below which a row counts as constant
-CHUNK = 256  # choosers compared at once: (N, CHUNK) similarities are held
+PAIRS = 1 << 22  # similarities held at once, 32 MB
+ROWS = 64  # standardised at once in float64
 
 
 @dataclass(frozen=True)
@@ -149,32 +151,34 @@ def n_way_with_rivalry(
 
 def correlation_distance(result: np.ndarray, target: np.ndarray) -> np.ndarray:
     """(N,) 1 - Pearson correlation of each row pair, in float64; 1 where a row is constant."""
-    return 1.0 - np.einsum("nd,nd->n", standardise(result), standardise(target))
+    values = np.empty(len(result))
+    for start in range(0, len(result), ROWS):
+        part = slice(start, start + ROWS)
+        values[part] = 1.0 - np.einsum("nd,nd->n", standardise(result[part]), standardise(target[part]))
+    return values
 
 
 def ranks(choosers: np.ndarray, candidates: np.ndarray, *, rivalry: Rivalry | None = None) -> Ranks:
     """Where candidate j ranks for chooser j among all candidates, by Pearson correlation.
 
-    choosers, candidates : (N, D).  Similarities are float32 products; a chooser for whom any rival
-    comes within 1e-5 of its own candidate is compared again in float64, so the counts do not hang
-    on the order of summation.  `rivalry` is told who beat whom.
+    choosers, candidates : (N, D).  Similarities are float32 products; a rival that comes within 1e-5
+    of a chooser's own candidate is compared again in float64, so the counts do not hang on the order of
+    summation.  `rivalry` is told who beat whom.
     """
-    n = len(choosers)
-    counts = np.full((3, n), np.nan)
-    chosen, usable = standardise(candidates, np.float32), _finite(candidates)
-    valid = _finite(choosers) & usable
-    for columns in _chunks(np.flatnonzero(valid)):
-        similar = chosen @ standardise(choosers[columns], np.float32).T  # (N, c)
+    choosing, chosen = Rows.of(choosers), Rows.of(candidates)
+    counts = np.full((3, len(choosers)), np.nan)
+    usable = chosen.finite
+    for columns in _chunks(np.flatnonzero(choosing.finite & usable), len(choosers)):
+        similar = correlations(chosen, choosing, dtype=np.float32, at=(slice(None), columns))  # (N, c)
         own = similar[columns, np.arange(len(columns))]
-        near = (np.abs(similar - own) < CLOSE) & usable[:, None]
-        near[columns, np.arange(len(columns))] = False
         below, above = _compared(similar, own, usable, tie=0.0)
-        doubtful = near.any(axis=0)
-        if doubtful.any():
-            again = columns[doubtful]
-            exact = _exact(choosers[again], candidates)
-            own = exact[again, np.arange(len(again))]
-            below[:, doubtful], above[:, doubtful] = _compared(exact, own, usable, tie=TIE)
+        near = (np.abs(similar - own) < CLOSE) & usable[:, None]
+        near &= choosing.norm[columns] > 0  # everything ties exactly with a row without variance
+        near[columns, np.arange(len(columns))] = False
+        rivals, at = np.nonzero(near)
+        if len(rivals):
+            lead = _lead(chosen, choosing, rivals, columns[at])
+            below[rivals, at], above[rivals, at] = lead < -TIE, lead > TIE
         counts[:, columns] = _counted(below, above, usable)
         if rivalry is not None:
             rivalry.add(columns, usable, below, above)
@@ -190,9 +194,10 @@ def deranged_ranks(
     re-pairings costs about as much as one score.  `rivalry` sums over the assignments.
     """
     counts = np.full((3, *assigned.shape), np.nan)
-    usable = _finite(candidates)
-    for columns in _chunks(np.flatnonzero(_finite(choosers))):
-        exact = _exact(choosers[columns], candidates)
+    choosing, chosen = Rows.of(choosers), Rows.of(candidates)
+    usable = chosen.finite
+    for columns in _chunks(np.flatnonzero(choosing.finite), len(choosers)):
+        exact = correlations(chosen, choosing, dtype=np.float64, at=(slice(None), columns))  # (N, c)
         for k, row in enumerate(assigned[:, columns]):
             paired = usable[row]
             own = exact[row, np.arange(len(columns))][paired]
@@ -201,19 +206,6 @@ def deranged_ranks(
             if rivalry is not None:
                 rivalry.add(row[paired], usable, below, above)
     return Ranks(*counts)
-
-
-def standardise(rows: np.ndarray, dtype: type[np.floating] = np.float64) -> np.ndarray:
-    """(N, D) rows less their mean, of unit norm, computed in float64; zeros for a constant row."""
-    out = np.empty(rows.shape, dtype)
-    for part in _blocks(rows):
-        exact = rows[part].astype(np.float64)
-        with np.errstate(invalid="ignore"):  # a row with an infinity becomes NaN
-            centred = exact - exact.mean(axis=1, keepdims=True)
-        spread = np.linalg.norm(centred, axis=1, keepdims=True)
-        flat = spread <= FLAT * np.linalg.norm(exact, axis=1, keepdims=True)
-        out[part] = np.where(flat, 0.0, centred / np.where(flat, 1.0, spread))
-    return out
 
 
 def _choosers(result: np.ndarray, target: np.ndarray, choose: Chooser) -> tuple[np.ndarray, np.ndarray]:
@@ -251,29 +243,19 @@ def _counted(below: np.ndarray, above: np.ndarray, usable: np.ndarray) -> np.nda
     return np.stack([under, usable.sum() - 1 - under - over, over]).astype(np.float64)
 
 
-def _exact(choosers: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """(N, c) float64 correlations of all candidates with c choosers."""
-    columns = standardise(choosers).T
-    out = np.empty((len(candidates), columns.shape[1]))
-    for part in _blocks(candidates):
-        out[part] = standardise(candidates[part]) @ columns
-    return out
+def _lead(chosen: Rows, choosing: Rows, rivals: np.ndarray, choosers: np.ndarray) -> np.ndarray:
+    """(P,) how much nearer rival ``rivals[p]`` is to ``choosers[p]`` than its own candidate, in float64."""
+    whose, place = np.unique(choosers, return_inverse=True)
+    both = np.concatenate([rivals, whose]), np.concatenate([choosers, whose])
+    similar = correlations_of_pairs(chosen, choosing, *both)
+    return similar[: len(rivals)] - similar[len(rivals) :][place]
 
 
-def _finite(rows: np.ndarray) -> np.ndarray:
-    return np.isfinite(rows).all(axis=1)
-
-
-def _chunks(positions: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(positions), CHUNK):
-        yield positions[start : start + CHUNK]
-
-
-def _blocks(rows: np.ndarray) -> Iterator[slice]:
-    """Slices of rows that make at most about 64 MB in float64."""
-    step = max(1, (1 << 23) // max(1, rows.shape[1]))
-    for start in range(0, len(rows), step):
-        yield slice(start, start + step)
+def _chunks(positions: np.ndarray, n: int) -> Iterator[np.ndarray]:
+    """Choosers compared at once."""
+    step = max(1, PAIRS // max(1, n))
+    for start in range(0, len(positions), step):
+        yield positions[start : start + step]
 
 
 class _Identification:

@@ -28,7 +28,8 @@ def cosine_similarity(result: np.ndarray, target: np.ndarray) -> np.ndarray:
     first, second = (np.asarray(rows, np.float64) for rows in (result, target))
     norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     products = np.einsum("nd,nd->n", first, second)
-    values = np.divide(products, norms, out=np.zeros(len(first)), where=norms > 0)
+    with np.errstate(invalid="ignore"):  # infinity over infinity, NaN below
+        values = np.divide(products, norms, out=np.zeros(len(first)), where=norms > 0)
     return np.where(np.isfinite(norms), values, np.nan)
 
 

@@ -22,14 +22,11 @@ import functools
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from .resize import resize, resize_matrix, unit_range
-
-if TYPE_CHECKING:
-    import scipy.sparse
 
 
 @dataclass(frozen=True)
@@ -71,20 +68,19 @@ def prepare_pixcorr(
     banded matrix: the same number from a third of the values, and never an S x S image.
     """
     first = family.sizes[0]
-    factor, column_sums = _factor(family, dtype)
+    bands, column_sums = _factor(family, dtype)
     pixels = 3 * family.sizes[-1] ** 2
     vectors = np.empty((len(images), first, 3 * first), dtype)
     start_family = Family(family.name, (first,), family.antialias)
     for start in range(0, len(images), CHUNK):
         part = unit_range(images[start : start + CHUNK], dtype=dtype)
         for k, image in enumerate(through_sizes(part, start_family), start):
-            total = np.einsum("h,hwc,w->", column_sums, image.astype(np.float64), column_sums)
-            centred = image - image.dtype.type(total / pixels)
-            tall = (factor @ centred.reshape(first, -1)).reshape(first, first, 3)
-            across = factor @ np.ascontiguousarray(tall.swapaxes(0, 1)).reshape(first, -1)
-            norm = np.sqrt(np.einsum("rc,rc->r", across, across).sum(dtype=np.float64))
+            total = column_sums @ image.reshape(first, -1).astype(np.float64)
+            total = column_sums @ total.reshape(first, 3).sum(axis=1)
+            vector = _times(bands, image - image.dtype.type(total / pixels)).reshape(first, -1)
+            norm = np.sqrt(np.einsum("rc,rc->r", vector, vector).sum(dtype=np.float64))
             flat = norm < CONTRAST_FLOOR * np.sqrt(pixels)
-            vectors[k] = 0 if flat else across / image.dtype.type(norm)
+            vectors[k] = 0 if flat else vector / vector.dtype.type(norm)
     return {"vector": vectors}
 
 
@@ -152,7 +148,7 @@ def window_mean(plane: np.ndarray) -> np.ndarray:
     A separable filter as products with a banded matrix, block by block, since BLAS does these many
     times faster than tap-by-tap sums.
     """
-    band = _band(plane.dtype.type)
+    band, across = _band(plane.dtype.type)
     height, width = (side - 2 * RADIUS for side in plane.shape)
     columns = np.empty((height, plane.shape[1]), plane.dtype)
     for start in range(0, height, BLOCK):
@@ -163,32 +159,55 @@ def window_mean(plane: np.ndarray) -> np.ndarray:
     for start in range(0, width, BLOCK):
         rows = min(BLOCK, width - start)
         reach = rows + 2 * RADIUS
-        means[:, start : start + rows] = columns[:, start : start + reach] @ band[:rows, :reach].T
+        np.matmul(
+            columns[:, start : start + reach], across[:reach, :rows], out=means[:, start : start + rows]
+        )
     return means
 
 
-def _band(dtype: type[np.floating]) -> np.ndarray:
-    """(BLOCK, BLOCK + 10) matrix whose row i holds the window's taps from column i on."""
+@functools.lru_cache(maxsize=4)
+def _band(dtype: type[np.floating]) -> tuple[np.ndarray, np.ndarray]:
+    """(BLOCK, BLOCK + 10) matrix whose row i holds the window's taps from column i on; its transpose.
+
+    Both are contiguous: BLAS takes twice as long for a small matrix that it has to transpose.
+    """
     offsets = np.arange(-RADIUS, RADIUS + 1)
     taps = np.exp(-0.5 * (offsets / SIGMA) ** 2)
     taps /= taps.sum()
-    band = np.zeros((BLOCK, BLOCK + 2 * RADIUS))
+    band = np.zeros((BLOCK, BLOCK + 2 * RADIUS), dtype)
     for row in range(BLOCK):
         band[row, row : row + 2 * RADIUS + 1] = taps
-    return band.astype(dtype)
+    return band, np.ascontiguousarray(band.T)
 
 
 @functools.lru_cache(maxsize=8)
-def _factor(family: Family, dtype: type[np.floating]) -> tuple[scipy.sparse.csr_array, np.ndarray]:
-    """T (F, F), sparse, with T'T = R'R for the enlargement R (S, F); and the column sums of R (F,)."""
-    from scipy.sparse import csr_array
+def _factor(family: Family, dtype: type[np.floating]) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """Diagonals 0, 1 ... of T (F, F), with T'T = R'R for the enlargement R (S, F); column sums of R (F,).
 
+    T is upper triangular and has a diagonal less than R'R has: two, for one bilinear enlargement.
+    """
     enlarge = np.eye(family.sizes[0])
     for given, wanted in itertools.pairwise(family.sizes):
         matrix = resize_matrix(given, wanted, antialias=family.antialias, dtype=dtype)
         enlarge = matrix.astype(np.float64) @ enlarge
     factor = np.linalg.cholesky(enlarge.T @ enlarge).T
-    return csr_array(np.where(np.abs(factor) > 1e-14, factor, 0).astype(dtype)), enlarge.sum(axis=0)
+    bands = [np.diag(factor, offset) for offset in range(len(factor))]
+    while len(bands) > 1 and (np.abs(bands[-1]) <= 1e-14).all():
+        bands.pop()
+    return tuple(band.astype(dtype) for band in bands), enlarge.sum(axis=0)
+
+
+def _times(bands: tuple[np.ndarray, ...], image: np.ndarray) -> np.ndarray:
+    """T X of an image X (F, W, C) and T' along its second axis, X T': (F, F, C), for W = F."""
+    channels = image.shape[2]
+    rows = image.reshape(len(image), -1)  # (F, W C)
+    down = rows * bands[0][:, None]
+    for offset, band in enumerate(bands[1:], 1):
+        down[:-offset] += rows[offset:] * band[:, None]
+    across = down * np.repeat(bands[0], channels)
+    for offset, band in enumerate(bands[1:], 1):
+        across[:, : -offset * channels] += down[:, offset * channels :] * np.repeat(band, channels)
+    return across.reshape(image.shape)
 
 
 class _PixelMetric:

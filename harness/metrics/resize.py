@@ -37,7 +37,9 @@ def unit_range(images: np.ndarray, *, dtype: type[np.floating] = np.float32) -> 
     if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape[1:]:
         raise DataError(f"images have shape {images.shape}; expected (n, height, width, 3)")
     if images.dtype == np.uint8:
-        return images.astype(dtype) / dtype(255)
+        unit = images.astype(dtype)
+        unit /= dtype(255)
+        return unit
     if np.issubdtype(images.dtype, np.floating):
         return images.astype(dtype, copy=False)
     raise DataError(f"images have type {images.dtype}; expected uint8, or float in [0, 1]")
@@ -54,12 +56,19 @@ def resize(images: np.ndarray, size: tuple[int, int], *, antialias: bool) -> np.
         return images
     rows = resize_matrix(height, size[0], antialias=antialias, dtype=images.dtype.type)
     columns = resize_matrix(width, size[1], antialias=antialias, dtype=images.dtype.type)
-    resized = np.empty((n, size[1], size[0], channels), images.dtype)
+    resized = np.empty((n, *size, channels), images.dtype)
     for image, out in zip(images, resized):
         tall = (rows @ image.reshape(height, -1)).reshape(size[0], width, channels)
-        across = np.ascontiguousarray(tall.swapaxes(0, 1)).reshape(width, -1)
-        out[:] = (columns @ across).reshape(out.shape)
-    return resized.swapaxes(1, 2)
+        across = columns @ _swapped(tall).reshape(width, -1)
+        out[:] = _swapped(across.reshape(size[1], size[0], channels))
+    return resized
+
+
+def _swapped(image: np.ndarray) -> np.ndarray:
+    """Contiguous (H, W, C) -> contiguous (W, H, C), a pixel at a time: twice as fast as number by number."""
+    height, width, channels = image.shape
+    pixels = image.view(np.dtype((np.void, channels * image.itemsize)))[..., 0]
+    return np.ascontiguousarray(pixels.T).view(image.dtype).reshape(width, height, channels)
 
 
 @functools.lru_cache(maxsize=32)

@@ -19,6 +19,11 @@ def nearest(inputs: np.ndarray, patterns: np.ndarray) -> np.ndarray:
     pattern or input correlates 0 with everything, so that an all-zero input gives position 0 or
     whatever correlates with nothing first.  Give valid voxels only.
     """
+    return nearest_with_r(inputs, patterns)[0]
+
+
+def nearest_with_r(inputs: np.ndarray, patterns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What :func:`nearest` gives, and (N,) those correlations."""
     if inputs.ndim != 2 or patterns.ndim != 2 or inputs.shape[1] != patterns.shape[1] or not len(patterns):
         raise DataError(
             f"cannot compare inputs of shape {inputs.shape} with patterns of shape {patterns.shape}; "
@@ -36,7 +41,7 @@ def nearest(inputs: np.ndarray, patterns: np.ndarray) -> np.ndarray:
             better = top > best[rows] + TIE
             found[rows][better] = start + lowest[better]
             best[rows][better] = top[better]
-    return found
+    return found, best
 
 
 def _unit_rows(rows: np.ndarray) -> np.ndarray:

@@ -47,10 +47,8 @@ def load_subject(
     if subject not in known:
         raise ConfigError(suggest(subject, known, what=f"subject of benchmark '{ref.name}'"))
     if benchmark.generated:
-        ingredients = {"code": code_sha(ref), "params": benchmark.params, "subject": subject}
-        artifact = store.get(
-            "data", ingredients, lambda folder: write_subject(benchmark.load(subject), folder)
-        )
+        identity = data_identity(ref, benchmark.params, subject)
+        artifact = store.get("data", identity, lambda folder: write_subject(benchmark.load(subject), folder))
         data = read_subject(artifact)
     else:
         data = benchmark.load(subject)
@@ -61,6 +59,11 @@ def load_subject(
         ids = subset(ids, limit)
         named = Subset(f"limit-{limit}", hashlib.sha256("\n".join(ids).encode()).hexdigest())
     return _select_test(data, ids), named
+
+
+def data_identity(ref: PluginRef, params: Any, subject: str) -> dict[str, Any]:
+    """Ingredients of a generated subject; one file may define several benchmarks."""
+    return {"benchmark": ref.target, "code": code_sha(ref), "params": params, "subject": subject}
 
 
 def _select_test(data: SubjectData, ids: tuple[str, ...]) -> SubjectData:

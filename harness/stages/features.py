@@ -2,11 +2,13 @@
 
 Encoders are fitted on these features and metrics compare them; an image that both use is extracted
 once.  A batch is keyed by the content of its images, so equal images share features whatever row,
-run or subject they come from.
+run or subject they come from.  One that does not fit into memory is halved until it does.
 """
 
 from __future__ import annotations
 
+import logging
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,10 +19,13 @@ import numpy as np
 
 from .. import plugins
 from ..data import Stimuli
+from ..errors import PluginError
 from ..executors import Executor
 from ..identity import code_sha, module_sha
 from ..store import Store, is_known, key_of, save_array
 from .worker import kept_open, store_at
+
+logger = logging.getLogger(__name__)
 
 BATCH = 64
 """Images per extraction call; part of every key, since a batch size can change the last bits."""
@@ -117,14 +122,65 @@ def extract_batch(task: BatchTask) -> tuple[int, int]:
     store = store_at(task.root)
     todo = {layer: place for layer, place in task.where.items() if store.open("features", place[0]) is None}
     if todo:
-        opened = kept_open(
-            ("backbone", task.backbone, task.device), lambda: open_backbone(task.backbone, device=task.device)
-        )
-        found = opened.extract(task.images, list(todo))
+        found = extract_in_memory(task.backbone, task.images, list(todo), device=task.device)
         for layer, (key, ingredients) in todo.items():
             with store.writing("features", key, ingredients) as folder:
                 save_array(folder, "features", np.asarray(found[layer], np.float32))
     return len(todo), len(task.images)
+
+
+def extract_in_memory(
+    name: str, images: np.ndarray, layers: Sequence[str], *, device: str
+) -> dict[str, np.ndarray]:
+    """Images (n, H, W, 3) -> layer -> (n, ...), halved as often as the memory of `device` asks for.
+
+    What fits is remembered for as long as the backbone is open.  Fewer images at a time may change the
+    last bits of features, which is why it is said.
+
+    Raises
+    ------
+    PluginError
+        Not even one image fits.
+    """
+    backbone, held = kept_open(
+        ("backbone", name, device), lambda: (open_backbone(name, device=device), {"images": BATCH})
+    )
+    while True:
+        size = held["images"]
+        try:
+            parts = [
+                backbone.extract(images[start : start + size], layers)
+                for start in range(0, max(len(images), 1), size)
+            ]
+            return {layer: np.concatenate([part[layer] for part in parts]) for layer in layers}
+        except Exception as problem:
+            if not is_out_of_memory(problem):
+                raise
+            reason = " ".join(str(problem).split())[:200]
+        # Out here the failed call has let go of its memory.
+        tried = min(size, len(images))
+        if tried <= 1:
+            raise PluginError(
+                f"backbone '{name}' does not fit into the memory of {device} with a single image ({reason}). "
+                "Close what else uses it, or give another --device"
+            )
+        held["images"] = tried // 2
+        logger.warning(
+            "backbone '%s': %d images at once do not fit into the memory of %s, going on with %d; the last "
+            "digits of features may differ from those of a larger machine",
+            *(name, tried, device, held["images"]),
+        )
+        if device.startswith("cuda"):
+            sys.modules["torch"].cuda.empty_cache()
+
+
+def is_out_of_memory(problem: Exception) -> bool:
+    """Whether Python, or torch on any device, said that memory ran out."""
+    torch: Any = sys.modules.get("torch")
+    if isinstance(problem, MemoryError) or (torch and isinstance(problem, torch.OutOfMemoryError)):
+        return True
+    # torch has no class of its own for a CPU that has no more to give.
+    return isinstance(problem, RuntimeError) and "can't allocate memory" in str(problem)
 
 
 def open_backbone(name: str, *, device: str) -> Any:

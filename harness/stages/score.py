@@ -23,6 +23,7 @@ from ..metrics.lookalikes import kinds
 from ..plugins import PluginRef
 from ..seeds import cyclic_order
 from ..store import Store, save_array
+from .captions import caption_features
 from .features import FeatureStore, backbone_identity
 from .worker import store_at
 
@@ -215,7 +216,9 @@ def score_embeddings(
 
 
 def lacking_labels(metric: MetricRef, stimuli: Stimuli) -> str:
-    """Why a metric of look-alikes cannot score any of `stimuli`, or ``""``."""
+    """Why a metric of look-alikes or captions cannot score any of `stimuli`, or ``""``."""
+    if getattr(metric.load(), "captions", False) and stimuli.captions is None:
+        return "the stimuli have no captions"
     names = tuple(getattr(metric.load(), "kind", ()))
     if not names:
         return ""
@@ -255,7 +258,8 @@ def _embedding_values(
     """(N,) values, or (2, N) values and rivalry."""
     names = tuple(getattr(plugin, "kind", ()))
     kind = kinds(images.stimuli.labels, names) if names else None
-    if names and kind is None:
+    captions = images.stimuli.captions if getattr(plugin, "captions", False) else ()
+    if captions is None or (names and kind is None):
         return np.full(len(images.images), np.nan)
     ingredients = {
         **metric.identity,
@@ -265,6 +269,7 @@ def _embedding_values(
         "target": target.sha,
         "control": images.stimuli.sha if plugin.controlled else "none",
         "kind": "none" if kind is None else kind,
+        "captions": list(captions),
         "derangements": len(orders),
         "stage": module_sha(__name__),
     }
@@ -279,6 +284,7 @@ def _embedding_values(
             more = {"stimulus": flat(images.stimuli)} if plugin.controlled else {}
             # The targets stay in place when results are re-paired, and so do their kinds.
             more |= {} if kind is None else {"kind": kind}
+            more |= {"captions": caption_features(layer[0], captions, store=store)} if captions else {}
             more |= {"rivalry": True} if getattr(plugin, "rivalry", False) else {}
             if not len(orders):
                 values = plugin.score(result, other, **more)

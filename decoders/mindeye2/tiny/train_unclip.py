@@ -38,7 +38,7 @@ UNET = unclip.UNetSettings(
 LATENT_SCALE = 1.17
 """One over the spread of the training latents, 0.85."""
 DRAWING = GeneratorSettings(
-    side=8, picture=64, steps=16, guidance=2.0, offset=0.04, latent_scale=LATENT_SCALE
+    side=8, picture=64, steps=12, guidance=2.0, offset=0.04, latent_scale=LATENT_SCALE
 )
 UNCONDITIONAL = 0.1
 """Share of training pictures whose tokens are replaced by random ones."""

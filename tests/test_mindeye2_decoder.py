@@ -1,0 +1,194 @@
+"""The decoder `mindeye2` as a plugin: from files in the public layout, and from the small parts."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+
+import numpy as np
+import pytest
+import torch
+from test_mindeye2_core import SIZES as NETWORK
+from test_mindeye2_core import subject
+from test_mindeye2_generator import HOW, SIZES, VAE, built, public_file  # noqa: F401
+
+from harness.api import ConfigError, SpaceMismatch, WeightsMissing
+from harness.benchmarks.scenes import draw
+from harness.decoders.mindeye2 import MindEye2Decoder, checkpoints, embedder, model, public
+from harness.decoders.mindeye2.inference import image_generators
+from harness.decoders.mindeye2.low_level import decode_low_level, low_level_targets
+from harness.decoders.mindeye2.params import MindEye2Params
+from harness.decoders.mindeye2.tiny import small
+from harness.metrics.identification import two_way
+from harness.settings import plugin_defaults
+
+TOWER = embedder.TowerSettings(side=28, patch=14, width=12, depth=1, heads=2, projected=4)
+TOY = public.PublicSizes(SIZES, VAE, TOWER, NETWORK, HOW)
+QUICK = {"hidden": 16, "epochs": 3, "batch": 4, "steps": 2, "prior_steps": 4}
+
+
+@pytest.fixture(scope="module")
+def folder(built, tmp_path_factory):  # noqa: F811
+    """A folder as the public one, its networks small."""
+    folder = tmp_path_factory.mktemp("mindeyev2")
+    file = folder / public.GENERATOR
+    public_file(built, file)
+    content = torch.load(file, weights_only=True)
+    tower = embedder.PatchTokens(TOWER).state_dict()
+    content["state_dict"] |= {f"{embedder.PREFIXES[0]}{name}": value for name, value in tower.items()}
+    torch.save(content, file)
+    torch.save(built.vae.state_dict(), folder / public.LOW_LEVEL)
+    shared = model.MindEye2Network([5, 6], NETWORK)
+    log = folder / "train_logs" / "final_multisubject_s1"
+    log.mkdir(parents=True)
+    torch.save({"model_state_dict": shared.state_dict(), "epoch": 149}, log / "last.pth")
+    return folder
+
+
+@pytest.fixture
+def toy_sizes(monkeypatch):
+    monkeypatch.setattr(public, "parts", functools.partial(public.parts, sizes=TOY))
+
+
+@pytest.mark.usefixtures("toy_sizes")
+def test_public_files_give_a_decoder_that_fits_saves_and_decodes(folder, tmp_path):
+    params = MindEye2Params(weights=str(folder), **QUICK)
+    data, seeds = subject(), np.arange(12, dtype=np.uint64)
+    decoder = MindEye2Decoder(params)
+    decoder.fit(data, seed=0, device="cpu", checkpoint_dir=tmp_path / "fit")
+    made = decoder.decode(data.train.responses, seeds=seeds)
+    assert made.images.shape == (12, 1, 16, 16, 3)
+    decoder.save(tmp_path)
+    again = MindEye2Decoder.load(tmp_path, params, device="cpu")
+    np.testing.assert_array_equal(again.decode(data.train.responses, seeds=seeds).images, made.images)
+    with pytest.raises(SpaceMismatch, match="subject is 's2'"):
+        again.open(subject("s2").space, device="cpu")
+    with pytest.raises(WeightsMissing, match=r"multisubject_s2.last\.pth is not there.*pretrained=none"):
+        MindEye2Decoder(params).fit(subject("s2"), seed=0, device="cpu", checkpoint_dir=tmp_path / "s2")
+    alone = MindEye2Decoder(dataclasses.replace(params, pretrained="none"))
+    alone.fit(subject("s2"), seed=0, device="cpu", checkpoint_dir=tmp_path / "alone")
+
+
+def test_the_identity_follows_every_file_and_not_the_place(folder, tmp_path):
+    import shutil
+
+    params = MindEye2Params(weights=str(folder))
+    first = MindEye2Decoder(params).identity()
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    elsewhere = dataclasses.replace(params, weights=str(copy))
+    assert MindEye2Decoder(elsewhere).identity() == first
+    for file in sorted(f for f in copy.rglob("*") if f.is_file()):
+        content = file.read_bytes()
+        file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        assert MindEye2Decoder(elsewhere).identity() != first, file.name
+        file.write_bytes(content)
+    assert MindEye2Decoder(elsewhere).identity() == first
+
+
+def test_absent_files_are_named_with_what_to_type(folder, tmp_path):
+    with pytest.raises(WeightsMissing, match=r"decoder.weights is not given.*decoder.preset=tiny"):
+        MindEye2Decoder(MindEye2Params()).identity()
+    with pytest.raises(WeightsMissing, match=r"'/no/where', which is no folder"):
+        MindEye2Decoder(MindEye2Params(weights="/no/where")).identity()
+    with pytest.raises(WeightsMissing, match=rf"{public.GENERATOR} is not there; download it"):
+        MindEye2Decoder(MindEye2Params(weights=str(tmp_path))).identity()
+    with pytest.raises(WeightsMissing, match=r"mine\.pth is not there"):
+        MindEye2Decoder(MindEye2Params(weights=str(folder), pretrained="mine.pth")).identity()
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"epochs": 2}, "decoder.epochs is 2"),
+        ({"learning_rate": 0.0}, "decoder.learning_rate is 0.0"),
+        ({"prior_steps": 1}, "decoder.prior_steps is 1"),
+        ({"steps": 1000}, "decoder.steps is 1000"),
+        ({"blend": -0.1}, "decoder.blend is -0.1"),
+    ],
+)
+def test_impossible_settings_are_refused(changed, words):
+    with pytest.raises(ConfigError, match=words):
+        MindEye2Params(**changed)
+
+
+def test_the_presets_are_the_paper_and_the_small_parts():
+    assert MindEye2Params(**plugin_defaults("decoder", "mindeye2", benchmark="nsd", preset="paper")) == (
+        MindEye2Params()
+    )
+    tiny = tiny_params()
+    assert tiny.weights == "tiny"
+    assert plugin_defaults("decoder", "mindeye2", benchmark="nsd", preset=None) == {}
+
+
+def tiny_params(**changed):
+    """The settings that the embedded benchmark calls for."""
+    chosen = plugin_defaults("decoder", "mindeye2", benchmark="embedded", preset=None)
+    return MindEye2Params(**{**chosen, **changed})
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    decoder = MindEye2Decoder(tiny_params())
+    decoder._move("cpu")
+    return decoder
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    """(40, 64, 64, 3) in [0, 1]: scenes that nothing here was trained on."""
+    return draw("held-out-of-everything", range(40)).astype(np.float32) / 255
+
+
+def test_the_small_vae_keeps_22_db(tiny, scenes):
+    planes = torch.from_numpy(scenes).permute(0, 3, 1, 2)
+    scale = tiny.parts.latent_scale
+    again = decode_low_level(
+        tiny.parts.vae, low_level_targets(tiny.parts.vae, planes, scale=scale), scale=scale
+    )
+    error = (again - planes).square().mean((1, 2, 3))
+    assert (-10 * error.log10()).mean() >= 22
+
+
+def test_the_small_generator_draws_what_the_tokens_say(tiny, scenes):
+    drawn = tiny.generate(scenes, seeds=np.arange(len(scenes), dtype=np.uint64)).images[:, 0]
+    flat = [images.reshape(len(scenes), -1) for images in (drawn, scenes)]
+    assert two_way(*flat).mean() >= 0.95
+    wrong = tiny.parts.generator.draw(
+        tiny.parts.embedder(torch.from_numpy(scenes[::-1].copy()).permute(0, 3, 1, 2)),
+        generators=image_generators(np.arange(len(scenes), dtype=np.uint64)),
+    )
+    wrong = wrong.permute(0, 2, 3, 1).reshape(len(scenes), -1).numpy()
+    assert two_way(wrong, flat[1]).mean() < 0.65  # the tokens decide, not the noise
+
+
+def test_pictures_are_of_the_stimulus_range_in_spite_of_washed_out_tokens(tiny, scenes):
+    sharp = dataclasses.replace(tiny.settings, blend=0.0)
+    decoder = MindEye2Decoder(tiny_params(blend=0.0))
+    decoder._move("cpu")
+    assert decoder.settings == sharp
+    drawn = decoder.generate(scenes, seeds=np.arange(len(scenes), dtype=np.uint64)).images
+    assert abs(drawn.mean() - scenes.mean()) < 0.05
+    assert drawn.min() < 0.1 < 0.9 < drawn.max()
+
+
+def test_each_subject_starts_from_the_other_three():
+    shapes = set()
+    for name in ("subj01", "subj02", "subj03", "subj04"):
+        log = json.loads(small.shared_file(name).with_suffix(".json").read_text())
+        assert sorted([*log["trained_on"], name]) == ["subj01", "subj02", "subj03", "subj04"]
+        weights = small.shared_weights(tiny_params(), name)
+        assert not any(key.startswith("ridge.") for key in weights)
+        network = model.MindEye2Network([7], small.SIZES)
+        checkpoints.start_from_pretrained(network, weights)
+        shapes.add(tuple((key, tuple(value.shape)) for key, value in sorted(weights.items())))
+    assert len(shapes) == 1
+
+
+def test_an_unknown_subject_starts_from_nothing_and_is_told(caplog):
+    assert small.shared_weights(tiny_params(), "CSI1") is None
+    assert "mindeye2 starts from nothing" in caplog.text
+    assert small.shared_weights(tiny_params(pretrained="none"), "subj01") is None
+    with pytest.raises(ConfigError, match=r"the small parts have 224 and true"):
+        small.parts(tiny_params(hidden=64))

@@ -1,0 +1,119 @@
+"""Encoders under two decoders: rankings, what both tell apart, and a cheat that only one decoder likes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import TOYS
+from scipy.stats import kendalltau
+
+from harness.cli.compare import compare as command
+from harness.pipeline import Pipeline
+from harness.plan import make_plan
+from harness.record import write_run
+from harness.reports.comparison import compare
+from harness.reports.rankings import RANKING_COLUMNS, ranking_table
+from harness.results import RunResult
+from harness.settings import Request
+from harness.stages.worker import forget
+from harness.store import Store
+
+CHEATS = TOYS.with_name("cheats.py")
+METRICS = ["pixcorr", "decoded-agreement", "decoded-agreement-controlled"]
+ENCODERS = {
+    "good": (f"{TOYS}:ToyEncoder", {"noise": 0.1}),
+    "noisy": (f"{TOYS}:ToyEncoder", {"noise": 1.5}),
+    "cheat": (f"{CHEATS}:InverseOfTheDecoder", {"noise": 0.0}),
+}
+DECODERS = {"inverted": f"{TOYS}:ToyDecoder", "other": f"{CHEATS}:HalfDecoder"}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rankings")
+    found = {}
+    for decoder, plugin in DECODERS.items():
+        for encoder, (name, params) in ENCODERS.items():
+            forget()
+            request = Request(
+                benchmark=f"{TOYS}:ToyBenchmark",
+                encoder=name,
+                decoder=plugin,
+                values={
+                    "run": {"metrics": METRICS, "derangements": 2},
+                    "benchmark": {"n_test": 80, "n_train": 200},
+                    "encoder": params,
+                },
+            )
+            store = Store(folder / "store")
+            made = Pipeline(make_plan(request), store).run()
+            write_run(made, folder / f"{decoder}-{encoder}", command=["harness"], store=store)
+            found[decoder, encoder] = RunResult.open(folder / f"{decoder}-{encoder}")
+    return found
+
+
+def mean(run, metric, target):
+    scores = run.scores[(run.scores.row == "predicted") & (run.scores.metric == metric)]
+    return scores[scores.target == target].value.mean()
+
+
+@pytest.mark.parametrize(
+    ("target", "metric"),
+    [
+        ("stimulus", "pixcorr@1"),
+        ("measured", "decoded-agreement@1"),
+        ("measured", "decoded-agreement-controlled@1"),
+    ],
+)
+def test_tau_orders_and_verdicts_are_those_of_the_runs(runs, target, metric):
+    found = compare(list(runs.values()), target=target, metrics=[metric], draws=500)
+    table = ranking_table(found)
+    assert tuple(table.columns) == RANKING_COLUMNS
+    (line,) = table.itertuples()
+    means = {
+        decoder: [mean(runs[decoder, encoder], metric, target) for encoder in ENCODERS]
+        for decoder in DECODERS
+    }
+    assert line.tau == pytest.approx(kendalltau(means["inverted"], means["other"]).statistic)
+    assert (line.decoder_a, line.decoder_b) == ("toys.py:ToyDecoder", "cheats.py:HalfDecoder")
+    names = [
+        "toys.py:ToyEncoder (noise=0.1)",
+        "toys.py:ToyEncoder (noise=1.5)",
+        "cheats.py:InverseOfTheDecoder",
+    ]
+    for decoder, order in (("inverted", line.order_a), ("other", line.order_b)):
+        assert order == ", ".join(names[k] for k in np.argsort([-m for m in means[decoder]]))
+    assert (line.encoders, line.same + line.reversed + line.undecided) == (3, 3)
+
+
+def test_a_cheat_that_one_decoder_likes_moves_in_the_ranking_of_the_other(runs):
+    def above_good(decoder):
+        cheat, good = (mean(runs[decoder, name], "pixcorr@1", "stimulus") for name in ("cheat", "good"))
+        return cheat - good
+
+    assert above_good("inverted") > 0 > above_good("other")
+    (line,) = ranking_table(compare(list(runs.values()), metrics=["pixcorr"], draws=500)).itertuples()
+    assert line.reversed >= 1
+    # What the stimulus does not explain finds it out under both.
+    for decoder in DECODERS:
+        found = mean(runs[decoder, "cheat"], "decoded-agreement-controlled@1", "measured")
+        assert abs(found) < 0.1
+
+
+def test_one_decoder_gives_no_table(runs):
+    found = compare([runs["inverted", name] for name in ENCODERS], draws=200)
+    assert len(ranking_table(found)) == 0
+    assert list(ranking_table(found).columns) == list(RANKING_COLUMNS)
+    one_each = compare([runs["inverted", "good"], runs["other", "noisy"]], draws=200)
+    assert len(ranking_table(one_each)) == 0
+
+
+def test_the_command_shows_it(runs):
+    folders = [str(run.folder) for run in runs.values()]
+    printed = CliRunner().invoke(command, folders, catch_exceptions=False).output
+    assert "do two decoders put the encoders in the same order?" in printed
+    given = json.loads(CliRunner().invoke(command, [*folders, "--json"], catch_exceptions=False).output)
+    assert {line["metric"] for line in given["rankings"]} == {"pixcorr@1"}
