@@ -49,7 +49,7 @@ def test_the_command_runs_at_a_small_size_and_reports(small):
     assert "nothing was computed" in again.stdout
 
 
-@pytest.mark.parametrize("after", [6.0, 14.0])
+@pytest.mark.parametrize("after", [6.0, pytest.param(14.0, marks=pytest.mark.slow)])
 def test_a_killed_command_goes_on_to_the_same_tables(small, tmp_path, after):
     command = [str(Path(sys.executable).with_name("harness")), *SMALL, "--no-report"]
     where = {**os.environ, "HARNESS_STORE": str(tmp_path / "store")}
