@@ -485,6 +485,7 @@ def test_chasms_published_preset_finds_its_layers_in_dinov2():
     assert {layer for _, layer in wanted} <= set(DINOv2.layers)
 
 
+@pytest.mark.slow
 def test_prefetched_weights_score_a_run_by_both_families(harness, tmp_path, toy_words):
     """SwAV is pinned by the copy that arrives first, so that a generated file can stand for it."""
     state = settled(models.resnet50(weights=None))

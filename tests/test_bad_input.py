@@ -83,7 +83,7 @@ def test_a_store_that_cannot_be_written(harness, toy_words):
     refused(done, "/sys/kernel/harness cannot be written")
 
 
-@pytest.mark.parametrize("when", ["decode", "fit"])
+@pytest.mark.parametrize("when", ["decode", pytest.param("fit", marks=pytest.mark.slow)])
 def test_no_space_left_and_then_some(harness, tmp_path, toy_words, when):
     """The disk is full at one stage; with space again the same command goes on and ends well."""
     (tmp_path / "sitecustomize.py").write_text(

@@ -137,8 +137,8 @@ def tiny():
 
 @pytest.fixture(scope="module")
 def scenes():
-    """(40, 64, 64, 3) in [0, 1]: scenes that nothing here was trained on."""
-    return draw("held-out-of-everything", range(40)).astype(np.float32) / 255
+    """(24, 64, 64, 3) in [0, 1]: scenes that nothing here was trained on."""
+    return draw("held-out-of-everything", range(24)).astype(np.float32) / 255
 
 
 def test_the_small_vae_keeps_22_db(tiny, scenes):

@@ -44,6 +44,7 @@ def test_what_is_drawn_and_decoded_is_the_picture_again():
     assert (-10 * (again - x).square().mean((1, 2, 3)).log10()).mean() > 20
 
 
+@pytest.mark.slow
 def test_the_shared_part_trains_on_the_others_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(train_shared, "EmbeddedParams", lambda **_: embedded.Params(n_train=40, n_test=2))
     monkeypatch.setattr(train_shared, "HELD_OUT", 8)

@@ -44,7 +44,7 @@ def runs(tmp_path_factory):
                 decoder=plugin,
                 values={
                     "run": {"metrics": METRICS, "derangements": 2},
-                    "benchmark": {"n_test": 80, "n_train": 200},
+                    "benchmark": {"n_test": 60, "n_train": 120},
                     "encoder": params,
                 },
             )

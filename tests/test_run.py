@@ -93,10 +93,10 @@ def test_ten_kills_change_nothing(harness, tmp_path, toy_words, undisturbed, ref
 @pytest.mark.parametrize(
     "words",
     [
-        ["--workers", "2"],
+        pytest.param(["--workers", "2"], marks=pytest.mark.slow),
         ["--shard-size", "3"],
         ["--shard-size", "7", "--workers", "2"],
-        ["--executor", "processes", "--workers", "1"],
+        pytest.param(["--executor", "processes", "--workers", "1"], marks=pytest.mark.slow),
     ],
     ids=" ".join,
 )
@@ -224,7 +224,7 @@ def test_samples_selection_and_trials(harness, tmp_path, toy_words):
     assert "ground-truth-selection" in {flag["name"] for flag in run.info["flags"]}
 
 
-@pytest.mark.parametrize("adapter", ["match-std", "add-trial-noise"])
+@pytest.mark.parametrize("adapter", ["match-std", pytest.param("add-trial-noise", marks=pytest.mark.slow)])
 def test_adapters_are_part_of_the_identity(harness, tmp_path, toy_words, adapter):
     harness("run", *toy_words, "--no-report")
     plain = only_run(tmp_path).scores
