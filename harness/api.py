@@ -122,6 +122,7 @@ class Decoder(Protocol):
     `images` (the generator ceiling); ``embed(images (n, H, W, 3)) -> (n, D)`` or (n, tokens, D), the true
     embedding of images in the space of ``Decoded.embedding`` and of as many numbers, used to choose
     among candidates and by the retrieval metrics, which without either score nothing;
+    ``captions = True``, where `decode` returns captions and so may `generate`, of the true images;
     ``from_pretrained(params, space, *, device)`` in place of `fit` (``pretrained = True``);
     ``training_sets``, ``training_hashes`` and ``networks`` as for an :class:`Encoder`.
     """
@@ -172,10 +173,13 @@ class Backbone(Protocol):
 class Metric(Protocol):
     """A score.  Built as ``cls()``; every attribute is part of its definition.
 
-    inputs : ``images`` | ``embedding`` | ``decoder-embedding`` | ``responses``.
+    inputs : ``images`` | ``embedding`` | ``decoder-embedding`` | ``reencoded`` | ``captions`` |
+        ``responses``.
     targets : what reconstructions are compared with: ``stimulus``, ``measured`` (the
-        reconstruction from measured responses) or both; or ``training`` alone, all training images.
-    backbone : (name, layer) whose features `score` gets, for ``embedding``; else None.
+        reconstruction from measured responses) or both; or ``training`` alone, all training images;
+        or ``brain`` alone, the mean measured responses, for ``reencoded``.
+    backbone : (name, layer) whose features `score` gets, for ``embedding``; for ``reencoded`` (name,
+        ``"subject"``), the layer named as the subject being its predicted responses; else None.
     unit : ``image`` -> (N,) values, ``voxel`` -> (V,) values, ``set`` -> one value, ``region`` -> one
         value of each ROI and cortical group and none of the whole (``responses`` only).
     pool : True when an image's value depends on the other images (identification).
@@ -197,6 +201,14 @@ class Metric(Protocol):
     ``decoder-embedding`` metrics: ``score(cosines (N, N), *, ids) -> (N,)`` with ``cosines[j, i]``
     between what the decoder decoded for image j and its own embedding of the true image i; the target
     is ``stimulus``, and rows without a decoded embedding are left out.
+    ``reencoded`` metrics: ``score(predicted (N, V), measured (N, V)) -> (N,)`` over the valid voxels, or
+    those of a region, ``score_deranged`` as below, and ``lacking(space) -> str``, why responses of a space
+    cannot be compared with what the backbone predicts.
+    ``captions`` metrics: ``score(captions, references) -> (N,)`` over N strings each or, with a backbone,
+    over their features (N, D) by its ``extract_text``.  References are those of the stimuli (``stimulus``),
+    the decoder's own captions of the true images, from `generate` (``image``), and those decoded from
+    measured responses (``measured``).  On by default for decoders with ``captions = True`` only.
+    weights : optional; names of weights that `score` reads, besides the backbone's.
     ``responses`` metrics: ``score(predicted (N, V), measured (N, V), *, baseline, ceiling)`` over
     valid voxels, with the training mean (V,) and the noise ceiling (V,) or None.
     needs : optional, for ``responses``; further keywords of `score`.  ``trials``: ``trials=`` (T, V)

@@ -42,8 +42,12 @@ from .stages.score import (
     score_embeddings,
     score_pixels,
 )
+from .stages.score_captions import INPUTS as CAPTIONS
+from .stages.score_captions import lacks_captions, score_captions
 from .stages.score_decoded import INPUTS as DECODER_EMBEDDING
 from .stages.score_decoded import DecoderSpace
+from .stages.score_reencoded import INPUTS as REENCODED
+from .stages.score_reencoded import lacking_space, score_reencoded
 from .stages.score_regions import RegionScore, score_regions
 from .stages.score_responses import (
     ResponseScore,
@@ -299,14 +303,16 @@ class Pipeline:
 
     def _score(self, outcome: Outcome) -> None:
         """Image scores; a metric that raises is recorded and the next one goes on."""
-        metrics = [
-            m for m in self.plan.metrics if m.load().inputs in ("images", "embedding", DECODER_EMBEDDING)
-        ]
+        kinds = ("images", "embedding", DECODER_EMBEDDING, REENCODED, CAPTIONS)
+        metrics = [m for m in self.plan.metrics if m.load().inputs in kinds]
         if not outcome.sets:
             return
         self._embed(outcome, metrics)
         metrics = self._embed_truth(outcome, metrics)
-        lacking = [lacking_labels(metric, outcome.data.test.stimuli) for metric in metrics]
+        data = outcome.data
+        lacking = [lacking_labels(m, data.test.stimuli) or lacking_space(m, data.space) for m in metrics]
+        said = self.decoder_space.made
+        lacking = [why or lacks_captions(m, said, data.test.stimuli) for why, m in zip(lacking, metrics)]
         for why in filter(None, dict.fromkeys(lacking)):
             _leave_out(outcome, [m for m, problem in zip(metrics, lacking) if problem == why], why)
         with self._stage("score", len(metrics)):
@@ -328,8 +334,16 @@ class Pipeline:
             return score_against_training(
                 metric, outcome.sets, outcome.data, features=self.features, store=self.store
             )
+        if inputs == REENCODED:
+            scores, regions = score_reencoded(
+                metric, outcome.sets, outcome.data, features=self.features, **common
+            )
+            outcome.region_scores += regions
+            return scores
         if inputs == DECODER_EMBEDDING:
             return self.decoder_space.score(metric, outcome.sets, **common)
+        if inputs == CAPTIONS:
+            return score_captions(metric, outcome.sets, self.decoder_space.made, **common)
         return score_embeddings(metric, outcome.sets, features=self.features, **common)
 
     def _embed(self, outcome: Outcome, metrics: Sequence[MetricRef]) -> None:

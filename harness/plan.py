@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from . import plugins
-from .backbones.weights import WeightsAbsent
+from .backbones.weights import WeightsAbsent, stored_sha
 from .errors import ConfigError, WeightsMissing
 from .identity import digest, plain
 from .plugins import PluginRef
@@ -22,12 +22,14 @@ from .protocols import protocol_named
 from .settings import Request, RunSettings, plugin_defaults, resolve_params
 from .stages.features import backbone_identity
 from .stages.score import MetricRef, metric_ref
+from .stages.score_captions import INPUTS as CAPTIONS
 from .stages.score_decoded import INPUTS as DECODER_EMBEDDING
 from .stages.score_decoded import lacks_embed
 
 logger = logging.getLogger(__name__)
 
 _FETCH = "its weights are not on this machine. Type, where there is internet: harness prefetch metrics"
+_FETCH_CAPTIONS = _FETCH.replace("prefetch metrics", "prefetch captions")
 
 EXECUTION = ("device", "executor", "workers", "shard_size")
 """Settings that must not change a number; they are no part of a plan's identity."""
@@ -169,20 +171,25 @@ def _metrics(
     """Metrics that were asked for, or all that are on by default and whose weights are at hand."""
     found, left_out = [], []
     for name in asked or [ref.name for ref in plugins.available("metrics")]:
+        inputs = ""
         try:
             metric = metric_ref(name)
             if not asked and not _on_by_default(metric.load(), simulated):
                 continue
-            backbone = metric.load().backbone
+            inputs, backbone = metric.load().inputs, metric.load().backbone
+            if inputs == CAPTIONS and not asked and not _captions(decoder):
+                continue
             if backbone is not None:
                 backbone_identity(backbone[0])
+            for weights in getattr(metric.load(), "weights", ()):
+                stored_sha(weights)
         except (WeightsMissing, plugins.PluginError) as problem:
             if asked:
                 raise
-            left_out.append((name, _FETCH if isinstance(problem, WeightsAbsent) else str(problem)))
+            fetch = _FETCH_CAPTIONS if inputs == CAPTIONS else _FETCH
+            left_out.append((name, fetch if isinstance(problem, WeightsAbsent) else str(problem)))
             logger.info("metric '%s' is left out: %s", name, problem)
             continue
-        inputs = metric.load().inputs
         if inputs == "responses" and not has_encoder and not asked:
             continue
         if samples < 2 and "samples" in getattr(metric.load(), "needs", ()) and not asked:
@@ -195,6 +202,11 @@ def _metrics(
                 continue
         found.append(metric)
     return tuple(found), tuple(left_out)
+
+
+def _captions(decoder: PluginRef | GivenImages | None) -> bool:
+    """Whether the decoder says that it captions what it decodes."""
+    return isinstance(decoder, PluginRef) and bool(getattr(decoder.load(), "captions", False))
 
 
 def _on_by_default(metric: Any, simulated: bool) -> bool:

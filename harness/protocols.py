@@ -95,7 +95,8 @@ PROTOCOLS: dict[str, Protocol] = {
                 _SWAPPED,
                 "blending applies to every row whose decoder gives a low-level image; their unrefined "
                 "rows are not blended",
-                "brain correlation (GNet) and captions are not scored",
+                "brain correlation is scored when it is asked for (--metrics gnet-brain-correlation)",
+                "captions are not scored",
             ),
         ),
         Protocol(

@@ -41,7 +41,7 @@ SCORE_COLUMNS = (
     *IDENTITY,
     "row",  # measured, predicted, zero, shuffled ...: harness.rows
     # "stimulus"; "measured": the reconstruction of the same image and seed; "responses"; or "training":
-    # the nearest training image
+    # the nearest training image; "brain": responses that an encoder predicts for the image, against measured
     "target",
     "image_id",
     "trial",  # -1: all repeats of the image; else the trial's number among the image's repeats

@@ -47,7 +47,8 @@ ROWS = {
 }
 
 STIMULUS = Row("stimulus", "the stimuli themselves", "each test image, as if it were a reconstruction")
-"""What distances to the training images are read by; scored for nothing else."""
+"""What distances to the training images, and responses predicted for reconstructions, are read by; scored
+for nothing else."""
 
 BOTTLENECK = "measured-rank-"
 """First part of the names of rows that pass through a bottleneck (:mod:`harness.bottleneck`)."""

@@ -31,7 +31,7 @@ DRAWS = 10_000
 SEED = 0
 ALPHA = 0.05
 
-TARGETS = ("stimulus", "measured", "responses", "training")
+TARGETS = ("stimulus", "measured", "responses", "training", "brain")
 
 MEAN_COLUMNS = ("system", "metric", "metric_label", "target", "higher_is_better", "chance")
 MEAN_COLUMNS += ("mean", "low", "high", "n", "missing", "subjects", "group")
@@ -91,8 +91,8 @@ def compare(
 ) -> Comparison:
     """Compare `rows` of `runs` by their image scores against `target`.
 
-    target : ``stimulus``; ``measured``, the measured reconstructions; ``responses``; or ``training``,
-        the nearest training image.
+    target : ``stimulus``; ``measured``, the measured reconstructions; ``responses``; ``training``, the
+        nearest training image; or ``brain``, responses that an encoder predicts for the image.
     metrics : names with or without version; None means all that the runs share.
 
     Raises

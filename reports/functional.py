@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -98,7 +99,27 @@ def region_table(run: RunResult) -> pd.DataFrame:
     Columns of :data:`harness.results.REGION_COLUMNS`, a value per region, row and metric.
     """
     table = stored(run, "region_scores")
-    return table[(table["part"] == "") & table["row"].isin(ENCODING_ROWS)]
+    wanted = (table["part"] == "") & table["row"].isin(ENCODING_ROWS) & ~_of_images(run, table)
+    return table[wanted]
+
+
+def brain_region_table(run: RunResult) -> pd.DataFrame:
+    """Every score by region of responses that an encoder predicts for images, of all rows."""
+    table = stored(run, "region_scores")
+    return table[_of_images(run, table)]
+
+
+def brain_region_grid(run: RunResult, table: pd.DataFrame) -> Grid | None:
+    """Regions by score and row of images, from :func:`brain_region_table`."""
+    grid = all_scores_grid(run, table)
+    caption = "Responses that an encoder predicts for the images, against measured responses by region"
+    return grid and replace(grid, name="brain-regions", caption=caption)
+
+
+def _of_images(run: RunResult, table: pd.DataFrame) -> pd.Series:
+    """Which lines of `table` are scores of images, through the responses predicted for them."""
+    names = [m["name"] for m in run.info.get("metrics") or () if m.get("targets") == ["brain"]]
+    return table["metric"].isin(names)
 
 
 def all_scores_grid(run: RunResult, table: pd.DataFrame) -> Grid | None:

@@ -88,6 +88,7 @@ def score_grid(run: RunResult, table: pd.DataFrame, target: str) -> Grid | None:
         "stimulus": "Reconstructions against the stimuli",
         "measured": "Reconstructions against those from the measured responses of the same image and seed",
         "training": "Distance of reconstructions, and of the stimuli, to the nearest training image",
+        "brain": "Responses that an encoder predicts for the images, against the measured responses",
     }[target]
     caption += ": mean over images [95 % bootstrap interval over images]"
     bodies = _bodies(ordered_rows(run, table["row"]), [m.name for m in metrics], cells)

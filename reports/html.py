@@ -22,7 +22,14 @@ import numpy as np
 from harness.results import RunResult
 
 from . import figures
-from .functional import all_scores_grid, contrast_grid, contrast_table, region_table
+from .functional import (
+    all_scores_grid,
+    brain_region_grid,
+    brain_region_table,
+    contrast_grid,
+    contrast_table,
+    region_table,
+)
 from .grids import agreement_grid, encoding_grid, gallery_grid, paired_grids, region_grid, score_grid
 from .images import read_gallery
 from .layout import SIMULATED, bracket, is_agreement, is_simulated, number, ordered_metrics, title
@@ -99,6 +106,8 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
         scores=score_grid(run, scores, "stimulus"),
         against_measured=score_grid(run, against_measured, "measured"),
         against_training=score_grid(run, score_table(run, "training"), "training"),
+        against_brain=score_grid(run, score_table(run, "brain"), "brain"),
+        brain_regions=brain_region_grid(run, brain_region_table(run)),
         paired=paired_grids(run, paired_table(run)),
         gallery=gallery,
         gallery_rule=str(run.info.get("gallery_rule") or "not recorded"),

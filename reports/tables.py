@@ -76,8 +76,8 @@ def score_table(
 ) -> pd.DataFrame:
     """Mean and 95 % interval over images of every row and image metric, one line each.
 
-    target : ``stimulus``; ``measured``, the measured reconstruction of the same image; or
-        ``responses`` for the encoding scores that are taken per image.
+    target : ``stimulus``; ``measured``, the measured reconstruction of the same image;
+        ``responses`` for the encoding scores that are taken per image; ``training``; or ``brain``.
     metrics : names with version; None means all.
 
     Columns :data:`SCORE_COLUMNS`; ``n`` counts images, ``missing`` those that could not be scored.

@@ -1,8 +1,8 @@
 """Where pretrained weights come from, and what is known of their SHA-256.
 
 torchvision names its files by the first eight hex digits and publishes no more; the hub's large files
-are stored under their whole SHA-256.  SwAV's file was published without any hash: the first copy that
-arrives is recorded, and from then on any other is refused.
+are stored under their whole SHA-256.  SwAV's file was published without any hash, and nothing is
+pinned of GNet's: the first copy that arrives is recorded, and from then on any other is refused.
 """
 
 from __future__ import annotations
@@ -77,12 +77,61 @@ WEIGHTS: dict[str, PinnedWeights] = {
         source="facebook/dinov2-base, the hub's hash of the stored file",
         stored_as="dinov2-base.safetensors",
     ),
+    "gnet": PinnedWeights(
+        url="https://huggingface.co/datasets/pscotti/mindeyev2/resolve/main/gnet_multisubject.pt",
+        sha256_prefix="",
+        megabytes=1288,
+        source="pscotti/mindeyev2, the data set of MindEye2",
+    ),
 }
+
+WEIGHTS |= {
+    "wordnet": PinnedWeights(
+        url="https://raw.githubusercontent.com/nltk/nltk_data/"
+        "5db857e6f7df11eabb5e5665836db9ec8df07e28/packages/corpora/wordnet.zip",
+        sha256_prefix="cbda5ea6eef7f36a97a43d4a75f85e07fccbb4f23657d27b4ccbc93e2646ab59",
+        megabytes=11,
+        source="WordNet 3.0 as nltk distributes it",
+    ),
+    "clip-words": PinnedWeights(
+        url="https://raw.githubusercontent.com/openai/CLIP/"
+        "d05afc436d78f1c48dc0dbf8e5980a9d471f35f6/clip/bpe_simple_vocab_16e6.txt.gz",
+        sha256_prefix="924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a",
+        megabytes=1,
+        source="openai/CLIP, merges of its byte pair encoding",
+    ),
+    "clip-b32": PinnedWeights(
+        url="https://huggingface.co/openai/clip-vit-base-patch32/resolve/"
+        "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268/pytorch_model.bin",
+        sha256_prefix="a63082132ba4f97a80bea76823f544493bffa8082296d62d71581a4feff1576f",
+        megabytes=605,
+        source="openai/clip-vit-base-patch32, the hub's hash of the stored file",
+        stored_as="clip-vit-base-patch32.bin",
+    ),
+    "minilm": PinnedWeights(
+        url="https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2/resolve/"
+        "1110a243fdf4706b3f48f1d95db1a4f5529b4d41/model.safetensors",
+        sha256_prefix="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        megabytes=91,
+        source="sentence-transformers/all-MiniLM-L6-v2, the hub's hash of the stored file",
+        stored_as="all-MiniLM-L6-v2.safetensors",
+    ),
+    "minilm-words": PinnedWeights(
+        url="https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2/resolve/"
+        "1110a243fdf4706b3f48f1d95db1a4f5529b4d41/tokenizer.json",
+        sha256_prefix="be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        megabytes=1,
+        source="sentence-transformers/all-MiniLM-L6-v2, its tokenizer",
+        stored_as="all-MiniLM-L6-v2-tokenizer.json",
+    ),
+}
+"""Captions are scored with the latter ones (:mod:`harness.metrics.captions`)."""
 
 METRICS = ("alexnet", "inception", "efficientnet", "swav", "clip", "dinov2")
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "metrics": METRICS,
+    "captions": ("wordnet", "clip-words", "clip-b32", "clip", "minilm", "minilm-words"),
     "brain-diffuser": ("alexnet", "inception", "efficientnet-rwightman", "swav", "clip"),
 }
 """Names that stand for several weights: those of the default metrics, and of one protocol's."""

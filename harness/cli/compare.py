@@ -21,7 +21,7 @@ TABLES = ("means", "differences", "subjects", "variance")
 WIDEST = 30
 """Characters of a system's name in a table; where any is longer, all are numbered."""
 
-TARGETS = ("stimulus", "measured", "responses", "training")
+TARGETS = ("stimulus", "measured", "responses", "training", "brain")
 
 
 @click.command()
@@ -40,7 +40,7 @@ TARGETS = ("stimulus", "measured", "responses", "training")
     default="stimulus",
     show_default=True,
     help="what was scored against: the stimulus, the measured reconstruction, the measured responses, "
-    "the training images",
+    "the training images, the brain through an encoder",
 )
 @click.option("--metrics", default=None, help="names, separated by commas  [default: all that are shared]")
 @click.option("--json", "as_json", is_flag=True, help="print all tables as JSON instead")

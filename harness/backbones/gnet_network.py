@@ -1,0 +1,129 @@
+"""The layers of GNet under their public names; formulas and sources in :mod:`.gnet`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from .gnet import FIELDS, MAPS, PASS, SIDE, TRUNK, VOXELS_AT_ONCE
+
+
+class PreFilter(nn.Module):
+    """The first two convolutions of AlexNet: (n, 3, 227, 227) -> (n, 192, 27, 27)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Sequential(nn.Conv2d(3, 64, 11, stride=4, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2))
+        self.conv2 = nn.Sequential(nn.Conv2d(64, 192, 5, padding=2), nn.ReLU())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv2(self.conv1(x))
+
+
+class TrunkBlock(nn.Module):
+    """Normalise, convolve, rectify, at one resolution.  Dropout in between acts in training only."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv1 = nn.Conv2d(channels, out, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.relu(self.conv1(self.bn1(x)))
+
+
+class Trunk(nn.Module):
+    """(n, 192, 27, 27) -> maps (n, 256, 25, 25) and (n, 256, 13, 13).
+
+    Of each block the first 64 channels are read out; the third convolution gives 128, the last block 64.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        width = TRUNK + PASS
+        self.bn1 = nn.BatchNorm2d(192)
+        self.conv3 = nn.Conv2d(192, 128, 3)
+        self.conv4a = TrunkBlock(128, width)
+        self.conv4b = TrunkBlock(width, width)
+        self.pool1 = nn.MaxPool2d(3, 2, padding=1)
+        self.conv5a = TrunkBlock(width, width)
+        self.conv5b = TrunkBlock(width, width)
+        self.conv6a = TrunkBlock(width, width)
+        self.conv6b = TrunkBlock(width, TRUNK)
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        third = functional.relu(self.conv3(self.bn1(x)))
+        first = self.conv4a(third)
+        second = self.conv4b(first)
+        fine = [third, first[:, :TRUNK], second[:, :TRUNK]]
+        coarse, x = [], self.pool1(second)
+        for block in (self.conv5a, self.conv5b, self.conv6a, self.conv6b):
+            x = block(x)
+            coarse.append(x[:, :TRUNK])
+        return [torch.cat(fine, dim=1), torch.cat(coarse, dim=1)]
+
+
+class Shared(nn.Module):
+    """What all subjects share; `mu` is the mean image, or its mean per channel."""
+
+    def __init__(self, mu_shape: Sequence[int]) -> None:
+        super().__init__()
+        self.mu = nn.Parameter(torch.empty(*mu_shape))
+        self.pre = PreFilter()
+        self.enc = Trunk()
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Images (n, 3, 227, 227) in [0, 1] -> two sets of maps."""
+        return self.enc(self.pre(x - self.mu))
+
+
+class Readout(nn.Module):
+    """A subject's voxels: fields rf0 (V, 25, 25) and rf1 (V, 13, 13), w (V, 512), b (V,)."""
+
+    def __init__(self, voxels: int) -> None:
+        super().__init__()
+        self.rf0, self.rf1 = (nn.Parameter(torch.empty(voxels, side, side)) for side in FIELDS)
+        self.w = nn.Parameter(torch.empty(voxels, MAPS * len(FIELDS)))
+        self.b = nn.Parameter(torch.empty(voxels))
+
+    def forward(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Two sets of maps (n, 256, side, side) -> (n, V)."""
+        bent = [squashed(one.flatten(2)) for one in maps]  # (n, 256, positions)
+        parts = []
+        for start in range(0, len(self.b), VOXELS_AT_ONCE):
+            part = slice(start, start + VOXELS_AT_ONCE)
+            fields = [rf[part].flatten(1).softmax(dim=1) for rf in (self.rf0, self.rf1)]  # (v, positions)
+            pooled = torch.cat([one @ field.T for one, field in zip(bent, fields, strict=True)], dim=1)
+            parts.append(torch.einsum("nkv,vk->nv", squashed(pooled), self.w[part]) + self.b[part])
+        return torch.cat(parts, dim=1)
+
+
+def squashed(x: torch.Tensor) -> torch.Tensor:
+    """log(1 + |x|) tanh(x), element by element."""
+    return torch.log(1 + x.abs()) * torch.tanh(x)
+
+
+def gnet_network(state: Mapping[str, torch.Tensor]) -> nn.Module:
+    """A network of the subjects and voxels in `state`, on the CPU.
+
+    RuntimeError, which names them, for parameters that are missing, too many or of another shape.
+    """
+    subjects = dict.fromkeys(name.split(".")[1] for name in state if name.startswith("readouts."))
+    mu = tuple(state["shared.mu"].shape) if "shared.mu" in state else (3, 1, 1)
+    try:
+        fits = torch.broadcast_shapes(mu, (1, 3, SIDE, SIDE)) == (1, 3, SIDE, SIDE)
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise RuntimeError(f"shared.mu has shape {mu}; expected one that fits (3, {SIDE}, {SIDE})")
+    with torch.device("meta"):
+        network = nn.Module()
+        network.shared = Shared(mu)
+        voxels = {one: state[b].numel() if (b := f"readouts.{one}.b") in state else 0 for one in subjects}
+        network.readouts = nn.ModuleDict({one: Readout(count) for one, count in voxels.items()})
+    exact = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+    network.load_state_dict(exact, assign=True)
+    return network

@@ -1,0 +1,166 @@
+"""Scores of captions in words: METEOR, ROUGE-1, ROUGE-L, and cosines of sentence embeddings.
+
+A decoder that returns captions (``Decoded.caption``) is compared with three kinds of reference, which
+are the targets of these metrics:
+
+* ``stimulus``: the caption that the stimulus came with, "brain against reference";
+* ``image``: the decoder's own caption of the true image, which its ``generate`` returns, "brain against
+  image".  The row of the generator ceiling, scored against ``stimulus``, is "image against reference":
+  what the captioner itself is worth.  MindEye2 (Scotti et al. 2024) reports brain against image over image
+  against reference as a relative score, the ratio of the two means;
+* ``measured``: the caption decoded from the measured responses of the same image.
+
+The words are scored as the field's tools do, and tests hold these functions against them:
+
+* ROUGE-1 and ROUGE-L (Lin 2004) as ``rouge_score`` without stemming: F1 of shared words, and of the
+  longest common subsequence;
+* METEOR (Lavie and Agarwal 2007; alpha .9, beta 3, gamma .5) by nltk: exact words, stems, then WordNet's
+  synonyms, which it seeks by stem.  Without WordNet there is no METEOR: ``harness prefetch wordnet``.  A
+  caption is cut into words as one line; a tool that splits sentences first differs where it has several;
+* cosines of sentence embeddings by all-MiniLM-L6-v2 and by the text towers of CLIP ViT-B/32 and ViT-L/14.
+
+Off unless the decoder says that it captions (``captions = True``), or a metric is asked for by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import numpy as np
+
+TARGETS = ("stimulus", "image", "measured")
+
+
+def words(caption: str) -> list[str]:
+    """Lower-case runs of ASCII letters and digits, as ROUGE counts them."""
+    return re.findall(r"[a-z0-9]+", caption.lower())
+
+
+def rouge_1(caption: str, reference: str) -> float:
+    """F1 of the words that both have, each as often as both have it; 0 where either is empty."""
+    ours, theirs = words(caption), words(reference)
+    return _f1((Counter(ours) & Counter(theirs)).total(), len(ours), len(theirs))
+
+
+def rouge_l(caption: str, reference: str) -> float:
+    """F1 of the longest common subsequence of words."""
+    ours, theirs = words(caption), words(reference)
+    return _f1(longest_common(ours, theirs), len(ours), len(theirs))
+
+
+def longest_common(first: Sequence[str], second: Sequence[str]) -> int:
+    """Length of the longest common subsequence."""
+    best = [0] * (len(second) + 1)
+    for word in first:
+        diagonal = 0
+        for k, other in enumerate(second, start=1):
+            above = best[k]
+            best[k] = diagonal + 1 if word == other else max(above, best[k - 1])
+            diagonal = above
+    return best[-1]
+
+
+def meteor(caption: str, reference: str, *, wordnet: Any) -> float:
+    """METEOR of one caption against one reference; `wordnet` has ``synsets(word)``."""
+    from nltk.translate.meteor_score import single_meteor_score
+
+    return float(single_meteor_score(_tokens(reference), _tokens(caption), wordnet=wordnet))
+
+
+def cosines(result: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(N,) cosine of the rows of `result` and `target` (N, D); NaN where one is zero or not finite."""
+    first, second = (np.asarray(rows, np.float64) for rows in (result, target))
+    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    products = (first * second).sum(axis=1)
+    known = np.isfinite(products) & (norms > 0)
+    return np.divide(products, norms, out=np.full(len(first), np.nan), where=known)
+
+
+def _f1(shared: int, ours: int, theirs: int) -> float:
+    return 2 * shared / (ours + theirs) if shared else 0.0
+
+
+@lru_cache(maxsize=1 << 14)
+def _tokens(caption: str) -> tuple[str, ...]:
+    """Words and marks by nltk's Treebank rules."""
+    from nltk.tokenize import NLTKWordTokenizer
+
+    return tuple(NLTKWordTokenizer().tokenize(caption))
+
+
+class _Caption:
+    version: ClassVar[str] = "1"
+    inputs: ClassVar[str] = "captions"
+    targets: ClassVar[tuple[str, ...]] = TARGETS
+    backbone: ClassVar[tuple[str, str] | None] = None
+    unit: ClassVar[str] = "image"
+    pool: ClassVar[bool] = False
+    controlled: ClassVar[bool] = False
+    higher_is_better: ClassVar[bool] = True
+    chance: ClassVar[float | None] = None
+
+
+class Rouge1(_Caption):
+    """See :func:`rouge_1`."""
+
+    label = "caption ROUGE-1"
+
+    def score(self, captions: Sequence[str], references: Sequence[str]) -> np.ndarray:
+        """(N,) F1 of N pairs."""
+        return np.array([rouge_1(*pair) for pair in zip(captions, references, strict=True)], np.float64)
+
+
+class RougeL(_Caption):
+    """See :func:`rouge_l`."""
+
+    label = "caption ROUGE-L"
+
+    def score(self, captions: Sequence[str], references: Sequence[str]) -> np.ndarray:
+        """(N,) F1 of N pairs."""
+        return np.array([rouge_l(*pair) for pair in zip(captions, references, strict=True)], np.float64)
+
+
+class Meteor(_Caption):
+    """See :func:`meteor`."""
+
+    label = "caption METEOR"
+    weights: ClassVar[tuple[str, ...]] = ("wordnet",)
+
+    def score(self, captions: Sequence[str], references: Sequence[str]) -> np.ndarray:
+        """(N,) METEOR of N pairs; WeightsMissing without WordNet."""
+        from harness.backbones.wordnet import open_wordnet
+
+        wordnet = open_wordnet()
+        pairs = zip(captions, references, strict=True)
+        return np.array([meteor(*pair, wordnet=wordnet) for pair in pairs], np.float64)
+
+
+class _Cosine(_Caption):
+    def score(self, captions: np.ndarray, references: np.ndarray) -> np.ndarray:
+        """(N,) cosines of embeddings (N, D)."""
+        return cosines(captions, references)
+
+
+class SentenceCosine(_Cosine):
+    """By all-MiniLM-L6-v2."""
+
+    label = "caption cosine, MiniLM"
+    backbone: ClassVar[tuple[str, str] | None] = ("minilm-text", "text")
+
+
+class ClipB32Cosine(_Cosine):
+    """By the text tower of CLIP ViT-B/32."""
+
+    label = "caption cosine, CLIP B/32"
+    backbone: ClassVar[tuple[str, str] | None] = ("clip-b32-text", "text")
+
+
+class ClipL14Cosine(_Cosine):
+    """By the text tower of CLIP ViT-L/14."""
+
+    label = "caption cosine, CLIP L/14"
+    backbone: ClassVar[tuple[str, str] | None] = ("clip-l14-text", "text")
