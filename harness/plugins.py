@@ -12,10 +12,11 @@ import hashlib
 import importlib
 import importlib.util
 import logging
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -102,18 +103,34 @@ class PluginRef:
 
 def available(group: str) -> list[PluginRef]:
     """Every installed plugin of `group`, by name; imports none of them."""
+    return list(_installed(_search_path())[group])
+
+
+def _search_path() -> tuple[tuple[str, float], ...]:
+    """Where packages are looked for, with the times at which something was last put there."""
+    found = []
+    for entry in sys.path:
+        try:
+            found.append((entry, os.stat(entry or ".").st_mtime))
+        except OSError:  # importlib.metadata passes over such entries too
+            continue
+    return tuple(found)
+
+
+# A plan asks for hundreds of plugins, and reading the metadata of a hundred installed packages for each
+# of them took most of the seconds of a run in which nothing is left to compute.
+@lru_cache(maxsize=4)
+def _installed(search_path: tuple[tuple[str, float], ...]) -> dict[str, tuple[PluginRef, ...]]:
+    """The plugins of every group; `search_path` is the cache's key."""
+    return {group: tuple(_in_group(group)) for group in GROUPS}
+
+
+def _in_group(group: str) -> list[PluginRef]:
     found = []
     for entry in entry_points(group=f"harness.{group}"):
         dist = entry.dist
-        found.append(
-            PluginRef(
-                group,
-                entry.name,
-                entry.value,
-                dist.name if dist else "unknown",
-                dist.version if dist else "unknown",
-            )
-        )
+        name, version = (dist.name, dist.version) if dist else ("unknown", "unknown")
+        found.append(PluginRef(group, entry.name, entry.value, name, version))
     return sorted(found, key=lambda ref: (ref.name, ref.dist))
 
 
