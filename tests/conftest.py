@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 TOYS = Path(__file__).parent / "toys.py"
-TOY_METRICS = (
-    "pixcorr,ssim,pixel-2way,decoded-agreement,decoded-agreement-controlled,voxel-r,pattern-2way,rsa"
-)
+TOY_METRICS = "pixcorr,ssim,voxel-r,pattern-2way,rsa"
+# These look through a backbone, and torch takes a second to import in each command.
+EMBEDDED_METRICS = f"{TOY_METRICS},pixel-2way,decoded-agreement,decoded-agreement-controlled"
 
 
 def call_harness(
@@ -53,17 +53,8 @@ def toy_words() -> list[str]:
 
 
 def kill_words(toy_words: list[str]) -> list[str]:
-    return [
-        "run",
-        *toy_words,
-        "--set",
-        "run.micro_batch=1",
-        "--shard-size",
-        "1",
-        "--samples",
-        "2",
-        "--no-report",
-    ]
+    sizes = ["--set", "run.micro_batch=1", "--shard-size", "1", "--samples", "2"]
+    return ["run", *toy_words, "--metrics", EMBEDDED_METRICS, *sizes, "--no-report"]
 
 
 @pytest.fixture(scope="session")

@@ -100,11 +100,11 @@ def test_no_space_left_and_then_some(harness, tmp_path, toy_words, when):
             """
         )
     )
-    done = harness("run", *toy_words, check=False, FULL_DISK="1", PYTHONPATH=str(tmp_path))
+    done = harness("run", *toy_words, "--no-report", check=False, FULL_DISK="1", PYTHONPATH=str(tmp_path))
     refused(done, "no space left")
     assert not (tmp_path / "runs").exists()
     assert not list((tmp_path / "store" / "tmp").iterdir())
-    harness("run", *toy_words, PYTHONPATH=str(tmp_path))
+    harness("run", *toy_words, "--no-report", PYTHONPATH=str(tmp_path))
 
 
 def test_a_plugin_that_raises_is_named(harness, tmp_path, toy_words):

@@ -72,7 +72,7 @@ def test_permuted_ids_are_caught_and_a_clean_twin_is_not(harness, tmp_path, word
     flags = {}
     for name, names in (("clean", ids), ("permuted", ids[5:] + ids[:5])):
         write(tmp_path / "p.npz", names, values)
-        done = harness("run", *words, "--encoder", "file:p.npz", "--out", name)
+        done = harness("run", *words, "--encoder", "file:p.npz", "--out", name, "--no-report")
         (folder,) = (tmp_path / name).iterdir()
         flags[name] = {f["name"] for f in json.loads((folder / "run.json").read_text())["flags"]}
         assert ("misaligned-ids" in done.stdout) == (name == "permuted")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import kill_words
+from conftest import EMBEDDED_METRICS, kill_words
 
 from harness.results import RunResult
 
@@ -38,7 +38,8 @@ def reference(undisturbed) -> dict[str, str]:
 
 
 def test_a_run_has_every_row_and_a_second_one_computes_nothing(harness, tmp_path, toy_words):
-    harness("run", *toy_words)
+    words = ["run", *toy_words, "--metrics", EMBEDDED_METRICS]
+    harness(*words)
     run = only_run(tmp_path)
     rows = set(run.scores.row)
     assert rows >= {
@@ -56,7 +57,7 @@ def test_a_run_has_every_row_and_a_second_one_computes_nothing(harness, tmp_path
     assert run.info["benchmark"]["simulated"] is True
     assert (run.folder / "report.html").stat().st_size > 10_000
     before = {file: file.stat().st_mtime_ns for file in run.folder.iterdir()}
-    again = harness("run", *toy_words)
+    again = harness(*words)
     assert "nothing was computed" in again.stdout
     assert {file: file.stat().st_mtime_ns for file in run.folder.iterdir()} == before
 
@@ -153,7 +154,8 @@ def test_a_failing_metric_costs_nothing_else(harness, tmp_path, toy_words):
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-metric\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[harness.metrics]\nboom = lab_metric:Boom\n")
-    done = harness("run", *toy_words, "--metrics", "pixcorr,boom", PYTHONPATH=str(tmp_path), check=False)
+    words = ["run", *toy_words, "--metrics", "pixcorr,boom", "--no-report"]
+    done = harness(*words, PYTHONPATH=str(tmp_path), check=False)
     assert done.returncode == 2
     assert "boom@1" in done.stderr
     assert "only they are scored" in done.stderr
@@ -215,7 +217,8 @@ def test_limit_is_a_named_hashed_subset(harness, tmp_path, toy_words):
 
 
 def test_samples_selection_and_trials(harness, tmp_path, toy_words):
-    harness("run", *toy_words, "--samples", "2", "--set", "run.trial_rows=true", "--selection", "gt-selected")
+    words = ["--samples", "2", "--set", "run.trial_rows=true", "--selection", "gt-selected"]
+    harness("run", *toy_words, *words, "--no-report")
     run = only_run(tmp_path)
     predicted = run.scores[(run.scores.row == "predicted") & (run.scores.metric == "pixcorr@1")]
     assert set(predicted["sample"]) == {0, 1}
