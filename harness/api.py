@@ -122,7 +122,13 @@ class Decoder(Protocol):
     `images` (the generator ceiling); ``embed(images (n, H, W, 3)) -> (n, D)`` or (n, tokens, D), the true
     embedding of images in the space of ``Decoded.embedding`` and of as many numbers, used to choose
     among candidates and by the retrieval metrics, which without either score nothing;
-    ``captions = True``, where `decode` returns captions and so may `generate`, of the true images;
+    ``captions = True``, where `decode` returns captions and so may `generate`, of the true images, or a
+    static method ``captions(params) -> bool`` where that depends;
+    ``blend``, an attribute of the object: the share of ``Decoded.low_level`` that is mixed into the pictures
+    before they are scored where no protocol says another, 0 without it.  `decode` and `generate` return
+    pictures with nothing mixed in.  The field of ``Params`` that sets it, as any that neither `fit` nor
+    `decode` reads, may have the metadata ``{"identity": False}``: another value then fits and decodes nothing
+    again;
     ``from_pretrained(params, space, *, device)`` in place of `fit` (``pretrained = True``);
     ``training_sets``, ``training_hashes`` and ``networks`` as for an :class:`Encoder`.
     """
@@ -184,6 +190,9 @@ class Metric(Protocol):
         value of each ROI and cortical group and none of the whole (``responses`` only).
     pool : True when an image's value depends on the other images (identification).
     controlled : True when `score` also gets ``stimulus=`` (N, D), the stimuli's features.
+    independent : optional, for ``embedding``; True where the target ``measured`` is to share no noise of the
+        decoder with the row, and `score` also gets ``rendered=`` (N, D), the features of what the decoder's
+        generator makes of the true stimuli, where the decoder can.
     default : optional; False leaves the metric out unless it is asked for by name, ``"simulated"``
         does so on real data only (small networks that were trained on simulated scenes), ``"real"`` on
         simulated data only (networks for photographs).
@@ -222,6 +231,9 @@ class Metric(Protocol):
     rivalry : optional; True where `score` and `score_deranged` take ``rivalry=True`` and then return
         (2, N), the values and what each image does to the others' as their rival, for intervals
         (:class:`harness.metrics.identification.Rivalry`).
+    on : optional method ``on(device) -> Metric`` of ``images`` and ``embedding`` metrics; the same metric
+        computing on a torch device, used with ``--device cuda``.  What `prepare` returns may then be tensors
+        there; `score` takes those, or arrays of features, and returns arrays all the same.
     NaN means: not scored.  Optional: ``score_deranged(result, target, orders (K, N)) -> (N,)``, the
     mean over re-pairings ``result[orders[k]]``, where a pool need not be compared K times, with the
     keywords that `score` gets; ``label``.

@@ -9,7 +9,7 @@ import numpy as np
 
 from .data import Stimuli, SubjectData, image_sha
 from .nn.nearest import nearest
-from .rows import BOTTLENECK, NEAREST
+from .rows import BOTTLENECK, NEAREST, REDRAWN
 from .stages.score import ImageSet
 from .store import Store, save_array
 
@@ -43,27 +43,30 @@ def control_images(data: SubjectData, inputs: Mapping[str, np.ndarray], *, store
 def image_sets(made: Made, data: SubjectData) -> list[ImageSet]:
     """Each row with its stimuli and the reconstructions from measured responses to compare with."""
     sets = []
+    rendered = made.get(("generator-ceiling", -1, 0))
     for (row, trial, sample), images in made.items():
-        measured = _reference(made, row, sample)
+        if row in REDRAWN.values():
+            continue
+
+        def same(others: Stimuli | None, ids: tuple[str, ...] = images.ids) -> Stimuli | None:
+            return None if others is None else others.select(ids)
+
+        reference = _reference(row)
+        measured = made.get((reference, -1, sample), made.get((reference, -1, 0)))
+        again = REDRAWN.get(reference, "")
+        redrawn = made.get((again, -1, sample), made.get((again, -1, 0), measured))
+        stimuli = data.test.stimuli.select(images.ids)
         sets.append(
-            ImageSet(
-                row,
-                trial,
-                sample,
-                images,
-                data.test.stimuli.select(images.ids),
-                None if measured is None else measured.select(images.ids),
-            )
+            ImageSet(row, trial, sample, images, stimuli, same(measured), same(redrawn), same(rendered))
         )
     return sets
 
 
-def _reference(made: Made, row: str, sample: int) -> Stimuli | None:
-    """What a row's agreement is with: the measured row of the same sample; for half-1, half-2."""
+def _reference(row: str) -> str:
+    """The row that a row's agreement is with, or ``""``."""
     if row in _NO_REFERENCE or row.startswith(BOTTLENECK):
-        return None
-    other = "half-2" if row == "half-1" else "measured"
-    return made.get((other, -1, sample), made.get((other, -1, 0)))
+        return ""
+    return "half-2" if row == "half-1" else "measured"
 
 
 def mean_image(train: Stimuli, dtype: np.dtype, store: Store) -> np.ndarray:

@@ -370,7 +370,7 @@ class Decoded:
     images : (N, C, H, W, 3) uint8, or float in [0, 1]; C candidates.
     embedding : (N, D) or (N, tokens, D) predicted embedding, or None.
     caption : N strings, or None.
-    low_level : (N, H, W, 3) blurry image, or None.
+    low_level : (N, H, W, 3) blurry image that is not mixed into `images`, or None.
     """
 
     images: np.ndarray

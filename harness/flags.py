@@ -15,6 +15,7 @@ from .errors import HarnessError
 from .overlaps import DECLARATIONS, Declared, shared_images
 from .plugins import PluginRef
 from .rows import ROWS
+from .stages.data import Subset
 from .stages.features import backbone_identity
 from .stages.score import Score
 from .stages.score_responses import ResponseScore
@@ -44,13 +45,15 @@ def run_flags(
     transductive: bool,
     declared: Sequence[Declared] = (),
     test_sets: Sequence[str] = (),
+    subset: Subset | None = None,
 ) -> list[Flag]:
     """Every flag that this run raises.
 
     wanted : the encoder's (backbone, layer) pairs.  declared : what the plugins say of themselves.
-    test_sets : names of the image sets that the test images are of.
+    test_sets : names of the image sets that the test images are of.  subset : what was scored of them.
     """
     return [
+        *_missing(subset),
         *_overlap(data),
         *_trained_on_test_images(data, declared),
         *_known_overlap(declared, test_sets),
@@ -71,6 +74,17 @@ def declarations(plan: Plan) -> list[Declared]:
             plugin = ref.load()(getattr(plan, f"{kind}_params"))
             found.append(Declared.of(f"the {kind} '{ref.name}'", plugin))
     return found
+
+
+def _missing(subset: Subset | None) -> Iterator[Flag]:
+    if subset is not None and subset.missing:
+        few = ", ".join(subset.first_missing) + (" ..." if subset.missing > len(subset.first_missing) else "")
+        yield Flag(
+            "missing-reconstructions",
+            "warning",
+            f"{subset.missing} test images have no reconstruction ({few}) and are left out of every row "
+            f"(subset {subset.name}); if the hard ones are missing, scores are too good",
+        )
 
 
 def _overlap(data: SubjectData) -> Iterator[Flag]:

@@ -24,7 +24,7 @@ from .errors import HarnessError, StoreError
 from .executors import Executor, open_executor
 from .plan import Plan
 from .precomputed import GivenImages
-from .protocols import blended, protocol_named
+from .protocols import blended, declared_blend, protocol_named
 from .rows import SHUFFLED, Stream, response_streams
 from .seeds import image_seeds
 from .selection import choose
@@ -46,6 +46,7 @@ from .stages.score_captions import INPUTS as CAPTIONS
 from .stages.score_captions import lacks_captions, score_captions
 from .stages.score_decoded import INPUTS as DECODER_EMBEDDING
 from .stages.score_decoded import DecoderSpace
+from .stages.score_draws import VOXEL_R, RegionDraws, draw_regions, voxel_r_intervals
 from .stages.score_reencoded import INPUTS as REENCODED
 from .stages.score_reencoded import lacking_space, score_reencoded
 from .stages.score_regions import RegionScore, score_regions
@@ -55,7 +56,6 @@ from .stages.score_responses import (
     response_rows,
     response_samples,
     score_responses,
-    voxel_r_intervals,
 )
 from .stages.score_training import TARGET as TRAINING
 from .stages.score_training import score_against_training
@@ -95,13 +95,14 @@ class Outcome:
     scores: list[Score] = field(default_factory=list)
     response_scores: list[ResponseScore] = field(default_factory=list)
     region_scores: list[RegionScore] = field(default_factory=list)
+    region_draws: list[RegionDraws] = field(default_factory=list)
     voxel_r: dict[str, Sequence[float]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)  # (metric, why), found out on the way
     wanted: tuple[tuple[str, str], ...] = ()
     candidates: int = 1
     transductive: bool = False
-    blended: bool = False
+    blended: float = 0.0  # share of the decoder's low-level images in what is scored
     keys: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -130,6 +131,7 @@ class Pipeline:
                     ref=plan.benchmark,
                     store=self.store,
                     limit=settings.limit,
+                    present=plan.decoder.present if settings.allow_missing else None,
                 )
             outcome = Outcome(plan, data, subset, seconds=outcome_seconds)
             predicted = self._encode(outcome)
@@ -248,7 +250,8 @@ class Pipeline:
         outcome.transductive = bool(plugin.transductive)
         samples = self._samples(plugin.stochastic)
         drawn = {"seed": settings.seed, "samples": samples, "repeats": plugin.repeats}
-        streams = response_streams(data, trial_rows=settings.trial_rows, **drawn)
+        again = plugin.stochastic and any(getattr(m.load(), "independent", False) for m in plan.metrics)
+        streams = response_streams(data, trial_rows=settings.trial_rows, redrawn=again, **drawn)
         streams += bottleneck_streams(data, settings.bottleneck, store=self.store, **drawn)
         inputs = {"measured": data.test.responses.mean()}
         if predicted is not None:
@@ -295,11 +298,15 @@ class Pipeline:
         outcome.candidates = max(outcome.candidates, made.candidates())
         choice = choose(made, self.plan.settings.selection, outcome.data.test.stimuli)
         images = made.chosen(choice)
-        protocol = protocol_named(self.plan.settings.protocol)
-        if protocol is None or not protocol.blend or made.optional_parts("low_level") is None:
+        low_level, protocol = made.optional_parts("low_level"), protocol_named(self.plan.settings.protocol)
+        if low_level is None:
             return images
-        outcome.blended = True
-        return blended(images, made.optional_parts("low_level"), share=protocol.blend)
+        decoder = self.plan.decoder
+        share = declared_blend(decoder, self.plan.decoder_params) if protocol is None else protocol.blend
+        if not share:
+            return images
+        outcome.blended = share
+        return blended(images, low_level, share=share, enlarge=protocol is not None)
 
     def _score(self, outcome: Outcome) -> None:
         """Image scores; a metric that raises is recorded and the next one goes on."""
@@ -329,7 +336,8 @@ class Pipeline:
         settings, inputs = self.plan.settings, metric.load().inputs
         common = {"store": self.store, "derangements": settings.derangements, "shuffled": SHUFFLED.get}
         if inputs == "images":
-            return score_pixels(metric, outcome.sets, executor=self.executor, **common)
+            device = settings.device
+            return score_pixels(metric, outcome.sets, executor=self.executor, device=device, **common)
         if TRAINING in metric.load().targets:
             return score_against_training(
                 metric, outcome.sets, outcome.data, features=self.features, store=self.store
@@ -344,11 +352,13 @@ class Pipeline:
             return self.decoder_space.score(metric, outcome.sets, **common)
         if inputs == CAPTIONS:
             return score_captions(metric, outcome.sets, self.decoder_space.made, **common)
-        return score_embeddings(metric, outcome.sets, features=self.features, **common)
+        return score_embeddings(
+            metric, outcome.sets, features=self.features, device=settings.device, **common
+        )
 
     def _embed(self, outcome: Outcome, metrics: Sequence[MetricRef]) -> None:
         layers: dict[str, set[str]] = {}
-        sets = {images.sha: images for s in outcome.sets for images in (s.images, s.stimuli)}
+        sets = {images.sha: images for s in outcome.sets for images in s.all()}
         wanted: dict[str, dict[str, Stimuli]] = {}
         for plugin in (metric.load() for metric in metrics):
             if plugin.inputs == "embedding":
@@ -419,7 +429,10 @@ class Pipeline:
                 except Exception as problem:
                     _note_failure(outcome, metric, problem)
                 self.reporter.advance(1)
-            outcome.voxel_r = voxel_r_intervals(rows, target, store=self.store)
+            scored = {score.metric.label for score in outcome.response_scores}
+            drawn = draw_regions({*scored, VOXEL_R}, rows, target, outcome.data, store=self.store)
+            outcome.region_draws = [one for one in drawn if one.metric in scored]
+            outcome.voxel_r = voxel_r_intervals(drawn, rows)
             self.reporter.advance(1)
 
 

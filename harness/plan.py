@@ -99,10 +99,16 @@ def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
         RunSettings, request.values.get("run", {}), section="run", sources=request.sources
     )
     _check_device(settings.device)
+    if settings.allow_missing and not isinstance(decoder, GivenImages):
+        raise ConfigError(
+            "--allow-missing is for images made elsewhere (harness score PATH, --decoder folder:PATH or "
+            "file:PATH); leave it out for a decoder that runs here"
+        )
     metrics, left_out = _chosen_metrics(
         settings,
         has_encoder=encoder is not None,
         decoder=decoder,
+        captions=_captions(decoder, decoder_params),
         simulated=bool(benchmark.load().simulated),
         samples=settings.samples,
     )
@@ -167,6 +173,7 @@ def _metrics(
     decoder: PluginRef | GivenImages | None,
     simulated: bool,
     samples: int,
+    captions: bool = False,
 ) -> tuple[tuple[MetricRef, ...], tuple[tuple[str, str], ...]]:
     """Metrics that were asked for, or all that are on by default and whose weights are at hand."""
     found, left_out = [], []
@@ -177,7 +184,7 @@ def _metrics(
             if not asked and not _on_by_default(metric.load(), simulated):
                 continue
             inputs, backbone = metric.load().inputs, metric.load().backbone
-            if inputs == CAPTIONS and not asked and not _captions(decoder):
+            if inputs == CAPTIONS and not asked and not captions:
                 continue
             if backbone is not None:
                 backbone_identity(backbone[0])
@@ -204,9 +211,12 @@ def _metrics(
     return tuple(found), tuple(left_out)
 
 
-def _captions(decoder: PluginRef | GivenImages | None) -> bool:
-    """Whether the decoder says that it captions what it decodes."""
-    return isinstance(decoder, PluginRef) and bool(getattr(decoder.load(), "captions", False))
+def _captions(decoder: PluginRef | GivenImages | None, params: Any) -> bool:
+    """Whether the decoder says that with `params` it captions what it decodes."""
+    if not isinstance(decoder, PluginRef):
+        return False
+    said = getattr(decoder.load(), "captions", False)
+    return bool(said(params) if callable(said) else said)
 
 
 def _on_by_default(metric: Any, simulated: bool) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -167,20 +167,43 @@ class GivenImages:
             return None
         found = Path(path).expanduser()
         if form == "file" and not found.is_file():
-            raise DataError(f"{found} is not a file; give one of {', '.join(SUFFIXES)}, or folder:PATH")
-        if form == "folder" and not found.is_dir():
-            hint = f"; for a file of arrays type file:{path}" if found.is_file() else _FOLDER
-            raise DataError(f"{found} is not a folder{hint}")
+            problem = "is not a file" if found.exists() else "is not there"
+            raise DataError(f"{found} {problem}; give one of {', '.join(SUFFIXES)}, or folder:PATH")
+        if form == "folder":
+            _check_folder(found)
         return cls(path, form)
 
     def rows(self, stimuli: Stimuli, *, flat_row: str) -> dict[str, Stimuli]:
-        """Row -> image set with the ids of `stimuli`; images without a row's name are called `flat_row`."""
+        """Row -> image set with the ids of `stimuli`; images without a row's name are called `flat_row`.
+
+        Raises
+        ------
+        DataError
+            Images that are missing, or what cannot be read.
+        """
+        return {row: held.of(stimuli.ids) for row, held in self._held(flat_row).items()}
+
+    def present(self, ids: Iterable[str]) -> tuple[str, ...]:
+        """Those of `ids`, in their order, that are there in every row.
+
+        Raises
+        ------
+        DataError
+            None is.
+        """
+        ids, held = tuple(ids), self._held(ROWS["reconstructions"].name)
+        found = tuple(name for name in ids if all(name in one.known for one in held.values()))
+        if not found:
+            holds = "; ".join(f"{one.path} holds ids such as {one.example}" for one in held.values())
+            raise DataError(f"no test image has a reconstruction: {holds}; expected ids such as {ids[0]}")
+        return found
+
+    def _held(self, flat_row: str) -> dict[str, _Held]:
         root = Path(self.path).expanduser()
         if self.form == "file":
-            return _file_rows(root, stimuli, flat_row)
-        if not root.is_dir():
-            raise DataError(f"{root} is not a folder{_FOLDER}")
-        found: dict[str, Stimuli] = {}
+            return _file_rows(root, flat_row)
+        _check_folder(root)
+        found: dict[str, _Held] = {}
         for child in sorted(root.iterdir()):
             arrays = child.is_file() and child.suffix.lower() in SUFFIXES
             row = child.stem if arrays else child.name
@@ -188,14 +211,70 @@ class GivenImages:
                 continue
             if row in found:
                 raise DataError(f"{root} holds the row '{row}' twice; keep the folder or one file of it")
-            found[row] = _file_rows(child, stimuli, row)[row] if arrays else _image_set(child, stimuli)
-        return found or {flat_row: _image_set(root, stimuli)}
+            found[row] = _file_rows(child, row)[row] if arrays else _image_set(child)
+        return found or {flat_row: _image_set(root)}
 
 
-_FOLDER = "; give one that holds an image per test image, named by id"
+def check_given(path: str) -> None:
+    """Refuse a `path` that is neither a folder nor a file, before either form is asked for."""
+    if not Path(path).expanduser().exists():
+        raise DataError(
+            f"{path}: there is no such file or folder; give a folder that holds an image per test image, "
+            f"named by id, or a file of images and ids ({', '.join(SUFFIXES)})"
+        )
 
 
-def _file_rows(path: Path, stimuli: Stimuli, flat_row: str) -> dict[str, Stimuli]:
+def _check_folder(path: Path) -> None:
+    if path.is_file():
+        raise DataError(f"{path} is not a folder; for a file of arrays type file:{path}")
+    if not path.is_dir():
+        raise DataError(
+            f"there is no folder {path}; give one that holds an image per test image, named by id"
+        )
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Images of one row by id, in a folder or a file.
+
+    known : ids; read : ids of some -> positions (n,) among them -> (n, H, W, 3).
+    """
+
+    path: Path
+    known: Mapping[str, Any]
+    read: Callable[[tuple[str, ...]], Callable[[np.ndarray], np.ndarray]]
+
+    @property
+    def example(self) -> str:
+        return next(iter(self.known), "")
+
+    def of(self, ids: tuple[str, ...]) -> Stimuli:
+        """The images called `ids`, in that order.
+
+        Raises
+        ------
+        DataError
+            Some are missing.
+        """
+        missing = [name for name in ids if name not in self.known]
+        if missing:
+            few = ", ".join(missing[:5]) + (" ..." if len(missing) > 5 else "")
+            there = len(ids) - len(missing)
+            hint = f". To score the other {there} alone, add --allow-missing" if there else ""
+            if self.path.is_dir():
+                hint = f"; expected files such as {missing[0]}.png{hint}"
+            raise DataError(
+                f"{self.path} lacks {len(missing)} of {len(ids)} test images ({few}); "
+                f"it holds ids such as {self.example}{hint}"
+            )
+        if extra := len(self.known) - len(ids):
+            logger.info(
+                "%s: %d images have no stimulus among those scored and are left out", self.path, extra
+            )
+        return Stimuli(ids, self.read(ids))
+
+
+def _file_rows(path: Path, flat_row: str) -> dict[str, _Held]:
     file = open_arrays(path)
     of_rows = {name: name for name in file.arrays if name in ROWS}
     if list(of_rows) == [_IMAGES[0]]:  # a row's name too, but on its own it says no more than the others
@@ -207,30 +286,25 @@ def _file_rows(path: Path, stimuli: Stimuli, flat_row: str) -> dict[str, Stimuli
     if not names:
         keys = ", ".join((*file.arrays, *file.texts)) or "none"
         raise DataError(f"{path} has the keys {keys}; expected 'reconstructions' and 'ids'")
-    return {row: _given(file, name, stimuli) for row, name in names.items()}
+    return {row: _given(file, name) for row, name in names.items()}
 
 
-def _given(file: ArrayFile, name: str, stimuli: Stimuli) -> Stimuli:
-    """The images `name` of a file in the order of `stimuli`."""
+def _given(file: ArrayFile, name: str) -> _Held:
+    """The images `name` of a file."""
     array = file.arrays[name]
     what = f"{file.path}: {name or 'the array'}"
     to_last = _channels(array, what)
     where = {one: k for k, one in enumerate(file.ids(array.shape[0], what="reconstructions"))}
-    missing = [one for one in stimuli.ids if one not in where]
-    if missing:
-        few = ", ".join(missing[:5]) + (" ..." if len(missing) > 5 else "")
-        raise DataError(
-            f"{file.path} lacks {len(missing)} of {len(stimuli)} test images ({few}); "
-            f"it holds ids such as {next(iter(where))}"
-        )
-    _log_extra(file.path, len(where) - len(stimuli))
-    at = np.array([where[one] for one in stimuli.ids], np.int64)
 
-    def read(positions: np.ndarray) -> np.ndarray:
-        images = to_last(array.read(at[positions]))
-        return _in_range(images, [stimuli.ids[k] for k in positions], what)
+    def reader(ids: tuple[str, ...]) -> Callable[[np.ndarray], np.ndarray]:
+        at = np.array([where[one] for one in ids], np.int64)
 
-    return Stimuli(stimuli.ids, read)
+        def read(positions: np.ndarray) -> np.ndarray:
+            return _in_range(to_last(array.read(at[positions])), [ids[k] for k in positions], what)
+
+        return read
+
+    return _Held(file.path, where, reader)
 
 
 def _channels(array: NamedArray, what: str) -> Any:
@@ -271,12 +345,8 @@ def _in_range(images: np.ndarray, ids: Sequence[str], what: str) -> np.ndarray:
     return images.astype(np.uint8) if top == 255 else np.clip(images, 0, 1).astype(np.float32)
 
 
-def _log_extra(where: Path, extra: int) -> None:
-    if extra:
-        logger.info("%s: %d images have no stimulus among those scored and are left out", where, extra)
-
-
-def _image_set(folder: Path, stimuli: Stimuli) -> Stimuli:
+def _image_set(folder: Path) -> _Held:
+    """The images of a folder, each called by the name of its file."""
     found: dict[str, Path] = {}
     for file in sorted(folder.iterdir()):
         if file.suffix.lower() in IMAGE_SUFFIXES:
@@ -287,26 +357,22 @@ def _image_set(folder: Path, stimuli: Stimuli) -> Stimuli:
             found[file.stem] = file
     if not found:
         raise DataError(f"{folder} holds no image ({', '.join(IMAGE_SUFFIXES)})")
-    missing = [name for name in stimuli.ids if name not in found]
-    if missing:
-        raise DataError(
-            f"{folder} lacks {len(missing)} of {len(stimuli)} test images; expected files such as "
-            f"{missing[0]}.png, found such as {next(iter(found.values())).name}"
-        )
-    _log_extra(folder, len(found) - len(stimuli))
-    files = [found[name] for name in stimuli.ids]
-    size = _read_image(files[0]).shape
 
-    def read(positions: np.ndarray) -> np.ndarray:
-        images = [_read_image(files[k]) for k in positions]
-        for k, image in zip(positions, images):
-            if image.shape != size:
-                raise DataError(
-                    f"{files[k]} is {image.shape[1]}x{image.shape[0]}; {files[0].name} is {size[1]}x{size[0]}"
-                )
-        return np.stack(images)
+    def reader(ids: tuple[str, ...]) -> Callable[[np.ndarray], np.ndarray]:
+        files = [found[name] for name in ids]
+        size = _read_image(files[0]).shape
 
-    return Stimuli(stimuli.ids, read)
+        def read(positions: np.ndarray) -> np.ndarray:
+            images = [_read_image(files[k]) for k in positions]
+            for k, image in zip(positions, images):
+                if image.shape != size:
+                    given, expected = (f"{shape[1]}x{shape[0]}" for shape in (image.shape, size))
+                    raise DataError(f"{files[k]} is {given}; {files[0].name} is {expected}")
+            return np.stack(images)
+
+        return read
+
+    return _Held(folder, found, reader)
 
 
 def _read_image(file: Path) -> np.ndarray:

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .data import Stimuli
-from .errors import ConfigError, DataError, suggest
-from .metrics.resize import resize, unit_range
+from .errors import ConfigError, DataError, PluginError, suggest
+from .nn.resize import resize, unit_range
+from .plugins import PluginRef
 
 BLEND_SIDE = 256
 """Side at which MindEye2's notebook blends, antialias off."""
@@ -61,8 +63,9 @@ class Protocol:
 
 
 _FIELD = ("pixcorr", "ssim", "alexnet2", "alexnet5", "inception", "clip", "efficientnet", "swav")
+_TWO_WAY = ("alexnet2", "alexnet5", "inception", "clip")
+_TIES_LOST = tuple(f"{name}-strict" if name in _TWO_WAY else name for name in _FIELD)
 _RETRIEVAL = ("image-retrieval-300x30", "brain-retrieval-300x30")
-_HALF = "a tie in two-way identification counts half here and as lost there"
 _SWAPPED = "what they print as image retrieval is brain-retrieval-300x30 here: their notebook transposes"
 _DRAWS = "the 30 draws of 300 images are fixed by ids here, by one global generator there"
 _FLOAT = "CLIP is computed in float32 here, in float16 on a GPU there"
@@ -74,7 +77,7 @@ PROTOCOLS: dict[str, Protocol] = {
             name="mindeye2",
             title="MindEye2 (Scotti et al. 2024), refined reconstructions",
             source="MindEyeV2 c184718 src/final_evaluations.ipynb",
-            metrics=(*_FIELD, *_RETRIEVAL),
+            metrics=(*_TIES_LOST, *_RETRIEVAL),
             test_images=1000,
             stimulus_side=224,
             units="z-scored per session, by training trials",
@@ -89,21 +92,22 @@ PROTOCOLS: dict[str, Protocol] = {
             ties="lost",
             weights="metrics",
             not_reproduced=(
-                _HALF,
                 _FLOAT,
                 _DRAWS,
                 _SWAPPED,
                 "blending applies to every row whose decoder gives a low-level image; their unrefined "
                 "rows are not blended",
                 "brain correlation is scored when it is asked for (--metrics gnet-brain-correlation)",
-                "captions are not scored",
+                "captions are written by the decoder (mindeye2 with --set decoder.preset=paper) and scored "
+                "when they are asked for (--metrics caption-meteor)",
+                "retrieval embeds the stimuli at their own size here, resized to 256 px there",
             ),
         ),
         Protocol(
             name="brain-diffuser",
             title="Brain-Diffuser (Ozcelik & VanRullen 2023)",
             source="brain-diffuser 31d52c0 scripts/evaluate_reconstruction.py, eval_extract_features.py",
-            metrics=tuple(f"brain-diffuser-{name}" for name in _FIELD),
+            metrics=tuple(f"brain-diffuser-{name}" for name in _TIES_LOST),
             test_images=982,
             stimulus_side=425,
             units="int16 betas / 300, z-scored per voxel by training means",
@@ -118,7 +122,6 @@ PROTOCOLS: dict[str, Protocol] = {
             ties="lost",
             weights="brain-diffuser",
             not_reproduced=(
-                _HALF,
                 "their p-value takes n (n - 1) pairs for independent and is not computed",
                 "EfficientNet-B1 has torchvision's first weights, as there; SSIM is that of columns, as "
                 "there: neither is comparable with anybody else's",
@@ -128,7 +131,7 @@ PROTOCOLS: dict[str, Protocol] = {
             name="synbrain",
             title="SynBrain (NeurIPS 2025), synthetic fMRI through MindEye2",
             source="SynBrain 9b4f4bb src/eval.py",
-            metrics=(*_FIELD, *_RETRIEVAL),
+            metrics=(*_TIES_LOST, *_RETRIEVAL),
             test_images=1000,
             stimulus_side=0,
             units="int16 betas / 2000, not centred",
@@ -143,7 +146,6 @@ PROTOCOLS: dict[str, Protocol] = {
             ties="lost",
             weights="metrics",
             not_reproduced=(
-                _HALF,
                 _FLOAT,
                 _DRAWS,
                 _SWAPPED,
@@ -204,7 +206,7 @@ class RunFacts:
     stimulus_size: tuple[int, int]
     units: str
     average: str
-    blended: bool
+    blended: float  # share of the decoder's low-level images
     scored: tuple[str, ...]
 
 
@@ -253,14 +255,31 @@ def _words(value: str | int) -> str:
     return value
 
 
-def blended(images: Stimuli, low_level: Sequence[np.ndarray], *, share: float) -> Stimuli:
+def declared_blend(decoder: PluginRef, params: Any) -> float:
+    """The share of its low-level images that a decoder wants mixed in, its ``blend``; 0 without one."""
+    share = getattr(decoder.load()(params), "blend", 0.0)
+    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
+        raise PluginError(
+            f"decoder '{decoder.name}' has blend = {share!r}; expected a number from 0 to 1, the share of "
+            "its low-level images in what is scored"
+        )
+    return float(share)
+
+
+def blended(
+    images: Stimuli, low_level: Sequence[np.ndarray], *, share: float, enlarge: bool = True
+) -> Stimuli:
     """`images` with `share` of their low-level images mixed in, (N, 256, 256, 3) float32.
 
     low_level : parts (n, h, w, 3) in the order of ids, perhaps memory maps, N images in all.
+    enlarge : False leaves what is smaller than 256 pixels as large as the larger of the two.
 
     Both are resized by the bilinear filter without antialiasing first, as MindEye2's notebook does.
     """
     side = (BLEND_SIDE, BLEND_SIDE)
+    if not enlarge:
+        larger = np.maximum(images.images(images.ids[:1]).shape[1:3], low_level[0].shape[1:3])
+        side = tuple(int(pixels) for pixels in np.minimum(larger, BLEND_SIDE))
     where = [(part, k) for part in low_level for k in range(len(part))]
     if len(where) != len(images):
         raise DataError(f"{len(where)} low-level images for {len(images)} reconstructions")

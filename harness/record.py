@@ -34,7 +34,7 @@ from .plugins import PluginRef
 from .precomputed import GivenImages
 from .protocol_notes import protocol_notes
 from .protocols import side_by_side
-from .results import REGION_COLUMNS, SCHEMA, SCORE_COLUMNS, SET_COLUMNS, VOXEL_COLUMNS
+from .results import DRAW_COLUMNS, REGION_COLUMNS, SCHEMA, SCORE_COLUMNS, SET_COLUMNS, VOXEL_COLUMNS
 from .rows import row_named
 from .stages.score import MetricRef
 from .stages.score_responses import ceiling_of
@@ -53,6 +53,7 @@ def write_run(outcome: Outcome, folder: Path, *, command: Sequence[str], store: 
         "voxel_scores.parquet": _parquet(voxel_frame(outcome)),
         "set_scores.parquet": _parquet(set_frame(outcome)),
         "region_scores.parquet": _parquet(region_frame(outcome)),
+        "region_draws.parquet": _parquet(draw_frame(outcome)),
     }
     gallery, rule = _gallery(outcome)
     files = {**tables, **({"gallery.npz": gallery} if gallery else {})}
@@ -177,6 +178,20 @@ def region_frame(outcome: Outcome) -> pd.DataFrame:
     return _ordered(outcome, [frame], REGION_COLUMNS)
 
 
+def draw_frame(outcome: Outcome) -> pd.DataFrame:
+    """Resamples of the voxel scores by region, columns :data:`harness.results.DRAW_COLUMNS`."""
+    import pandas as pd
+
+    ids = list(outcome.data.test.stimuli.ids)
+    names = ("metric", "row", "region", "kind", "n_voxels", "value", "draws", "contributions")
+    frame = pd.DataFrame(
+        [[getattr(one, name) for name in names] for one in outcome.region_draws], columns=names
+    )
+    frame["n"], frame["pool"] = len(ids), _pool(ids)
+    frame["image_ids"] = [ids] * len(frame)
+    return _ordered(outcome, [frame], DRAW_COLUMNS)
+
+
 def run_record(
     outcome: Outcome, *, command: Sequence[str], store: Store, gallery_rule: str
 ) -> dict[str, Any]:
@@ -194,6 +209,7 @@ def run_record(
         transductive=outcome.transductive,
         declared=declarations(plan),
         test_sets=tuple(getattr(plan.benchmark_object(), "test_sets", tuple)()),
+        subset=outcome.subset,
     )
     shown = dict.fromkeys([s.images.row for s in outcome.scores] + [s.row for s in outcome.response_scores])
     return {
@@ -231,6 +247,7 @@ def run_record(
         "decoder": _decoder(plan),
         "selection": settings.selection,
         "candidates": outcome.candidates,
+        "blended": outcome.blended,
         "seed": settings.seed,
         "samples": settings.samples,
         "settings": dataclasses.asdict(settings),
@@ -332,7 +349,8 @@ def _ordered(outcome: Outcome, frames: Sequence[pd.DataFrame], columns: Sequence
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(columns))
     for name, value in identity.items():
         table[name] = value
-    keys = [c for c in columns if c not in ("value", "rivalry", "n", "n_voxels", "pool", *identity)]
+    values = ("value", "rivalry", "n", "n_voxels", "pool", "draws", "contributions", "image_ids")
+    keys = [c for c in columns if c not in (*values, *identity)]
     return table.sort_values(keys, kind="stable", ignore_index=True)[list(columns)]
 
 

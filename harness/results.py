@@ -6,6 +6,7 @@
 ``voxel_scores.parquet``    one value per row x voxel x metric (encoding scores)
 ``set_scores.parquet``      one value per row x metric that exists only for the whole set
 ``region_scores.parquet``   one value per row x ROI or cortical group x metric (encoding scores)
+``region_draws.parquet``    resamples of the voxel scores by region, for comparisons of encoders
 ``gallery.npz``             the images that the report shows, chosen by a printed rule
 ``report.html``             made from the files above by :mod:`harness.reports`
 ==========================  ================================================================
@@ -51,7 +52,9 @@ SCORE_COLUMNS = (
     "n",  # images in the pool
     "pool",  # hash of the pool's ids for metrics that depend on it, else ""
     "value",
-    "rivalry",  # what the image does to the others' values as their rival; 0 where there are no rivals
+    # what the image does to the others' values as their rival, or what makes its kind of look-alikes the
+    # unit (harness.metrics.lookalikes.kind_rivalry); 0 where there are no rivals
+    "rivalry",
 )
 VOXEL_COLUMNS = ("run", *IDENTITY, "row", "metric", "voxel", "n", "value")
 SET_COLUMNS = ("run", *IDENTITY, "row", "metric", "n", "pool", "value")
@@ -63,6 +66,16 @@ REGION_COLUMNS = (
     "n_voxels",  # that the value rests on
     "n",  # test images
     "value",  # means over voxels or images, or one value of the whole region
+)
+DRAW_COLUMNS = (
+    *("run", *IDENTITY, "row", "metric", "region", "kind"),  # as above; voxel metrics and rows of an encoder
+    "n_voxels",
+    "n",
+    "pool",  # hash of the images' ids: draws are shared by all runs in which it is the same
+    "value",  # mean over the region's voxels
+    "draws",  # list: that mean for each resample of images
+    "contributions",  # list: what each image contributes to it, with itself as their mean
+    "image_ids",  # list: the images, in the order of contributions
 )
 
 
@@ -116,17 +129,26 @@ class RunResult:
     @cached_property
     def region_scores(self) -> pd.DataFrame:
         """Scores by region, columns :data:`REGION_COLUMNS`; empty for runs from before it was kept."""
-        if (self.folder / "region_scores.parquet").is_file():
-            return self._table("region_scores")
-        import pandas as pd
+        return self._later_table("region_scores", REGION_COLUMNS)
 
-        return pd.DataFrame(columns=list(REGION_COLUMNS))
+    @cached_property
+    def region_draws(self) -> pd.DataFrame:
+        """Resamples of voxel scores by region (:mod:`harness.stages.score_draws`), columns
+        :data:`DRAW_COLUMNS`; empty for runs from before they were kept."""
+        return self._later_table("region_draws", DRAW_COLUMNS)
 
     @cached_property
     def gallery(self) -> dict[str, np.ndarray]:
         """``ids`` (n,) and, per row name, (n, H, W, 3) uint8; the rule is ``info["gallery_rule"]``."""
         with np.load(self.folder / "gallery.npz", allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
+
+    def _later_table(self, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
+        if (self.folder / f"{name}.parquet").is_file():
+            return self._table(name)
+        import pandas as pd
+
+        return pd.DataFrame(columns=list(columns))
 
     def _table(self, name: str) -> pd.DataFrame:
         import pandas as pd

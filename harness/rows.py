@@ -66,6 +66,10 @@ def row_named(name: str) -> Row:
 SHUFFLED = {"predicted": "shuffled", "measured": "shuffled-measured", "reconstructions": "shuffled"}
 """Row -> the control made of its own re-paired images; a blurry row has a higher floor than a sharp one."""
 
+REDRAWN = {"measured": "measured-redrawn", "half-2": "half-2-redrawn"}
+"""What others are compared with -> the same responses decoded with other noise, which is no row of a table.
+Two reconstructions of one image and sample share the decoder's noise: no agreement about the brain."""
+
 NEAREST = {"predicted": "nearest-train", "measured": "nearest-train-measured"}
 """Row -> the control made from its own inputs without any decoder."""
 
@@ -91,11 +95,12 @@ class Stream:
 
 
 def response_streams(
-    data: SubjectData, *, seed: int, samples: int, repeats: str, trial_rows: bool
+    data: SubjectData, *, seed: int, samples: int, repeats: str, trial_rows: bool, redrawn: bool = False
 ) -> list[Stream]:
     """Streams of every row that needs no encoder.
 
     repeats : ``"inputs"`` averages an image's trials before decoding, ``"outputs"`` hands over all.
+    redrawn : also those of :data:`REDRAWN`.
     """
     ids, measured, space = data.test.stimuli.ids, data.test.responses, data.space
 
@@ -118,6 +123,13 @@ def response_streams(
         for sample in range(samples)
         for row, responses in inputs.items()
     ]
+    if redrawn:
+        streams += [
+            Stream(again, -1, sample, inputs[row], image_seeds(seed, ids, sample, draw=1))
+            for sample in range(samples)
+            for row, again in REDRAWN.items()
+            if row in inputs
+        ]
     if trial_rows:
         streams += [
             Stream("measured-trial", trial, 0, single, image_seeds(seed, single.ids, 0))

@@ -8,9 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def image_seeds(run_seed: int, ids: Sequence[str], sample: int) -> np.ndarray:
-    """(N,) uint64 = hash(run seed, image id, sample), shared by measured and predicted rows."""
-    return np.array([_seed(f"{run_seed}|{name}|{sample}") for name in ids], np.uint64)
+def image_seeds(run_seed: int, ids: Sequence[str], sample: int, *, draw: int = 0) -> np.ndarray:
+    """(N,) uint64 = hash(run seed, image id, sample), shared by measured and predicted rows.
+
+    draw : another number gives other seeds, for what must share no noise with those rows.
+    """
+    end = f"|draw {draw}" if draw else ""
+    return np.array([_seed(f"{run_seed}|{name}|{sample}{end}") for name in ids], np.uint64)
 
 
 def sample_seeds(run_seed: int, ids: Sequence[str], samples: int) -> np.ndarray:

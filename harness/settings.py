@@ -40,6 +40,7 @@ class RunSettings:
     bottleneck: tuple[int, ...] = ()  # ranks K of the rows measured-rank-K (harness.bottleneck)
     derangements: int = 50  # re-pairings that the shuffled control averages
     limit: int = 0  # test images, as a named subset; 0 means all
+    allow_missing: bool = False  # score the test images that have a given reconstruction, and flag the others
     protocol: str = ""  # a paper's metrics and blending (harness.protocols), in place of the default ones
     metrics: tuple[str, ...] = ()  # empty: every installed metric whose backbone is at hand
     # execution

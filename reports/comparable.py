@@ -78,6 +78,15 @@ def comparable_metrics(
     return kept, left
 
 
+def definition_difference(name: str, runs: Sequence[RunResult]) -> str:
+    """In what `runs` do not mean the same by the metric `name`, or ``""``."""
+    for key in DEFINITION:
+        found = {str(_described(run).get(name, {}).get(key)) for run in runs}
+        if len(found) > 1:
+            return f"another definition: {key} is {' or '.join(sorted(found))}"
+    return ""
+
+
 def _difference(name: str, runs: Sequence[RunResult], tables: Sequence[Any], rows: Sequence[str]) -> str:
     """Why the metric `name` cannot be compared, or ``""``."""
     parts = [table[table["metric"] == name] for table in tables]
@@ -85,10 +94,8 @@ def _difference(name: str, runs: Sequence[RunResult], tables: Sequence[Any], row
         missing = [row for row in rows if row not in set(part["row"])]
         if missing:
             return f"not scored in {run.folder.name} for {', '.join(missing)}"
-    for key in DEFINITION:
-        found = {str(_described(run).get(name, {}).get(key)) for run in runs}
-        if len(found) > 1:
-            return f"another definition: {key} is {' or '.join(sorted(found))}"
+    if why := definition_difference(name, runs):
+        return why
     pools = {pool for part in parts for pool in set(part["pool"])}
     if len(pools) > 1:
         return "depends on its pool of images, and the pools differ"

@@ -8,7 +8,6 @@ images and every swap of labels is one for all subjects, systems and metrics.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,15 @@ from harness.statistics import holm, mean_intervals, paired_differences, tie_let
 from harness.statistics.components import PARTS
 
 from .comparable import check_benchmark, comparable_metrics
-from .layout import MetricInfo, is_simulated, ordered_metrics, ordered_rows
+from .encoder_comparison import (
+    ALPHA,
+    REGION_DIFFERENCE_COLUMNS,
+    REGION_MEAN_COLUMNS,
+    EncoderScores,
+    encoder_tables,
+)
+from .layout import MetricInfo, is_simulated, ordered_metrics
+from .systems import System, find_encoders, find_systems
 from .values import image_values, stored
 
 if TYPE_CHECKING:
@@ -29,7 +36,6 @@ if TYPE_CHECKING:
 
 DRAWS = 10_000
 SEED = 0
-ALPHA = 0.05
 
 TARGETS = ("stimulus", "measured", "responses", "training", "brain")
 
@@ -43,15 +49,6 @@ VARIANCE_COLUMNS += (*PARTS, *(f"{part}_share" for part in PARTS), "n", "values"
 
 
 @dataclass(frozen=True)
-class System:
-    """A row of one run per subject; `label` tells it from the others compared."""
-
-    label: str
-    row: str
-    runs: dict[str, RunResult]
-
-
-@dataclass(frozen=True)
 class Comparison:
     """Tables of a comparison, columns as named above, and what a reader must know.
 
@@ -62,6 +59,9 @@ class Comparison:
         better system, told apart when ``p_holm`` is below 0.05 and the interval excludes 0, else ``""``.
     subjects : the points behind each mean.
     variance : components per system, subject and metric, where trials or samples vary.
+    encoders : the systems as encoders, and region_means and region_differences like means and
+        differences of their voxel scores by region (:mod:`.encoder_comparison`), with a correction of
+        their own; empty where the rows are no encoder's.
     left_out : (metric, why) of metrics that cannot be compared.
     """
 
@@ -70,13 +70,16 @@ class Comparison:
     differences: pd.DataFrame
     subjects: pd.DataFrame
     variance: pd.DataFrame
+    encoders: tuple[System, ...]
+    region_means: pd.DataFrame
+    region_differences: pd.DataFrame
     notes: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...]
     simulated: bool
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
-        names = ("means", "differences", "subjects", "variance")
+        names = ("means", "differences", "subjects", "variance", "region_means", "region_differences")
         return {name: getattr(self, name) for name in names}
 
 
@@ -86,14 +89,16 @@ def compare(
     rows: Sequence[str] = ("predicted",),
     target: str = "stimulus",
     metrics: Collection[str] | None = None,
+    regions: Collection[str] | None = None,
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> Comparison:
-    """Compare `rows` of `runs` by their image scores against `target`.
+    """Compare `rows` of `runs` by their image scores against `target`, and encoders by voxel scores.
 
     target : ``stimulus``; ``measured``, the measured reconstructions; ``responses``; ``training``, the
         nearest training image; or ``brain``, responses that an encoder predicts for the image.
     metrics : names with or without version; None means all that the runs share.
+    regions : of the voxel scores; None means all voxels and the cortical groups, ``all`` every ROI too.
 
     Raises
     ------
@@ -105,7 +110,7 @@ def compare(
         raise DataError(f"{twice[0]} is given twice; give each run once")
     notes = check_benchmark(runs)
     for run, row in itertools.product(runs, rows):
-        known = list(dict.fromkeys(stored(run, "scores")["row"]))
+        known = list(dict.fromkeys([*stored(run, "scores")["row"], *stored(run, "region_draws")["row"]]))
         if row not in known:
             raise DataError(
                 f"{run.folder} has no row '{row}'; its rows: {', '.join(known)}. Type --row with one of them"
@@ -124,8 +129,11 @@ def compare(
             notes.append(f"left out: {', '.join(alone)} of {system.label}, which not all systems have")
     used = [run for system in systems for name, run in system.runs.items() if name in subjects]
     names, left_out = comparable_metrics(used, rows, target)
+    voxels = EncoderScores.of(find_encoders(systems), subjects)
+    left_out += voxels.left_out
+    voxel_names = list(voxels.names)
     if metrics is not None:
-        names = _asked(names, left_out, metrics)
+        names, voxel_names = _asked([names, voxel_names], left_out, metrics)
     arrays = _Arrays.of(systems, subjects, names, target) if names else None
     for name in list(names):
         scored = np.isfinite(arrays.values[..., names.index(name)]).any(axis=(0, 1))  # by system
@@ -133,39 +141,29 @@ def compare(
             left_out.append((name, f"no image was scored for {systems[int(np.argmin(scored))].label}"))
             arrays = arrays.without(names.index(name))
             names.remove(name)
-    if not names:
+    if not names and not voxel_names:
         why = "; ".join(f"{name}: {reason}" for name, reason in left_out) or "there are none"
         raise DataError(f"the runs share no metric against '{target}' ({why})")
     infos = ordered_metrics(used[0], names)
     common = {"target": target}
-    differences, told = _differences(systems, infos, arrays, draws, seed)
+    differences, told = _differences(systems, infos, arrays, draws, seed) if names else ([], {})
+    means = _means(systems, infos, arrays, told, draws, seed) if names else []
+    region_means, region_differences = encoder_tables(
+        voxels, metrics=voxel_names, regions=regions, flips=draws, seed=seed
+    )
     return Comparison(
         systems=tuple(systems),
-        means=_frame(_means(systems, infos, arrays, told, draws, seed), MEAN_COLUMNS, **common),
+        means=_frame(means, MEAN_COLUMNS, **common),
         differences=_frame(differences, DIFFERENCE_COLUMNS, **common),
-        subjects=_frame(_points(systems, infos, arrays), SUBJECT_COLUMNS),
+        subjects=_frame(_points(systems, infos, arrays) if names else [], SUBJECT_COLUMNS),
         variance=_frame(_variance(systems, subjects, infos, target), VARIANCE_COLUMNS, **common),
-        notes=tuple(notes),
+        encoders=voxels.encoders,
+        region_means=_frame(region_means, REGION_MEAN_COLUMNS),
+        region_differences=_frame(region_differences, REGION_DIFFERENCE_COLUMNS),
+        notes=(*notes, *voxels.notes),
         left_out=tuple(left_out),
         simulated=any(is_simulated(run) for run in used),
     )
-
-
-def find_systems(runs: Sequence[RunResult], rows: Sequence[str]) -> list[System]:
-    """Rows of `runs` as systems, in the order given; a run of one more subject joins its system."""
-    found: list[tuple[dict[str, str], str, dict[str, RunResult]]] = []
-    for row in rows:
-        for run in runs:
-            traits = {**_traits(run), "row": ordered_rows(run, [row])[0].label}
-            subject = str(run.info.get("subject") or "")
-            for other, name, members in found:
-                if other == traits and name == row and subject not in members:
-                    members[subject] = run
-                    break
-            else:
-                found.append((traits, row, {subject: run}))
-    labels = _labels([traits for traits, _, _ in found], [members for _, _, members in found])
-    return [System(label, row, members) for label, (_, row, members) in zip(labels, found)]
 
 
 @dataclass(frozen=True)
@@ -313,57 +311,16 @@ def _variance(
     return lines
 
 
-def _asked(names: list[str], left_out: list[tuple[str, str]], asked: Collection[str]) -> list[str]:
-    known = [*names, *(name for name, _ in left_out)]
+def _asked(
+    kinds: Sequence[list[str]], left_out: list[tuple[str, str]], asked: Collection[str]
+) -> list[list[str]]:
+    """Those of each list of metrics that were `asked` for; `left_out` keeps those too."""
+    known = [*itertools.chain(*kinds), *(name for name, _ in left_out)]
     for one in asked:
         if not any(one in (name, name.rpartition("@")[0]) for name in known):
             raise DataError(suggest(one, [name.rpartition("@")[0] for name in known], what="metric"))
     left_out[:] = [pair for pair in left_out if {pair[0], pair[0].rpartition("@")[0]} & set(asked)]
-    return [name for name in names if {name, name.rpartition("@")[0]} & set(asked)]
-
-
-def _traits(run: RunResult) -> dict[str, str]:
-    """What makes two runs the same system, as text; keys in the order in which labels use them."""
-    info = run.info
-    found = {}
-    for kind in ("encoder", "decoder"):
-        plugin = info.get(kind) or {}
-        found[kind] = str(plugin.get("name") or f"no {kind}").rpartition("/")[2]
-        found[f"{kind} settings"] = json.dumps([plugin.get("version"), plugin.get("params")], sort_keys=True)
-    found["n_train"] = f"{info.get('n_train')} training images"
-    return found | {name: f"{name} {info.get(name)}" for name in ("adapter", "selection", "seed", "samples")}
-
-
-def _labels(traits: Sequence[dict[str, str]], members: Sequence[dict[str, RunResult]]) -> list[str]:
-    """Short names: the encoder, whatever else differs, and the run's name where that does not suffice."""
-    differing = [key for key in traits[0] if len({one[key] for one in traits}) > 1]
-    shown = [key for key in differing if not key.endswith("settings")]
-    shown = shown if "encoder" in shown or "row" in shown else ["encoder", *shown]
-    if any(key.endswith("settings") for key in differing):
-        shown = [*shown, "changed"]
-    texts = []
-    for one in traits:
-        texts.append(
-            " · ".join(filter(None, (_changed(one, traits) if k == "changed" else one[k] for k in shown)))
-        )
-    return [
-        text if texts.count(text) == 1 else f"{text} ({next(iter(runs.values())).folder.name})"
-        for text, runs in zip(texts, members)
-    ]
-
-
-def _changed(one: dict[str, str], traits: Sequence[dict[str, str]]) -> str:
-    """``key=value`` of the plugin parameters in which systems of the same plugins differ."""
-    texts = []
-    for kind in ("encoder", "decoder"):
-        same = [
-            json.loads(other[f"{kind} settings"])[1] or {} for other in traits if other[kind] == one[kind]
-        ]
-        own = json.loads(one[f"{kind} settings"])[1] or {}
-        texts += [
-            f"{key}={value}" for key, value in own.items() if any(other.get(key) != value for other in same)
-        ]
-    return ", ".join(texts)
+    return [[name for name in names if {name, name.rpartition("@")[0]} & set(asked)] for names in kinds]
 
 
 def _described(metric: MetricInfo) -> dict[str, Any]:

@@ -1,25 +1,19 @@
-"""Charts of a report as SVG, drawn when the report is written and not in the reader's browser.
-
-Altair describes them and vl-convert draws them without browser or network.  Colours are drawn as
-sentinels and then replaced by CSS variables, so that one drawing serves light, dark and print.
-"""
+"""Charts of single images, voxels and regions as SVG, drawn when the report is written."""
 
 from __future__ import annotations
 
-import io
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.results import RunResult
 
-from .layout import ordered_metrics, ordered_rows
+from .drawing import CONTROL, INK, SOFT, row_colour, to_svg
+from .layout import number, ordered_metrics, ordered_rows
 from .tables import roi_table
 from .values import ENCODING_ROWS, image_values, noise_ceiling, voxel_values
 
 if TYPE_CHECKING:
-    import altair as alt
     import pandas as pd
 
 REGION_LIMIT = 40
@@ -27,20 +21,6 @@ REGION_LIMIT = 40
 
 POINT_LIMIT = 120
 """Most images per row that are drawn as single marks; more would be a smear and megabytes."""
-
-_COLOURS = {
-    "#010101": "var(--ink)",
-    "#020202": "var(--soft)",
-    "#030303": "var(--line)",
-    "#040404": "var(--row-measured)",
-    "#050505": "var(--row-predicted)",
-    "#060606": "var(--row-reference)",
-    "#070707": "var(--row-control)",
-}
-_INK, _SOFT, _LINE, _MEASURED, _PREDICTED, _REFERENCE, _CONTROL = _COLOURS
-_MEASURED_ROWS = ("measured", "measured-trial", "remeasured", "half-1", "half-2")
-_GROUP_COLOURS = {"compared": _PREDICTED, "reference": _REFERENCE, "control": _CONTROL}
-_GROUP_COLOURS |= {"bottleneck": _MEASURED, "other": _SOFT}
 
 
 def region_chart(run: RunResult) -> str:
@@ -59,7 +39,7 @@ def region_chart(run: RunResult) -> str:
     offset = alt.YOffset("label:N", sort=rows, scale=alt.Scale(paddingOuter=0.35))
     colour = alt.Color(
         "label:N",
-        scale=alt.Scale(domain=rows, range=[_row_colour(run, name) for name in dict.fromkeys(table["row"])]),
+        scale=alt.Scale(domain=rows, range=[row_colour(run, name) for name in dict.fromkeys(table["row"])]),
         legend=alt.Legend(title=None, orient="top"),
     )
     base = alt.Chart(table)
@@ -73,9 +53,13 @@ def region_chart(run: RunResult) -> str:
     layers = [spread, dots]
     if table["limit"].notna().any():
         limits = alt.Chart(table.groupby("region", as_index=False)["limit"].first())
-        ticks = limits.mark_tick(color=_INK, thickness=2, size=15)
+        ticks = limits.mark_tick(color=INK, thickness=2, size=15)
         layers.append(ticks.encode(x="limit:Q", y=alt.Y("region:N", sort=regions)))
-    return _svg(alt.layer(*layers).properties(width=560, height=alt.Step(13)))
+    text = "Mean voxel r by region. " + " ".join(
+        f"{label}: {', '.join(f'{line.region} {number(line.mean_r)}' for line in ours.itertuples())}."
+        for label, ours in table.groupby("label", sort=False)
+    )
+    return to_svg(alt.layer(*layers).properties(width=560, height=alt.Step(13)), text)
 
 
 def ceiling_chart(run: RunResult) -> str:
@@ -96,14 +80,15 @@ def ceiling_chart(run: RunResult) -> str:
         frame = pd.DataFrame({"start": edges[:-1], "end": edges[1:], "voxels": counts})
         bars = (
             alt.Chart(frame)
-            .mark_bar(color=_row_colour(run, row))
+            .mark_bar(color=row_colour(run, row))
             .encode(
                 x=alt.X("start:Q", bin="binned", title=f"voxel r, {label}"),
                 x2="end:Q",
                 y=alt.Y("voxels:Q", title="voxels"),
             )
         )
-        return _svg(bars.properties(width=430, height=260))
+        text = f"Histogram over {len(r)} voxels of voxel r, {label}; median {number(float(r.median()))}."
+        return to_svg(bars.properties(width=430, height=260), text)
     limit = np.sqrt(np.clip(ceiling[r.index.to_numpy(dtype=int)], 0, None))
     known = np.isfinite(limit)
     counts, left, bottom = np.histogram2d(limit[known], r.to_numpy()[known], bins=36)
@@ -121,7 +106,7 @@ def ceiling_chart(run: RunResult) -> str:
     )
     cells = (
         alt.Chart(frame)
-        .mark_rect(color=_row_colour(run, row))
+        .mark_rect(color=row_colour(run, row))
         .encode(
             x=alt.X("x:Q", title="highest possible r (square root of the noise ceiling)"),
             x2="x2:Q",
@@ -132,9 +117,13 @@ def ceiling_chart(run: RunResult) -> str:
     )
     ends = [0.0, float(left[-1])]
     diagonal = alt.Chart(pd.DataFrame({"x": ends, "y": ends})).mark_line(
-        color=_INK, strokeWidth=1.2, strokeDash=[4, 3]
+        color=INK, strokeWidth=1.2, strokeDash=[4, 3]
     )
-    return _svg((cells + diagonal.encode(x="x:Q", y="y:Q")).properties(width=430, height=300))
+    text = (
+        f"Density of {int(known.sum())} voxels: voxel r, {label}, against the highest possible r; "
+        f"medians {number(float(r[known].median()))} and {number(float(np.median(limit[known])))}."
+    )
+    return to_svg((cells + diagonal.encode(x="x:Q", y="y:Q")).properties(width=430, height=300), text)
 
 
 def ceiling_histogram(run: RunResult) -> str:
@@ -150,7 +139,7 @@ def ceiling_histogram(run: RunResult) -> str:
     frame = pd.DataFrame({"start": edges[:-1], "end": edges[1:], "voxels": counts})
     bars = (
         alt.Chart(frame)
-        .mark_bar(color=_CONTROL)
+        .mark_bar(color=CONTROL)
         .encode(
             x=alt.X("start:Q", bin="binned", title="noise ceiling, % of the variance of the test mean"),
             x2="end:Q",
@@ -158,9 +147,13 @@ def ceiling_histogram(run: RunResult) -> str:
         )
     )
     middle = alt.Chart(pd.DataFrame({"x": [float(np.median(known * 100))]})).mark_rule(
-        color=_INK, strokeWidth=1.5
+        color=INK, strokeWidth=1.5
     )
-    return _svg((bars + middle.encode(x="x:Q")).properties(width=430, height=160))
+    text = (
+        f"Histogram over {len(known)} voxels of the noise ceiling; median {np.median(known * 100):.0f} % "
+        "of the variance of the test mean."
+    )
+    return to_svg((bars + middle.encode(x="x:Q")).properties(width=430, height=160), text)
 
 
 def image_chart(run: RunResult) -> str:
@@ -174,20 +167,21 @@ def image_chart(run: RunResult) -> str:
     rows = ordered_rows(run, values.columns.get_level_values("row"))
     order = [row.label for row in rows]
     colours = alt.Color(
-        "label:N", legend=None, scale=alt.Scale(domain=order, range=[_row_colour(run, r.name) for r in rows])
+        "label:N", legend=None, scale=alt.Scale(domain=order, range=[row_colour(run, r.name) for r in rows])
     )
     panels = []
-    for number, metric in enumerate(ordered_metrics(run, values.columns.get_level_values("metric"))):
+    for place, metric in enumerate(ordered_metrics(run, values.columns.get_level_values("metric"))):
         boxes, points = _distribution(values, rows, metric.name)
-        axis = alt.Axis(labelLimit=230, ticks=False) if number % 3 == 0 else None
-        y = alt.Y("label:N", sort=order, title=None, axis=axis)
+        axis = alt.Axis(labelLimit=230, labelPadding=6, ticks=False) if place % 3 == 0 else None
+        # Every panel has a place for every row, so that the names at the left belong to all beside them.
+        y = alt.Y("label:N", scale=alt.Scale(domain=order), title=None, axis=axis)
         x = alt.X("low:Q", title=metric.label, scale=alt.Scale(zero=False))
         layers = [
             alt.Chart(boxes).mark_rule(opacity=0.8).encode(x=x, x2="high:Q", y=y, color=colours),
             alt.Chart(boxes)
             .mark_bar(height=9, opacity=0.4)
             .encode(x="q25:Q", x2="q75:Q", y=y, color=colours),
-            alt.Chart(boxes).mark_tick(color=_INK, thickness=2, size=11).encode(x="median:Q", y=y),
+            alt.Chart(boxes).mark_tick(color=INK, thickness=2, size=11).encode(x="median:Q", y=y),
         ]
         if len(points):
             layers.insert(
@@ -198,9 +192,10 @@ def image_chart(run: RunResult) -> str:
             )
         if metric.chance is not None:
             chance = alt.Chart(pd.DataFrame({"x": [metric.chance]}))
-            layers.append(chance.mark_rule(color=_SOFT, strokeDash=[3, 3]).encode(x="x:Q"))
+            layers.append(chance.mark_rule(color=SOFT, strokeDash=[3, 3]).encode(x="x:Q"))
         panels.append(alt.layer(*layers).properties(width=318, height=alt.Step(17)))
-    return _svg(alt.concat(*panels, columns=3, spacing=18))
+    text = "Spread of scores over single images: a panel per metric, a line per row; means are in the table."
+    return to_svg(alt.concat(*panels, columns=3, spacing=18), text)
 
 
 def _distribution(values: pd.DataFrame, rows: list[Any], metric: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -220,46 +215,3 @@ def _distribution(values: pd.DataFrame, rows: list[Any], metric: str) -> tuple[p
             points += [(row.label, value) for value in known]
     columns = ["label", "low", "q25", "median", "q75", "high"]
     return pd.DataFrame(boxes, columns=columns), pd.DataFrame(points, columns=["label", "value"])
-
-
-def _row_colour(run: RunResult, name: str) -> str:
-    return _MEASURED if name in _MEASURED_ROWS else _GROUP_COLOURS[ordered_rows(run, [name])[0].group]
-
-
-def _svg(chart: alt.Chart | alt.LayerChart | alt.ConcatChart) -> str:
-    """`chart` as SVG for inlining: CSS colours, no namespace address, as wide as the page allows."""
-    import altair as alt
-
-    axis = {"labelColor": _SOFT, "titleColor": _INK, "gridColor": _LINE, "domainColor": _LINE}
-    axis |= {"tickColor": _LINE, "titleFontWeight": "normal", "labelFontSize": 11, "titleFontSize": 12}
-    styled = chart.configure(
-        font="Liberation Sans",
-        background="transparent",
-        axis={
-            **axis,
-            "tickColor": _LINE,
-            "titleFontWeight": "normal",
-            "labelFontSize": 11,
-            "titleFontSize": 12,
-        },
-        legend={"labelColor": _INK, "labelFontSize": 12, "labelLimit": 260},
-        view={"stroke": None},
-    )
-    text = io.StringIO()
-    with alt.data_transformers.enable("default", max_rows=None):
-        styled.save(text, format="svg")
-    svg = text.getvalue()
-    for sentinel, variable in _COLOURS.items():
-        svg = svg.replace(sentinel, variable)
-    svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg)
-    return _scalable(svg)
-
-
-def _scalable(svg: str) -> str:
-    """Let the drawing shrink with the page: its width becomes a maximum."""
-    return re.sub(
-        r'<svg\b([^>]*?)\swidth="([\d.]+)"\s+height="([\d.]+)"',
-        lambda m: f'<svg{m[1]} style="width:100%;max-width:{m[2]}px"',
-        svg,
-        count=1,
-    )

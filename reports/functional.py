@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,9 @@ def contrast_table(run: RunResult) -> pd.DataFrame:
     table = table[table["kind"] == "roi"]
     profile, maps = (table[base_names(table["metric"]) == name] for name in _METRICS)
     lines = []
-    for region, ours in profile.groupby("region", sort=False):
+    found = dict(list(profile.groupby("region", sort=False)))
+    for region in sorted(found, key=_places(run)):
+        ours = found[region]
         measured = ours[(ours["row"] == "measured") & (ours["part"] != "")]
         values = measured["value"].to_numpy(dtype=float)
         if not np.isfinite(values).any() or np.nanmax(values) < SELECTIVE:
@@ -68,29 +71,29 @@ _METRICS = ("category-profile", "category-contrast")
 
 
 def contrast_grid(run: RunResult, table: pd.DataFrame) -> Grid | None:
-    """Category-selective ROIs by row, from :func:`contrast_table`."""
+    """One body per category-selective ROI, a line per row of responses, from :func:`contrast_table`."""
     if table.empty:
         return None
-    rows = ordered_rows(run, table["row"])
-    heads = [Head("measured d", "preferred category against the others")]
-    for row in rows:
-        heads += [
-            Head(f"{row.label}: d", "same contrast"),
-            Head("map r", "contrast over voxels, with measured"),
-        ]
-        heads.append(Head("profile r", "d over categories, with measured"))
-    lines = []
+    measured = ordered_rows(run, ["measured"])[0].label
+    bodies = []
     for (region, category), ours in table.groupby(["region", "category"], sort=False):
-        cells: list[Cell | None] = [_cell(ours["measured_d"].iloc[0])]
-        for row in rows:
-            line = ours[ours["row"] == row.name]
-            cells += [_cell(line[c].iloc[0]) if len(line) else None for c in ("d", "map_r", "profile_r")]
-        lines.append((str(region), f"prefers {category}, {ours['n_voxels'].iloc[0]} voxels", tuple(cells)))
+        lines = [(measured, "the reference", (_cell(ours["measured_d"].iloc[0]), None, None))]
+        lines += [
+            (line.label, "", (_cell(line.d), _cell(line.map_r), _cell(line.profile_r)))
+            for line in ours.itertuples()
+        ]
+        heading = f"{region}: prefers {category}, {ours['n_voxels'].iloc[0]} voxels"
+        bodies.append(Body(heading, tuple(lines)))
+    heads = (
+        Head("d", "preferred category against the others"),
+        Head("map r", "its contrast over the voxels, with measured"),
+        Head("profile r", "d of every category, with measured"),
+    )
     caption = (
         "Category contrasts of the test images in category-selective ROIs: Cohen's d of the mean response, "
         f"at least {SELECTIVE:g} in the measured one, and agreement with the measured contrast"
     )
-    return Grid("contrasts", caption, "ROI", tuple(heads), (Body("", tuple(lines)),))
+    return Grid("contrasts", caption, "responses", heads, tuple(bodies))
 
 
 def region_table(run: RunResult) -> pd.DataFrame:
@@ -131,14 +134,15 @@ def all_scores_grid(run: RunResult, table: pd.DataFrame) -> Grid | None:
         Head(m.label, f"{'↑' if m.higher_is_better else '↓'} {_OVER.get(m.unit, 'whole region')}")
         for m in metrics
     )
-    bodies = []
+    bodies, where = [], _places(run)
     for row in ordered_rows(run, table["row"]):
         ours = table[table["row"] == row.name]
         lines = []
         for (kind, region), here in ours.groupby(["kind", "region"], sort=False):
             values = dict(zip(here["metric"], here["value"].astype(float)))
             cells = tuple(_cell(values[m.name]) if m.name in values else None for m in metrics)
-            lines.append((_KINDS.get(kind, 9), (str(region), _NAMES.get(kind, ""), cells)))
+            place = (_KINDS.get(kind, 9), where(str(region)))
+            lines.append((place, (str(region), _NAMES.get(kind, ""), cells)))
         lines.sort(key=lambda line: line[0])
         bodies.append(Body(row.label, tuple(line for _, line in lines)))
     caption = "Every encoding score of each region, computed from its voxels alone"
@@ -148,6 +152,14 @@ def all_scores_grid(run: RunResult, table: pd.DataFrame) -> Grid | None:
 _OVER = {"voxel": "mean over voxels", "image": "mean over images"}
 _NAMES = {"group": "cortical group", "roi": "ROI"}
 _KINDS = {"all": 0, "group": 1, "roi": 2}
+
+
+def _places(run: RunResult) -> Callable[[str], float]:
+    """Place of a region in the order in which the voxel space names them; unknown ones last."""
+    space = run.info.get("space") or {}
+    named = (*(space.get("groups") or {}), *(space.get("rois") or {}))
+    order = {str(name): place for place, name in enumerate(named)}
+    return lambda region: order.get(region, float("inf"))
 
 
 def _value(table: pd.DataFrame, row: str, part: str) -> float:

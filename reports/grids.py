@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,7 +77,9 @@ def score_grid(run: RunResult, table: pd.DataFrame, target: str) -> Grid | None:
     for metric in metrics:
         ours = table[table["metric"] == metric.name]
         scale = _Scale(ours, metric.chance)
-        heads.append(_head(metric, scale))
+        # Neither direction is better: what is near repeats the training images, what is far is noise.
+        near = Head(metric.label, "beside the stimuli themselves", scale.chance)
+        heads.append(near if target == "training" else _head(metric, scale))
         for line in ours.itertuples():
             size = f"n = {line.n}" if n_test is not None and line.n + line.missing != n_test else ""
             note = ", ".join(filter(None, (size, left_out(line.missing))))
@@ -154,7 +156,11 @@ def paired_grids(run: RunResult, table: pd.DataFrame) -> list[Grid]:
             for line in ours.itertuples()
         }
         lines = tuple(
-            (f"− {control.label}", control.note, tuple(cells.get((control.name, m.name)) for m in metrics))
+            (
+                f"−\u00a0{control.label}",
+                control.note,
+                tuple(cells.get((control.name, m.name)) for m in metrics),
+            )
             for control in (c for name in dict.fromkeys(ours["control"]) for c in ordered_rows(run, [name]))
         )
         label = ours["label"].iloc[0]
@@ -190,7 +196,9 @@ def encoding_grid(run: RunResult, table: pd.DataFrame) -> Grid | None:
         "Predicted against measured responses: mean [95 % interval over images]; over voxels also "
         "median (quartiles), a description and no interval, since voxels are not independent"
     )
-    bodies = _bodies(ordered_rows(run, table["row"]), [c[0] for c in columns], cells)
+    # What the notes say of rows is said of their images; here are responses, not decoded.
+    rows = [replace(row, note="") for row in ordered_rows(run, table["row"])]
+    bodies = _bodies(rows, [c[0] for c in columns], cells)
     return Grid("encoding", caption, "row", tuple(heads), bodies)
 
 

@@ -13,7 +13,7 @@ import json
 import os
 import shlex
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,8 @@ import numpy as np
 
 from harness.results import RunResult
 
-from . import figures
+from . import curves, figures
+from .captions import caption_grid, caption_table
 from .functional import (
     all_scores_grid,
     brain_region_grid,
@@ -30,6 +31,7 @@ from .functional import (
     contrast_table,
     region_table,
 )
+from .glossary import meanings
 from .grids import agreement_grid, encoding_grid, gallery_grid, paired_grids, region_grid, score_grid
 from .images import read_gallery
 from .layout import SIMULATED, bracket, is_agreement, is_simulated, number, ordered_metrics, title
@@ -89,6 +91,7 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     gallery = read_gallery(run, show_stimuli=show_stimuli)
     scores, encoding, agreement = score_table(run), encoding_table(run), agreement_table(run)
+    curve = curves.curve_table(run, scores)
     others = [m.name for m in run_metrics(run, "measured") if not is_agreement(m)]
     against_measured = score_table(run, "measured", metrics=others)
     return environment.get_template("report.html").render(
@@ -107,6 +110,9 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
         against_measured=score_grid(run, against_measured, "measured"),
         against_training=score_grid(run, score_table(run, "training"), "training"),
         against_brain=score_grid(run, score_table(run, "brain"), "brain"),
+        captions=caption_grid(run, caption_table(run)),
+        curve=curves.curve_grid(run, curve),
+        curve_chart=Markup(curves.curve_chart(run, curve, scores)),
         brain_regions=brain_region_grid(run, brain_region_table(run)),
         paired=paired_grids(run, paired_table(run)),
         gallery=gallery,
@@ -115,6 +121,8 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
         show_stimuli=show_stimuli,
         encoding=encoding_grid(run, encoding),
         noise_floor=noise_floor(run),
+        score_meanings=meanings(ordered_metrics(run, scores["metric"])),
+        encoding_meanings=_encoding_meanings(run, encoding),
         regions=region_grid(run, roi_table(run)),
         region_scores=all_scores_grid(run, region_table(run)),
         contrasts=contrast_grid(run, contrast_table(run)),
@@ -144,11 +152,17 @@ def _summary(run: RunResult) -> list[tuple[str, str]]:
         ("voxels", _with(voxels, space.get("units", ""))),
         ("adapter", _with(info.get("adapter"))),
         ("selection", _with(info.get("selection"))),
+        ("share of the low-level images", _with(info.get("blended") or None)),
         ("protocol", _with((info.get("protocol") or {}).get("name"))),
         ("seed", _with(info.get("seed"))),
         ("created", _with(info.get("created"))),
     ]
     return [(label, text) for label, text in parts if text]
+
+
+def _encoding_meanings(run: RunResult, table: pd.DataFrame) -> list[tuple[str, str]]:
+    labels = dict(zip(table["metric"], table["metric_label"]))
+    return meanings(replace(metric, label=labels[metric.name]) for metric in ordered_metrics(run, labels))
 
 
 def _protocols(run: RunResult) -> list[dict[str, str]]:
@@ -176,12 +190,13 @@ def _tiles(
     tiles = []
     if metric is not None:
         ours = table[table["metric"] == metric.name]
+        heading = metric.label + ("" if metric.chance is None else f" (chance {metric.chance:g})")
         for row in ("measured", "predicted", "reconstructions"):
-            tiles += [_tile(metric.label, line) for line in ours[ours["row"] == row].itertuples()]
+            tiles += [_tile(heading, line) for line in ours[ours["row"] == row].itertuples()]
         controls = ours[(ours["group"] == "control") & ours["mean"].notna()]
         if len(controls):
             best = controls.sort_values("mean", ascending=not metric.higher_is_better, kind="stable").head(1)
-            tiles += [_tile(f"{metric.label}, best control", line) for line in best.itertuples()]
+            tiles += [_tile(f"{heading}, best control", line) for line in best.itertuples()]
     r = encoding[(encoding["row"] == "predicted") & (encoding["metric"].str.split("@").str[0] == "voxel-r")]
     tiles += [_tile("voxel r, mean over voxels", line) for line in r.itertuples()]
     part = agreement[(agreement["row"] == "predicted") & agreement["metric"].str.contains("controlled")]

@@ -86,7 +86,7 @@ def ordered_rows(run: RunResult, names: Iterable[str]) -> list[RowInfo]:
             name,
             str(described.get(name, {}).get("label") or name),
             str(described.get(name, {}).get("note") or ""),
-            "bottleneck" if _RANK.fullmatch(name) else _GROUP_OF.get(name, "other"),
+            "bottleneck" if rank_of(name) is not None else _GROUP_OF.get(name, "other"),
         )
         for name in unique
     ]
@@ -94,10 +94,16 @@ def ordered_rows(run: RunResult, names: Iterable[str]) -> list[RowInfo]:
 
 def _place(name: str) -> tuple[int, int, str]:
     """Known rows first, then ranks by falling number, then the rest by name."""
-    rank = _RANK.fullmatch(name)
-    if rank:
-        return len(_ORDER), -int(rank[1]), name
+    rank = rank_of(name)
+    if rank is not None:
+        return len(_ORDER), -rank, name
     return _ORDER.get(name, len(_ORDER) + 1), 0, name
+
+
+def rank_of(row: str) -> int | None:
+    """Dimensions of the bottleneck that the row `row` passed through, or None."""
+    found = _RANK.fullmatch(row)
+    return int(found[1]) if found else None
 
 
 def ordered_metrics(run: RunResult, names: Iterable[str]) -> list[MetricInfo]:

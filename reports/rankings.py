@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .comparison import Comparison, System
+from .comparison import Comparison
+from .systems import System
 
 if TYPE_CHECKING:
     import pandas as pd

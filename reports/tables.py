@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.results import RunResult
-from harness.statistics import bootstrap_weights, holm, mean_intervals, paired_differences
+from harness.statistics import holm, mean_intervals, paired_differences
 
 from .layout import MetricInfo, RowInfo, is_agreement, ordered_metrics, ordered_rows
+from .ratios import ratio_of_means
 from .values import (
     VOXEL_R_PARTS,
     base_names,
@@ -77,7 +78,8 @@ def score_table(
     """Mean and 95 % interval over images of every row and image metric, one line each.
 
     target : ``stimulus``; ``measured``, the measured reconstruction of the same image;
-        ``responses`` for the encoding scores that are taken per image; ``training``; or ``brain``.
+        ``responses`` for the encoding scores that are taken per image; ``training``; ``brain``; or
+        ``image``, the decoder's own caption of the true image.
     metrics : names with version; None means all.
 
     Columns :data:`SCORE_COLUMNS`; ``n`` counts images, ``missing`` those that could not be scored.
@@ -226,7 +228,7 @@ def agreement_table(run: RunResult, *, draws: int = DRAWS, seed: int = SEED) -> 
         ratio = (np.nan,) * 3
         if reference:
             ours, theirs = values[line["row"], metric], values[reference, metric]
-            ratio = _ratio(ours.to_numpy(), theirs.to_numpy(), draws=draws, seed=seed)
+            ratio = ratio_of_means(ours.to_numpy(), theirs.to_numpy(), draws=draws, seed=seed)
         normalised = dict(zip(("normalised", "normalised_low", "normalised_high"), ratio))
         lines.append({**line, **normalised, "reference": reference})
     return _frame(lines, AGREEMENT_COLUMNS)
@@ -283,20 +285,6 @@ def _verdict(low: float, high: float, p: float, metric: MetricInfo) -> str:
     if not p < 0.05 or not (low > 0 or high < 0):
         return "undecided"
     return "better" if (low > 0) == metric.higher_is_better else "worse"
-
-
-def _ratio(x: np.ndarray, y: np.ndarray, *, draws: int, seed: int) -> tuple[float, float, float]:
-    """Ratio of means over the images that both have, and its percentile interval."""
-    known = np.isfinite(x) & np.isfinite(y)
-    x, y = x[known], y[known]
-    if len(x) < 2 or y.mean() <= 0:
-        return (np.nan,) * 3
-    weights = bootstrap_weights(len(x), draws=draws, seed=seed) / len(x)
-    below = weights @ y
-    if np.percentile(below, 2.5) <= 0:  # a denominator that may be zero has no ratio
-        return (np.nan,) * 3
-    low, high = np.percentile((weights @ x) / below, [2.5, 97.5])
-    return float(x.mean() / y.mean()), float(low), float(high)
 
 
 def _names(row: RowInfo) -> dict[str, str]:

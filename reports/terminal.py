@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.results import RunResult
 
+from .captions import FIGURES, caption_cell, caption_table
 from .functional import SELECTIVE, contrast_table
 from .layout import (
     GROUPS,
@@ -59,6 +60,9 @@ def render(run: RunResult, console: Console) -> None:
         _scores(run, console, scores, heading)
     else:
         _line(console, "no image was scored")
+    captions = caption_table(run)
+    if len(captions):
+        _captions(run, console, captions, mark)
     nearness = score_table(run, "training")
     if len(nearness):
         _scores(run, console, nearness, f"{NEARNESS}{mark}")
@@ -85,6 +89,17 @@ def _scores(run: RunResult, console: Console, table: pd.DataFrame, heading: str)
         for line in table.itertuples()
     }
     _tables(run, console, heading, list(zip((m.name for m in metrics), heads)), cells)
+
+
+def _captions(run: RunResult, console: Console, table: pd.DataFrame, mark: str) -> None:
+    heading = f"captions: mean [95 % interval over images]; relative = {FIGURES['relative'][1]}{mark}"
+    columns, cells = {}, {}
+    for line in table.to_dict("records"):
+        for name, (figure, _) in FIGURES.items():
+            columns[f"{line['metric']}/{name}"] = f"{line['metric_label']}\n{figure}"
+            cells[line["row"], f"{line['metric']}/{name}"] = caption_cell(line, name)
+    _tables(run, console, heading, list(columns.items()), cells)
+    _line(console, "reference: the caption that came with the stimulus; image: what the captioner says of it")
 
 
 def _encoding(run: RunResult, console: Console, table: pd.DataFrame, mark: str) -> None:
@@ -133,6 +148,8 @@ def _agreement(run: RunResult, console: Console, table: pd.DataFrame, mark: str)
 
 
 def _notes(run: RunResult, console: Console) -> None:
+    if share := run.info.get("blended"):
+        _line(console, f"scored with a share of {share:g} of the decoder's low-level images blended in")
     protocol = run.info.get("protocol") or {}
     for difference in protocol.get("differs") or ():
         _line(console, f"protocol {protocol.get('name', '')}: {difference}", "cyan")

@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+# Workers share the cores, and so do the commands that they start; threads of each that fight for them took
+# twice as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 TOYS = Path(__file__).parent / "toys.py"
 TOY_METRICS = "pixcorr,ssim,voxel-r,pattern-2way,rsa"
 # These look through a backbone, and torch takes a second to import in each command.

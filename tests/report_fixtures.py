@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import zlib
 from pathlib import Path
@@ -46,7 +47,7 @@ IMAGE_METRICS = {
     "pixel-2way@1": {"label": "2-way (pixels)", "chance": 0.5, "pool": True, "backbone": "pixels:rgb64"},
     "distance@1": {"label": "distance", "chance": None, "higher_is_better": False},
 }
-AGREEMENT = ("decoded-agreement@1", "decoded-agreement-controlled@1")
+AGREEMENT = ("decoded-agreement@1", "decoded-agreement-controlled@2")
 
 
 def write_run(
@@ -160,7 +161,7 @@ def score_frame(ids: list[str], seed: int) -> pd.DataFrame:
                         noise = np.random.default_rng(key).normal(0, 0.08, len(ids))
                         common = np.random.default_rng(zlib.crc32(metric.encode())).normal(0, 0.06, len(ids))
                         mean = {"pixel-2way@1": 0.5 + level / 2, "distance@1": 2 - level}.get(metric, level)
-                        if metric == "decoded-agreement-controlled@1":
+                        if metric == "decoded-agreement-controlled@2":
                             mean = level * 0.5
                         for name, value in zip(ids, mean + noise + common):
                             lines.append((row, target, name, trial, sample, metric, value))
@@ -218,3 +219,53 @@ def change_scores(folder: Path, name: str, change: Any) -> None:
     """Rewrite the table `name` as ``change(frame)``."""
     path = folder / f"{name}.parquet"
     change(pd.read_parquet(path)).to_parquet(path, index=False)
+
+
+CAPTIONS = {"caption-rouge1@1": "caption ROUGE-1", "caption-meteor@1": "caption METEOR"}
+CAPTION_ROWS = ("measured", "predicted", "zero", "generator-ceiling", "shuffled")
+
+
+def with_captions(folder: Path) -> Path:
+    """Add caption scores: against the reference for all, against the captioner's own for decoded rows."""
+    info = json.loads((folder / "run.json").read_text())
+    shared = {"inputs": "captions", "unit": "image", "higher_is_better": True, "chance": None, "pool": False}
+    targets = {"targets": ["stimulus", "image", "measured"], "backbone": ""}
+    info["metrics"] += [
+        {"name": name, "label": label, **shared, **targets} for name, label in CAPTIONS.items()
+    ]
+    (folder / "run.json").write_text(json.dumps(info))
+
+    def add(frame: pd.DataFrame) -> pd.DataFrame:
+        ids = sorted(set(frame["image_id"]))
+        parts = [frame]
+        for row, metric, target in itertools.product(CAPTION_ROWS, CAPTIONS, ("stimulus", "image")):
+            if target == "image" and row in ("generator-ceiling", "shuffled"):
+                continue
+            rng = np.random.default_rng(zlib.crc32(f"{row}|{metric}|{target}".encode()))
+            lines = pd.DataFrame({"image_id": ids, "value": rng.uniform(0.1, 0.2 + ROWS[row][2], len(ids))})
+            lines = lines.assign(row=row, metric=metric, target=target, trial=-1, sample=0, **IDENTITY)
+            parts.append(lines.assign(backbone="", n=len(ids), pool="", rivalry=0.0)[list(SCORE_COLUMNS)])
+        return pd.concat(parts, ignore_index=True)
+
+    change_scores(folder, "scores", add)
+    return folder
+
+
+def with_ranks(folder: Path, ranks: tuple[int, ...] = (0, 4, 32)) -> Path:
+    """Add rows ``measured-rank-K`` between ``train-mean`` (rank 0) and ``measured``, with some noise."""
+
+    def add(frame: pd.DataFrame) -> pd.DataFrame:
+        ours = frame[(frame["target"] == "stimulus") & ~frame["metric"].isin(CAPTIONS)]
+        keys = ["metric", "image_id"]
+        ends = [ours[ours["row"] == row].sort_values(keys) for row in ("train-mean", "measured")]
+        parts = [frame]
+        for rank in ranks:
+            share = rank / (rank + 4)
+            noise = np.random.default_rng(rank).normal(0, 0.02 if rank else 0, len(ends[0]))
+            value = (1 - share) * ends[0]["value"].to_numpy() + share * ends[1]["value"].to_numpy() + noise
+            rivalry = np.random.default_rng(rank + 1).normal(0, 0.05, len(value))
+            parts.append(ends[0].assign(row=f"measured-rank-{rank}", value=value, rivalry=rivalry))
+        return pd.concat(parts, ignore_index=True)
+
+    change_scores(folder, "scores", add)
+    return folder

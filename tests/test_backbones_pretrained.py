@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from test_resize import two_threads  # noqa: F401
 from torch.nn import functional
 from torchvision import models, transforms
 from torchvision.models.feature_extraction import create_feature_extractor
@@ -53,6 +54,7 @@ def tensor(images: np.ndarray) -> torch.Tensor:
 # Preprocessing
 
 
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("network", NOTEBOOK)
 @pytest.mark.parametrize(("family", "antialias"), [("v1", False), ("v2", True)])
 def test_families_equal_torchvisions_resize_and_normalize(images, network, family, antialias):
@@ -516,6 +518,22 @@ def test_backbones_of_one_network_share_weights_and_differ_in_identity(store):
     found = [plugins.find("backbones", f"swav{end}").load()() for end in ("", "-v1", "-v2")]
     assert len({one.weights_sha() for one in found}) == 1
     assert len({one.identity() for one in found}) == 3
+
+
+def test_another_filter_is_another_identity_where_it_resizes(store, monkeypatch):
+    """Features of one filter are never taken for those of another."""
+    from harness.backbones import preprocessing
+
+    store("clip", {"x": torch.zeros(1)})
+    ends = ("", "-v1", "-v2", "-brain-diffuser")
+
+    def identities():
+        return [plugins.find("backbones", f"clip{end}").load()().identity() for end in ends]
+
+    before = identities()
+    monkeypatch.setattr(preprocessing, "OWN_FILTER", "another")
+    same = [one == other for one, other in zip(before, identities())]
+    assert same == [True, False, False, True]  # bicubic, bilinear twice, Pillow
 
 
 def test_a_backbone_says_what_is_wrong(images, tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from harness.errors import ConfigError
 from harness.pipeline import Pipeline
 from harness.plan import make_plan
 from harness.record import write_run
+from harness.reports.curves import curve_table
 from harness.reports.layout import ordered_rows
 from harness.reports.tables import score_table
 from harness.results import RunResult
@@ -160,6 +161,13 @@ def test_the_curve_of_a_run(tmp_path):
     assert [row.label for row in shown] == [f"measured, rank {k}" for k in (40, 16, 2, 0)]
     assert all("principal components" in row.note for row in shown)
     assert run.info["settings"]["bottleneck"] == ranks
+    curve = curve_table(run, draws=200).set_index(["metric", "rank"])
+    for metric in ("pixcorr@1", "pixel-2way@1"):
+        assert list(curve.loc[metric].index[:-1]) == sorted(ranks)
+        whole = curve.loc[(metric, 40), ["share", "share_low", "share_high"]]
+        assert whole.tolist() == pytest.approx([1, 1, 1])
+        assert curve.loc[(metric, 0), "share"] == pytest.approx(0)
+        assert 0 < curve.loc[(metric, 16), "share"] <= 1.2
 
 
 def test_a_space_of_one_dimension(store):

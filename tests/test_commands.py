@@ -35,11 +35,41 @@ def test_export_of_single_values(harness, tmp_path, finished):
 
 
 @pytest.mark.parametrize(
+    ("name", "file"),
+    [("scores", "scores"), ("voxels", "voxel_scores"), ("sets", "set_scores"), ("regions", "region_scores")],
+)
+def test_export_of_a_runs_own_tables(harness, tmp_path, finished, name, file):
+    harness("export", finished, "table.parquet", "--table", name)
+    written, kept = (pd.read_parquet(f) for f in (tmp_path / "table.parquet", finished / f"{file}.parquet"))
+    pd.testing.assert_frame_equal(written, kept)
+
+
+def test_export_for_a_paper(harness, tmp_path, finished):
+    harness("export", finished, "table.tex", "--wide", "--target", "measured")
+    text = (tmp_path / "table.tex").read_text()
+    assert text.count("\\toprule") == 1
+    assert "measured fMRI" not in text  # it is what the others are compared with
+    assert "predicted fMRI &" in text
+    assert "--table" in harness("export", "--help").stdout
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["export", "finished", "table.xls"], "unknown table format '.xls'"),
         (["export", "absent", "table.csv"], "holds no run.json"),
         (["report", "absent"], "holds no run.json"),
+        (["export", "finished", "t.csv", "--table", "voxel"], "did you mean 'voxels'"),
+        (["export", "finished", "t.csv", "--table", "captions"], "nothing for the table 'captions'"),
+        (["export", "finished", "t.csv", "--table", "bottleneck"], "--set run.bottleneck=[0,8,64]"),
+        (["export", "finished", "t.csv", "--target", "stimulis"], "did you mean 'stimulus'"),
+        (["export", "finished", "t.csv", "--table", "rois", "--target", "stimulus"], "leave it out"),
+        (["export", "finished", "t.csv", "--table", "voxels", "--wide"], "cannot be laid out wide"),
+        (
+            ["export", "finished", "t.csv", "--table", "sets", "--per-image"],
+            "--per-image is the table scores",
+        ),
+        (["export", "finished", "nowhere/t.csv"], "there is no folder nowhere"),
         (["list", "encoder"], "did you mean 'encoders'"),
         (["prefetch", "alexnt"], "did you mean 'alexnet'"),
         (["prefetch", "--from", "x.pth"], "--from takes one name"),

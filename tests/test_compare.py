@@ -7,14 +7,20 @@ import io
 import json
 import re
 import shutil
+import signal
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import report_fixtures
-from conftest import TOYS, call_harness
+from click.testing import CliRunner
+from conftest import TOYS
+from toy_runs import toy_run
 
+from harness.cli.compare import compare as command
+from harness.cli.main import main
 from harness.errors import DataError
 from harness.reports.comparison import (
     DIFFERENCE_COLUMNS,
@@ -24,31 +30,31 @@ from harness.reports.comparison import (
     Comparison,
     compare,
 )
+from harness.reports.encoder_comparison import REGION_DIFFERENCE_COLUMNS, REGION_MEAN_COLUMNS
 from harness.results import RunResult
 from harness.statistics import holm, mean_interval, mean_intervals, paired_difference, variance_components
 
-METRICS = "pixcorr,ssim,pixel-2way,pattern-r,pattern-2way,decoded-agreement"
+PIXCORR = f"{TOYS.with_name('toy_metrics.py')}:SmallPixCorr"
+METRICS = [PIXCORR, "pixel-2way", "pattern-r", "pattern-2way", "decoded-agreement", "voxel-r"]
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> dict[str, Path]:
     """Toy runs: a good encoder, also on another subject, a noisy one, the noisy one on fewer images."""
     folder = tmp_path_factory.mktemp("compared")
-    words = [
-        *("run", "--benchmark", f"{TOYS}:ToyBenchmark", "--decoder", f"{TOYS}:ToyDecoder"),
-        *("--encoder", f"{TOYS}:ToyEncoder", "--metrics", METRICS, "--no-report", "--samples", "2"),
-        *("--set", "benchmark.n_test=16"),
-    ]
-    kinds = {
-        "good": ("--set", "run.trial_rows=true"),
-        "noisy": ("--set", "encoder.noise=2.0"),
-        "few": ("--set", "encoder.noise=2.0", "--limit", "9"),
+    kinds = {"good": (0.1, {"trial_rows": True}), "noisy": (2.0, {}), "few": (2.0, {"limit": 9})}
+    found = {
+        name: toy_run(
+            folder / f"run-{name}",
+            folder / "store",
+            {
+                "run": {"metrics": METRICS, "derangements": 2, "samples": 2, **more},
+                "benchmark": {"n_test": 16},
+                "encoder": {"noise": noise},
+            },
+        ).folder
+        for name, (noise, more) in kinds.items()
     }
-    found = {}
-    for name, more in kinds.items():
-        before = set((folder / "runs").glob("*"))
-        call_harness(folder, *words, *more)
-        (found[name],) = set((folder / "runs").glob("*")) - before
     # The toy cortices are all alike, so the other subject's scores are made to differ.
     found["good, toy02"] = copied(found["good"], folder / "toy02", subject="toy02").folder
     report_fixtures.change_scores(
@@ -82,21 +88,23 @@ def test_the_command_prints_means_differences_and_groups(harness, runs):
 
 
 def test_json_and_csv_hold_the_tables(harness, tmp_path, runs):
-    words = ["compare", runs["good"], runs["noisy"], "--metrics", "pixcorr,pixel-2way"]
-    given = json.loads(harness(*words, "--json").stdout)
-    found = compare(opened(runs, "good", "noisy"), metrics=["pixcorr", "pixel-2way"])
+    words = ["compare", runs["good"], runs["noisy"], "--metrics", f"{PIXCORR},pixel-2way,voxel-r"]
+    given = json.loads(harness(*words, "--json", "--csv", "out.csv").stdout)
+    found = compare(opened(runs, "good", "noisy"), metrics=[PIXCORR, "pixel-2way", "voxel-r"])
+    assert set(found.region_means.metric) == {"voxel-r@1"}
     assert given["simulated"] is True
     assert [system["label"] for system in given["systems"]] == [system.label for system in found.systems]
     for name, table in found.tables.items():
         read = pd.DataFrame(given[name], columns=table.columns).astype(table.dtypes)
         pd.testing.assert_frame_equal(read, table)
-    harness(*words, "--csv", "out.csv")
+    assert [one["label"] for one in given["encoders"]] == [one["label"] for one in given["systems"]]
     pd.testing.assert_frame_equal(
         pd.read_csv(tmp_path / "out.csv").fillna({"better": ""}), found.differences, check_dtype=False
     )
-    printed = harness(*words, "--csv", "means.csv", "--table", "means", "--json").stdout
+    more = ["--csv", str(tmp_path / "means.csv"), "--table", "region_means", "--json"]
+    printed = CliRunner().invoke(command, [*map(str, words[1:]), *more], catch_exceptions=False).output
     assert json.loads(printed) == given
-    assert set(pd.read_csv(tmp_path / "means.csv").metric) == {"pixcorr@1", "pixel-2way@1"}
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "means.csv"), found.region_means, check_dtype=False)
 
 
 def test_the_tables_are_those_of_the_stored_values(runs):
@@ -104,8 +112,9 @@ def test_the_tables_are_those_of_the_stored_values(runs):
     found = compare([good, noisy])
     labels = [system.label for system in found.systems]
     columns = (MEAN_COLUMNS, DIFFERENCE_COLUMNS, SUBJECT_COLUMNS, VARIANCE_COLUMNS)
+    columns += (REGION_MEAN_COLUMNS, REGION_DIFFERENCE_COLUMNS)
     assert [tuple(table.columns) for table in found.tables.values()] == list(columns)
-    assert set(found.means.metric) == {"pixcorr@1", "ssim@1", "pixel-2way@1"}
+    assert set(found.means.metric) == {f"{PIXCORR}@1", "pixel-2way@1"}
     values, others = {}, {}
     for label, run in zip(labels, (good, noisy)):
         scores = run.scores[(run.scores.row == "predicted") & (run.scores.target == "stimulus")]
@@ -132,7 +141,7 @@ def test_the_tables_are_those_of_the_stored_values(runs):
         p.append(expected.p)
     assert found.differences.p_holm.to_numpy() == pytest.approx(holm(p))
     assert set(found.differences.better) == {labels[0]}
-    assert found.means.group.tolist() == ["a", "b"] * 3
+    assert found.means.group.tolist() == ["a", "b"] * 2
 
 
 def test_identification_counts_its_rivals(runs):
@@ -141,7 +150,7 @@ def test_identification_counts_its_rivals(runs):
     scores = run.scores
     rivals = scores.groupby("metric").rivalry.apply(lambda column: bool(column.abs().max() > 0))
     assert rivals.to_dict() == {
-        **dict.fromkeys(["pixcorr@1", "ssim@1", "pattern-r@1", "decoded-agreement@1"], False),
+        **dict.fromkeys([f"{PIXCORR}@1", "pattern-r@1", "decoded-agreement@1"], False),
         **dict.fromkeys(["pixel-2way@1", "pattern-2way@1"], True),
     }
     keys = ["row", "target", "trial", "sample", "metric"]
@@ -151,21 +160,21 @@ def test_identification_counts_its_rivals(runs):
 
 def test_subjects_are_held_fixed_and_share_the_draw(runs):
     """Good against noisy on toy01, good alone on toy02: only the shared subject counts, and that is said."""
-    found = compare(opened(runs, "good", "good, toy02", "noisy"), metrics=["ssim"])
+    found = compare(opened(runs, "good", "good, toy02", "noisy"), metrics=[PIXCORR])
     assert [list(system.runs) for system in found.systems] == [["toy01", "toy02"], ["toy01"]]
     assert any("left out: toy02" in note for note in found.notes)
-    alone = compare(opened(runs, "good", "noisy"), metrics=["ssim"])
+    alone = compare(opened(runs, "good", "noisy"), metrics=[PIXCORR])
     pd.testing.assert_frame_equal(found.means, alone.means)
 
 
 def test_rows_of_one_run_on_two_subjects(runs):
     pair = opened(runs, "good", "good, toy02")
-    found = compare(pair, rows=("predicted", "oracle"), metrics=["pixcorr"])
+    found = compare(pair, rows=("predicted", "oracle"), metrics=[PIXCORR])
     assert [system.label for system in found.systems] == ["predicted fMRI", "noise-free truth"]
     assert found.means.subjects.tolist() == [2, 2]
     stacked = []
     for run in pair:
-        scores = run.scores[(run.scores.metric == "pixcorr@1") & (run.scores.target == "stimulus")]
+        scores = run.scores[(run.scores.metric == f"{PIXCORR}@1") & (run.scores.target == "stimulus")]
         means = scores.groupby(["row", "image_id"]).value.mean()
         stacked.append(means["predicted"].to_numpy()[:, None])
     (expected,) = mean_intervals(np.stack(stacked))
@@ -180,9 +189,9 @@ def test_single_trials_have_components(runs):
     (run,) = opened(runs, "good")
     found = compare([run], rows=("measured", "measured-trial"))
     assert set(found.variance.system) == {"measured, single trials"}
-    part = run.scores[(run.scores.row == "measured-trial") & (run.scores.metric == "ssim@1")]
+    part = run.scores[(run.scores.row == "measured-trial") & (run.scores.metric == f"{PIXCORR}@1")]
     expected = variance_components(part.value.to_numpy(), part.image_id, part.trial, part["sample"])
-    got = line(found.variance, metric="ssim@1")
+    got = line(found.variance, metric=f"{PIXCORR}@1")
     assert (got.images, got.trials) == pytest.approx((expected.images, expected.trials))
     assert got.images_share + got.trials_share == pytest.approx(1)
     assert np.isnan(got.samples_share)
@@ -190,9 +199,13 @@ def test_single_trials_have_components(runs):
 
 def test_a_subset_is_compared_on_the_images_that_both_have(runs):
     found = compare(opened(runs, "good", "few"))
-    assert set(found.means.metric) == {"pixcorr@1", "ssim@1"}
-    assert dict(found.left_out) == {"pixel-2way@1": "depends on its pool of images, and the pools differ"}
-    assert found.means.n.tolist() == [16, 9] * 2
+    assert set(found.means.metric) == {f"{PIXCORR}@1"}
+    assert dict(found.left_out) == {
+        "pixel-2way@1": "depends on its pool of images, and the pools differ",
+        "voxel-r@1": "one value for all test images together, and the test images differ",
+    }
+    assert len(found.region_means) == 0
+    assert found.means.n.tolist() == [16, 9]
     assert set(found.differences.n) == {9}
     assert any("limit-9" in note for note in found.notes)
 
@@ -260,7 +273,8 @@ def test_equal_systems_are_told_by_their_run(runs, tmp_path):
         (["{good}", "{good}"], "is given twice"),
         (["{good}", "absent"], "holds no run.json"),
         (["{good}", "{noisy}", "--row", "imagined"], "has no row 'imagined'; its rows: "),
-        (["{good}", "{noisy}", "--metrics", "pixcor"], "did you mean 'pixcorr'"),
+        (["{good}", "{noisy}", "--metrics", "pixel-2wa"], "did you mean 'pixel-2way'"),
+        (["{good}", "{noisy}", "--regions", "all voxel"], "unknown region 'all voxel'; did you mean"),
         (
             ["{good}", "{noisy}", "--row", "shuffled", "--target", "measured"],
             "share no metric against 'measured'",
@@ -268,11 +282,15 @@ def test_equal_systems_are_told_by_their_run(runs, tmp_path):
         ([], "Missing argument"),
     ],
 )
-def test_wrong_words_are_one_line(harness, runs, words, message):
-    done = harness("compare", *(word.format(**runs) for word in words), check=False)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
+def test_wrong_words_are_one_line(runs, words, message, monkeypatch, capsys):
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # pytest's own handlers stay
+    monkeypatch.setattr(sys, "argv", ["harness", "compare", *(word.format(**runs) for word in words)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
 
 
 def written(folder: Path, *, shift: float, seed: int) -> RunResult:

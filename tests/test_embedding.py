@@ -88,7 +88,7 @@ def test_a_backbone_that_raises_costs_its_own_metrics_only(tmp_path, monkeypatch
     monkeypatch.setattr(Pixels, "extract", broken)
     outcome = run_of(tmp_path, metrics=("pixcorr", *METRICS), n_test=4)
     assert {s.metric.ref.name for s in outcome.scores} == {"pixcorr"}
-    assert [f.metric for f in outcome.failures] == [f"{name}@1" for name in METRICS]
+    assert [f.metric.partition("@")[0] for f in outcome.failures] == list(METRICS)
     assert {f.error for f in outcome.failures} == {"ZeroDivisionError: an odd card"}
     assert "backbone 'pixels' fails: ZeroDivisionError: an odd card" in caplog.text
 

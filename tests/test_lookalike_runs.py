@@ -10,10 +10,15 @@ from harness.flags import run_flags
 from harness.metrics.lookalikes import lookalike_two_way
 from harness.pipeline import Pipeline
 from harness.plan import make_plan
+from harness.record import write_run
+from harness.reports.comparison import compare
+from harness.reports.tables import score_table
+from harness.results import RunResult
 from harness.settings import Request
 from harness.stages.features import open_backbone
 from harness.stages.score import derangements_of
 from harness.stages.worker import forget
+from harness.statistics import mean_interval
 from harness.store import Store
 
 LABELLED = """
@@ -123,6 +128,23 @@ def test_without_lookalikes_nothing_is_scored_and_one_line_says_why(run, caplog,
         assert np.isnan(of(outcome, row).values).all()
         assert np.isfinite(of(outcome, row, name="pixcorr").values).any()
     assert outcome.failures == []
+
+
+def test_a_constant_image_is_at_chance_without_doubt(run, tmp_path):
+    """Tables and comparisons draw both images of a pair, or neither."""
+    write_run(run("Labelled"), tmp_path / "run", command=["harness"], store=Store(tmp_path / "store"))
+    result = RunResult.open(tmp_path / "run")
+    table = score_table(result, metrics=[f"{NAME}@1"]).set_index("row")
+    for row in ("flat-grey", "mean-image"):
+        assert table.loc[row, ["mean", "low", "high"]].tolist() == pytest.approx([0.5] * 3, abs=1e-6)
+    assert table.loc["measured", "n"] == 10
+    pairs = compare([result], rows=("flat-grey", "mean-image"), metrics=[NAME])
+    means, difference = pairs.means, pairs.differences.iloc[0]
+    assert means[["mean", "low", "high"]].to_numpy() == pytest.approx(0.5, abs=1e-6)
+    assert (difference.low, difference.high) == pytest.approx((0, 0), abs=1e-6)
+    values = result.scores[(result.scores.row == "flat-grey") & (result.scores.metric == f"{NAME}@1")].value
+    alone = mean_interval(values.to_numpy())
+    assert alone.high - alone.low > 0.3
 
 
 def test_chance_among_lookalikes_raises_no_alarm(run):

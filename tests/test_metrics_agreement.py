@@ -1,9 +1,12 @@
 """Decoded agreement: who is rewarded, on a simulated cortex with a ridge decoder."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_run import only_run
 
 from harness.metrics.agreement import (
     DecodedAgreement,
@@ -190,3 +193,43 @@ def test_the_metrics_are_these_functions():
     assert np.array_equal(found, controlled_agreement(result, target, stimulus))
     assert DecodedAgreementControlled.controlled
     assert not DecodedAgreement.controlled
+
+
+def test_what_the_decoder_makes_of_the_true_stimulus_is_no_agreement():
+    generator = np.random.default_rng(5)
+    stimulus = generator.standard_normal((60, 8))
+    rendered = np.tanh(2 * stimulus**2) + 0.1 * generator.standard_normal((60, 8))  # no linear function of it
+    brain = rendered + 0.5 * generator.standard_normal((60, 8))
+    assert controlled_agreement(rendered, brain, stimulus).mean() > 0.5
+    assert not controlled_agreement(rendered, brain, stimulus, rendered).any()
+    # What is in both beside it stays, as one more regression by hand has it.
+    other = brain + 0.2 * generator.standard_normal((60, 8))
+    design = np.column_stack([np.ones(60), stimulus])
+    left = [one - design @ np.linalg.lstsq(design, one, rcond=None)[0] for one in (other, brain, rendered)]
+    left = [one - left[2] * np.vdot(one, left[2]) / np.vdot(left[2], left[2]) for one in left[:2]]
+    cosine = (left[0] * left[1]).sum(1) / np.linalg.norm(left[0], axis=1) / np.linalg.norm(left[1], axis=1)
+    found = controlled_agreement(other, brain, stimulus, rendered)
+    assert found.mean() == pytest.approx(cosine.mean(), abs=1e-12)
+    assert found.mean() > 0.5
+
+
+def test_a_decoders_noise_is_no_agreement(harness, tmp_path, toy_words):
+    """A decoder that draws by its seeds alone: every row is the same image, and none of it is the brain's."""
+    tests = str(Path(__file__).parent)
+    (tmp_path / "noisy.py").write_text(
+        f"import sys; sys.path.insert(0, {tests!r})\n"
+        "import numpy as np\n"
+        "from harness.api import Decoded\n"
+        "from toys import SIDE, ToyDecoder\n"
+        "class Noisy(ToyDecoder):\n"
+        "    stochastic = True\n"
+        "    def decode(self, responses, *, seeds):\n"
+        "        made = [np.random.default_rng(int(s)).random((1, SIDE, SIDE, 3)) for s in seeds]\n"
+        "        return Decoded(np.stack(made).astype(np.float32))\n"
+    )
+    words = ["--decoder", "noisy.py:Noisy", "--set", "benchmark.n_test=64", "--no-report"]
+    harness(*("run", *toy_words, "--metrics", "decoded-agreement,decoded-agreement-controlled"), *words)
+    table = only_run(tmp_path).scores
+    means = table[table.target == "measured"].groupby(["metric", "row"]).value.mean()
+    assert means["decoded-agreement@1", "predicted"] == pytest.approx(1)
+    assert abs(means["decoded-agreement-controlled@2", "predicted"]) < 0.1  # 64 images, SE 0.02

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -182,8 +183,103 @@ def test_published_slots_equal_numpy_and_scipy(name):
 
 
 def test_labels_of_published_slots_are_distinct():
-    names = [*SLOTS, *PUBLISHED, "pixcorr", "ssim", "brain-diffuser-pixcorr", "brain-diffuser-ssim"]
+    strict = [strict_name(name) for name in two_way_names()]
+    names = [*SLOTS, *PUBLISHED, *strict, "pixcorr", "ssim", "brain-diffuser-pixcorr", "brain-diffuser-ssim"]
     assert len({metric(name).label for name in names}) == len(names)
+
+
+# Ties lost
+
+
+def strict_name(name: str) -> str:
+    """``-strict`` behind the network, before the family."""
+    for family in ("-v2", "@tiny"):
+        if name.endswith(family):
+            return f"{name.removesuffix(family)}-strict{family}"
+    return f"{name}-strict"
+
+
+def two_way_names() -> list[str]:
+    """Every installed metric of two-way identification in the whole pool, ties half."""
+    found = {ref.name: metric(ref.name) for ref in plugins.available("metrics")}
+    return sorted(
+        name for name, one in found.items() if getattr(one, "candidates", 0) == 2 and not one.strict
+    )
+
+
+def with_copies(n=24, d=12):
+    """Results and targets (n, d) of which a third of the targets are copies of another."""
+    result, target = pair(n, d, noise=1.0)
+    target[1::3] = target[0::3]
+    return result, target
+
+
+def test_every_two_way_metric_has_a_strict_variant():
+    names = two_way_names()
+    assert {"alexnet2", "clip-v2", "brain-diffuser-inception", "dinov2@tiny", "pixel-2way"} <= set(names)
+    assert len(names) == 19
+    for name in names:
+        half, lost = metric(name), metric(strict_name(name))
+        assert lost.backbone == half.backbone
+        assert (lost.default, lost.strict, lost.chance, lost.pool) == (False, True, 0.5, True)
+        assert lost.label != half.label
+
+
+@pytest.mark.parametrize("name", ["alexnet2", "clip-v2", "brain-diffuser-clip", "inception@tiny"])
+def test_ties_are_lost_by_name_and_half_a_win_without(name):
+    """Two copies of one stimulus tie for every reconstruction."""
+    result, target = with_copies()
+    r = np.array([[np.corrcoef(row, made)[0, 1] for made in result] for row in target])
+    wins = (r < np.diag(r)).sum(axis=0)
+    ties = (r == np.diag(r)).sum(axis=0) - 1
+    assert ties.sum() == 16
+    half, lost = metric(name), metric(strict_name(name))
+    np.testing.assert_allclose(lost.score(result, target), wins / 23, atol=1e-15)
+    np.testing.assert_allclose(half.score(result, target), (wins + ties / 2) / 23, atol=1e-15)
+
+
+def test_strict_variants_of_shuffled_controls_and_rivals():
+    result, target = with_copies()
+    lost, n = metric("clip-strict"), len(result)
+    orders = np.stack([np.roll(np.arange(n), k) for k in (1, 5)])
+    one_by_one = [lost.score(result[order], target) for order in orders]
+    expected = np.mean(one_by_one, axis=0)
+    np.testing.assert_allclose(lost.score_deranged(result, target, orders), expected, atol=1e-12)
+    values, rivalry = lost.score(result, target, rivalry=True)
+    np.testing.assert_array_equal(values, lost.score(result, target))
+    jackknife = []  # N mean(v) - (N - 1) mean(v without i) is an image's value and its rivalry
+    for k in range(n):
+        rest = np.delete(np.arange(n), k)
+        jackknife.append(n * values.mean() - (n - 1) * lost.score(result[rest], target[rest]).mean())
+    centred = np.subtract(jackknife, np.mean(jackknife))
+    np.testing.assert_allclose(values - values.mean() + rivalry, centred, atol=1e-12)
+
+
+def test_one_picture_whatever_the_brain_says_wins_nothing_by_the_strict_count():
+    target = pair(12)[1]
+    same = np.repeat(target[:1], 12, axis=0)
+    constant = np.full_like(target, 0.5)
+    assert metric("clip").score(same, target).mean() == pytest.approx(0.5)
+    assert (metric("clip").score(constant, target) == 0.5).all()
+    assert (metric("clip-strict").score(constant, target) == 0).all()
+    assert (metric("clip-strict").score(target, constant) == 0).all()
+
+
+def test_a_run_counts_ties_as_its_metrics_say(harness, tmp_path, toy_words):
+    """The control of flat grey images ties with everything."""
+    words = [*toy_words]
+    words[words.index("--metrics") + 1] = "pixel-2way,pixel-2way-strict"
+    harness("run", *words, "--no-report")
+    (file,) = tmp_path.glob("runs/*/scores.parquet")
+    scores = pd.read_parquet(file)
+    grey = scores[(scores.row == "flat-grey") & (scores.target == "stimulus")]
+    assert (grey[grey.metric == "pixel-2way@1"].value == 0.5).all()
+    assert (grey[grey.metric == "pixel-2way-strict@1"].value == 0).all()
+    assert set(grey.metric) == {"pixel-2way@1", "pixel-2way-strict@1"}
+    measured = scores[(scores.row == "measured") & (scores.target == "stimulus")]
+    pivot = measured.pivot_table(index="image_id", columns="metric", values="value")
+    assert (pivot["pixel-2way-strict@1"] <= pivot["pixel-2way@1"]).all()
+    assert pivot["pixel-2way-strict@1"].mean() > 0.5
 
 
 # Brain-Diffuser's pixel metrics

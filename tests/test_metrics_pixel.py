@@ -12,7 +12,7 @@ from torchvision.transforms import Resize
 from harness.errors import DataError
 from harness.metrics import pixel
 from harness.metrics.pixel import MINDEYE2_V1, SSIM, SSIMV2, V2, PixCorr, PixCorrV2
-from harness.metrics.resize import resize, unit_range
+from harness.nn.resize import resize
 
 METRICS = (PixCorr, SSIM, PixCorrV2, SSIMV2)
 
@@ -39,30 +39,15 @@ def through_torchvision(images, family):
     return np.moveaxis(tensor.numpy(), 1, -1)
 
 
-@pytest.fixture
-def two_threads():
-    """Torch's bilinear kernel is another one, with other last digits, when it has a single thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("two_threads")
-@pytest.mark.parametrize("antialias", [False, True])
-@pytest.mark.parametrize("size", [(256, 256), (37, 90), (425, 20), (255, 255), (1, 3)])
-def test_resize_equals_torchvision(antialias, size):
-    images = unit_range(smooth_images(2, 50, 120))
-    tensor = torch.from_numpy(np.moveaxis(images, -1, 1).copy())
-    expected = np.moveaxis(Resize(size, antialias=antialias)(tensor).numpy(), 1, -1)
-    np.testing.assert_allclose(resize(images, size, antialias=antialias), expected, atol=2e-6)
-
-
-def test_antialiasing_counts_every_pixel_when_reducing():
-    images = np.zeros((1, 64, 64, 3), np.float32)
-    images[0, ::8] = 1.0  # one row in eight
-    assert resize(images, (8, 8), antialias=True).mean() == pytest.approx(1 / 8, abs=0.01)
-    assert resize(images, (8, 8), antialias=False).max() == 0.0
+@pytest.mark.parametrize("cls", METRICS)
+def test_how_many_images_are_resized_together_does_not_matter(cls, monkeypatch):
+    images, metric = smooth_images(5, 40, 60), cls()
+    together = metric.prepare(images)
+    monkeypatch.setattr(pixel, "HELD", 2 * images[0].size)
+    apart = metric.prepare(images)
+    assert {name: len(array) for name, array in apart.items()} == dict.fromkeys(together, 5)
+    for name, array in together.items():
+        np.testing.assert_array_equal(apart[name], array)
 
 
 @pytest.mark.parametrize("family", [MINDEYE2_V1, V2])

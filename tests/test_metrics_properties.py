@@ -18,7 +18,7 @@ from harness.metrics.lookalikes import lookalike_two_way
 
 D = 24
 KINDS = 4
-GIVEN = {"result", "target", "stimulus", "kind"}  # what a score of images is made of here
+GIVEN = {"result", "target", "stimulus", "rendered", "kind"}  # what a score of images is made of here
 
 
 def image_metrics(inputs):

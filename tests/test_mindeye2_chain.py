@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,8 +22,8 @@ TWO_WAY = ("alexnet2@tiny", "alexnet5@tiny", "inception@tiny", "clip@tiny", "din
 MAIN = ["--encoder", "chasm", "--decoder", "mindeye2"]
 SMALL = [
     *("run", *MAIN, "--metrics", "pixcorr,clip@tiny,voxel-r", "--limit", "8"),
-    *("--set", "benchmark.n_train=160", "--set", "run.derangements=4", "--set", "run.micro_batch=4"),
-    *("--set", "encoder.stage1_epochs=2", "--set", "encoder.stage2_epochs=2"),
+    *("--set", "benchmark.n_train=64", "--set", "run.derangements=4", "--set", "run.micro_batch=4"),
+    *("--set", "encoder.stage1_epochs=1", "--set", "encoder.stage2_epochs=1"),
     *("--set", "decoder.epochs=3", "--set", "decoder.steps=2", "--set", "decoder.prior_steps=3"),
 ]
 
@@ -49,18 +51,54 @@ def test_the_command_runs_at_a_small_size_and_reports(small):
     assert "nothing was computed" in again.stdout
 
 
-@pytest.mark.parametrize("after", [6.0, pytest.param(14.0, marks=pytest.mark.slow)])
-def test_a_killed_command_goes_on_to_the_same_tables(small, tmp_path, after):
+KILLED_AT = {
+    "fit encoder": "checkpoints/*/stage1.safetensors",
+    "fit decoder": "checkpoints/*/teacher.npy",  # the last of its targets: it begins to train
+    "decode": "decode/*/*/manifest.json",
+    "score": "score/*/*/manifest.json",
+}
+"""What lies in the store when a stage has begun and is not done."""
+
+
+def before_the_decoder(store: Path, to: Path) -> None:
+    """Copy what a run had in `store` when it came to fitting the decoder."""
+    fits = {file.parent.name: json.loads(file.read_text()) for file in store.glob("fit/*/*/manifest.json")}
+    (fitted,) = [key for key, manifest in fits.items() if manifest["ingredients"]["plugin"] == "mindeye2"]
+    shutil.copytree(store, to, ignore=shutil.ignore_patterns(fitted, "decode", "score", "embed"))
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [pytest.param(one, marks=() if one == "fit decoder" else pytest.mark.slow) for one in KILLED_AT],
+)
+def test_a_killed_command_goes_on_to_the_same_tables(small, tmp_path, stage):
+    store = tmp_path / "store"
+    if stage == "fit decoder":
+        before_the_decoder(small / "store", store)
+    assert not list(store.glob(KILLED_AT[stage]))
     command = [str(Path(sys.executable).with_name("harness")), *SMALL, "--no-report"]
-    where = {**os.environ, "HARNESS_STORE": str(tmp_path / "store")}
     process = subprocess.Popen(
-        command, cwd=tmp_path, env=where, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
+        command, cwd=tmp_path, env={**os.environ, "HARNESS_STORE": str(store)},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
-    time.sleep(after)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    deadline = time.monotonic() + 600
+    while not list(store.glob(KILLED_AT[stage])) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    begun = len(list(store.glob(KILLED_AT[stage])))
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
+    assert begun, f"nothing of '{stage}' was there after ten minutes"
+    assert not (tmp_path / "runs").exists()
+    assert len(list(store.glob(KILLED_AT[stage]))) >= begun
     call_harness(tmp_path, *SMALL, "--no-report")
+    counts = only_run(tmp_path).info["computed"]
+    assert counts["data"] == [0, 1]
+    assert counts["fit"] == {"fit encoder": [2, 0], "fit decoder": [1, 1]}.get(stage, [0, 2])
+    if stage in ("decode", "score"):
+        assert counts[stage][1] >= begun
+    assert counts["decode"][0] == {"score": 0}.get(stage, counts["decode"][0])
+    assert not list(store.glob("checkpoints/*"))
     assert tables(tmp_path) == tables(small)
 
 

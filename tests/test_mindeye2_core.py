@@ -8,9 +8,20 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision.transforms import Resize
 
 from harness.api import ConfigError, Responses, SpaceMismatch, Split, Stimuli, SubjectData, VoxelSpace
-from harness.decoders.mindeye2 import backbone, core, fitting, generator, inference, model, prior, unclip
+from harness.decoders.mindeye2 import (
+    backbone,
+    core,
+    fitting,
+    generator,
+    inference,
+    low_level,
+    model,
+    prior,
+    unclip,
+)
 
 UNET = unclip.UNetSettings(
     channels=32, multipliers=(1, 2), blocks=1, depth=(1, 1), attention_at=(2,), head_channels=16,
@@ -101,10 +112,70 @@ def test_the_ceiling_starts_from_true_tokens_and_latents(fitted):
     images = subject().train.stimuli.images()
     made = fitted.generate(images, seeds=SEEDS)
     np.testing.assert_allclose(made.embedding.reshape(12, -1), fitted.embed(images), atol=1e-6)
-    sharp = core.MindEye2Core(fitted.parts, dataclasses.replace(HOW, blend=0.0))
-    plain = sharp.generate(images, seeds=SEEDS)
-    np.testing.assert_allclose(made.images, 0.75 * plain.images + 0.25 * made.low_level[:, None], atol=1e-5)
+    planes = torch.from_numpy(images / np.float32(255)).permute(0, 3, 1, 2)
+    latents = low_level.low_level_targets(fitted.parts.vae, planes)
+    blurry = low_level.decode_low_level(fitted.parts.vae, latents).permute(0, 2, 3, 1)
+    np.testing.assert_allclose(made.low_level, blurry.numpy(), atol=1e-5)
     np.testing.assert_allclose(fitted.generate(images / 255.0, seeds=SEEDS).images, made.images, atol=1e-5)
+
+
+def test_the_blurry_image_stands_beside_the_pictures_and_is_not_in_them(fitted):
+    """Neither share changes what is decoded or drawn; it is said for whoever scores."""
+    responses, images = subject().train.responses, subject().train.stimuli.images()
+    for share in (0.0, 1.0):
+        other = core.MindEye2Core(fitted.parts, dataclasses.replace(HOW, blend=share))
+        other.space, other.network = fitted.space, fitted.network
+        assert other.blend == share
+        for one, same in (
+            (fitted.decode(responses, seeds=SEEDS), other.decode(responses, seeds=SEEDS)),
+            (fitted.generate(images, seeds=SEEDS), other.generate(images, seeds=SEEDS)),
+        ):
+            np.testing.assert_array_equal(one.images, same.images)
+            np.testing.assert_array_equal(one.low_level, same.low_level)
+    assert fitted.blend == 0.25
+
+
+@pytest.mark.parametrize("side", [11, 16, 37])
+def test_stimuli_of_any_size_have_latents_of_the_heads_size(side, tmp_path):
+    images = np.random.default_rng(2).integers(0, 256, (12, side, side, 3)).astype(np.uint8)
+    given = subject()
+    split = Split(Stimuli.from_array(given.train.stimuli.ids, images), given.train.responses)
+    seen = []
+
+    def teacher(planes):
+        seen.append(tuple(planes.shape[1:]))
+        return planes.mean((2, 3))[:, None].expand(-1, 4, -1).repeat(1, 1, 2)
+
+    made = parts(teacher=lambda: teacher)
+    decoder = core.MindEye2Core(made, HOW)
+    decoder.fit(SubjectData(given.space, split, None), seed=1, device="cpu", checkpoint_dir=tmp_path)
+    latents = np.load(tmp_path / "latents.npy")
+    assert latents.shape == (12, 4, 8, 8)
+    planes = torch.from_numpy(images.astype(np.float32) / 255).permute(0, 3, 1, 2)
+    sized = Resize((16, 16), antialias=True)(planes)
+    np.testing.assert_allclose(latents, low_level.low_level_targets(made.vae, sized).numpy(), atol=2e-3)
+    assert set(seen) == {(3, 16, 16)}
+    assert decoder.decode(split.responses, seeds=SEEDS).images.shape == (12, 2, 16, 16, 3)
+    ceiling = decoder.generate(images, seeds=SEEDS)
+    assert ceiling.low_level.shape == (12, 16, 16, 3)
+
+
+def test_parts_of_unequal_sizes_are_refused_before_anything_is_computed(tmp_path):
+    narrow = dataclasses.replace(SIZES.backbone, latent_channels=3)
+    short = dataclasses.replace(SIZES.backbone, tokens=5)
+    fewer = dataclasses.replace(SIZES.prior, tokens=5)
+    for settings, words in (
+        (
+            dataclasses.replace(SIZES, backbone=narrow),
+            r"latents of shape \(3, 8, 8\) and its VAE .*\(4, 8, 8\)",
+        ),
+        (model.ModelSettings(short, fewer), r"tokens of shape \(5, 12\) and its embedder makes \(4, 12\)"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            core.MindEye2Core(parts(settings=settings), HOW).fit(
+                subject(), seed=1, device="cpu", checkpoint_dir=tmp_path / "never"
+            )
+        assert not (tmp_path / "never").exists()
 
 
 def test_a_stopped_fit_ends_in_the_same_weights(fitted, tmp_path, monkeypatch):

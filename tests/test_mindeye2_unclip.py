@@ -164,19 +164,6 @@ def test_low_level_targets_and_decoding_are_inverse_and_scaled():
     torch.testing.assert_close(low_level.decode_low_level(FlatVae(), latents), images)
 
 
-def test_the_blend_is_three_to_one_without_antialiasing():
-    sharp, blurry = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 4, 4)
-    mixed = low_level.blend(sharp, blurry, size=4)
-    small = (sharp[..., 0::2, :] + sharp[..., 1::2, :]) / 2  # halving without antialiasing is the mean of 2
-    small = (small[..., 0::2] + small[..., 1::2]) / 2
-    torch.testing.assert_close(mixed, 0.75 * small + 0.25 * blurry)
-    assert low_level.blend(sharp, blurry).shape == sharp.shape
-    with pytest.raises(DataError, match="share of the blurry image is 25"):
-        low_level.blend(sharp, blurry, share=25)
-    with pytest.raises(DataError, match="cannot be blended"):
-        low_level.blend(sharp, blurry[:1])
-
-
 def test_unfit_sizes_are_refused():
     with pytest.raises(ConfigError, match="depth has 2 entries for 3 resolutions"):
         unclip.UNetSettings(depth=(1, 2))

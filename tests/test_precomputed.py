@@ -155,14 +155,16 @@ def test_a_folder_may_stand_for_the_decoder(harness, tmp_path, words, data):
 
 def test_bad_folders(tmp_path, data):
     stimuli = data.test.stimuli
-    with pytest.raises(DataError, match="is not a folder"):
+    with pytest.raises(DataError, match="there is no folder"):
         GivenImages(str(tmp_path / "none")).rows(stimuli, flat_row="predicted")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no image"):
         GivenImages(str(tmp_path / "empty")).rows(stimuli, flat_row="predicted")
     save_images(tmp_path / "some", stimuli.ids[:5], stimuli.images()[:5])
-    with pytest.raises(DataError, match=r"lacks 11 of 16 test images; expected files such as test-005\.png"):
+    with pytest.raises(DataError, match=r"lacks 11 of 16 test images \(test-005, .* \.\.\.\)") as caught:
         GivenImages(str(tmp_path / "some")).rows(stimuli, flat_row="predicted")
+    assert "expected files such as test-005.png" in str(caught.value)
+    assert "To score the other 5 alone, add --allow-missing" in str(caught.value)
     save_images(tmp_path / "sizes", stimuli.ids, stimuli.images())
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "sizes" / "test-003.png")
     rows = GivenImages(str(tmp_path / "sizes")).rows(stimuli, flat_row="predicted")
@@ -306,7 +308,10 @@ def test_what_is_not_there_is_said_before_any_work(harness, tmp_path, words):
     for path in ("absent", "absent.pt"):
         done = harness("score", path, *words[:2], check=False)
         assert done.returncode == 2
-        assert "is not a folder" in done.stderr
+        assert f"{path}: there is no such file or folder; give a folder" in done.stderr
+    for form, said in (("folder", "there is no folder absent"), ("file", "absent is not there")):
+        with pytest.raises(DataError, match=said):
+            GivenImages.asked(f"{form}:absent")
     (tmp_path / "r.npz").write_bytes(b"")
     done = harness("run", *words[:2], "--encoder", "ridge", "--decoder", "folder:r.npz", check=False)
     assert "type file:r.npz" in done.stderr

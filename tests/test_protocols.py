@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import report_fixtures
 import torch
+from conftest import TOYS
 from rich.console import Console
+from test_mindeye2_decoder import QUICK, TOY, folder  # noqa: F401
+from test_mindeye2_generator import built  # noqa: F401
 from torchvision.transforms import Resize
 
 from harness import plugins
-from harness.api import ConfigError, DataError, Stimuli
+from harness.api import ConfigError, DataError, PluginError, Stimuli
 from harness.backbones import weights
+from harness.decoders.mindeye2 import public
 from harness.errors import WeightsMissing
 from harness.metrics.pixel import PixCorr
+from harness.pipeline import Pipeline
 from harness.plan import make_plan
-from harness.protocols import PROTOCOLS, RunFacts, blended, differences, protocol_named, side_by_side
+from harness.protocols import (
+    PROTOCOLS,
+    RunFacts,
+    blended,
+    declared_blend,
+    differences,
+    protocol_named,
+    side_by_side,
+)
 from harness.reports.html import _protocols, render_html
 from harness.reports.terminal import render
 from harness.results import RunResult
 from harness.settings import Request
+from harness.store import Store
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=lambda p: p.name)
@@ -67,7 +83,7 @@ def test_unknown_protocols_suggest_the_near_one():
 
 # Differences
 
-AS_PUBLISHED = RunFacts(1000, (224, 224), "zscore_session", "outputs", True, PROTOCOLS["mindeye2"].metrics)
+AS_PUBLISHED = RunFacts(1000, (224, 224), "zscore_session", "outputs", 0.25, PROTOCOLS["mindeye2"].metrics)
 
 
 def test_a_run_as_published_differs_only_in_what_is_never_reproduced():
@@ -82,8 +98,11 @@ def test_a_run_as_published_differs_only_in_what_is_never_reproduced():
         ({"stimulus_size": (200, 300)}, "stimuli of 300 x 200 px here, 224 x 224 there"),
         ({"units": "percent"}, "units 'percent' here; there: z-scored"),
         ({"average": "inputs"}, "the decoder's inputs are averaged"),
-        ({"blended": False}, "nothing is blended here"),
-        ({"scored": ("pixcorr", "ssim")}, "not scored here: alexnet2, alexnet5, inception, clip"),
+        ({"blended": 0.0}, "nothing is blended here"),
+        (
+            {"scored": ("pixcorr", "ssim")},
+            "not scored here: alexnet2-strict, alexnet5-strict, inception",
+        ),
     ],
 )
 def test_every_difference_is_one_line_and_nothing_else_changes(change, words):
@@ -94,7 +113,7 @@ def test_every_difference_is_one_line_and_nothing_else_changes(change, words):
 
 
 def test_the_strict_protocol_takes_any_data():
-    facts = RunFacts(37, (64, 64), "percent", "inputs", False, PROTOCOLS["strict"].metrics)
+    facts = RunFacts(37, (64, 64), "percent", "inputs", 0.0, PROTOCOLS["strict"].metrics)
     assert differences(PROTOCOLS["strict"], facts) == []
 
 
@@ -116,6 +135,89 @@ def test_blending_is_three_to_one_at_256_without_antialiasing():
     assert made.sha != Stimuli.from_array(ids, sharp).sha
     with pytest.raises(DataError, match="4 low-level images for 5 reconstructions"):
         blended(Stimuli.from_array(ids, sharp), [blurry[:4]], share=0.25)
+
+
+@pytest.mark.parametrize(
+    ("sides", "side"), [((8, 16), 16), ((40, 16), 40), ((16, 300), 256), ((400, 300), 256)]
+)
+def test_without_a_protocol_small_pictures_are_not_enlarged_beyond_the_larger_of_the_two(sides, side):
+    generator = np.random.default_rng(3)
+    sharp, blurry = (generator.random((3, one, one, 3)).astype(np.float32) for one in sides)
+    made = blended(Stimuli.from_array("abc", sharp), [blurry], share=0.4, enlarge=False).images()
+    small = Resize((side, side), antialias=False)
+    planes = [small(torch.from_numpy(x).permute(0, 3, 1, 2)) for x in (sharp, blurry)]
+    expected = (0.6 * planes[0] + 0.4 * planes[1]).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_allclose(made, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan"), "0.25", True, None])
+def test_a_share_that_is_none_is_refused_in_one_line(share):
+    ref = SimpleNamespace(name="mine", load=lambda: lambda params: SimpleNamespace(blend=share))
+    with pytest.raises(PluginError, match=r"decoder 'mine' has blend = .*; expected a number from 0 to 1"):
+        declared_blend(ref, None)
+    ref.load = lambda: lambda params: SimpleNamespace(blend=params)
+    assert [declared_blend(ref, given) for given in (0, 0.5, 1)] == [0.0, 0.5, 1.0]
+    ref.load = lambda: lambda params: object()
+    assert declared_blend(ref, None) == 0.0
+
+
+@pytest.fixture
+def scored(folder, tmp_path, monkeypatch):  # noqa: F811
+    """One run of `mindeye2` at toy size: what it decoded, and what is scored, of measured and true images."""
+    monkeypatch.setattr(public, "parts", functools.partial(public.parts, sizes=TOY))
+
+    def call(protocol: str, **params):
+        values = {
+            "benchmark": {"n_train": 8, "n_test": 4},
+            "decoder": {"weights": str(folder), "pretrained": "none", **QUICK, **params},
+            "run": {"metrics": ["pixcorr"], "derangements": 2, "protocol": protocol, "micro_batch": 3},
+        }
+        request = Request(benchmark=f"{TOYS}:ToyBenchmark", decoder="mindeye2", values=values)
+        pipeline = Pipeline(make_plan(request), Store(tmp_path / "store"))
+        outcome = pipeline.run()
+        rows = {}
+        for one in outcome.sets:
+            if one.row in ("measured", "generator-ceiling"):
+                made = pipeline.decoder_space.made[one.row, -1, 0]
+                own = made.chosen(np.zeros(4, np.int64)).images()
+                rows[one.row] = (own, made.optional("low_level"), one.images)
+        assert set(rows) == {"measured", "generator-ceiling"}
+        return outcome, pipeline.store, rows
+
+    return call
+
+
+def notebook(own: np.ndarray, low_level: np.ndarray, *, side: int, share: float) -> np.ndarray:
+    """Both to `side`, antialias off, then mixed: the order of MindEye2's notebook, by torchvision."""
+    small = Resize((side, side), antialias=False)
+    planes = [small(torch.from_numpy(np.array(x)).permute(0, 3, 1, 2)) for x in (own, low_level)]
+    return ((1 - share) * planes[0] + share * planes[1]).permute(0, 2, 3, 1).numpy()
+
+
+def test_what_mindeye2_decodes_is_blended_once_by_the_protocols_share_or_its_own(scored):
+    shas = {}
+    for protocol, params, share, side in (
+        ("mindeye2", {}, 0.25, 256),
+        ("mindeye2", {"blend": 0.6}, 0.25, 256),
+        ("", {}, 0.25, 16),
+        ("", {"blend": 0.6}, 0.6, 16),
+        ("", {"blend": 0.0}, 0.0, 16),
+        ("strict", {}, 0.0, 16),
+        ("synbrain", {}, 0.0, 16),
+        ("brain-diffuser", {}, 0.0, 16),
+    ):
+        outcome, store, rows = scored(protocol, **params)
+        assert outcome.blended == share
+        for own, low_level, images in rows.values():
+            assert own.shape == low_level.shape == (4, 16, 16, 3)
+            assert np.abs(own - low_level).mean() > 0.05
+            expected = notebook(own, low_level, side=side, share=share)
+            np.testing.assert_allclose(images.images(), expected, atol=1e-6 if share else 0)
+        if shas:  # another share scores other images, and neither fits nor decodes again
+            assert not store.computed["fit"] + store.computed["decode"]
+        shas.setdefault((share, side), set()).add(rows["measured"][2].sha)
+    assert {len(found) for found in shas.values()} == {1}
+    assert len(set.union(*shas.values())) == len(shas) == 4
 
 
 # Runs
@@ -165,6 +267,12 @@ def test_a_run_blends_says_what_differs_and_scores_what_was_blended(harness, tmp
     changed = (first - second).abs().groupby("row").max()
     unblended = ("mean-image", "flat-grey", "nearest-train", "nearest-train-measured", "generator-ceiling")
     assert (changed[list(unblended)] == 0).all()
+    assert [run.info["blended"] for run in runs] == [0.25, 0.0]
+    line = "scored with a share of 0.25 of the decoder's low-level images blended in"
+    assert line in done.stdout
+    assert "blended in" not in plain.stdout
+    pages = [(run.folder / "report.html").read_text() for run in runs]
+    assert ["share of the low-level images" in page for page in pages] == [True, False]
     # Correlation is blind to mixing with grey, but for the resizing before it.
     assert 0 < changed["measured"] < 0.05
     assert (runs[0].folder / "report.html").read_text().count("Scored as <b>MindEye2") == 1
@@ -219,8 +327,6 @@ def test_default_metrics_without_weights_are_left_out_of_real_data_with_one_reas
 
 
 def test_the_plan_names_the_metrics_left_out_in_one_line():
-    from types import SimpleNamespace
-
     from harness.cli import summary
 
     made = make_plan(Request(encoder="ridge", decoder="linear", values={"run": {"metrics": ["ssim"]}}))

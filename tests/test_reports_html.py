@@ -125,9 +125,9 @@ def test_headline_shows_two_way_identification_with_its_best_control(folder: Pat
     means = values.groupby(["row", "image_id"])["value"].mean().groupby("row").mean()
     text = words(page)
     headline = text[: text.index("Scores against the stimuli")]
-    assert f"2-way (pixels), best control {means['nearest-train']:.3f}" in headline
+    assert f"2-way (pixels) (chance 0.5), best control {means['nearest-train']:.3f}" in headline
     for row in ("measured", "predicted"):
-        assert f"2-way (pixels) {means[row]:.3f}" in headline
+        assert f"2-way (pixels) (chance 0.5) {means[row]:.3f}" in headline
 
 
 def test_report_asks_nothing_of_a_network(folder: Path, page: Page) -> None:
@@ -227,6 +227,7 @@ def test_names_cannot_inject_anything(tmp_path: Path) -> None:
     assert "alert(1)" in text
 
 
+@pytest.mark.usefixtures("no_charts")
 def test_half_of_a_surrogate_pair_in_a_name_still_gives_a_file(fresh: Path) -> None:
     change_info(fresh, run="broken \ud800 name")
     assert write_report(fresh).read_text("utf-8").count("broken \\ud800 name") >= 1
@@ -375,18 +376,66 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
 
 def test_charts_follow_the_readers_colours(folder: Path) -> None:
     run = RunResult.open(folder)
-    for chart in (
-        figures.region_chart,
-        figures.ceiling_chart,
-        figures.ceiling_histogram,
-        figures.image_chart,
-    ):
-        svg = chart(run)
+    names = ("region_chart", "ceiling_chart", "ceiling_histogram", "image_chart")
+    drawn = {name: getattr(figures, name)(run) for name in names}
+    for svg in drawn.values():
         assert svg.startswith("<svg")
+        (picture,) = Page(svg).all("svg")
+        assert picture["role"] == "img"
+        assert len(picture["aria-label"].split()) > 8
+        least, most = (
+            float(re.search(rf"{name}-width:([\d.]+)px", picture["style"])[1]) for name in ("min", "max")
+        )
+        assert 0.75 * most < least < most  # on a telephone it scrolls and stays readable
         assert "var(--ink)" in svg
         assert not re.search(r"#0\d0\d0\d\b|xmlns|\swidth=\"\d+\"\s+height=", svg)
-    assert all(name in figures.region_chart(run) for name in ("V1", "faces", "all voxels"))
-    assert all(m["label"] in figures.image_chart(run) for m in fixtures.IMAGE_METRICS.values())
+    assert all(name in drawn["region_chart"] for name in ("V1", "faces", "all voxels"))
+    assert all(m["label"] in drawn["image_chart"] for m in fixtures.IMAGE_METRICS.values())
+
+
+def test_every_panel_has_a_place_for_every_row(fresh: Path) -> None:
+    """Names stand at the left of the first panel only, so panels that lack a row may not close ranks."""
+
+    def drop(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame[~((frame["metric"] == "ssim@1") & frame["row"].isin(("predicted", "zero")))]
+
+    fixtures.change_scores(fresh, "scores", drop)
+    svg = figures.image_chart(RunResult.open(fresh))
+    heights = re.findall(r"M0,0h318v([\d.]+)h-318Z", svg)  # frames of the panels
+    assert len(heights) == len(fixtures.IMAGE_METRICS)
+    assert len(set(heights)) == 1
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_what_a_column_means_is_said_of_every_score(fresh: Path) -> None:
+    from harness.reports.glossary import MEANINGS
+
+    text = words(Page(render_html(RunResult.open(fresh))))
+    assert text.count("What the columns mean") == 2
+    for name in ("pixcorr", "ssim", "pixel-2way", "voxel-r", "pattern-r", "rsa", "ceiling-fraction"):
+        assert MEANINGS[name] in text
+    assert MEANINGS["voxel-mse"] not in text  # not in this run
+
+
+def test_the_glossary_names_metrics_that_exist() -> None:
+    from harness import plugins
+    from harness.reports.glossary import MEANINGS
+
+    known = {ref.name.split("@")[0] for ref in plugins.available("metrics")}
+    assert set(MEANINGS) - known == {"ceiling-fraction"}
+
+
+@pytest.mark.usefixtures("no_charts")
+def test_distances_to_training_images_are_not_called_better(fresh: Path) -> None:
+    def add(frame: pd.DataFrame) -> pd.DataFrame:
+        near = frame[frame["target"] == "stimulus"]
+        return pd.concat([frame, near.assign(target="training", metric="pixel-nearest-train@1")])
+
+    fixtures.change_scores(fresh, "scores", lambda f: add(f[f["metric"] == "pixcorr@1"]))
+    text = words(Page(render_html(RunResult.open(fresh))))
+    near = text[text.index("How near to the training images") : text.index("Paired differences")]
+    assert "beside the stimuli themselves" in near
+    assert "is better" not in near
 
 
 def test_charts_are_left_out_where_there_is_nothing_to_draw(fresh: Path) -> None:

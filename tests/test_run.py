@@ -19,7 +19,13 @@ from conftest import EMBEDDED_METRICS, kill_words
 from harness.results import RunResult
 
 OWN_FOLDERS = ("tmp", "checkpoints")
-TABLES = ("scores.parquet", "voxel_scores.parquet", "set_scores.parquet", "gallery.npz")
+TABLES = (
+    "scores.parquet",
+    "voxel_scores.parquet",
+    "set_scores.parquet",
+    "region_draws.parquet",
+    "gallery.npz",
+)
 
 
 def only_run(folder: Path) -> RunResult:

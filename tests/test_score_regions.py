@@ -13,7 +13,7 @@ from harness.data import Stimuli
 from harness.metrics import encoding
 from harness.metrics.ceilings import ceiling_from_repeats
 from harness.metrics.contrasts import category_profile, contrast_agreement
-from harness.reports.functional import SELECTIVE, contrast_table, region_table
+from harness.reports.functional import SELECTIVE, all_scores_grid, contrast_table, region_table
 from harness.results import REGION_COLUMNS, RunResult
 from harness.stages.score import metric_ref
 from harness.stages.score_regions import regions_of, score_regions
@@ -197,7 +197,15 @@ def test_a_run_holds_and_shows_regions_and_contrasts(run):
     assert set(region_table(result)["row"]) == {"predicted"}
     html = (run / "report.html").read_text()
     assert "Functional check" in html
-    assert "prefers face, 10 voxels" in html
+    assert "FFA: prefers face, 10 voxels" in html
+    assert html.index("FFA: prefers") < html.index("PPA: prefers")
+    grid = all_scores_grid(result, region_table(result))
+    assert [label for label, _, _ in grid.bodies[0].lines] == [
+        "all voxels",
+        *result.info["space"]["groups"],
+        *result.info["space"]["rois"],
+    ]
+    assert list(result.info["space"]["groups"]) == ["higher", "early"]  # not by name, so that the order shows
     assert "Every encoding score by region" in html
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -312,7 +313,9 @@ def test_prefetch_fills_a_group_from_a_folder_offline(pair, folder, monkeypatch)
     monkeypatch.setenv("HARNESS_OFFLINE", "1")
     refused = prefetch("both")
     assert isinstance(refused.exception, WeightsMissing)
-    assert "one.pt" in str(refused.exception)
+    assert "2 of 2 weights are not here: one (one.pt), two (two.pt)" in str(refused.exception)
+    assert "harness prefetch both --from FOLDER" in str(refused.exception)
+    assert "\n" not in str(refused.exception)
     done = prefetch("both", "two", "--from", pair)
     assert done.exit_code == 0, done.exception
     assert done.output == f"one: {folder / 'one.pt'}\ntwo: {folder / 'two.pt'}\n"
@@ -321,7 +324,7 @@ def test_prefetch_fills_a_group_from_a_folder_offline(pair, folder, monkeypatch)
     assert "all of one, two (2 MB)" in listed
 
 
-def test_prefetch_wants_a_folder_for_a_group_and_names_what_the_folder_lacks(pair):
+def test_prefetch_wants_a_folder_for_a_group_and_names_what_the_folder_lacks(pair, folder):
     refused = prefetch("both", "--from", pair / "one.pt")
     assert isinstance(refused.exception, ConfigError)
     assert "one file for 2 weights (one, two); give a folder" in str(refused.exception)
@@ -329,3 +332,27 @@ def test_prefetch_wants_a_folder_for_a_group_and_names_what_the_folder_lacks(pai
     refused = prefetch("both", "--from", pair)
     assert isinstance(refused.exception, WeightsMissing)
     assert "two.pt cannot be read" in str(refused.exception)
+    (pair / "one.pt").write_bytes(b"something else")
+    (folder / "one.pt").unlink()
+    refused = prefetch("both", "--from", pair)
+    assert "2 of 2 weights are not here: one (one.pt), two (two.pt)" in str(refused.exception)
+    assert "one.pt is not a" in str(refused.exception)
+
+
+def test_prefetch_asks_a_network_that_fails_once(pair, folder, monkeypatch):
+    """What is here is said, and what is not is named together."""
+    weights.fetch("two", source=pair / "two.pt")
+    monkeypatch.setitem(weights.WEIGHTS, "three", replace(weights.WEIGHTS["one"], stored_as="three.pt"))
+    monkeypatch.setitem(weights.GROUPS, "all", ("one", "two", "three"))
+    asked = []
+
+    def no_network(url, **_):
+        asked.append(url)
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    refused = prefetch("all")
+    assert refused.output == f"two: {folder / 'two.pt'}\n"
+    assert "2 of 3 weights are not here: one (one.pt), three (three.pt)" in str(refused.exception)
+    assert "no route to host" in str(refused.exception)
+    assert len(asked) == 1

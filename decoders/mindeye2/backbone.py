@@ -62,13 +62,18 @@ class BackboneSettings:
                 f"{self.norm_groups}; choose norm_groups that divides every entry"
             )
 
+    @property
+    def latent_side(self) -> int:
+        """Height and width of the predicted latents."""
+        return self.side * 2 ** (len(self.decoder_channels) - 1)
+
 
 class BackboneOutput(NamedTuple):
     """What the backbone predicts for B samples."""
 
     tokens: torch.Tensor  # (B, tokens, token_dim), unnormalised, the condition of the prior
     retrieval: torch.Tensor  # (B, tokens, token_dim), compared with image tokens
-    latents: torch.Tensor | None  # (B, latent_channels, 4 side, 4 side), scaled VAE latents
+    latents: torch.Tensor | None  # (B, latent_channels, latent_side, latent_side), scaled VAE latents
     auxiliary: torch.Tensor | None  # (B, side * side, auxiliary_dim)
 
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from harness.api import ConfigError, DataError, Decoded, Responses, SpaceMismatch, SubjectData, VoxelSpace
+from harness.backbones.images import resized
 from harness.nn.saved import load_space, save_space
 
 from . import low_level
@@ -41,6 +42,20 @@ class TokenEmbedder(Protocol):
     def __call__(self, images: torch.Tensor) -> torch.Tensor: ...
 
 
+class CaptionWriter(Protocol):
+    """Tokens (N, tokens, dim) -> N captions."""
+
+    def __call__(self, tokens: torch.Tensor) -> tuple[str, ...]: ...
+
+
+class PictureRefiner(Protocol):
+    """Pictures (N, 3, H, W) in [0, 1], N captions, a CPU generator each -> refined pictures."""
+
+    def __call__(
+        self, pictures: torch.Tensor, captions: Sequence[str], *, generators: Sequence[torch.Generator]
+    ) -> torch.Tensor: ...
+
+
 @dataclass(frozen=True)
 class Parts:
     """What the decoder is made of.
@@ -48,7 +63,10 @@ class Parts:
     embedder, generator : the generator draws from the embedder's tokens.
     settings : sizes of what is trained.
     vae, latent_scale : of the low-level path, needed if ``settings`` has a low-level head.
-    teacher : of the low-level head, optional: without one its contrastive term is left out.
+    teacher : builds the teacher of the low-level head, which only a fit needs; optional: without one its
+        contrastive term is left out.
+    captioner, refiner : build what writes captions of the predicted tokens, and what refines pictures
+        prompted with these; optional, and called when first drawn, since a fit needs neither.
     pretrained : a subject's name -> weights of a network trained on others, or None to start from
         nothing.
     """
@@ -58,7 +76,9 @@ class Parts:
     settings: ModelSettings
     vae: torch.nn.Module | None = None
     latent_scale: float = low_level.LATENT_SCALE
-    teacher: Teacher | None = None
+    teacher: Callable[[], Teacher] | None = None
+    captioner: Callable[[], CaptionWriter] | None = None
+    refiner: Callable[[], PictureRefiner] | None = None
     pretrained: Callable[[str], Mapping[str, torch.Tensor] | None] = lambda subject: None
 
     def __post_init__(self) -> None:
@@ -67,6 +87,8 @@ class Parts:
             raise ConfigError(f"mindeye2 predicts tokens of size {ours}, the generator reads {theirs}")
         if self.settings.backbone.low_level and self.vae is None:
             raise ConfigError("mindeye2 has a low-level head and no VAE; give one, or set low_level: false")
+        if self.refiner is not None and self.captioner is None:
+            raise ConfigError("mindeye2 refines with captions as prompts and has no captioner; give both")
 
 
 @dataclass(frozen=True)
@@ -76,7 +98,7 @@ class DecodeSettings:
     fit : of the subject's training.
     prior_steps : of the diffusion prior; below its 100 training steps it is DDIM.
     candidates : pictures drawn per image.
-    blend : share of the blurry image in the result; 0.25 in the published scores, 0 leaves it out.
+    blend : share of the blurry image that is mixed in before scoring; 0.25 in the published scores.
     """
 
     fit: FitSettings = field(default_factory=FitSettings)
@@ -94,6 +116,10 @@ class DecodeSettings:
 class MindEye2Core:
     """Every trial of an image -> pictures; outputs are averaged over trials before the prior.
 
+    With a captioner the result has captions, of the prior's tokens; with a refiner its pictures are the
+    refined ones.  The blurry image is returned beside the pictures and is not in them: whoever scores
+    mixes it in, by the share `blend` unless a protocol says another.
+
     `parts` may be a function, which is called when they are first needed: at full size they are
     gigabytes.
     """
@@ -105,9 +131,11 @@ class MindEye2Core:
 
     def __init__(self, parts: Parts | Callable[[], Parts], settings: DecodeSettings) -> None:
         self._parts, self.settings = parts, settings
+        self.blend = settings.blend
         self.device = "cpu"
         self.space: VoxelSpace | None = None
         self.network: MindEye2Network | None = None
+        self._built: dict[str, Any] = {}
 
     @cached_property
     def parts(self) -> Parts:
@@ -118,12 +146,14 @@ class MindEye2Core:
         """Fine-tune the shared part and a new ridge layer on the trials of `subject`.
 
         Targets are computed once and lie as float16 in `checkpoint_dir`: at full size they are
-        larger than memory.
+        larger than memory.  Latents and the teacher's tokens are of stimuli of as many pixels as the
+        low-level head's latents stand for, 224 a side at full size.
         """
         space, stimuli = subject.space, subject.train.stimuli
         if not space.n_valid:
             raise DataError(f"every voxel of {space.subject} is masked; there is nothing to decode")
         self._move(device)
+        self._check_targets(_planes(stimuli.images(stimuli.ids[:1])).to(device))
         checkpoint_dir.mkdir(parents=True, exist_ok=True)
 
         def stored(name: str, compute: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
@@ -134,10 +164,11 @@ class MindEye2Core:
         latents = views = None
         if self.parts.settings.backbone.low_level:
             latents = stored("latents", self._true_latents)
-            if (teacher := self.parts.teacher) is not None:
+            if (teacher := self._late("teacher")) is not None:
                 seeds = itertools.count(step_seed(seed, -2))
-                other = stored("views", lambda x: teacher(augmented(x, seed=next(seeds))))
-                views = (stored("teacher", teacher), other)
+                other = stored("views", lambda x: teacher(augmented(self._sized(x), seed=next(seeds))))
+                views = (stored("teacher", lambda x: teacher(self._sized(x))), other)
+                del self._built["teacher"]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(step_seed(seed, -1))
             network = MindEye2Network([space.n_valid], self.parts.settings)
@@ -173,7 +204,10 @@ class MindEye2Core:
         return self._drawn(found.tokens, generators, blurry, embedding=found.retrieval)
 
     def generate(self, images: np.ndarray, *, seeds: np.ndarray) -> Decoded:
-        """The generator ceiling: the true tokens and the true low-level latents of `images`."""
+        """The generator ceiling: the true tokens and the true low-level latents of `images`.
+
+        Its captions are those of the true tokens.
+        """
         planes = _planes(images).to(self.device)
         with torch.no_grad():
             tokens = self.parts.embedder(planes)
@@ -202,12 +236,47 @@ class MindEye2Core:
     def _move(self, device: str) -> None:
         self.device = device
         self.parts.generator.to(device)
-        for part in (self.parts.embedder, self.parts.vae, self.parts.teacher):
+        for part in (self.parts.embedder, self.parts.vae):
             if isinstance(part, torch.nn.Module):
                 part.to(device).eval()
 
+    def _late(self, name: str) -> Any:
+        """``teacher``, ``captioner`` or ``refiner``, built once, on the device; None without one."""
+        if name not in self._built and (build := getattr(self.parts, name)) is not None:
+            self._built[name] = build()
+        part = self._built.get(name)
+        return part.to(self.device) if isinstance(part, torch.nn.Module) else part
+
+    def _sized(self, planes: torch.Tensor) -> torch.Tensor:
+        """Images of any size -> of the size that the low-level head's latents stand for."""
+        side = self.parts.settings.backbone.latent_side * low_level.pixels_per_latent(self.parts.vae)
+        return resized(planes, side)
+
     def _true_latents(self, planes: torch.Tensor) -> torch.Tensor:
-        return low_level.low_level_targets(self.parts.vae, planes, scale=self.parts.latent_scale)
+        sized = self._sized(planes)
+        return low_level.low_level_targets(self.parts.vae, sized, scale=self.parts.latent_scale)
+
+    def _check_targets(self, planes: torch.Tensor) -> None:
+        """Refuse parts that do not fit, by the targets of one image, before all are computed."""
+        s = self.parts.settings.backbone
+        with torch.no_grad():
+            tokens = tuple(self.parts.embedder(planes).shape[1:])
+            if tokens != (s.tokens, s.token_dim):
+                raise ConfigError(
+                    f"mindeye2 predicts tokens of shape {(s.tokens, s.token_dim)} and its embedder makes "
+                    f"{tokens}; give parts of one size"
+                )
+            if not s.low_level:
+                return
+            latents, wanted = (
+                tuple(self._true_latents(planes).shape[1:]),
+                (s.latent_channels, *(s.latent_side,) * 2),
+            )
+        if latents != wanted:
+            raise ConfigError(
+                f"mindeye2's low-level head predicts latents of shape {wanted} and its VAE makes {latents}; "
+                "give parts of one size, or --set decoder.low_level=false"
+            )
 
     def _blurry(self, latents: torch.Tensor) -> torch.Tensor:
         return low_level.decode_low_level(self.parts.vae, latents, scale=self.parts.latent_scale)
@@ -220,15 +289,18 @@ class MindEye2Core:
         *,
         embedding: torch.Tensor,
     ) -> Decoded:
+        captioner, refiner = self._late("captioner"), self._late("refiner")
+        captions = None if captioner is None else captioner(tokens)
         pictures = []
         for _ in range(self.settings.candidates):
             picture = self.parts.generator.draw(tokens, generators=generators)
-            if blurry is not None and self.settings.blend:
-                picture = low_level.blend(picture, blurry, share=self.settings.blend)
+            if refiner is not None:
+                picture = refiner(picture, captions, generators=generators)
             pictures.append(_last_channel(picture))
         return Decoded(
             np.stack(pictures, axis=1),
             embedding=embedding.float().cpu().numpy(),
+            caption=captions,
             low_level=None if blurry is None else _last_channel(blurry),
         )
 

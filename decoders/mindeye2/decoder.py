@@ -26,9 +26,23 @@ class MindEye2Decoder(MindEye2Core):
         """Of the weights that it is made of; :class:`WeightsMissing` without them."""
         return _source(self.params).fingerprint(self.params)
 
+    @staticmethod
+    def captions(params: MindEye2Params) -> bool:
+        """Whether it captions what it decodes."""
+        return params.captions
+
     def networks(self) -> tuple[str, ...]:
-        """Backbones of the harness that it looks through; none is the public files' ViT-bigG."""
-        return ("bigg@tiny",) if self.params.weights == "tiny" else ()
+        """Backbones of the harness that it looks through; none is the public files' ViT-bigG.
+
+        The refinement is prompted through CLIP ViT-L/14, whose image half also scores.
+        """
+        if self.params.weights == "tiny":
+            return ("bigg@tiny",)
+        return ("clip-l14-text",) if self.params.refine else ()
+
+    def training_sets(self) -> tuple[str, ...]:
+        """``coco`` with captions: GIT was fine-tuned on COCO, from which NSD's images are."""
+        return ("coco",) if self.params.captions else ()
 
     @classmethod
     def load(cls, folder: Path, params: MindEye2Params, *, device: str) -> MindEye2Decoder:

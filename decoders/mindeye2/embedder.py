@@ -41,7 +41,9 @@ class TowerSettings:
     projected: int = 1280
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
+    """A residual block of OpenCLIP's towers, under its names."""
+
     def __init__(self, width: int, heads: int, inner: int) -> None:
         super().__init__()
         self.ln_1 = nn.LayerNorm(width)
@@ -50,9 +52,10 @@ class _Block(nn.Module):
         layers = [("c_fc", nn.Linear(width, inner)), ("gelu", nn.GELU()), ("c_proj", nn.Linear(inner, width))]
         self.mlp = nn.Sequential(OrderedDict(layers))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, *, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, n, width) -> the same; `mask` (n, n) is added to the logits of attention."""
         given = self.ln_1(x)
-        x = x + self.attn(given, given, given, need_weights=False)[0]
+        x = x + self.attn(given, given, given, need_weights=False, attn_mask=mask)[0]
         return x + self.mlp(self.ln_2(x))
 
 
@@ -69,7 +72,7 @@ class PatchTokens(nn.Module):
         self.ln_pre = nn.LayerNorm(s.width)
         self.transformer = nn.Module()
         inner = int(s.width * s.expand)
-        self.transformer.resblocks = nn.ModuleList(_Block(s.width, s.heads, inner) for _ in range(s.depth))
+        self.transformer.resblocks = nn.ModuleList(Block(s.width, s.heads, inner) for _ in range(s.depth))
         self.ln_post = nn.LayerNorm(s.width)
         self.proj = nn.Parameter(spread * torch.randn(s.width, s.projected))
 

@@ -1,8 +1,8 @@
-"""The low-level path: latents predicted from fMRI -> blurry image, and its blend with the picture.
+"""The low-level path: latents predicted from fMRI -> blurry image.
 
 The targets are Stable Diffusion VAE latents of the 224-pixel stimulus (mode of the posterior, times
-0.18215).  The published scores are of 0.75 times the picture plus 0.25 times the blurry image,
-although the paper says 4:1.
+0.18215).  The published scores are of 0.75 times the picture plus 0.25 times the blurry image, although
+the paper says 4:1; they are mixed where images are scored, not here.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-
-from harness.api import DataError
 
 LATENT_SCALE = 0.18215
 """Factor between the SD VAE's latents and the targets of the low-level head."""
@@ -24,6 +22,11 @@ class Autoencoder(Protocol):
     def encode(self, images: torch.Tensor): ...
 
     def decode(self, latents: torch.Tensor): ...
+
+
+def pixels_per_latent(vae: torch.nn.Module) -> int:
+    """Pixels that one latent of a diffusers ``AutoencoderKL`` stands for along a side, 8 for SD's."""
+    return 2 ** (len(vae.config.block_out_channels) - 1)
 
 
 @torch.no_grad()
@@ -41,25 +44,3 @@ def decode_low_level(vae: Autoencoder, latents: torch.Tensor, *, scale: float = 
 def resize_bilinear(images: torch.Tensor, size: int) -> torch.Tensor:
     """(B, 3, H, W) -> (B, 3, size, size), bilinear without antialiasing as torchvision 0.16 did."""
     return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False, antialias=False)
-
-
-def blend(
-    picture: torch.Tensor, low_level: torch.Tensor, *, size: int | None = None, share: float = 0.25
-) -> torch.Tensor:
-    """(1 - `share`) picture + `share` blurry image, both (B, 3, ., .) in [0, 1].
-
-    Both are first resized to `size` (256 in the public evaluation), by default the picture's.
-    """
-    if not 0 <= share <= 1:
-        raise DataError(f"the share of the blurry image is {share}; expected 0 to 1, published 0.25")
-    if picture.shape[:2] != low_level.shape[:2]:
-        raise DataError(
-            f"{tuple(picture.shape[:2])} pictures and {tuple(low_level.shape[:2])} blurry images "
-            "(images, channels) cannot be blended; expected one of each per image"
-        )
-    size = picture.shape[-1] if size is None else size
-    sharp, blurry = (
-        images if images.shape[-2:] == (size, size) else resize_bilinear(images, size)
-        for images in (picture, low_level)
-    )
-    return (1 - share) * sharp + share * blurry

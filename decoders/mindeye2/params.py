@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.api import ConfigError
 
 from .core import DecodeSettings
 from .fitting import FitSettings
+from .refinement import RefineSettings
 
 
 @dataclass(frozen=True)
@@ -20,19 +21,27 @@ class MindEye2Params:
     pretrained : the part to start from: ``auto`` takes the one in `weights` that was trained on the
         other subjects, ``none`` starts from nothing, anything else is the path of a checkpoint.
     hidden, low_level : of the network to fit; a pretrained part must have the same.
+    teacher : compare the low-level head's maps with a convolutional network's while fitting
+        (:mod:`.teacher`), as in the published training.
     epochs, batch, samples_per_epoch, learning_rate, decay, mixco_share, drop, precision : of the
         subject's training (:class:`.fitting.FitSettings`).
     faithful : keep the public code's slips (:mod:`.mixing`).
     prior_steps : of the diffusion prior, 20 of its 100 are DDIM.
     steps, guidance : of the generator.
     candidates : pictures drawn per image.
-    blend : share of the blurry image in the result.
+    blend : share of the blurry image in what is scored where no protocol says another; 0 for none.  It
+        changes neither the fit nor what is decoded.
+    captions : write captions of the predicted tokens (:mod:`.captions`); of the public files only.
+    refine : redraw pictures, prompted with the captions (:mod:`.refinement`), as the published ones
+        were; of the public files only.
+    refine_steps, refine_strength, refine_guidance : of the refinement; 25 x 0.48 = 12 steps are done.
     """
 
     weights: str = ""
     pretrained: str = "auto"
     hidden: int = 4096
     low_level: bool = True
+    teacher: bool = True
     epochs: int = 150
     batch: int = 24
     samples_per_epoch: int = 0
@@ -46,10 +55,27 @@ class MindEye2Params:
     steps: int = 38
     guidance: float = 5.0
     candidates: int = 1
-    blend: float = 0.25
+    blend: float = field(default=0.25, metadata={"identity": False})
+    captions: bool = False
+    refine: bool = False
+    refine_steps: int = 25
+    refine_strength: float = 0.48
+    refine_guidance: float = 5.0
 
     def __post_init__(self) -> None:
         self.decoding()  # refuses what cannot be
+        self.refining()
+        if self.weights == "tiny" and (self.captions or self.refine):
+            raise ConfigError(
+                "decoder.captions and decoder.refine need the public files, and decoder.weights is tiny, "
+                "which has no such parts; set both to false, or --set decoder.preset=paper --set "
+                "decoder.weights=FOLDER"
+            )
+        if self.refine and not self.captions:
+            raise ConfigError(
+                "decoder.refine is prompted with captions, which decoder.captions leaves out; "
+                "--set decoder.captions=true, or decoder.refine=false"
+            )
         if self.learning_rate <= 0:
             raise ConfigError(f"decoder.learning_rate is {self.learning_rate}; it must be above 0")
         if self.epochs < 3:
@@ -73,3 +99,9 @@ class MindEye2Params:
             faithful=self.faithful,
         )
         return DecodeSettings(fit, self.prior_steps, self.candidates, self.blend)
+
+    def refining(self) -> RefineSettings:
+        """How pictures are refined."""
+        return RefineSettings(
+            steps=self.refine_steps, strength=self.refine_strength, guidance=self.refine_guidance
+        )

@@ -5,18 +5,40 @@ file in the folder                                     what it gives
 =====================================================  =========================================
 ``unclip6_epoch0_step110000.ckpt``                     UNet, its VAE, the bigG image tower
 ``sd_image_var_autoenc.pth``                           VAE of the low-level path
+``convnext_xlarge_alpha0.75_fullckpt.pth``             its teacher, which only a fit reads
 ``train_logs/final_multisubject_SUBJECT/last.pth``     what was trained on the seven other subjects
+=====================================================  =========================================
+
+With ``captions: true`` also these; GIT is not of the authors but of microsoft/git-large-coco:
+
+=====================================================  =========================================
+``bigG_to_L_epoch8.pth``                               bigG tokens -> CLIP ViT-L tokens
+``git-large-coco/config.json``                         the captioner
+``git-large-coco/model.safetensors``
+``git-large-coco/tokenizer.json``
+=====================================================  =========================================
+
+With ``refine: true`` also these, and CLIP ViT-L/14 with its words from ``harness prefetch captions``; the
+second is of laion/CLIP-ViT-bigG-14-laion2B-39B-b160k:
+
+=====================================================  =========================================
+``zavychromaxl_v30.safetensors``                       SDXL of the refinement
+``open_clip_pytorch_model.bin``                        text tower of ViT-bigG, for its prompts
 =====================================================  =========================================
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.api import WeightsMissing
+from harness.backbones import weights
+from harness.backbones.texts import ClipL14Text, clip_tokenizer
 
+from .captions import GIT_FILES, Captioner, ConverterSettings
 from .checkpoints import read_weights
 from .core import Parts
 from .embedder import PatchTokens, TowerSettings
@@ -24,10 +46,22 @@ from .generator import Generator, VaeSettings, load_vae
 from .inference import GeneratorSettings
 from .model import ModelSettings
 from .params import MindEye2Params
+from .refinement import Refiner, RefinerSizes
+from .teacher import ConvNeXtTokens, TeacherSettings
 from .unclip import UNetSettings
 
 GENERATOR = "unclip6_epoch0_step110000.ckpt"
 LOW_LEVEL = "sd_image_var_autoenc.pth"
+TEACHER = "convnext_xlarge_alpha0.75_fullckpt.pth"
+CONVERTER = "bigG_to_L_epoch8.pth"
+CAPTIONER = "git-large-coco"
+REFINER = "zavychromaxl_v30.safetensors"
+TEXTS = "open_clip_pytorch_model.bin"
+
+_AUTHORS = "pscotti/mindeyev2"
+_GIT = "microsoft/git-large-coco"
+_LAION = "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k"
+
 SAMPLED = 64
 """Blocks of a file that its fingerprint reads."""
 BLOCK = 1 << 20
@@ -42,10 +76,13 @@ class PublicSizes:
     tower: TowerSettings = field(default_factory=TowerSettings)
     network: ModelSettings = field(default_factory=ModelSettings)
     drawing: GeneratorSettings = field(default_factory=GeneratorSettings)
+    teacher: TeacherSettings = field(default_factory=TeacherSettings)
+    converter: ConverterSettings = field(default_factory=ConverterSettings)
+    refiner: RefinerSizes = field(default_factory=RefinerSizes)
 
 
 def parts(params: MindEye2Params, sizes: PublicSizes | None = None) -> Parts:
-    """Load everything; about 30 GB are read."""
+    """Load everything; about 30 GB are read; later 7 for a fit, 2 for captions and 18 for the refinement."""
     sizes = sizes or PublicSizes()
     folder = public_folder(params)
     generator = needed(folder / GENERATOR)
@@ -61,8 +98,61 @@ def parts(params: MindEye2Params, sizes: PublicSizes | None = None) -> Parts:
         ),
         settings=replace(sizes.network, backbone=backbone),
         vae=vae,
+        teacher=_teacher(params, sizes),
+        captioner=_captioner(params, sizes),
+        refiner=_refiner(params, sizes),
         pretrained=lambda subject: shared_weights(params, subject),
     )
+
+
+def _teacher(params: MindEye2Params, sizes: PublicSizes) -> Callable[[], ConvNeXtTokens] | None:
+    """What builds the low-level head's teacher; an absent file is named now."""
+    if not (params.low_level and params.teacher):
+        return None
+    file = needed(*_teacher_file(params))
+    return lambda: ConvNeXtTokens.from_public(file, sizes.teacher)
+
+
+def _captioner(params: MindEye2Params, sizes: PublicSizes) -> Callable[[], Captioner] | None:
+    """What builds the captioner; absent files are named now."""
+    if not params.captions:
+        return None
+    converter, *git = (needed(*one) for one in _caption_files(params))
+    return lambda: Captioner.from_public(converter, git[0].parent, sizes.converter)
+
+
+def _refiner(params: MindEye2Params, sizes: PublicSizes) -> Callable[[], Refiner] | None:
+    if not params.refine:
+        return None
+    checkpoint, texts = (needed(*one) for one in _refine_files(params))
+    words = weights.locate(ClipL14Text.words)
+    weights.locate(ClipL14Text.weights)
+    return lambda: Refiner.from_public(
+        checkpoint,
+        clip=weights.load_state(ClipL14Text.weights),
+        open_text=read_weights(texts),
+        tokenizer=clip_tokenizer(words),
+        sizes=sizes.refiner,
+        settings=replace(params.refining(), picture=sizes.drawing.picture),
+    )
+
+
+def _teacher_file(params: MindEye2Params) -> tuple[Path, str, str]:
+    """The teacher's file, as :func:`needed` takes it."""
+    without = "--set decoder.teacher=false to leave the contrastive term of the low-level head out"
+    return public_folder(params) / TEACHER, _AUTHORS, without
+
+
+def _caption_files(params: MindEye2Params) -> list[tuple[Path, str, str]]:
+    """What captions need besides, as :func:`needed` takes it."""
+    folder, without = public_folder(params), "--set decoder.captions=false --set decoder.refine=false"
+    git = [(folder / CAPTIONER / name, _GIT, without) for name in GIT_FILES]
+    return [(folder / CONVERTER, _AUTHORS, without), *git]
+
+
+def _refine_files(params: MindEye2Params) -> list[tuple[Path, str, str]]:
+    folder, without = public_folder(params), "--set decoder.refine=false"
+    return [(folder / REFINER, _AUTHORS, without), (folder / TEXTS, _LAION, without)]
 
 
 def shared_weights(params: MindEye2Params, subject: str):
@@ -84,31 +174,45 @@ def public_folder(params: MindEye2Params) -> Path:
             "decoder.weights is not given"
         )  # fmt: skip
         raise WeightsMissing(
-            f"{given}; expected the folder with {GENERATOR} of pscotti/mindeyev2, "
+            f"{given}; expected the folder with {GENERATOR} of {_AUTHORS}, "
             "--set decoder.weights=FOLDER, or --set decoder.preset=tiny for the small parts"
         )
     return folder
 
 
-def needed(file: Path) -> Path:
-    """`file`, or :class:`WeightsMissing`."""
+def needed(
+    file: Path,
+    source: str = _AUTHORS,
+    without: str = "--set decoder.pretrained=none or =FILE for the part trained on other subjects",
+) -> Path:
+    """`file` of the repository `source`, or :class:`WeightsMissing`, saying how to do `without`."""
     if not file.is_file():
         raise WeightsMissing(
-            f"{file} is not there; download it from pscotti/mindeyev2 on Hugging Face, or choose "
-            "--set decoder.pretrained=none or =FILE for the part trained on other subjects"
+            f"{file} is not there; download it from {source} on Hugging Face, or choose {without}"
         )
     return file
 
 
 def fingerprint(params: MindEye2Params) -> str:
-    """Identity of the files that `params` name: names, sizes and 64 blocks spread over each."""
+    """Identity of the files that `params` name: names, sizes and 64 blocks spread over each.
+
+    Weights that ``harness prefetch`` keeps count by their hash.
+    """
     folder = public_folder(params)
-    files = [folder / GENERATOR, *([folder / LOW_LEVEL] if params.low_level else [])]
+    files = [needed(folder / GENERATOR), *([needed(folder / LOW_LEVEL)] if params.low_level else [])]
     if params.pretrained == "auto":
         files += sorted(folder.glob("train_logs/final_multisubject_*/last.pth"))
     elif params.pretrained != "none":
         files.append(Path(params.pretrained).expanduser())
     total = hashlib.sha256()
+    if params.low_level and params.teacher:
+        files.append(needed(*_teacher_file(params)))
+    if params.captions:
+        files += [needed(*one) for one in _caption_files(params)]
+    if params.refine:
+        files += [needed(*one) for one in _refine_files(params)]
+        for name in (ClipL14Text.weights, ClipL14Text.words):
+            total.update(weights.stored_sha(name).encode())
     for file in files:
         size = needed(file).stat().st_size
         total.update(f"{file.name}|{size}|".encode())

@@ -1,4 +1,4 @@
-"""Names of the UNet and VAE in the public unCLIP checkpoint (sgm) -> names in diffusers.
+"""Names of the UNet and VAE in public checkpoints of sgm -> names in diffusers.
 
 diffusers has the table; what is added is that nothing may be missing or left over.
 """
@@ -14,40 +14,42 @@ from harness.api import DataError
 
 UNET_PREFIX = "model.diffusion_model."
 VAE_PREFIX = "first_stage_model."
+UNCLIP = "the unCLIP checkpoint, unclip6_epoch0_step110000.ckpt"
 
 
-def unet_state(weights: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+def unet_state(
+    weights: Mapping[str, torch.Tensor], config: Mapping[str, Any], *, what: str = UNCLIP
+) -> dict[str, torch.Tensor]:
     """Weights named ``model.diffusion_model.*`` -> state of a diffusers UNet.
 
-    `config` is that of the UNet (:func:`~.unclip.diffusers_config`).  Raises :class:`DataError`
-    when a name has no place in the UNet.
+    `config` is that of the UNet (:func:`~.unclip.diffusers_config`), `what` the file in words.  Raises
+    :class:`DataError` when a name has no place in the UNet.
     """
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
     wanted = {name: value for name, value in weights.items() if name.startswith(UNET_PREFIX)}
     if not wanted:
-        raise DataError(
-            f"no weight is named {UNET_PREFIX}*; expected the unCLIP checkpoint, for example "
-            "unclip6_epoch0_step110000.ckpt"
-        )
+        raise DataError(f"no weight is named {UNET_PREFIX}*; expected {what}")
     try:
         converted = convert_ldm_unet_checkpoint(dict(wanted), dict(config))
     except KeyError as missing:
-        raise DataError(f"the unCLIP checkpoint lacks {missing}; is the file complete?") from None
+        raise DataError(f"{what} lacks {missing}; is the file complete?") from None
     placed = {id(value) for value in converted.values()}
     left = [name for name, value in wanted.items() if id(value) not in placed]
     if left:
-        raise DataError(f"{len(left)} weights of the unCLIP checkpoint have no place, first '{left[0]}'")
+        raise DataError(f"{len(left)} weights of {what} have no place, first '{left[0]}'")
     return converted
 
 
-def vae_state(weights: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+def vae_state(
+    weights: Mapping[str, torch.Tensor], config: Mapping[str, Any], *, what: str = UNCLIP
+) -> dict[str, torch.Tensor]:
     """Weights named ``first_stage_model.*`` -> state of a diffusers ``AutoencoderKL``."""
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
     wanted = {name: value for name, value in weights.items() if name.startswith(VAE_PREFIX)}
     if not wanted:
-        raise DataError(f"no weight is named {VAE_PREFIX}*; expected the unCLIP checkpoint")
+        raise DataError(f"no weight is named {VAE_PREFIX}*; expected {what}")
     return convert_ldm_vae_checkpoint(wanted, dict(config))
 
 

@@ -15,6 +15,10 @@ none                 the whole image at the network's own size, antialiased: for
 
 Antialiasing is the point of difference that moves published numbers most: torchvision's ``Resize`` left
 it off for tensors until 0.16 and has it on since 0.17.
+
+Bilinear planes are resized by :mod:`harness.nn.resize`, as they are for the pixel metrics: torch's kernel
+without antialiasing gives one thread, which tasks run with, other numbers than several (3e-5 apart).  Its
+bicubic kernel gives the same with any number.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ..nn.resize import resize_planes
 from .images import planes
 
 if TYPE_CHECKING:
@@ -54,6 +59,11 @@ class Preprocessing:
     source: str
     by: Literal["planes", "pictures"] = "planes"
 
+    def __str__(self) -> str:
+        """All fields, and whose filter resizes: what the identity of a backbone is made of."""
+        own = self.by == "planes" and self.filter == "bilinear"
+        return f"{self!r}|{OWN_FILTER}" if own else repr(self)
+
     def apply(self, images: np.ndarray, *, device: str = "cpu") -> torch.Tensor:
         """Images (n, H, W, 3), uint8 or float in [0, 1] -> network input (n, 3, side, side) float32."""
         import torch
@@ -69,6 +79,9 @@ class Preprocessing:
         )
         return (x - mean) / sd
 
+
+OWN_FILTER = "harness.nn.resize 1"
+"""Changes where its numbers do."""
 
 IMAGENET = Statistics(
     mean=(0.485, 0.456, 0.406), sd=(0.229, 0.224, 0.225), source="torchvision ImageClassification"
@@ -140,10 +153,9 @@ def squared(x: torch.Tensor, side: int, *, filter: str, antialias: bool) -> torc
     """
     from torch.nn.functional import interpolate
 
-    if tuple(x.shape[-2:]) == (side, side):
-        return x
-    x = interpolate(x, (side, side), mode=filter, align_corners=False, antialias=antialias)
-    return x.clamp(0, 1) if filter == "bicubic" else x
+    if filter == "bilinear" or tuple(x.shape[-2:]) == (side, side):
+        return resize_planes(x, (side, side), antialias=antialias)
+    return interpolate(x, (side, side), mode=filter, align_corners=False, antialias=antialias).clamp(0, 1)
 
 
 def pictures(images: np.ndarray, side: int, *, filter: str) -> np.ndarray:

@@ -12,12 +12,17 @@ import click
 from ..results import RunResult
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
     from rich.console import Console
 
     from harness.reports.comparison import Comparison
 
-TABLES = ("means", "differences", "subjects", "variance")
+    Said = Callable[..., None]
+
+TABLES = ("means", "differences", "subjects", "variance", "region_means", "region_differences")
+DIFFERENCE_HEADS = ("pair", "difference", "p", "p (Holm)", "p (bootstrap)", "better")
 WIDEST = 30
 """Characters of a system's name in a table; where any is longer, all are numbered."""
 
@@ -43,6 +48,11 @@ TARGETS = ("stimulus", "measured", "responses", "training", "brain")
     "the training images, the brain through an encoder",
 )
 @click.option("--metrics", default=None, help="names, separated by commas  [default: all that are shared]")
+@click.option(
+    "--regions",
+    default=None,
+    help="of the voxel scores: names, separated by commas, or all  [default: all voxels and cortical groups]",
+)
 @click.option("--json", "as_json", is_flag=True, help="print all tables as JSON instead")
 @click.option("--csv", type=click.Path(path_type=Path), help="also write one table to this file")
 @click.option(
@@ -53,15 +63,17 @@ def compare(
     rows: tuple[str, ...],
     target: str,
     metrics: str | None,
+    regions: str | None,
     as_json: bool,
     csv: Path | None,
     table: str,
 ) -> None:
-    """Compare finished runs of one benchmark, image by image.
+    """Compare finished runs of one benchmark on the same test images.
 
     For each metric: the mean of every run with its 95 % interval and tie group, and every paired
     difference with interval and p.  Runs that differ in nothing but the subject count as one system.
-    Encoders that were run through several decoders: also whether these put them in the same order.
+    Encoders are compared by voxel scores too, for all voxels and by region, whatever their decoders;
+    where they were run through several decoders, also whether these put them in the same order.
     """
     from harness.reports.comparison import compare as compare_runs
 
@@ -70,6 +82,7 @@ def compare(
         rows=tuple(dict.fromkeys(rows)),
         target=target,
         metrics=None if metrics is None else [name.strip() for name in metrics.split(",")],
+        regions=None if regions is None else [name.strip() for name in regions.split(",")],
     )
     if csv is not None:
         from ..store import write_atomic
@@ -89,14 +102,17 @@ def as_dict(found: Comparison) -> dict[str, Any]:
 
     return {
         "simulated": found.simulated,
-        "systems": [
-            {
-                "label": system.label,
-                "row": system.row,
-                "runs": {subject: str(run.folder) for subject, run in system.runs.items()},
-            }
-            for system in found.systems
-        ],
+        **{
+            kind: [
+                {
+                    "label": system.label,
+                    "row": system.row,
+                    "runs": {subject: str(run.folder) for subject, run in system.runs.items()},
+                }
+                for system in systems
+            ]
+            for kind, systems in (("systems", found.systems), ("encoders", found.encoders))
+        },
         "notes": list(found.notes),
         "left_out": [{"metric": name, "why": why} for name, why in found.left_out],
         **{name: _lines(table) for name, table in found.tables.items()},
@@ -106,19 +122,46 @@ def as_dict(found: Comparison) -> dict[str, Any]:
 
 def print_comparison(found: Comparison, console: Console) -> None:
     """Means with tie groups, paired differences, and where values spread by trials or samples."""
-    from harness.reports.layout import SIMULATED, bracket, left_out, number, probability
-    from harness.reports.rankings import ranking_table
+    from harness.reports.layout import SIMULATED, number
 
     def said(text: str, style: str = "") -> None:
         console.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
 
     if found.simulated:
         said(f"*** {SIMULATED} ***", "bold magenta")
-    names = {system.label: system.label for system in found.systems}
+    names = {system.label: system.label for system in (*found.systems, *found.encoders)}
     if max(map(len, names)) > WIDEST:
         names = {label: f"system {k}" for k, label in enumerate(names, start=1)}
         for label, name in names.items():
             said(f"{name}: {label}")
+    if len(found.region_means):
+        _print_voxels(found, names, console, said)
+    if len(found.means):
+        _print_images(found, names, console, said)
+    if len(found.variance):
+        said("variance of single values: share of images, trials, samples, rest", "bold")
+        parts = ("images", "trials", "samples", "rest")
+        shares = [
+            (
+                line.metric_label,
+                names[line.system],
+                line.subject,
+                *(number(getattr(line, f"{part}_share"), digits=2) for part in parts),
+            )
+            for line in found.variance.itertuples()
+        ]
+        _print(console, ("metric", "system", "subject", *parts), shares)
+    for note in found.notes:
+        said(f"note: {note}", "cyan")
+    for name, why in found.left_out:
+        said(f"left out: {name}: {why}", "yellow")
+
+
+def _print_images(found: Comparison, names: dict[str, str], console: Console, said: Said) -> None:
+    """Scores of images: means, differences, rankings."""
+    from harness.reports.layout import bracket, left_out, number
+    from harness.reports.rankings import ranking_table
+
     said("means [95 % interval over images]; systems that share a letter were not told apart", "bold")
     means = [
         (
@@ -133,18 +176,8 @@ def print_comparison(found: Comparison, console: Console) -> None:
     ]
     _print(console, ("metric", "better", "system", "mean", "images", "group"), means)
     said("paired differences on the same images [95 % interval]", "bold")
-    differences = [
-        (
-            line.metric_label,
-            f"{names[line.a]} − {names[line.b]}",
-            f"{number(line.difference)} {bracket(line.low, line.high)}".rstrip(),
-            *(probability(p) for p in (line.p, line.p_holm, line.p_bootstrap)),
-            names.get(line.better, "undecided"),
-        )
-        for line in found.differences.itertuples()
-    ]
-    heads = ("metric", "pair", "difference", "p", "p (Holm)", "p (bootstrap)", "better")
-    _print(console, heads, differences)
+    differences = [(line.metric_label, *_difference(line, names)) for line in found.differences.itertuples()]
+    _print(console, ("metric", *DIFFERENCE_HEADS), differences)
     said("p by sign flips of whole images; Holm's correction over all lines of this table", "dim")
     rankings = ranking_table(found)
     if len(rankings):
@@ -165,23 +198,49 @@ def print_comparison(found: Comparison, console: Console) -> None:
             "pairs: same, reversed, undecided",
         )
         _print(console, heads, orders)
-    if len(found.variance):
-        said("variance of single values: share of images, trials, samples, rest", "bold")
-        parts = ("images", "trials", "samples", "rest")
-        shares = [
-            (
-                line.metric_label,
-                names[line.system],
-                line.subject,
-                *(number(getattr(line, f"{part}_share"), digits=2) for part in parts),
-            )
-            for line in found.variance.itertuples()
-        ]
-        _print(console, ("metric", "system", "subject", *parts), shares)
-    for note in found.notes:
-        said(f"note: {note}", "cyan")
-    for name, why in found.left_out:
-        said(f"left out: {name}: {why}", "yellow")
+
+
+def _print_voxels(found: Comparison, names: dict[str, str], console: Console, said: Said) -> None:
+    """Voxel scores by region: means and differences."""
+    from harness.reports.layout import bracket, number
+
+    said("encoders by voxel scores: mean over voxels [95 % interval over test images]", "bold")
+    means = [
+        (
+            f"{line.metric_label}, {line.region}",
+            "higher" if line.higher_is_better else "lower",
+            names[line.system],
+            f"{number(line.mean)} {bracket(line.low, line.high)}".rstrip(),
+            str(line.n_voxels),
+            str(line.n),
+            line.group,
+        )
+        for line in found.region_means.itertuples()
+    ]
+    _print(console, ("metric", "better", "encoder", "mean", "voxels", "images", "group"), means)
+    said("paired differences of voxel scores on the same test images [95 % interval]", "bold")
+    differences = [
+        (f"{line.metric_label}, {line.region}", *_difference(line, names))
+        for line in found.region_differences.itertuples()
+    ]
+    _print(console, ("metric", *DIFFERENCE_HEADS), differences)
+    said(
+        "the unit is the test image, voxels and subjects being fixed: p by sign flips of what each image "
+        "contributes; Holm's correction over all lines of this table",
+        "dim",
+    )
+
+
+def _difference(line: Any, names: dict[str, str]) -> tuple[str, ...]:
+    """Cells under :data:`DIFFERENCE_HEADS`."""
+    from harness.reports.layout import bracket, number, probability
+
+    return (
+        f"{names[line.a]} − {names[line.b]}",
+        f"{number(line.difference)} {bracket(line.low, line.high)}".rstrip(),
+        *(probability(p) for p in (line.p, line.p_holm, line.p_bootstrap)),
+        names.get(line.better, "undecided"),
+    )
 
 
 def _print(console: Console, heads: tuple[str, ...], lines: list[tuple[str, ...]]) -> None:

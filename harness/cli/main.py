@@ -19,7 +19,7 @@ COMMANDS = {
     "plan": ("harness.cli.run:plan", "Say what a run would do, without doing it."),
     "score": ("harness.cli.run:score", "Score a folder of finished reconstructions."),
     "report": ("harness.cli.report:report", "Write a run's report.html again."),
-    "export": ("harness.cli.report:export", "Write a run's score table as CSV, parquet, Markdown or LaTeX."),
+    "export": ("harness.cli.report:export", "Write a run's tables as CSV, parquet, Markdown or LaTeX."),
     "compare": ("harness.cli.compare:compare", "Compare runs on the same images: paired tests, tie groups."),
     "list": ("harness.cli.listing:list_plugins", "List encoders, decoders, benchmarks, metrics, backbones."),
     "doctor": ("harness.cli.listing:doctor", "Import every plugin and say which is broken, and why."),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from ..errors import WeightsMissing
 
 
 @click.command()
@@ -20,7 +25,7 @@ def prefetch(names: tuple[str, ...], source: Path | None) -> None:
     say which are here.  ``metrics`` is the group of everything that the default metrics need.
     """
     from ..backbones import weights
-    from ..errors import ConfigError
+    from ..errors import ConfigError, WeightsMissing
 
     if not names:
         if source is not None:
@@ -37,10 +42,40 @@ def prefetch(names: tuple[str, ...], source: Path | None) -> None:
             f"--from {source} is one file for {len(wanted)} weights ({', '.join(wanted)}); give a folder "
             "that holds them, or one name: harness prefetch alexnet --from alexnet.pth"
         )
+    missing: dict[str, WeightsMissing] = {}
     for name in wanted:
         given = source / weights.WEIGHTS[name].file_name if folder else source
-        file = weights.fetch(name, source=given)
-        click.echo(f"{name}: {file}")
+        try:
+            # Where one could not be fetched, the others would wait for the same network: they are looked up.
+            lost = missing and source is None
+            file = weights.locate(name) if lost else weights.fetch(name, source=given)
+        except WeightsMissing as problem:
+            missing[name] = problem
+        else:
+            click.echo(f"{name}: {file}")
+    if missing:
+        raise _all_of(missing, wanted, names, fetched=source is None)
+
+
+def _all_of(
+    missing: Mapping[str, WeightsMissing], wanted: Sequence[str], names: Sequence[str], *, fetched: bool
+) -> WeightsMissing:
+    """One error that names all the `missing` weights, with what happened to the first of them."""
+    from ..backbones import weights
+    from ..errors import WeightsMissing
+
+    first = next(iter(missing.values()))
+    if len(missing) == 1:
+        return first
+    files = ", ".join(f"{name} ({weights.WEIGHTS[name].file_name})" for name in missing)
+    together = (
+        f". All at once, from a folder that holds these files: harness prefetch {' '.join(names)} --from "
+        "FOLDER; 'harness prefetch' lists where each comes from"
+    )
+    return WeightsMissing(
+        f"{len(missing)} of {len(wanted)} weights are not here: {files}. The first: {str(first).rstrip('.')}"
+        f"{together if fetched else ''}"
+    )
 
 
 def _list() -> None:

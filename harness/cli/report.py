@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import ConfigError, suggest
 from ..results import RunResult
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 FORMATS = {".csv": "csv", ".parquet": "parquet", ".md": "markdown", ".tex": "latex"}
+
+
+class TableHelp(click.Command):
+    """Help that lists the tables; they are imported when it is asked for."""
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        from harness.reports.exports import EXPORTS
+
+        with formatter.section("Tables"):
+            formatter.write_dl([(name, export.text) for name, export in EXPORTS.items()])
 
 
 @click.command()
@@ -23,31 +37,38 @@ def report(folder: Path, no_stimuli: bool) -> None:
     click.echo(str(write_report(folder, show_stimuli=not no_stimuli)))
 
 
-@click.command()
+@click.command(cls=TableHelp)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--per-image", is_flag=True, help="every value instead of means with intervals")
-def export(folder: Path, file: Path, per_image: bool) -> None:
-    """Write the table of the run in FOLDER to FILE (.csv, .parquet, .md or .tex)."""
+@click.option("--table", "name", default=None, help="which table; by default summary")
+@click.option("--target", default=None, help="summary, scores: against what (stimulus, measured, image …)")
+@click.option("--wide", is_flag=True, help="a line per row, a column per metric: mean [interval] as text")
+@click.option("--per-image", is_flag=True, help="the same as --table scores")
+def export(
+    folder: Path, file: Path, name: str | None, target: str | None, wide: bool, per_image: bool
+) -> None:
+    """Write a table of the run in FOLDER to FILE (.csv, .parquet, .md or .tex)."""
+    from harness.reports.exports import export_table, wide_table
+
     if file.suffix not in FORMATS:
         raise ConfigError(suggest(file.suffix, FORMATS, what="table format"))
+    if per_image and name not in (None, "scores"):
+        raise ConfigError(f"--per-image is the table scores; leave it or --table {name} out")
     run = RunResult.open(folder)
-    if per_image:
-        table = run.scores
-    else:
-        from harness.reports.tables import score_table
-
-        table = score_table(run)
-    kind = FORMATS[file.suffix]
-    if kind == "csv":
-        content = table.to_csv(index=False).encode()
-    elif kind == "parquet":
-        table.to_parquet(file, index=False)
-        return
-    else:
-        content = (
-            table.to_markdown(index=False) if kind == "markdown" else table.to_latex(index=False)
-        ).encode()
+    table = export_table(run, name or ("scores" if per_image else "summary"), target=target)
+    content = _content(wide_table(table) if wide else table, FORMATS[file.suffix])
+    if not file.parent.is_dir():
+        raise ConfigError(f"there is no folder {file.parent}; make it, or give another FILE")
     from ..store import write_atomic
 
     write_atomic(file, content)
+
+
+def _content(table: pd.DataFrame, kind: str) -> bytes:
+    if kind == "parquet":
+        return table.to_parquet(None, index=False)
+    if kind == "csv":
+        return table.to_csv(index=False).encode()
+    if kind == "markdown":
+        return f"{table.to_markdown(index=False)}\n".encode()
+    return table.to_latex(index=False, escape=True).encode()

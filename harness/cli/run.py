@@ -38,6 +38,9 @@ _HELP = {
 }
 
 
+_MISSING = "score the test images that folder: or file: has, leave the others out of every row, and say so"
+
+
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that every command with a plan has."""
     options = [
@@ -56,6 +59,7 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(f"--{name.replace('_', '-')}", name, type=kind, help=_HELP[name])
             for name, kind in _RUN_OPTIONS.items()
         ),
+        click.option("--allow-missing", is_flag=True, help=_MISSING),
         click.option(
             "--store", type=click.Path(path_type=Path), help="artifacts [$HARNESS_STORE or ~/.cache]"
         ),
@@ -108,6 +112,9 @@ def score(path: str, **given: Any) -> None:
 
     PATH is a folder of images named by id, or a .npz, .npy, .h5 or .pt of images and ids.
     """
+    from ..precomputed import check_given
+
+    check_given(path)
     form = "file" if Path(path).expanduser().is_file() else "folder"
     made = _plan(given, encoder=None, decoder=f"{form}:{path}", need_decoder=True)
     carry_out(made, given)
@@ -180,6 +187,8 @@ def _plan(given: dict[str, Any], *, encoder: str | None, decoder: str | None, ne
 
 def _as_assignments(given: dict[str, Any]) -> Sequence[str]:
     found = [f"run.{name}={given[name]}" for name in _RUN_OPTIONS if given[name] is not None]
+    if given["allow_missing"]:
+        found.append("run.allow_missing=true")
     if given["metrics"]:
         found.append(f"run.metrics=[{given['metrics']}]")
     if (given["workers"] or 1) > 1 and given["executor"] is None:

@@ -47,7 +47,8 @@ def print_plan(plan: Plan, store: Store, console: Console, *, every_parameter: b
     table.add_row(
         "run",
         f"seed {settings.seed}, samples {settings.samples}, adapter {settings.adapter}, "
-        f"selection {settings.selection}, limit {settings.limit or 'none'}, device {settings.device}, "
+        f"selection {settings.selection}, limit {settings.limit or 'none'}, "
+        f"{'missing images left out, ' if settings.allow_missing else ''}device {settings.device}, "
         f"{settings.executor} x {settings.workers}",
     )
     if settings.protocol:

@@ -31,8 +31,16 @@ sqrt(N / (N - 1 - K)) more than the spread of the values says.  The values are s
 mean by that factor; the mean is untouched, intervals over images become right, and a single value
 may leave [-1, 1].
 
-Caveats.  Nonlinear functions of the stimulus that encoder and decoder share (clipping at black and
-white, detail finer than the features) are not removed and stay visible as a few hundredths.  The
+A decoder that draws with noise shares it between all reconstructions of one image and sample, which
+makes differences between rows paired and is no agreement about the brain: on the simulated cortex with
+the small MindEye2 a response of 0 "agreed" with 0.16 and a re-measurement with 0.81.  So M is drawn
+again with other noise (0.03 and 0.38 then, 100 images).  And what such a decoder makes of the true
+stimulus is no linear function of it: with R its generator's images of the true embeddings and E_R their
+residual, E_P and E_M are each less their projection on E_R, one coefficient for all images and
+features.  An encoder that gives the decoder just that has E_P = 0.
+
+Caveats.  Nonlinear functions of the stimulus that encoder and decoder share otherwise (clipping at black
+and white, detail finer than the features) are not removed and stay visible as a few hundredths.  The
 score separates bad encoders from good ones but does not order the good ones.  It means little
 alone: read it beside the same score of a re-measurement, which is its ceiling for that much noise.
 """
@@ -60,13 +68,18 @@ def agreement(result: np.ndarray, target: np.ndarray) -> np.ndarray:
     return _over_complete(_agreement, 2, result, target)
 
 
-def controlled_agreement(result: np.ndarray, target: np.ndarray, stimulus: np.ndarray) -> np.ndarray:
+def controlled_agreement(
+    result: np.ndarray, target: np.ndarray, stimulus: np.ndarray, rendered: np.ndarray | None = None
+) -> np.ndarray:
     """(N,) agreement of what `stimulus` (N, D) does not explain of `result` and `target` (N, D).
+
+    rendered : (N, D), what the decoder makes of the true stimuli; does not explain it either.
 
     The mean is the score; single values are stretched about it as the module explains.  NaN for a
     row with NaN, where N < 8, and where the stimuli do not differ.
     """
-    return _over_complete(_controlled, SMALLEST_POOL, result, target, stimulus)
+    known = (stimulus,) if rendered is None else (stimulus, rendered)
+    return _over_complete(_controlled, SMALLEST_POOL, result, target, *known)
 
 
 def _over_complete(score: Callable[..., np.ndarray], smallest: int, *sets: np.ndarray) -> np.ndarray:
@@ -84,7 +97,9 @@ def _agreement(result: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.einsum("nd,nd->n", first, second)
 
 
-def _controlled(result: np.ndarray, target: np.ndarray, stimulus: np.ndarray) -> np.ndarray:
+def _controlled(
+    result: np.ndarray, target: np.ndarray, stimulus: np.ndarray, rendered: np.ndarray | None = None
+) -> np.ndarray:
     n = len(stimulus)
     images, sizes, features = np.linalg.svd(_departures(stimulus), full_matrices=False)
     rank = int((sizes > NOTHING * sizes[0]).sum())
@@ -92,15 +107,24 @@ def _controlled(result: np.ndarray, target: np.ndarray, stimulus: np.ndarray) ->
         return np.full(n, np.nan)
     removed = min(rank, n * COMPONENTS[0] // COMPONENTS[1])
     leading = images[:, :removed]
-    residuals = []
-    for one in (result, target):
+
+    def left(one: np.ndarray) -> np.ndarray | None:
+        """(N, .) what the stimulus does not explain; None for rounding."""
         centred = _departures(one)
         if removed < rank:
             centred = centred @ features[: n * COMPARED[0] // COMPARED[1]].T
         residual = centred - leading @ (leading.T @ centred)
-        if (residual**2).sum() <= NOTHING * (centred**2).sum():
+        return None if (residual**2).sum() <= NOTHING * (centred**2).sum() else residual
+
+    residuals = [left(result), left(target)]
+    own = None if rendered is None else left(rendered)
+    if any(one is None for one in residuals):
+        return np.zeros(n)
+    if own is not None:
+        shares = [one - own * ((one * own).sum() / (own**2).sum()) for one in residuals]
+        if any((s**2).sum() <= NOTHING * (one**2).sum() for s, one in zip(shares, residuals)):
             return np.zeros(n)
-        residuals.append(residual)
+        residuals = shares
     first, second = residuals
     norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     products = np.einsum("nd,nd->n", first, second)
@@ -138,8 +162,17 @@ class DecodedAgreementControlled(DecodedAgreement):
     """The part of the agreement that the stimulus does not explain."""
 
     label = "agreement beyond stimulus"
+    version = "2"  # 1 compared with reconstructions that shared the decoder's noise
     controlled = True
+    independent: ClassVar[bool] = True
 
-    def score(self, result: np.ndarray, target: np.ndarray, *, stimulus: np.ndarray) -> np.ndarray:
+    def score(
+        self,
+        result: np.ndarray,
+        target: np.ndarray,
+        *,
+        stimulus: np.ndarray,
+        rendered: np.ndarray | None = None,
+    ) -> np.ndarray:
         """See :func:`controlled_agreement`."""
-        return controlled_agreement(result, target, stimulus)
+        return controlled_agreement(result, target, stimulus, rendered)

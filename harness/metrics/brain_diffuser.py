@@ -9,7 +9,7 @@ SSIM is another quantity than everybody else's: with scikit-image 0.17 ``multich
 axis of a grey image for its channels, so the similarity of each *column* is computed along one dimension,
 and columns are averaged.
 
-Ties count half, where the scripts count them as lost (see :mod:`.pretrained`).
+Ties count half, where the scripts count them as lost: that is in :mod:`.strict`.
 """
 
 from __future__ import annotations

@@ -18,9 +18,11 @@ import numpy as np
 FLAT = 1e-6  # SD over root mean square below which a row counts as constant
 CACHED = 1 << 17  # numbers worked on at once: 1 MB in float64
 SMALL = 1e-30  # norms below it, and above its inverse, are scaled in float64
+SAFE = 1e-12  # norms between it and its inverse have float32 products without under- or overflow
 OFFSET = 1e3  # root mean square over SD, above which rows are centred in float64
-HELD = 1 << 23  # numbers of a standardised block: 32 MB in float32
-DENSE = 50  # a product of all rows costs about as much as this share of its pairs one by one
+HELD = 1 << 22  # numbers of a standardised block, 16 MB in float32: larger ones are new memory each time
+DENSE = 30  # a product of all rows costs about as much as one in so many of its pairs one by one
+LOOKED_UP = 4000  # features that could be multiplied in the time in which a single pair is looked up
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,12 @@ class Rows:
                 mean[part] = exact.mean(axis=1)
                 exact -= mean[part, None]
                 norm[part] = np.sqrt(np.einsum("nd,nd->n", exact, exact))
+        return cls.from_moments(values, mean, norm)
+
+    @classmethod
+    def from_moments(cls, values: np.ndarray, mean: np.ndarray, norm: np.ndarray) -> Rows:
+        """`values` with their means and centred norms (N,), of which those of constant rows become 0."""
+        with np.errstate(invalid="ignore", over="ignore"):
             flat = norm <= FLAT * np.hypot(norm, mean * np.sqrt(values.shape[1]))
         return cls(values, mean, np.where(flat, 0.0, norm))
 
@@ -54,16 +62,28 @@ class Rows:
         return np.isfinite(self.norm)
 
     @cached_property
+    def scale(self) -> np.ndarray:
+        """(N,) what a row less its mean is multiplied by: 1 / norm, or 0."""
+        return np.divide(1.0, self.norm, out=np.zeros(len(self.norm)), where=self.norm != 0)
+
+    @cached_property
     def tame(self) -> bool:
         """Whether centring in float32 costs no digits that a float32 product would have kept."""
         varied = self.norm > 0
         norm, mean = self.norm[varied], np.abs(self.mean[varied]) * np.sqrt(self.values.shape[1])
         return bool(((norm > SMALL) & (norm < 1 / SMALL) & (mean <= OFFSET * norm)).all())
 
+    @cached_property
+    def plain(self) -> bool:
+        """Whether float32 products of the rows as they are lose nothing: means no larger than SDs."""
+        mean, varied = np.abs(self.mean) * np.sqrt(self.values.shape[1]), self.norm > 0
+        small = self.norm.max(initial=0.0) < 1 / SAFE and mean.max(initial=0.0) < 1 / SAFE  # False for NaN
+        centred = (self.norm > SAFE) & (mean <= self.norm)
+        return self.values.dtype == np.float32 and bool(small and centred[varied].all())
+
     def take(self, rows: np.ndarray | slice, features: slice, dtype: type[np.floating]) -> np.ndarray:
         """(n, d) numbers of the standardised rows: of mean 0 and norm 1, or all 0."""
-        given, mean, norm = self.values[rows, features], self.mean[rows, None], self.norm[rows, None]
-        scale = np.divide(1.0, norm, out=np.zeros(norm.shape), where=norm != 0)
+        given, mean, scale = self.values[rows, features], self.mean[rows, None], self.scale[rows, None]
         working = np.result_type(given.dtype, dtype) if self.tame else np.dtype(np.float64)
         mean, scale = mean.astype(working), scale.astype(working)
         out = np.empty(given.shape, dtype)
@@ -87,24 +107,52 @@ def correlations(
     at: tuple[np.ndarray | slice, np.ndarray | slice] = (slice(None), slice(None)),
 ) -> np.ndarray:
     """(n, m) float64 correlations of rows ``at[0]`` of `first` and ``at[1]`` of `second`."""
-    n, m = len(first.mean[at[0]]), len(second.mean[at[1]])
+    rows, columns = (_sliced(one) for one in at)
+    n, m, count = len(first.mean[rows]), len(second.mean[columns]), first.values.shape[1]
     total = np.zeros((n, m))
-    for features in _slices(first.values.shape[1], HELD // max(1, n, m)):
-        total += first.take(at[0], features, dtype) @ second.take(at[1], features, dtype).T
+    # sum (x - mx) (y - my) = sum x y - D mx my: with small means this takes less time, and rounds less, than
+    # float32 rows less their mean, where all features that are 0 after a ReLU are rounded alike.
+    plain = np.dtype(dtype) == np.float32 and first.plain and second.plain
+    for features in _slices(count, HELD // max(1, n, m)):
+        if plain:
+            total += first.values[rows, features] @ second.values[columns, features].T
+        else:
+            total += first.take(rows, features, dtype) @ second.take(columns, features, dtype).T
+    if plain:
+        total -= np.multiply.outer(count * first.mean[rows], second.mean[columns])
+        total *= first.scale[rows, None]
+        total *= second.scale[columns]
     return total
 
 
 def correlations_of_pairs(first: Rows, second: Rows, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     """(P,) float64 correlations of row ``i[p]`` of `first` and ``j[p]`` of `second`, in float64."""
-    (rows, i), (columns, j) = (np.unique(one, return_inverse=True) for one in (i, j))
-    if DENSE * len(i) > len(rows) * len(columns):
-        return correlations(first, second, dtype=np.float64, at=(rows, columns))[i, j]
-    total = np.zeros(len(i))
-    for features in _slices(first.values.shape[1], HELD // max(1, len(rows), len(columns))):
-        left, right = first.take(rows, features, np.float64), second.take(columns, features, np.float64)
-        for part in _slices(len(i), CACHED // left.shape[1]):
-            total[part] += np.einsum("pd,pd->p", left[i[part]], right[j[part]])
-    return total
+    (rows, at), (columns, to) = (np.unique(one, return_inverse=True) for one in (i, j))
+    count = first.values.shape[1]
+    if len(i) * (count + LOOKED_UP) * DENSE > len(rows) * len(columns) * count:
+        return correlations(first, second, dtype=np.float64, at=(rows, columns))[at, to]
+    # Neither side is standardised as a whole: 3,000 pairs of 1,000 rows read each row a few times, and
+    # from the cache, which takes less than writing all rows in float64 once.
+    order = np.argsort(to, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(to[order])) + 1)
+    total, held = np.zeros(len(i)), np.empty(min(count, CACHED // 2))
+    for features in _slices(count, len(held)):
+        centred = held[: features.stop - features.start]
+        for group in groups:
+            unit = second.take(j[group[:1]], features, np.float64)[0]
+            for pair in group:
+                row = i[pair]
+                with np.errstate(invalid="ignore"):
+                    np.subtract(first.values[row, features], first.mean[row], out=centred, dtype=np.float64)
+                total[pair] += np.einsum("d,d->", centred, unit)  # BLAS would share it among threads
+    return total * first.scale[i]
+
+
+def _sliced(rows: np.ndarray | slice) -> np.ndarray | slice:
+    """Consecutive rows as a slice, which copies nothing."""
+    if isinstance(rows, slice) or not len(rows) or (np.diff(rows) != 1).any():
+        return rows
+    return slice(int(rows[0]), int(rows[-1]) + 1)
 
 
 def _slices(length: int, step: int) -> Iterator[slice]:

@@ -3,7 +3,8 @@
 With ``r_ij`` the Pearson correlation of image i and reconstruction j over features,
 
 * two-way: the share of the other images i that lose against j's own, ``r_ij < r_jj``, ties half
-  (the public notebooks of MindEye2 and Brain-Diffuser count a tie as lost: ``strict=True``);
+  (the public notebooks of MindEye2 and Brain-Diffuser count a tie as lost: ``strict=True``, and
+  :mod:`.strict` for the metrics);
 * n-way: the chance that j's own image comes first among itself and n - 1 others drawn without
   replacement.  The expectation over all draws is taken, so nothing is random.
 
@@ -24,15 +25,17 @@ is nobody's rival.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from math import comb
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 
 from .correlations import Rows, correlations, correlations_of_pairs, standardise
+from .correlations_on_device import correlations_of_rows_on, correlations_on, rows_on
 
 Chooser = Literal["target", "result"]
 
@@ -149,8 +152,10 @@ def n_way_with_rivalry(
     return _with_rivalry(*_choosers(result, target, choose), *_n_way_rules(n))
 
 
-def correlation_distance(result: np.ndarray, target: np.ndarray) -> np.ndarray:
+def correlation_distance(result: np.ndarray, target: np.ndarray, *, device: str | None = None) -> np.ndarray:
     """(N,) 1 - Pearson correlation of each row pair, in float64; 1 where a row is constant."""
+    if device is not None:
+        return 1.0 - correlations_of_rows_on(result, target, device=device)
     values = np.empty(len(result))
     for start in range(0, len(result), ROWS):
         part = slice(start, start + ROWS)
@@ -158,35 +163,57 @@ def correlation_distance(result: np.ndarray, target: np.ndarray) -> np.ndarray:
     return values
 
 
-def ranks(choosers: np.ndarray, candidates: np.ndarray, *, rivalry: Rivalry | None = None) -> Ranks:
+def ranks(
+    choosers: np.ndarray,
+    candidates: np.ndarray,
+    *,
+    rivalry: Rivalry | None = None,
+    device: str | None = None,
+) -> Ranks:
     """Where candidate j ranks for chooser j among all candidates, by Pearson correlation.
 
     choosers, candidates : (N, D).  Similarities are float32 products; a rival that comes within 1e-5
     of a chooser's own candidate is compared again in float64, so the counts do not hang on the order of
-    summation.  `rivalry` is told who beat whom.
+    summation.  `rivalry` is told who beat whom.  On a torch `device` all are float64 products
+    (:mod:`.correlations_on_device`), with the same counts.
     """
-    choosing, chosen = Rows.of(choosers), Rows.of(candidates)
+    choosing, chosen = _rows(choosers, device), _rows(candidates, device)
     counts = np.full((3, len(choosers)), np.nan)
     usable = chosen.finite
     for columns in _chunks(np.flatnonzero(choosing.finite & usable), len(choosers)):
-        similar = correlations(chosen, choosing, dtype=np.float32, at=(slice(None), columns))  # (N, c)
-        own = similar[columns, np.arange(len(columns))]
-        below, above = _compared(similar, own, usable, tie=0.0)
-        near = (np.abs(similar - own) < CLOSE) & usable[:, None]
-        near &= choosing.norm[columns] > 0  # everything ties exactly with a row without variance
-        near[columns, np.arange(len(columns))] = False
-        rivals, at = np.nonzero(near)
-        if len(rivals):
-            lead = _lead(chosen, choosing, rivals, columns[at])
-            below[rivals, at], above[rivals, at] = lead < -TIE, lead > TIE
+        if device is None:
+            below, above = _decided(chosen, choosing, columns)
+        else:
+            exact = _exact(chosen, choosing, columns, device)
+            below, above = _compared(exact, exact[columns, np.arange(len(columns))], usable, tie=TIE)
         counts[:, columns] = _counted(below, above, usable)
         if rivalry is not None:
             rivalry.add(columns, usable, below, above)
     return Ranks(*counts)
 
 
+def _decided(chosen: Rows, choosing: Rows, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N, c) whether a candidate is below, and above, chooser ``columns[c]``'s own; float32, then float64."""
+    similar = correlations(chosen, choosing, dtype=np.float32, at=(slice(None), columns))  # (N, c)
+    own, usable = similar[columns, np.arange(len(columns))], chosen.finite
+    below, above = _compared(similar, own, usable, tie=0.0)
+    near = (np.abs(similar - own) < CLOSE) & usable[:, None]
+    near &= choosing.norm[columns] > 0  # everything ties exactly with a row without variance
+    near[columns, np.arange(len(columns))] = False
+    rivals, at = np.nonzero(near)
+    if len(rivals):
+        lead = _lead(chosen, choosing, rivals, columns[at])
+        below[rivals, at], above[rivals, at] = lead < -TIE, lead > TIE
+    return below, above
+
+
 def deranged_ranks(
-    choosers: np.ndarray, candidates: np.ndarray, assigned: np.ndarray, *, rivalry: Rivalry | None = None
+    choosers: np.ndarray,
+    candidates: np.ndarray,
+    assigned: np.ndarray,
+    *,
+    rivalry: Rivalry | None = None,
+    device: str | None = None,
 ) -> Ranks:
     """Like :func:`ranks`, with candidate ``assigned[k, j]`` as chooser j's own; counts are (K, N).
 
@@ -194,10 +221,10 @@ def deranged_ranks(
     re-pairings costs about as much as one score.  `rivalry` sums over the assignments.
     """
     counts = np.full((3, *assigned.shape), np.nan)
-    choosing, chosen = Rows.of(choosers), Rows.of(candidates)
+    choosing, chosen = _rows(choosers, device), _rows(candidates, device)
     usable = chosen.finite
     for columns in _chunks(np.flatnonzero(choosing.finite), len(choosers)):
-        exact = correlations(chosen, choosing, dtype=np.float64, at=(slice(None), columns))  # (N, c)
+        exact = _exact(chosen, choosing, columns, device)
         for k, row in enumerate(assigned[:, columns]):
             paired = usable[row]
             own = exact[row, np.arange(len(columns))][paired]
@@ -214,9 +241,23 @@ def _choosers(result: np.ndarray, target: np.ndarray, choose: Chooser) -> tuple[
     return (result, target) if choose == "target" else (target, result)
 
 
-def _with_rivalry(choosers: np.ndarray, candidates: np.ndarray, rule: Rule, without: Rule) -> np.ndarray:
+def _rows(values: np.ndarray, device: str | None) -> Rows:
+    return Rows.of(values) if device is None else rows_on(values, device)
+
+
+def _exact(chosen: Rows, choosing: Rows, columns: np.ndarray, device: str | None) -> np.ndarray:
+    """(N, c) float64 correlations of all candidates and choosers `columns`."""
+    at = (slice(None), columns)
+    if device is None:
+        return correlations(chosen, choosing, dtype=np.float64, at=at)
+    return correlations_on(chosen, choosing, device=device, at=at)
+
+
+def _with_rivalry(
+    choosers: np.ndarray, candidates: np.ndarray, rule: Rule, without: Rule, *, device: str | None = None
+) -> np.ndarray:
     rivalry = Rivalry(len(choosers), rule, without)
-    values = rule(ranks(choosers, candidates, rivalry=rivalry))
+    values = rule(ranks(choosers, candidates, rivalry=rivalry, device=device))
     return np.stack([values, rivalry.values(np.isfinite(values))])
 
 
@@ -271,11 +312,23 @@ class _Identification:
     controlled: ClassVar[bool] = False
     higher_is_better: ClassVar[bool] = True
     candidates: ClassVar[int]
+    strict: ClassVar[bool] = False
+    """Ties in two-way identification are lost (:mod:`.strict`)."""
+    device: str | None = None
+    """Of torch, where correlations are computed; None for numpy."""
+
+    def on(self, device: str) -> Self:
+        """This metric with its correlations computed on `device`."""
+        placed = copy.copy(self)
+        placed.device = device
+        return placed
 
     def score(self, result: np.ndarray, target: np.ndarray, *, rivalry: bool = False) -> np.ndarray:
         """(N,) values of `result` (N, D) against `target` (N, D); with `rivalry` (2, N), it below them."""
         rule, without = self._rules()
-        return _with_rivalry(result, target, rule, without) if rivalry else rule(ranks(result, target))
+        if rivalry:
+            return _with_rivalry(result, target, rule, without, device=self.device)
+        return rule(ranks(result, target, device=self.device))
 
     def score_deranged(
         self, result: np.ndarray, target: np.ndarray, orders: np.ndarray, *, rivalry: bool = False
@@ -284,7 +337,8 @@ class _Identification:
         assigned = np.argsort(orders, axis=1)  # the target at which result j stands
         rule, without = self._rules()
         others = Rivalry(len(result), rule, without)
-        found = deranged_ranks(result, target, assigned, rivalry=others if rivalry else None)
+        more = {"rivalry": others if rivalry else None, "device": self.device}
+        found = deranged_ranks(result, target, assigned, **more)
         values = np.take_along_axis(rule(found), orders, axis=1)
         known = np.isfinite(values)
         total = np.where(known, values, 0.0).sum(axis=0)
@@ -292,7 +346,8 @@ class _Identification:
         return np.stack([mean, others.values(np.isfinite(mean)) / len(orders)]) if rivalry else mean
 
     def _rules(self) -> tuple[Rule, Rule]:
-        return (Ranks.two_way, Ranks.two_way) if self.candidates == 2 else _n_way_rules(self.candidates)
+        two_way_rule = partial(Ranks.two_way, strict=self.strict)
+        return (two_way_rule, two_way_rule) if self.candidates == 2 else _n_way_rules(self.candidates)
 
 
 class Pixel2Way(_Identification):

@@ -7,6 +7,9 @@ drawn scenes those of the same main category and background, so that knowing the
 An image without a look-alike in the pool is not scored, and a small pool has many such: 50 kinds
 leave few pairs among 100 images.  On by default on simulated benchmarks only, as the other metrics of
 the small networks are (:mod:`.networks`).
+
+Images of a kind are scored against each other and share what makes the kind easy or hard, so the kind is
+the unit of intervals (:func:`kind_rivalry`), as a cluster is where clusters are sampled.
 """
 
 from __future__ import annotations
@@ -21,6 +24,11 @@ from .identification import Chooser, two_way, two_way_with_rivalry
 
 KIND = ("category", "background")
 """Labels that two look-alikes share."""
+
+FEWEST = 10
+"""Kinds that are a sample of kinds.  In simulations a 95 % interval over 4 kinds covered 83 to 86 %, over
+10 kinds of five 92 %, over 60 of them 95 %; fewer are held fixed, and the interval speaks of other images
+of these kinds."""
 
 
 def kinds(labels: Mapping[str, np.ndarray], names: Sequence[str] = KIND) -> np.ndarray | None:
@@ -53,7 +61,7 @@ def lookalike_two_way(
     """(N,) two-way win rates of `result` (N, D) against the `target` (N, D) of equal `kind` (N,).
 
     NaN for an image that is alone of its kind; chance is 0.5 for every other.  With `rivalry`
-    (2, N): below the rates, what each image does to those of its kind (:class:`.identification.Rivalry`).
+    (2, N): below the rates, the rest of each image's part in the spread (:func:`kind_rivalry`).
 
     Raises
     ------
@@ -74,7 +82,38 @@ def lookalike_two_way(
                 found[:, alike] = two_way_with_rivalry(*sides, choose=choose, strict=strict)
             else:
                 found[0, alike] = two_way(*sides, choose=choose, strict=strict)
-    return found if rivalry else found[0]
+    return np.stack([found[0], kind_rivalry(*found, kind=kind)]) if rivalry else found[0]
+
+
+def kind_rivalry(values: np.ndarray, within: np.ndarray, *, kind: np.ndarray) -> np.ndarray:
+    """(N,) what `values` (N,) lack so that a bootstrap over images has the spread of one over kinds.
+
+    With U the mean and S_g the sum of v_i - U over the m_g scored images of kind g, of G kinds, the mean
+    of kinds drawn whole has the variance G / (G - 1) sum_g S_g^2 / N^2, and resamples of images whose
+    value is U + d_i have sum_i d_i^2 / N^2 (cluster and simple sampling: Cochran 1977, Sampling
+    Techniques, ch. 9A and 2).  These are equal for d_i = S_g / sqrt(m_g) sqrt(G / (G - 1)), each image
+    standing for its share of a kind that comes and goes whole; so d_i - (v_i - U) is returned, less its
+    mean over what is scored.  It is linear in the values, hence right for means over samples and for
+    differences on the same images.
+
+    With fewer than :data:`FEWEST` kinds, images of kinds of three or more are units, and `within` (N,),
+    their rivalry inside the kind (:class:`.identification.Rivalry`), is left as it is.  The two images
+    of a pair are never units: without the one there is no score of the other.  Of a single pair nothing
+    is known of its spread.
+    """
+    scored = np.isfinite(values)
+    found = np.zeros(len(values))
+    if not scored.any():
+        return found
+    deviations = values[scored] - values[scored].mean()
+    of = np.unique(kind[scored], return_inverse=True)[1].reshape(-1)
+    sizes = np.bincount(of)
+    kinds_scored = len(sizes)
+    shares = np.bincount(of, deviations) / np.sqrt(sizes * (1 - 1 / max(kinds_scored, 2)))
+    drawn_whole = (kinds_scored >= FEWEST) | ((sizes < 3) & (kinds_scored > 1))
+    found[scored] = np.where(drawn_whole[of], shares[of] - deviations, within[scored])
+    found[scored] -= found[scored].mean()
+    return found
 
 
 class _Lookalike:

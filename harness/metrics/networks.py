@@ -16,7 +16,8 @@ Cosines, which have no chance level, are off unless asked for.
 
 from __future__ import annotations
 
-from typing import ClassVar
+import copy
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -54,10 +55,17 @@ class _Pairwise:
 class _Distance(_Pairwise):
     default: ClassVar[bool | str] = "simulated"
     higher_is_better: ClassVar[bool] = False
+    device: str | None = None
+
+    def on(self, device: str) -> Self:
+        """This metric computed on the torch `device`."""
+        placed = copy.copy(self)
+        placed.device = device
+        return placed
 
     def score(self, result: np.ndarray, target: np.ndarray) -> np.ndarray:
         """(N,) 1 - Pearson correlation over features."""
-        distance = correlation_distance(result, target)
+        distance = correlation_distance(result, target, device=self.device)
         return np.where(np.isfinite(result).all(axis=1) & np.isfinite(target).all(axis=1), distance, np.nan)
 
 

@@ -20,13 +20,16 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from .resize import resize, resize_matrix, unit_range
+from ..nn.resize import resize, resize_matrix, unit_range
+
+if TYPE_CHECKING:
+    from .pixel_on_device import PixCorrOn, SSIMOn
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ SIGMA, RADIUS = 1.5, 5  # window SD in px; taps on each side, int(3.5 * 1.5 + 0.
 C1, C2 = 0.01**2, 0.03**2  # (K1 L)^2 and (K2 L)^2 for a data range L of 1
 CONTRAST_FLOOR = 2e-7  # SD; one grey level in one pixel of 512 x 512 is about 2e-6 after resizing
 BLOCK = 16  # rows filtered by one matrix product: larger wastes zeros, smaller wastes calls
-CHUNK = 8  # images resized together, to stay in the cache
+HELD = 1 << 20  # numbers of images resized together: beyond the cache takes up to half as long again
 
 Prepared = Mapping[str, np.ndarray]
 
@@ -72,8 +75,7 @@ def prepare_pixcorr(
     pixels = 3 * family.sizes[-1] ** 2
     vectors = np.empty((len(images), first, 3 * first), dtype)
     start_family = Family(family.name, (first,), family.antialias)
-    for start in range(0, len(images), CHUNK):
-        part = unit_range(images[start : start + CHUNK], dtype=dtype)
+    for start, part in _parts(images, dtype):
         for k, image in enumerate(through_sizes(part, start_family), start):
             total = column_sums @ image.reshape(first, -1).astype(np.float64)
             total = column_sums @ total.reshape(first, 3).sum(axis=1)
@@ -105,8 +107,7 @@ def prepare_ssim(
     grey = np.empty((len(images), size, size), dtype)
     level = np.empty(len(images), dtype)
     mean, variance = np.empty((2, len(images), inner, inner), dtype)
-    for start in range(0, len(images), CHUNK):
-        part = unit_range(images[start : start + CHUNK], dtype=dtype)
+    for start, part in _parts(images, dtype):
         # Grey first: resizing is linear, so the order is free and this one is three times cheaper.
         planes = through_sizes((part @ np.array(GREY, dtype))[..., None], family)
         for k, plane in enumerate(planes[..., 0], start):
@@ -140,6 +141,14 @@ def ssim(result: Prepared, target: Prepared) -> np.ndarray:
         covariance /= spread
         values[k] = covariance.mean(dtype=np.float64)
     return values
+
+
+def _parts(images: np.ndarray, dtype: type[np.floating]) -> Iterator[tuple[int, np.ndarray]]:
+    """Positions of, and floats in, a few images at a time."""
+    images = np.asarray(images)
+    step = max(1, HELD // max(1, images[:1].size))
+    for start in range(0, len(images), step):
+        yield start, unit_range(images[start : start + step], dtype=dtype)
 
 
 def window_mean(plane: np.ndarray) -> np.ndarray:
@@ -238,6 +247,12 @@ class PixCorr(_PixelMetric):
         """See :func:`pixcorr`."""
         return pixcorr(result, target)
 
+    def on(self, device: str) -> PixCorrOn:
+        """The same on the torch `device`."""
+        from .pixel_on_device import PixCorrOn
+
+        return PixCorrOn(self.family, device)
+
 
 class SSIM(_PixelMetric):
     """Structural similarity, family ``mindeye2-v1``."""
@@ -251,6 +266,12 @@ class SSIM(_PixelMetric):
     def score(self, result: Prepared, target: Prepared) -> np.ndarray:
         """See :func:`ssim`."""
         return ssim(result, target)
+
+    def on(self, device: str) -> SSIMOn:
+        """The same on the torch `device`."""
+        from .pixel_on_device import SSIMOn
+
+        return SSIMOn(self.family, device)
 
 
 class PixCorrV2(PixCorr):

@@ -15,9 +15,8 @@ Not in the notebook, and declared here: CLIP and DINOv2 cosines, two-way identif
 token, 100-way identification on CLIP, since two-way saturates.  DINOv2's preprocessing is antialiased in
 every family, so it has no second name.
 
-The notebook counts a tie in two-way identification as lost, here it counts half; the two differ only
-where features are equal, as for two copies of one stimulus.  Its CLIP runs in half precision on a GPU,
-here everything is float32.
+The notebook counts a tie in two-way identification as lost, here it counts half; its own way is in
+:mod:`.strict`.  Its CLIP runs in half precision on a GPU, here everything is float32.
 
 On by default on measured data: these networks judge photographs, and nobody wants to wait for ViT-L/14 on
 drawn scenes.  Weights come with ``harness prefetch metrics``; without them a run leaves these metrics out

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,21 @@ from ..store import Artifact, Store, save_array, save_json
 logger = logging.getLogger(__name__)
 
 
+FIRST = 5
+"""Missing images that are named."""
+
+
 @dataclass(frozen=True)
 class Subset:
-    """A named part of the test images."""
+    """A named part of the test images.
+
+    missing : how many were left out because they have no reconstruction; first_missing : ids of some.
+    """
 
     name: str
     sha: str
+    missing: int = 0
+    first_missing: tuple[str, ...] = ()
 
 
 def load_subject(
@@ -40,8 +50,12 @@ def load_subject(
     ref: PluginRef,
     store: Store,
     limit: int = 0,
+    present: Callable[[Sequence[str]], Sequence[str]] | None = None,
 ) -> tuple[SubjectData, Subset | None]:
-    """Load, check and order one subject; test images sorted by id, at most `limit` of them."""
+    """Load, check and order one subject; test images sorted by id, at most `limit` of them.
+
+    present : ids of test images -> those of them that have a reconstruction; only these are kept.
+    """
     known = tuple(benchmark.subjects())
     subject = subject or known[0]
     if subject not in known:
@@ -54,10 +68,18 @@ def load_subject(
         data = benchmark.load(subject)
     check_subject(data)
     ids = tuple(sorted(data.test.stimuli.ids))
-    named = None
+    names, missing = [], []
     if 0 < limit < len(ids):
         ids = subset(ids, limit)
-        named = Subset(f"limit-{limit}", hashlib.sha256("\n".join(ids).encode()).hexdigest())
+        names.append(f"limit-{limit}")
+    if present is not None:
+        there = set(present(ids))
+        missing = [name for name in ids if name not in there]
+        ids = tuple(name for name in ids if name in there)
+    if missing:
+        names.append(f"present-{len(ids)}")
+    sha = hashlib.sha256("\n".join(ids).encode()).hexdigest()
+    named = Subset("-".join(names), sha, len(missing), tuple(missing[:FIRST])) if names else None
     return _select_test(data, ids), named
 
 

@@ -69,7 +69,7 @@ def plugin_identity(ref: PluginRef, params: Any) -> dict[str, Any]:
         "dist": f"{ref.dist} {ref.dist_version}",
         "version": plugin.version,
         "code": code_sha(ref),
-        "params": params,
+        "params": _identifying(params),
     }
     if hasattr(plugin, "identity"):
         identity["weights"] = plugin(params).identity()
@@ -140,6 +140,14 @@ def guarded(ref: PluginRef, action: str, call: Callable[[], Any]) -> Any:
         raise PluginError(
             f"{ref.kind} '{ref.name}' {action}: {type(problem).__name__}: {problem} (its traceback: add -v)"
         ) from problem
+
+
+def _identifying(params: Any) -> Any:
+    """`params` without the fields whose metadata says that neither a fit nor what it predicts has them in."""
+    if not dataclasses.is_dataclass(params):
+        return params
+    named = [f.name for f in dataclasses.fields(params) if f.metadata.get("identity", True)]
+    return {name: getattr(params, name) for name in named}
 
 
 def _training_identity(subjects: list[SubjectData], *, seed: int, device: str) -> dict[str, Any]:

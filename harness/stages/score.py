@@ -24,6 +24,7 @@ from ..plugins import PluginRef
 from ..seeds import cyclic_order
 from ..store import Store, save_array
 from .captions import caption_features
+from .devices import place, placed
 from .features import FeatureStore, backbone_identity
 from .worker import store_at
 
@@ -37,8 +38,11 @@ BLOCK = 32
 class ImageSet:
     """Finished images of one row, trial and sample, and what they are compared with.
 
-    images, stimuli and measured have the same ids in the same order; measured is None for a row
-    that has no reconstruction from measured responses to be compared with.
+    All have the same ids in the same order.
+
+    measured : the reconstructions from measured responses to compare with, None for a row without any.
+    redrawn : the same with other noise of the decoder, where it draws any, else `measured`.
+    rendered : what the decoder's generator makes of the true stimuli, where it can.
     """
 
     row: str
@@ -47,9 +51,19 @@ class ImageSet:
     images: Stimuli
     stimuli: Stimuli
     measured: Stimuli | None
+    redrawn: Stimuli | None = None
+    rendered: Stimuli | None = None
 
-    def target(self, name: str) -> Stimuli | None:
-        return self.stimuli if name == "stimulus" else self.measured
+    def target(self, name: str, *, independent: bool = False) -> Stimuli | None:
+        """What `name` stands for; `independent` of the noise that the row was drawn with."""
+        if name == "stimulus":
+            return self.stimuli
+        return self.redrawn if independent else self.measured
+
+    def all(self) -> list[Stimuli]:
+        """Every set of images here, for those who look at them all."""
+        found = (self.images, self.stimuli, self.measured, self.redrawn, self.rendered)
+        return [stimuli for stimuli in found if stimuli is not None]
 
 
 @dataclass(frozen=True)
@@ -109,7 +123,7 @@ class BlockTask:
     """A block of ids and everything one pixel metric compares in it.
 
     sets : name -> (n, H, W, 3); pairs : (result, target) names; shifts > 0 : the shuffled control,
-    whose results are that many images longer than its targets.
+    whose results are that many images longer than its targets.  device : of the run.
     """
 
     root: str
@@ -119,6 +133,7 @@ class BlockTask:
     sets: dict[str, np.ndarray]
     pairs: tuple[tuple[str, str], ...]
     shifts: int = 0
+    device: str = "cpu"
 
 
 def score_pixels(
@@ -129,15 +144,17 @@ def score_pixels(
     executor: Executor,
     derangements: int,
     shuffled: Callable[[str], str | None],
+    device: str = "cpu",
     progress: Callable[[int], None] = lambda images: None,
 ) -> list[Score]:
     """Scores of an ``images`` metric for all sets, and for the shuffled control of those that have one."""
     plugin = metric.load()
+    common = (store, executor, device, progress)
     wanted = [(s, t) for s in sets for t in plugin.targets if s.target(t) is not None]
     scores: list[Score] = []
     for ids in dict.fromkeys(s.images.ids for s, _ in wanted):
         group = [(s, t) for s, t in wanted if s.images.ids == ids]
-        values = _run_blocks(metric, list(_blocks(group, ids)), store, executor, progress)  # (pairs, N)
+        values = _run_blocks(metric, list(_blocks(group, ids)), *common)  # (pairs, N)
         scores += [Score(metric, s, t, values[k]) for k, (s, t) in enumerate(group)]
     for images in sets:
         name = shuffled(images.row)
@@ -149,7 +166,7 @@ def score_pixels(
             scores.append(Score(metric, control, "stimulus", np.full(len(images.images), np.nan)))
             continue
         blocks = list(_shuffled_blocks(images, shifts))
-        values = _run_blocks(metric, blocks, store, executor, progress)[0]
+        values = _run_blocks(metric, blocks, *common)[0]
         back = np.empty_like(values)
         back[cyclic_order(images.images.ids)] = values
         scores.append(Score(metric, control, "stimulus", back))
@@ -161,7 +178,7 @@ def score_block(task: BlockTask) -> None:
     store = store_at(task.root)
     if store.open("score", task.key) is not None:
         return
-    plugin = task.metric.load()
+    plugin = placed(task.metric.load(), task.device)
     prepared = {name: plugin.prepare(images) for name, images in task.sets.items()}
     values = []
     for result, target in task.pairs:
@@ -186,20 +203,21 @@ def score_embeddings(
     store: Store,
     derangements: int,
     shuffled: Callable[[str], str | None],
+    device: str = "cpu",
 ) -> list[Score]:
     """Scores of an ``embedding`` metric; its backbone's features must have been extracted.
 
     NaN for all where the metric wants labels that the stimuli lack (:func:`lacking_labels`).
     """
-    plugin = metric.load()
-    backbone, layer = plugin.backbone
+    plugin = placed(metric.load(), device)
+    common = (plugin.backbone, features, store, place(plugin, device))
     scores = []
     for images in sets:
         for target in plugin.targets:
-            other = images.target(target)
+            other = images.target(target, independent=_independent(plugin))
             if other is None:
                 continue
-            values = _embedding_values(metric, plugin, images, other, (backbone, layer), features, store, ())
+            values = _embedding_values(metric, plugin, images, other, *common, ())
             scores.append(Score.of(metric, images, target, values))
         name = shuffled(images.row)
         if name is None or images.trial >= 0 or "stimulus" not in plugin.targets:
@@ -208,11 +226,13 @@ def score_embeddings(
         orders = derangements_of(images.images.ids, derangements)
         values = np.full(len(images.images), np.nan)
         if len(orders):
-            values = _embedding_values(
-                metric, plugin, images, images.stimuli, (backbone, layer), features, store, orders
-            )
+            values = _embedding_values(metric, plugin, images, images.stimuli, *common, orders)
         scores.append(Score.of(metric, control, "stimulus", values))
     return scores
+
+
+def _independent(plugin: Any) -> bool:
+    return bool(getattr(plugin, "independent", False))
 
 
 def lacking_labels(metric: MetricRef, stimuli: Stimuli) -> str:
@@ -253,6 +273,7 @@ def _embedding_values(
     layer: tuple[str, str],
     features: FeatureStore,
     store: Store,
+    device: str,
     orders: np.ndarray | tuple[()],
 ) -> np.ndarray:
     """(N,) values, or (2, N) values and rivalry."""
@@ -268,9 +289,11 @@ def _embedding_values(
         "result": images.images.sha,
         "target": target.sha,
         "control": images.stimuli.sha if plugin.controlled else "none",
+        "rendered": images.rendered.sha if _independent(plugin) and images.rendered else "none",
         "kind": "none" if kind is None else kind,
         "captions": list(captions),
         "derangements": len(orders),
+        "device": device,
         "stage": module_sha(__name__),
     }
 
@@ -282,6 +305,7 @@ def _embedding_values(
         with single_thread():
             result, other = flat(images.images), flat(target)
             more = {"stimulus": flat(images.stimuli)} if plugin.controlled else {}
+            more |= {"rendered": flat(images.rendered)} if _independent(plugin) and images.rendered else {}
             # The targets stay in place when results are re-paired, and so do their kinds.
             more |= {} if kind is None else {"kind": kind}
             more |= {"captions": caption_features(layer[0], captions, store=store)} if captions else {}
@@ -345,11 +369,12 @@ def _run_blocks(
     blocks: Sequence[_Block],
     store: Store,
     executor: Executor,
+    device: str,
     progress: Callable[[int], None],
 ) -> np.ndarray:
     """(pairs, N) values of all blocks, computing those that are missing."""
-    stage = module_sha(__name__)
-    ingredients = [{**metric.identity, **block.ingredients, "stage": stage} for block in blocks]
+    same = {**metric.identity, "stage": module_sha(__name__), "device": place(metric.load(), device)}
+    ingredients = [{**same, **block.ingredients} for block in blocks]
     keys = [store.key("score", one) for one in ingredients]
 
     def tasks() -> Iterator[BlockTask]:
@@ -358,7 +383,8 @@ def _run_blocks(
                 store.reused["score"] += 1
                 progress(BLOCK)
             else:
-                yield BlockTask(str(store.root), key, one, metric, block.read(), block.pairs, block.shifts)
+                what = (block.read(), block.pairs, block.shifts, device)
+                yield BlockTask(str(store.root), key, one, metric, *what)
 
     for _ in executor.map(score_block, tasks()):
         store.computed["score"] += 1

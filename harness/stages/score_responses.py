@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -247,57 +247,3 @@ def evaluate(
 
     made = store.get("score", ingredients, make)
     return {name: np.array(made.array(f"values{k}")) for k, name in enumerate(made.json("parts"))}
-
-
-def bootstrap_voxel_r(
-    predicted: np.ndarray, measured: np.ndarray, *, draws: int, seed: int
-) -> tuple[float, float, float]:
-    """Mean over voxels of the correlation across images, with its 95 % interval over images.
-
-    predicted, measured : (N, V).  Images are drawn with replacement and every voxel's correlation
-    is computed again from weighted moments; a constant prediction counts as 0.  Voxels are not
-    drawn: they are neither independent nor a sample.
-    """
-    from ..statistics import bootstrap_weights
-
-    n = len(predicted)
-    weights = np.concatenate([np.ones((1, n)), bootstrap_weights(n, draws=draws, seed=seed)])
-    weights = (weights / n).astype(np.float64)
-    total, voxels = np.zeros(len(weights)), 0
-    for start in range(0, predicted.shape[1], 1024):
-        x = np.asarray(predicted[:, start : start + 1024], np.float64)
-        y = np.asarray(measured[:, start : start + 1024], np.float64)
-        x, y = x - x.mean(axis=0), y - y.mean(axis=0)  # for the precision of the moments below
-        mx, my = weights @ x, weights @ y
-        vx, vy = weights @ x**2 - mx**2, weights @ y**2 - my**2
-        cov = weights @ (x * y) - mx * my
-        known = (vx > 1e-12) & (vy > 1e-12)
-        r = np.divide(cov, np.sqrt(np.where(known, vx * vy, 1)), out=np.zeros_like(cov), where=known)
-        total += r.sum(axis=1)
-        voxels += x.shape[1]
-    mean = total / max(voxels, 1)
-    low, high = np.percentile(mean[1:], [2.5, 97.5])
-    return float(mean[0]), float(low), float(high)
-
-
-def voxel_r_intervals(
-    rows: Mapping[str, np.ndarray], target: ResponseTarget, *, store: Store, draws: int = 1000
-) -> dict[str, Sequence[float]]:
-    """Row -> (mean voxel r, low, high) over valid voxels; cached."""
-    found: dict[str, Sequence[float]] = {}
-    for row, predicted in rows.items():
-        ingredients: dict[str, Any] = {
-            "what": "voxel-r interval",
-            "predicted": plain(predicted),
-            "target": target.sha,
-            "draws": draws,
-            "stage": module_sha(__name__),
-        }
-
-        def make(folder: Path, predicted: np.ndarray = predicted) -> None:
-            with single_thread():
-                interval = bootstrap_voxel_r(predicted[:, target.valid], target.measured, draws=draws, seed=0)
-            save_array(folder, "values", np.array(interval))
-
-        found[row] = store.get("score", ingredients, make).array("values").tolist()
-    return found

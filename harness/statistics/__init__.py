@@ -5,6 +5,7 @@ Trials, samples and voxels are averaged before; subjects are held fixed and shar
 
 from .bootstrap import Interval, bootstrap_weights, mean_interval, mean_intervals
 from .components import Components, variance_components
+from .drawn import drawn_differences, drawn_interval, drawn_intervals
 from .groups import tie_groups, tie_letters
 from .paired import (
     PairedDifference,
@@ -21,6 +22,9 @@ __all__ = [
     "Interval",
     "PairedDifference",
     "bootstrap_weights",
+    "drawn_differences",
+    "drawn_interval",
+    "drawn_intervals",
     "holm",
     "mean_interval",
     "mean_intervals",

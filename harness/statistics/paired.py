@@ -84,7 +84,7 @@ def paired_differences(
             *percentiles(deviations, mean, fewest, level),
             float(p),
             int(count),
-            _beyond_zero(deviations + mean) if fewest > 1 else float("nan"),
+            beyond_zero(deviations + mean) if fewest > 1 else float("nan"),
         )
         for mean, deviations, count, fewest, p in zip(
             found.means, found.deviations, found.counts, found.fewest, flipped, strict=True
@@ -145,7 +145,7 @@ def _contributions(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return shares.sum(axis=0), (counts > 0).all(axis=0)
 
 
-def _beyond_zero(resampled: np.ndarray) -> float:
+def beyond_zero(resampled: np.ndarray) -> float:
     """Two-sided p from resampled differences (draws,)."""
     drawn = resampled[np.isfinite(resampled)]
     fewer = min((drawn <= 0).sum(), (drawn >= 0).sum())

@@ -23,6 +23,11 @@ with the terms of order 1/N that complete c_i to the jackknife's pseudo-value
 U + (N - 1) / (N - 2) [(c_i - U) + (b_i - U)].  It needs N numbers and no matrix, adds over samples,
 trials and differences, and generalises to n-way identification
 (:class:`harness.metrics.identification.Rivalry`).  Tables keep it in the column ``rivalry``.
+
+Where rivals are only the images of one's own kind, as few as one, the expansion fails: the pair is one
+observation, and leaving out an image leaves no score of the other.  There kinds are drawn whole, and the
+rivalry is what gives a bootstrap over images the spread of one over kinds
+(:func:`harness.metrics.lookalikes.kind_rivalry`); nothing else need know of kinds.
 """
 
 from __future__ import annotations

@@ -5,15 +5,14 @@ from __future__ import annotations
 import functools
 
 import numpy as np
+import torch
 from golden.pairs import METRIC_TOLERANCE, Pair
 
+from harness.backbones.preprocessing import PREPROCESSING
 from harness.metrics import encoding, identification, pixel
-from harness.metrics.resize import resize, unit_range
 
-NETWORKS = {  # per-channel mean and SD of the network's input
-    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-}
+NETWORKS = ("alexnet", "inception", "clip", "efficientnet", "swav")
+THREADS = (1, 2)  # runs compute with one, where torch's own kernel gives other digits
 
 
 def check_functions(pair: Pair) -> None:
@@ -58,15 +57,24 @@ def check_whole_path(pair: Pair) -> None:
             compare(f"{setting}.{name}_per_image", values)
             compare(f"{setting}.{name}", values.mean())
 
-    small = resize(unit_range(recon[:1]), (256, 256), antialias=False)
-    sizes = {"alexnet": 256, "inception": 342, "clip": 224, "efficientnet": 255, "swav": 224}
-    for network, size in sizes.items():
-        pair.compare(f"input_{network}_size", [size, size], tolerance=0)
-        mean, spread = NETWORKS.get(network, NETWORKS["imagenet"])
-        whole = (resize(small, (size, size), antialias=False)[0] - mean) / spread
-        corner = (size - 16) // 2
-        centre = whole[corner : corner + 16, corner : corner + 16]
-        compare(f"input_{network}_centre16_image0", np.moveaxis(centre, -1, 0))
+    for network in NETWORKS:
+        for threads in THREADS:
+            x = network_input(f"{network}-v1", recon[:1], threads=threads)
+            size = x.shape[-1]
+            pair.compare(f"input_{network}_size", x.shape[-2:], tolerance=0)
+            corner = (size - 16) // 2
+            centre = x[0, :, corner : corner + 16, corner : corner + 16]
+            compare(f"input_{network}_centre16_image0", centre)
+
+
+def network_input(backbone: str, images: np.ndarray, *, threads: int) -> np.ndarray:
+    """(n, 3, side, side) what `backbone` gives its network in a run, computed with so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        return PREPROCESSING[backbone].apply(images).numpy()
+    finally:
+        torch.set_num_threads(before)
 
 
 CHECKS = {

@@ -5,14 +5,16 @@
 ``notebook`` resizes all images with torchvision, on as many threads as there are workers, and calls
 ``np.corrcoef`` and scikit-image's ``structural_similarity`` image by image, as ``final_evaluations.ipynb``
 of MindEye2 does.  ``harness`` scores blocks of 32 in worker processes, as a run does, the images sent to
-them included; starting them is not.  The two alternate; ratios of times are medians over the repeats, peaks
-are of fresh processes without the workers, beyond the images themselves.  ``copy`` is the time of reading all
-images once and writing them as float32, below which nothing here can come.
+them included; starting them is not.  The two alternate; ratios of times are medians over the repeats, CPU
+times include the workers', and peaks are of fresh processes without workers, beyond the images themselves.
+``copy`` is the time of reading all images once and writing them as float32, below which nothing here can
+come.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -89,10 +91,22 @@ def exactly(result: np.ndarray, target: np.ndarray) -> np.ndarray:
     )
 
 
-def seconds(work, *args) -> tuple[float, np.ndarray]:
-    started = time.perf_counter()
+def seconds(work, *args) -> tuple[tuple[float, float], np.ndarray]:
+    """Wall and CPU time, and what was found."""
+    started, used = time.perf_counter(), cpu()
     found = work(*args)
-    return time.perf_counter() - started, found
+    return (time.perf_counter() - started, cpu() - used), found
+
+
+def cpu() -> float:
+    """Seconds of this process and of its running children, from /proc (proc(5): fields 14 and 15 of stat)."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    children = [child for task in tasks for child in task.read_text().split()]
+    ticks = 0
+    for process in ("self", *children):
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def copied(images: np.ndarray) -> None:
@@ -141,7 +155,7 @@ def main() -> None:
     executor = open_executor("processes", workers=given.workers, device="cpu")
     ours(result[: 2 * BLOCK * given.workers], target[: 2 * BLOCK * given.workers], executor)
     notebook(result[:2], target[:2])
-    times: dict[str, list[float]] = {"notebook": [], "harness": [], "copy": []}
+    times: dict[str, list[tuple[float, float]]] = {"notebook": [], "harness": [], "copy": []}
     for _ in range(given.repeats):
         for way, work in {
             "notebook": lambda: notebook(result, target),
@@ -158,16 +172,16 @@ def main() -> None:
     few = result[:EXACT], target[:EXACT]
     off[np.float64] = np.abs(exactly(*few) - notebook(*few, dtype=np.float64)).max()
     peaks = {way: peak(way, given) for way in ("notebook", "harness")}
-    ratio = np.median(np.divide(times["notebook"], times["harness"]))
+    ratio = np.median(np.divide(times["notebook"], times["harness"]), axis=0)
     print(
         f"PixCorr and SSIM, {given.images} images of {given.size} px against {STIMULUS} px, {given.workers} "
         f"cores; {GOAL}"
     )
     for way, taken in times.items():
         memory = f"{peaks[way]:8.2f} GB" if way in peaks else ""
-        middle = np.median(taken)
-        print(f"{way:<9} {middle:8.2f} s {1e3 * middle / given.images:8.2f} ms/image {memory}")
-    print(f"ratio     {ratio:8.1f}   {'':17} {peaks['notebook'] / peaks['harness']:8.1f}")
+        wall, used = 1e3 * np.median(taken, axis=0) / given.images
+        print(f"{way:<9} {wall:8.2f} ms/image {used:8.2f} ms/image of CPU {memory}")
+    print(f"ratio     {ratio[0]:8.1f} {ratio[1]:17.1f} {'':15} {peaks['notebook'] / peaks['harness']:8.1f}")
     for dtype, limit in TOLERANCE.items():
         print(f"largest difference in {dtype.__name__}: {off[dtype]:.1e} (limit {limit:.0e})")
     if any(off[dtype] > limit for dtype, limit in TOLERANCE.items()):

@@ -81,7 +81,7 @@ def parts(params: MindEye2Params) -> Parts:
         settings=SIZES,
         vae=generator.vae,
         latent_scale=generator.settings.latent_scale,
-        teacher=embedder.teach,
+        teacher=(lambda: embedder.teach) if params.teacher else None,
         pretrained=lambda subject: shared_weights(params, subject),
     )
 

@@ -1,0 +1,208 @@
+"""Refinement: SDXL redraws the second half of a picture's noise, prompted with the predicted caption.
+
+As in the public notebook ``enhanced_recon_inference`` of MindEye2 (Scotti et al. 2024): the picture, once
+at 256 pixels, is encoded (a sample of the posterior, not its mode), noised to the level of step 13 of
+25, and denoised by twelve Euler steps with guidance 5.  This is img2img of strength 0.48 (Meng et al.
+2022, SDEdit).  The model is a fine-tuned SDXL, ``zavychromaxl_v30.safetensors``.  The caption is embedded by
+the text towers as first published, the unwanted tags by those inside the checkpoint.
+
+Here every image has random generators of its own, and all is computed in float32 where the notebook
+halves the precision: about 14 GB more on the device.  The public files were never seen here; names are
+those of sgm's SDXL and of OpenCLIP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from harness.api import ConfigError, DataError
+
+from .checkpoints import read_weights
+from .generator import VaeSettings, build_vae
+from .low_level import resize_bilinear
+from .prompts import CLIP_PREFIX, OPEN_PREFIX, PromptEncoder, Prompts, PromptSettings, under
+from .unclip import LATENT_SCALE, TRAIN_STEPS, UNetSettings, diffusers_config, euler_steps
+from .unclip_keys import load_exactly, unet_state, vae_state
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+UNWANTED = ", ".join(
+    (
+        *("painting", "extra fingers", "mutated hands", "poorly drawn hands", "poorly drawn face"),
+        *("deformed", "ugly", "blurry", "bad anatomy", "bad proportions", "extra limbs", "cloned face"),
+        *("skinny", "glitchy", "double torso", "extra arms", "extra hands", "mangled fingers"),
+        *("missing lips", "ugly face", "distorted face", "extra legs", "anime"),
+    )
+)
+"""The negative prompt of the public notebook."""
+
+SIZE_NUMBERS = 6
+"""Original height and width, crop, target height and width."""
+
+
+@dataclass(frozen=True)
+class RefineSettings:
+    """How a picture is refined; the defaults are those of the public notebook.
+
+    picture, target : pixels of the picture, and of the target that SDXL is told.
+    seen : pixels that the picture had been reduced to before; the released one was stored so.
+    steps, strength, guidance : of the Euler sampler; the last ``int(steps * strength)`` steps are done.
+    latent_scale : of the VAE.
+    """
+
+    picture: int = 768
+    target: int = 1024
+    seen: int = 256
+    steps: int = 25
+    strength: float = 0.48
+    guidance: float = 5.0
+    latent_scale: float = LATENT_SCALE
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps < TRAIN_STEPS:
+            raise ConfigError(
+                f"decoder.refine_steps is {self.steps}; expected 1 to {TRAIN_STEPS - 1}, published 25"
+            )
+        if not 0 < self.strength <= 1 or int(self.steps * self.strength) < 1:
+            raise ConfigError(
+                f"decoder.refine_strength is {self.strength} of {self.steps} steps; expected at most 1 and "
+                "at least one step, published 0.48"
+            )
+
+    def schedule(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Time steps that are done, and their sigmas with the last, 0."""
+        times, sigmas = euler_steps(self.steps)
+        first = self.steps - int(self.steps * self.strength)
+        return times[first:], sigmas[first:]
+
+
+@dataclass(frozen=True)
+class RefinerSizes:
+    """Sizes of what the checkpoint holds; the defaults are SDXL's."""
+
+    unet: UNetSettings = field(default_factory=lambda: UNetSettings(token_dim=2048, vector_dim=2816))
+    vae: VaeSettings = field(default_factory=VaeSettings)
+    prompts: PromptSettings = field(default_factory=PromptSettings)
+
+
+def sdxl_config(sizes: RefinerSizes) -> dict[str, Any]:
+    """Arguments of ``UNet2DConditionModel``: as the generator's, but its vector holds a pooled text too."""
+    pooled = sizes.prompts.open.projected
+    return {
+        **diffusers_config(sizes.unet),
+        "class_embed_type": None,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": (sizes.unet.vector_dim - pooled) // SIZE_NUMBERS,
+    }
+
+
+class Refiner(nn.Module):
+    """Pictures and captions -> refined pictures.
+
+    Parameters
+    ----------
+    unet, vae : diffusers' networks of SDXL.
+    prompts : embeds captions.
+    unwanted : the embedded negative prompt, one row.
+    """
+
+    def __init__(
+        self,
+        unet: nn.Module,
+        vae: nn.Module,
+        prompts: PromptEncoder,
+        unwanted: Prompts,
+        settings: RefineSettings | None = None,
+    ) -> None:
+        super().__init__()
+        self.unet, self.vae, self.prompts = unet, vae, prompts
+        self.settings = settings or RefineSettings()
+        self.register_buffer("unwanted_states", unwanted.states)
+        self.register_buffer("unwanted_pooled", unwanted.pooled)
+        self.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def forward(
+        self, pictures: torch.Tensor, captions: Sequence[str], *, generators: Sequence[torch.Generator]
+    ) -> torch.Tensor:
+        """Pictures (N, 3, H, W) in [0, 1], a caption and a CPU generator each -> (N, 3, picture, picture)."""
+        s, device = self.settings, self.unwanted_states.device
+        if not len(pictures) == len(captions) == len(generators):
+            raise DataError(
+                f"{len(pictures)} pictures, {len(captions)} captions and {len(generators)} generators; "
+                "expected one of each per image"
+            )
+        seen = resize_bilinear(resize_bilinear(pictures.to(device), s.seen), s.picture)
+        found = self.vae.encode(2 * seen - 1).latent_dist
+
+        def noise() -> torch.Tensor:
+            shape = tuple(found.mean.shape[1:])
+            return torch.stack([torch.randn(shape, generator=one) for one in generators]).to(device)
+
+        times, sigmas = s.schedule()
+        latent = (found.mean + found.std * noise()) * s.latent_scale + sigmas[0] * noise()
+        states, more = self._conditions(captions)
+        for number, time in enumerate(times.tolist()):
+            sigma, after = sigmas[number].item(), sigmas[number + 1].item()
+            scaled = latent / (sigma**2 + 1) ** 0.5
+            output = self.unet(
+                torch.cat([scaled, scaled]), time, encoder_hidden_states=states, added_cond_kwargs=more
+            )
+            without, given = output.sample.chunk(2)
+            latent = latent + (after - sigma) * (without + s.guidance * (given - without))
+        return (self.vae.decode(latent / s.latent_scale).sample / 2 + 0.5).clamp(0, 1)
+
+    def _conditions(self, captions: Sequence[str]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Both halves of the guidance, the unwanted first, (2 N, ...) each."""
+        s, count = self.settings, len(captions)
+        given = self.prompts(captions)
+        sizes = torch.tensor([[s.picture, s.picture, 0, 0, s.target, s.target]], device=given.pooled.device)
+        more = {
+            "text_embeds": torch.cat([self.unwanted_pooled.expand(count, -1), given.pooled]),
+            "time_ids": sizes.to(given.pooled.dtype).expand(2 * count, -1),
+        }
+        return torch.cat([self.unwanted_states.expand(count, -1, -1), given.states]), more
+
+    @classmethod
+    def from_public(
+        cls,
+        checkpoint: Path,
+        *,
+        clip: Mapping[str, torch.Tensor],
+        open_text: Mapping[str, torch.Tensor],
+        tokenizer: Tokenizer,
+        sizes: RefinerSizes | None = None,
+        settings: RefineSettings | None = None,
+    ) -> Refiner:
+        """Read a single-file checkpoint of SDXL such as ``zavychromaxl_v30.safetensors``.
+
+        `clip` and `open_text` are the text towers as first published, for captions; those in the checkpoint
+        embed the negative prompt and are not kept.
+        """
+        from diffusers import UNet2DConditionModel
+
+        sizes = sizes or RefinerSizes()
+        weights, config = read_weights(checkpoint), sdxl_config(sizes)
+        with torch.device("meta"):
+            unet, vae = UNet2DConditionModel(**config), build_vae(sizes.vae)
+        unet, vae = unet.to_empty(device="cpu"), vae.to_empty(device="cpu")
+        what = f"an SDXL checkpoint, {checkpoint.name}"
+        load_exactly(unet, unet_state(weights, config, what=what), what=f"the UNet in {checkpoint.name}")
+        load_exactly(vae, vae_state(weights, vae.config, what=what), what=f"the VAE in {checkpoint.name}")
+        own = PromptEncoder.of(
+            under(weights, CLIP_PREFIX),
+            under(weights, OPEN_PREFIX),
+            tokenizer,
+            sizes.prompts,
+            what=checkpoint.name,
+        )
+        unwanted = own([UNWANTED])
+        stock = PromptEncoder.of(clip, open_text, tokenizer, sizes.prompts, what="the published weights")
+        return cls(unet, vae, stock, unwanted, settings)

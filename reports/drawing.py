@@ -1,0 +1,84 @@
+"""How every chart of a report is drawn: Altair describes it, vl-convert draws it, nothing is fetched.
+
+Colours are drawn as sentinels and then replaced by CSS variables, so that one drawing serves light,
+dark and print.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from typing import TYPE_CHECKING
+
+from harness.results import RunResult
+
+from .layout import ordered_rows
+
+if TYPE_CHECKING:
+    import altair as alt
+
+_COLOURS = {
+    "#010101": "var(--ink)",
+    "#020202": "var(--soft)",
+    "#030303": "var(--line)",
+    "#040404": "var(--row-measured)",
+    "#050505": "var(--row-predicted)",
+    "#060606": "var(--row-reference)",
+    "#070707": "var(--row-control)",
+}
+INK, SOFT, LINE, MEASURED, PREDICTED, REFERENCE, CONTROL = _COLOURS
+_MEASURED_ROWS = ("measured", "measured-trial", "remeasured", "half-1", "half-2")
+_GROUP_COLOURS = {"compared": PREDICTED, "reference": REFERENCE, "control": CONTROL}
+_GROUP_COLOURS |= {"bottleneck": MEASURED, "other": SOFT}
+
+NARROWEST = 0.8
+"""Least share of its size to which a chart shrinks; on a narrower page it scrolls, and stays readable."""
+
+
+def row_colour(run: RunResult, name: str) -> str:
+    """Colour of the row `name`, by its group."""
+    return MEASURED if name in _MEASURED_ROWS else _GROUP_COLOURS[ordered_rows(run, [name])[0].group]
+
+
+def to_svg(chart: alt.Chart | alt.LayerChart | alt.ConcatChart, text: str) -> str:
+    """`chart` as SVG for inlining: CSS colours, no namespace address, as wide as the page allows.
+
+    text : what a reader who cannot see the chart is told.
+    """
+    import altair as alt
+
+    axis = {"labelColor": SOFT, "titleColor": INK, "gridColor": LINE, "domainColor": LINE}
+    axis |= {"tickColor": LINE, "titleFontWeight": "normal", "labelFontSize": 11, "titleFontSize": 12}
+    styled = chart.configure(
+        font="Liberation Sans",
+        background="transparent",
+        axis=axis,
+        legend={"labelColor": INK, "labelFontSize": 12, "labelLimit": 260},
+        title={"color": INK, "fontSize": 12, "fontWeight": "normal", "anchor": "start"},
+        view={"stroke": None},
+    )
+    out = io.StringIO()
+    with alt.data_transformers.enable("default", max_rows=None):
+        styled.save(out, format="svg")
+    svg = out.getvalue()
+    for sentinel, variable in _COLOURS.items():
+        svg = svg.replace(sentinel, variable)
+    svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg)
+    return _described(_scalable(svg), text)
+
+
+def _scalable(svg: str) -> str:
+    """Let the drawing shrink with the page: its width becomes a maximum, most of it a minimum."""
+
+    def style(found: re.Match[str]) -> str:
+        width = float(found[2])
+        least = round(width * NARROWEST)
+        return f'<svg{found[1]} style="width:100%;max-width:{width:g}px;min-width:{least}px"'
+
+    return re.sub(r'<svg\b([^>]*?)\swidth="([\d.]+)"\s+height="[\d.]+"', style, svg, count=1)
+
+
+def _described(svg: str, text: str) -> str:
+    """One picture with a text in its place, for those who have it read to them."""
+    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(text)}"', 1)

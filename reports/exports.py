@@ -1,0 +1,134 @@
+"""Tables of a run under the names by which ``harness export`` writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.errors import ConfigError, DataError, suggest
+from harness.results import RunResult
+
+from .captions import caption_table
+from .curves import curve_table
+from .functional import contrast_table
+from .layout import bracket, number
+from .tables import agreement_table, encoding_table, paired_table, roi_table, score_table
+from .values import stored
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Export:
+    """A table that can be written: what it holds, how it is made of a run, and what a run needs for it."""
+
+    text: str
+    make: Callable[[RunResult], pd.DataFrame]
+    needs: str
+
+
+_IMAGES = "a decoder, and metrics of its images such as pixcorr"
+_RESPONSES = "an encoder, and metrics of its responses such as voxel-r"
+_REGIONS = "ROIs or cortical groups of the voxels"
+
+EXPORTS: Mapping[str, Export] = {
+    "summary": Export("means of every row and image metric with 95 % intervals", score_table, _IMAGES),
+    "paired": Export("differences between rows on the same images, p and Holm's p", paired_table, _IMAGES),
+    "encoding": Export("encoding scores of every row", encoding_table, _RESPONSES),
+    "rois": Export("voxel r and noise ceiling by region", roi_table, _RESPONSES),
+    "contrasts": Export(
+        "category contrasts of category-selective ROIs",
+        contrast_table,
+        "test images with a category, and ROIs that prefer one",
+    ),
+    "agreement": Export(
+        "agreement with the measured reconstructions", agreement_table, "an encoder and a decoder"
+    ),
+    "captions": Export(
+        "the four figures of every caption metric",
+        caption_table,
+        "a decoder that captions, or --metrics caption-…",
+    ),
+    "bottleneck": Export(
+        "scores by number of dimensions", curve_table, "for example --set run.bottleneck=[0,8,64]"
+    ),
+    "scores": Export(
+        "every image score: row, target, image, trial, sample", lambda run: stored(run, "scores"), _IMAGES
+    ),
+    "voxels": Export("every voxel score", lambda run: stored(run, "voxel_scores"), _RESPONSES),
+    "regions": Export(
+        "every encoding score by region",
+        lambda run: stored(run, "region_scores"),
+        f"{_RESPONSES}; {_REGIONS}",
+    ),
+    "sets": Export("scores of the whole test set", lambda run: stored(run, "set_scores"), _RESPONSES),
+}
+"""Name -> table; the last four are those of the run's folder, the others what its report shows."""
+
+
+def export_table(run: RunResult, name: str, *, target: str | None = None) -> pd.DataFrame:
+    """The table `name` of :data:`EXPORTS`.
+
+    target : for ``summary`` and ``scores``, what the images were scored against (default for
+        ``summary`` the stimuli, for ``scores`` all).
+
+    Raises
+    ------
+    ConfigError
+        An unknown name, a target that the run has no scores of, or one for another table.
+    DataError
+        The run has nothing for it; the message says what a run needs to have.
+    """
+    if name not in EXPORTS:
+        raise ConfigError(suggest(name, EXPORTS, what="table"))
+    if target is not None:
+        return _against(run, name, target)
+    table = EXPORTS[name].make(run)
+    if table.empty:
+        raise DataError(
+            f"{run.folder} has nothing for the table '{name}' ({EXPORTS[name].text}); "
+            f"it comes with {EXPORTS[name].needs}"
+        )
+    return table
+
+
+def wide_table(table: pd.DataFrame) -> pd.DataFrame:
+    """One line per row and one column per metric, as text "mean [low, high]", for a paper.
+
+    Raises :class:`ConfigError` for a table without means of rows and metrics.
+    """
+    wanted = {"row", "label", "metric", "metric_label", "mean", "low", "high"}
+    if lacking := sorted(wanted - set(table.columns)):
+        raise ConfigError(
+            f"this table has no column '{lacking[0]}', so it cannot be laid out wide; "
+            "--wide goes with --table summary, encoding, agreement or bottleneck"
+        )
+    texts = [f"{number(line.mean)} {bracket(line.low, line.high)}".rstrip() for line in table.itertuples()]
+    # By label, with the name behind it where two have one label.
+    keys = {kind: _unique(table, *names) for kind, names in _LABELS.items()}
+    frame = table.assign(text=texts, **keys)
+    rows, metrics = (list(dict.fromkeys(frame[kind])) for kind in keys)
+    found = frame.pivot(index="_row", columns="_metric", values="text").reindex(rows)[metrics]
+    return found.fillna("").rename_axis(index="row", columns=None).reset_index()
+
+
+_LABELS = {"_row": ("row", "label"), "_metric": ("metric", "metric_label")}
+
+
+def _unique(table: pd.DataFrame, name: str, label: str) -> list[str]:
+    names = table.groupby(label)[name].nunique()
+    return [f"{b} ({a})" if names[b] > 1 else b for a, b in zip(table[name], table[label])]
+
+
+def _against(run: RunResult, name: str, target: str) -> pd.DataFrame:
+    if name not in ("summary", "scores"):
+        raise ConfigError(
+            f"--target goes with the tables summary and scores, not with '{name}'; leave it out"
+        )
+    scores = stored(run, "scores")
+    known = sorted(set(scores["target"]))
+    if target not in known:
+        raise ConfigError(suggest(target, known, what="target in this run"))
+    return score_table(run, target) if name == "summary" else scores[scores["target"] == target]

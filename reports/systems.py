@@ -1,0 +1,101 @@
+"""What is compared: rows of runs as systems, what two of them differ in, and what they are called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.results import RunResult
+
+from .layout import ordered_rows
+
+AFTER = ("decoder", "decoder settings", "adapter", "selection")
+"""Traits that say what comes after the encoder; its own scores do not depend on them."""
+
+
+@dataclass(frozen=True)
+class System:
+    """A row of one run per subject; `label` tells it from the others compared."""
+
+    label: str
+    row: str
+    runs: dict[str, RunResult]
+
+
+def find_systems(runs: Sequence[RunResult], rows: Sequence[str]) -> list[System]:
+    """Rows of `runs` as systems, in the order given; a run of one more subject joins its system."""
+    found: list[tuple[dict[str, str], str, dict[str, RunResult]]] = []
+    for row in rows:
+        for run in runs:
+            traits = _row_traits(run, row)
+            subject = str(run.info.get("subject") or "")
+            for other, name, members in found:
+                if other == traits and name == row and subject not in members:
+                    members[subject] = run
+                    break
+            else:
+                found.append((traits, row, {subject: run}))
+    labels = _labels([traits for traits, _, _ in found], [members for _, _, members in found])
+    return [System(label, row, members) for label, (_, row, members) in zip(labels, found)]
+
+
+def find_encoders(systems: Sequence[System]) -> list[System]:
+    """`systems` as encoders: of those that differ only in what comes after it, the first decoder's stay."""
+    first: dict[tuple[str, ...], list[str]] = {}
+    kept = []
+    for system in systems:
+        traits = _row_traits(next(iter(system.runs.values())), system.row)
+        after = [traits.pop(key) for key in AFTER]
+        if first.setdefault((system.row, *traits.values()), after) == after:
+            kept.append((traits, system))
+    labels = _labels([traits for traits, _ in kept], [system.runs for _, system in kept])
+    return [System(label, system.row, system.runs) for label, (_, system) in zip(labels, kept)]
+
+
+def _traits(run: RunResult) -> dict[str, str]:
+    """What makes two runs the same system, as text; keys in the order in which labels use them."""
+    info = run.info
+    found = {}
+    for kind in ("encoder", "decoder"):
+        plugin = info.get(kind) or {}
+        found[kind] = str(plugin.get("name") or f"no {kind}").rpartition("/")[2]
+        found[f"{kind} settings"] = json.dumps([plugin.get("version"), plugin.get("params")], sort_keys=True)
+    found["n_train"] = f"{info.get('n_train')} training images"
+    return found | {name: f"{name} {info.get(name)}" for name in ("adapter", "selection", "seed", "samples")}
+
+
+def _row_traits(run: RunResult, row: str) -> dict[str, str]:
+    return {**_traits(run), "row": ordered_rows(run, [row])[0].label}
+
+
+def _labels(traits: Sequence[dict[str, str]], members: Sequence[dict[str, RunResult]]) -> list[str]:
+    """Short names: the encoder, whatever else differs, and the run's name where that does not suffice."""
+    differing = [key for key in traits[0] if len({one[key] for one in traits}) > 1]
+    shown = [key for key in differing if not key.endswith("settings")]
+    shown = shown if "encoder" in shown or "row" in shown else ["encoder", *shown]
+    if any(key.endswith("settings") for key in differing):
+        shown = [*shown, "changed"]
+    texts = []
+    for one in traits:
+        texts.append(
+            " · ".join(filter(None, (_changed(one, traits) if k == "changed" else one[k] for k in shown)))
+        )
+    return [
+        text if texts.count(text) == 1 else f"{text} ({next(iter(runs.values())).folder.name})"
+        for text, runs in zip(texts, members)
+    ]
+
+
+def _changed(one: dict[str, str], traits: Sequence[dict[str, str]]) -> str:
+    """``key=value`` of the plugin parameters in which systems of the same plugins differ."""
+    texts = []
+    for kind in (kind for kind in ("encoder", "decoder") if kind in one):
+        same = [
+            json.loads(other[f"{kind} settings"])[1] or {} for other in traits if other[kind] == one[kind]
+        ]
+        own = json.loads(one[f"{kind} settings"])[1] or {}
+        texts += [
+            f"{key}={value}" for key, value in own.items() if any(other.get(key) != value for other in same)
+        ]
+    return ", ".join(texts)

@@ -1,0 +1,301 @@
+"""Metrics as torch operations: equal to the numpy ones, chosen where they should be, keyed apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_metrics import SmallPixCorr
+
+from harness import plugins
+from harness.api import DataError, Stimuli
+from harness.executors import Inline
+from harness.metrics import correlations_on_device, pixel, pixel_on_device
+from harness.metrics.correlations import Rows, correlations
+from harness.metrics.identification import (
+    Pixel2Way,
+    Pixel100Way,
+    Rivalry,
+    correlation_distance,
+    deranged_ranks,
+    ranks,
+)
+from harness.metrics.networks import EfficientNet
+from harness.metrics.pixel import MINDEYE2_V1, SSIM, V2, Family, PixCorr
+from harness.metrics.pixel_on_device import PixCorrOn, SSIMOn
+from harness.stages.devices import place, placed
+from harness.stages.features import FeatureStore
+from harness.stages.score import ImageSet, MetricRef, score_embeddings, score_pixels
+from harness.store import Store
+
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda",
+        marks=[
+            pytest.mark.gpu,
+            pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+        ],
+    ),
+]
+on_every_device = pytest.mark.parametrize("device", DEVICES)
+SMALL = Family("small", sizes=(40, 70), antialias=False)
+
+
+def pictures(n, height, width, seed=0):
+    """(n, height, width, 3) uint8: noise over smooth colour."""
+    generator = np.random.default_rng(seed)
+    coarse = generator.integers(40, 216, (n, 5, 6, 3))
+    rows, columns = np.arange(height) * 5 // height, np.arange(width) * 6 // width
+    noise = generator.integers(-40, 40, (n, height, width, 3))
+    return np.clip(coarse[:, rows][:, :, columns] + noise, 0, 255).astype(np.uint8)
+
+
+def both(images, other, on, prepare, score, *, dtype):
+    """Values on a device, and those of numpy."""
+    found = on.score(on.prepare(images), on.prepare(other))
+    return found, score(*(prepare(x, on.family, dtype=dtype) for x in (images, other)))
+
+
+# Pixels
+
+
+@on_every_device
+@pytest.mark.parametrize("family", [MINDEYE2_V1, V2])
+@pytest.mark.parametrize("single", [True, False])
+def test_pixel_metrics_equal_numpys(device, family, single):
+    images, other = pictures(3, 300, 280), pictures(3, 256, 500, seed=1)
+    images[0] = 90  # no contrast
+    other[1] = images[1, :256, 20:276].repeat(2, axis=1)[:, :500]
+    dtype, tolerance = (np.float32, 2e-6) if single else (np.float64, 1e-9)
+    for on, prepare, score in (
+        (PixCorrOn(family, device, single), pixel.prepare_pixcorr, pixel.pixcorr),
+        (SSIMOn(family, device, single), pixel.prepare_ssim, pixel.ssim),
+    ):
+        found, expected = both(images, other, on, prepare, score, dtype=dtype)
+        assert (found.shape, found.dtype) == ((3,), np.float64)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+        assert np.ptp(expected) > 0.01
+        itself, expected = both(images, images, on, prepare, score, dtype=dtype)
+        np.testing.assert_allclose(itself, expected, rtol=0, atol=tolerance)
+
+
+@given(
+    sides=st.tuples(*[st.integers(1, 90)] * 4), seed=st.integers(0, 1000), levels=st.sampled_from([1, 2, 256])
+)
+@settings(max_examples=25, deadline=None)
+def test_pixel_metrics_equal_numpys_at_any_size(sides, seed, levels):
+    generator = np.random.default_rng(seed)
+    images, other = (
+        generator.integers(0, levels, (2, height, width, 3)).astype(np.uint8)
+        for height, width in (sides[:2], sides[2:])
+    )
+    for on, prepare, score in (
+        (PixCorrOn(SMALL, "cpu"), pixel.prepare_pixcorr, pixel.pixcorr),
+        (SSIMOn(SMALL, "cpu"), pixel.prepare_ssim, pixel.ssim),
+    ):
+        found, expected = both(images, other, on, prepare, score, dtype=np.float32)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
+
+
+def test_odd_images_are_as_for_numpy():
+    gap = pictures(3, 50, 60).astype(np.float32) / 255
+    gap[1, 5, 5] = np.nan
+    for metric in (PixCorr(), SSIM()):
+        on = metric.on("cpu")
+        values = on.score(on.prepare(gap), on.prepare(gap))
+        assert np.isnan(values).tolist() == [False, True, False]
+        nothing = on.prepare(np.empty((0, 8, 8, 3), np.uint8))
+        assert on.score(nothing, nothing).shape == (0,)
+        for wrong in (np.zeros((2, 8, 8), np.uint8), np.zeros((2, 8, 8, 3), np.int64)):
+            with pytest.raises(DataError) as here:
+                on.prepare(wrong)
+            with pytest.raises(DataError) as there:
+                metric.prepare(wrong)
+            assert str(here.value) == str(there.value)
+
+
+def test_how_many_images_are_on_the_device_at_once_does_not_matter(monkeypatch):
+    images, other = pictures(5, 60, 50), pictures(5, 60, 50, seed=1)
+    for on in (PixCorrOn(SMALL, "cpu"), SSIMOn(SMALL, "cpu")):
+        monkeypatch.setattr(pixel_on_device, "IMAGES", 16)
+        together = on.score(on.prepare(images), on.prepare(other))
+        monkeypatch.setattr(pixel_on_device, "IMAGES", 2)
+        np.testing.assert_allclose(on.score(on.prepare(images), on.prepare(other)), together, atol=1e-7)
+
+
+# Correlations and identification
+
+
+def features(n, d, seed=0, levels=0):
+    """Results and targets (n, d); of few levels so that many rows are equal, opposite or flat."""
+    generator = np.random.default_rng(seed)
+    if levels:
+        return generator.integers(-levels, levels + 1, (2, n, d)).astype(np.float32)
+    target = generator.standard_normal((n, d)).astype(np.float32)
+    return target + 2 * generator.standard_normal((n, d)).astype(np.float32), target
+
+
+@on_every_device
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_correlations_equal_numpys(device, dtype, monkeypatch):
+    monkeypatch.setattr(correlations_on_device, "HELD", 4000)  # many blocks of rows, and of features
+    result, target = (side.astype(dtype) for side in features(40, 500))
+    result[3], result[5, 7] = 2.5, np.nan
+    result.flags.writeable = target.flags.writeable = False
+    on = [correlations_on_device.rows_on(side, device) for side in (result, target)]
+    rows = [Rows.of(side) for side in (result, target)]
+    for one, other in zip(on, rows):
+        np.testing.assert_allclose(one.mean, other.mean, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(one.norm, other.norm, rtol=1e-12)
+    at = (np.arange(40)[::2], slice(None))
+    found = correlations_on_device.correlations_on(*on, device=device, at=at)
+    np.testing.assert_allclose(found, correlations(*rows, dtype=np.float64, at=at), rtol=0, atol=1e-9)
+    distances = correlation_distance(result, target, device=device)
+    np.testing.assert_allclose(distances, correlation_distance(result, target), rtol=0, atol=1e-9)
+    assert (distances[3], np.isnan(distances).sum()) == (1.0, 1)
+
+
+def same_counts(result, target, device):
+    assigned = np.stack([np.roll(np.random.default_rng(1).permutation(len(result)), k) for k in range(3)])
+    sums = []
+    for where in (None, device):
+        rivalry = Rivalry(len(result), lambda found: found.two_way(), lambda found: found.two_way())
+        found = ranks(result, target, rivalry=rivalry, device=where)
+        moved = deranged_ranks(result, target, assigned, device=where)
+        sums.append(
+            [*(getattr(f, side) for f in (found, moved) for side in ("below", "ties", "above")), rivalry]
+        )
+    for one, other in zip(*(s[:-1] for s in sums)):
+        np.testing.assert_array_equal(one, other)
+    scored = np.isfinite(sums[0][0])
+    np.testing.assert_allclose(*(s[-1].values(scored) for s in sums), atol=1e-12)
+    return sums[0]
+
+
+@on_every_device
+def test_counts_equal_numpys(device):
+    result, target = features(60, 400)
+    result[7, 3], target[9, 0] = np.nan, np.inf
+    target[20:30] = target[10:20]  # copies of one stimulus
+    result[40] = 1.0
+    below, ties, *_ = same_counts(result, target, device)
+    assert np.nansum(ties) >= 20
+    assert np.isnan(below).sum() == 2
+    close = np.repeat(features(1, 5000)[1].astype(np.float64), 30, axis=0)  # alike to the 8th digit
+    close += 1e-4 * np.random.default_rng(2).standard_normal(close.shape)
+    same_counts(close + 1e-4 * np.random.default_rng(3).standard_normal(close.shape), close, device)
+
+
+@given(seed=st.integers(0, 1000), n=st.integers(2, 25), d=st.integers(2, 5), levels=st.integers(1, 2))
+@settings(max_examples=40, deadline=None)
+def test_ties_equal_numpys(seed, n, d, levels):
+    same_counts(*features(n, d, seed, levels), "cpu")
+
+
+@on_every_device
+@pytest.mark.parametrize(
+    "metric", [Pixel2Way(), Pixel100Way(), EfficientNet(), plugins.find("metrics", "clip-strict").load()()]
+)
+def test_metrics_of_features_equal_numpys(device, metric):
+    result, target = features(110, 30)
+    target[5] = target[6]
+    on = metric.on(device)
+    assert (on.device, metric.device) == (device, None)
+    np.testing.assert_allclose(on.score(result, target), metric.score(result, target), rtol=0, atol=1e-9)
+    if hasattr(metric, "score_deranged"):
+        orders = np.stack([np.roll(np.arange(110), k) for k in (1, 2)])
+        for more in ({}, {"rivalry": True}):
+            found, expected = (one.score_deranged(result, target, orders, **more) for one in (on, metric))
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+# Who computes where
+
+
+class OwnScore(Pixel2Way):
+    """Scores otherwise, and knows of devices only by inheritance."""
+
+    def score(self, result, target, *, rivalry=False):
+        return np.zeros((2, len(result)) if rivalry else len(result))
+
+
+class OwnPlace(OwnScore):
+    def on(self, device):
+        return super().on(device)
+
+
+def test_only_cuda_and_only_metrics_that_know_of_it():
+    for metric in (PixCorr(), pixel.SSIMV2(), Pixel100Way(), EfficientNet(), OwnPlace()):
+        assert [place(metric, device) for device in ("cpu", "mps", "cuda", "cuda:1")] == [
+            *("cpu", "cpu", "cuda", "cuda")
+        ]
+        assert placed(metric, "cpu") is metric
+        assert placed(metric, "cuda:1").device == "cuda:1"
+    for metric in (SmallPixCorr(), OwnScore(), plugins.find("metrics", "decoded-agreement").load()()):
+        assert place(metric, "cuda") == "cpu"
+        assert placed(metric, "cuda") is metric
+
+
+class CardPixCorr(PixCorr):
+    """On the processor, asked for the card: a machine without one can run it."""
+
+    def on(self, device):
+        assert device == "cuda"
+        return super().on("cpu")
+
+
+class CardTwoWay(Pixel2Way):
+    def on(self, device):
+        assert device == "cuda"
+        return super().on("cpu")
+
+
+class Installed:
+    """Stands for the reference to a plugin."""
+
+    def __init__(self, cls):
+        self.cls, self.name = cls, cls.__name__
+
+    def load(self):
+        return self.cls
+
+
+def scored(cls, store, device, count):
+    """Values of `cls` in a run on `device` and of its shuffled control; what was computed and reused."""
+    images, other = (
+        Stimuli.from_array([f"i{k:02d}" for k in range(12)], pictures(12, 40, 40, s)) for s in (0, 1)
+    )
+    metric = MetricRef(Installed(cls), {"metric": cls.__name__, "version": "1", "code": cls.__name__})
+    sets = [ImageSet("measured", -1, 0, images, other, None)]
+    before = store.computed["score"]
+    common = {"store": store, "derangements": 3, "shuffled": {"measured": "shuffled"}.get, "device": device}
+    if cls.inputs == "images":
+        found = score_pixels(metric, sets, executor=Inline(), **common)
+    else:
+        found = score_embeddings(metric, sets, features=FeatureStore(store, Inline(), device="cpu"), **common)
+    assert store.computed["score"] - before == count
+    return np.stack([score.values for score in found])
+
+
+@pytest.mark.parametrize(("cls", "card"), [(PixCorr, CardPixCorr), (Pixel2Way, CardTwoWay)])
+def test_a_run_on_a_card_scores_the_same_and_keeps_it_apart(cls, card, tmp_path, monkeypatch):
+    used = []
+    monkeypatch.setattr(card, "on", lambda self, device, on=card.on: used.append(device) or on(self, device))
+    store = Store(tmp_path)
+    expected = scored(cls, store, "cpu", 2)
+    processor = scored(card, store, "cpu", 2)
+    assert used == []
+    np.testing.assert_array_equal(processor, expected)
+    np.testing.assert_allclose(scored(card, store, "cuda", 2), expected, rtol=0, atol=2e-6)
+    assert set(used) == {"cuda"}
+    scored(card, store, "cuda", 0)
+    scored(card, store, "cpu", 0)
+
+
+@pytest.mark.parametrize("cls", [SmallPixCorr, OwnScore])
+def test_metrics_that_know_nothing_of_devices_are_computed_once_for_all(cls, tmp_path):
+    store = Store(tmp_path)
+    np.testing.assert_array_equal(scored(cls, store, "cpu", 2), scored(cls, store, "cuda", 0))

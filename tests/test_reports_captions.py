@@ -1,0 +1,181 @@
+"""The four figures of every caption metric, and ratios of means."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import report_fixtures as fixtures
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from rich.console import Console
+
+from harness.reports import figures
+from harness.reports.captions import CAPTION_COLUMNS, caption_grid, caption_table
+from harness.reports.html import render_html
+from harness.reports.ratios import ratio_of_means
+from harness.reports.terminal import render
+from harness.results import RunResult
+from harness.statistics import bootstrap_weights, mean_interval
+
+DRAWS = 300
+ROUGE = "caption-rouge1@1"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return fixtures.with_captions(fixtures.write_run(tmp_path / "run", images=14, voxels=12, side=8))
+
+
+def stored(run: RunResult, row: str, target: str, metric: str = ROUGE) -> np.ndarray:
+    ours = run.scores.query("row == @row and target == @target and metric == @metric")
+    return ours.sort_values("image_id")["value"].to_numpy()
+
+
+def line(table: pd.DataFrame, row: str, metric: str = ROUGE) -> pd.Series:
+    (found,) = (table[(table["row"] == row) & (table["metric"] == metric)]).iloc
+    return found
+
+
+def resampled_ratio(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[float, float]:
+    """Percentile interval of mean(x) / mean(y), one resample at a time."""
+    found = [
+        np.average(x, weights=one) / np.average(y, weights=one)
+        for one in bootstrap_weights(len(x), draws=DRAWS, seed=seed)
+    ]
+    return tuple(np.percentile(found, [2.5, 97.5]))
+
+
+def test_the_four_figures_are_those_of_the_stored_values(folder: Path) -> None:
+    run = RunResult.open(folder)
+    table = caption_table(run, draws=DRAWS, seed=5)
+    assert tuple(table.columns) == CAPTION_COLUMNS
+    assert set(table["metric"]) == set(fixtures.CAPTIONS)
+    for metric in fixtures.CAPTIONS:
+        captioner = stored(run, "generator-ceiling", "stimulus", metric)
+        for row in ("measured", "predicted", "zero"):
+            found = line(table, row, metric)
+            image, reference = (stored(run, row, target, metric) for target in ("image", "stimulus"))
+            for name, values in (
+                ("image_reference", captioner),
+                ("brain_reference", reference),
+                ("brain_image", image),
+            ):
+                expected = mean_interval(values, draws=DRAWS, seed=5)
+                assert found[name] == pytest.approx(values.mean())
+                assert found[f"{name}_low"] == pytest.approx(expected.low)
+                assert found[f"{name}_high"] == pytest.approx(expected.high)
+            assert found["relative"] == pytest.approx(image.mean() / captioner.mean())
+            interval = (found["relative_low"], found["relative_high"])
+            assert interval == pytest.approx(resampled_ratio(image, captioner, 5), rel=1e-6)
+            assert (found["n"], found["missing"]) == (14, 0)
+
+
+def test_shuffled_captions_have_no_relative_and_the_captioner_no_line(folder: Path) -> None:
+    table = caption_table(RunResult.open(folder), draws=DRAWS)
+    assert set(table["row"]) == {"measured", "predicted", "zero", "shuffled"}
+    shuffled = line(table, "shuffled")
+    assert np.isfinite(shuffled["brain_reference"])
+    assert np.isnan([shuffled["brain_image"], shuffled["relative"], shuffled["relative_low"]]).all()
+
+
+def test_a_decoder_as_good_as_its_captioner_is_at_one_whatever_is_drawn(folder: Path) -> None:
+    def change(frame: pd.DataFrame) -> pd.DataFrame:
+        own = frame.query("row == 'generator-ceiling' and target == 'stimulus' and metric == @ROUGE")
+        keep = frame[
+            ~((frame["row"] == "measured") & (frame["target"] == "image") & (frame["metric"] == ROUGE))
+        ]
+        return pd.concat([keep, own.assign(row="measured", target="image")])
+
+    fixtures.change_scores(folder, "scores", change)
+    found = line(caption_table(RunResult.open(folder), draws=DRAWS), "measured")
+    assert (found["relative"], found["relative_low"], found["relative_high"]) == pytest.approx((1, 1, 1))
+
+
+def test_relative_rests_on_the_images_that_both_have(folder: Path) -> None:
+    def spoil(frame: pd.DataFrame) -> pd.DataFrame:
+        ours = (frame["metric"] == ROUGE) & (frame["image_id"] == "scene-003")
+        ceiling = ours & (frame["row"] == "generator-ceiling")
+        other = (frame["metric"] == ROUGE) & (frame["image_id"] == "scene-004")
+        image = other & (frame["row"] == "measured") & (frame["target"] == "image")
+        return frame.assign(value=frame["value"].where(~(ceiling | image)))
+
+    run = RunResult.open(folder)
+    x, y = stored(run, "measured", "image"), stored(run, "generator-ceiling", "stimulus")
+    both = np.delete(np.arange(14), [3, 4])
+    fixtures.change_scores(folder, "scores", spoil)
+    found = line(caption_table(RunResult.open(folder), draws=DRAWS), "measured")
+    assert found["relative"] == pytest.approx(x[both].mean() / y[both].mean())
+    assert (found["n"], found["missing"]) == (13, 1)
+
+
+def test_without_captions_there_is_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("region_chart", "ceiling_chart", "ceiling_histogram", "image_chart"):
+        monkeypatch.setattr(figures, name, lambda run: "")
+    run = RunResult.open(fixtures.write_run(tmp_path / "run", images=6, voxels=12, side=8))
+    table = caption_table(run)
+    assert table.empty
+    assert tuple(table.columns) == CAPTION_COLUMNS
+    assert caption_grid(run, table) is None
+    assert "image vs reference" not in render_html(run)
+    assert "image vs reference" in render_html(RunResult.open(fixtures.with_captions(run.folder)))
+
+
+def test_captions_that_have_no_captioner_beside_them(folder: Path) -> None:
+    fixtures.change_scores(folder, "scores", lambda f: f[f["row"] != "generator-ceiling"])
+    found = line(caption_table(RunResult.open(folder), draws=DRAWS), "measured")
+    assert np.isnan([found["image_reference"], found["relative"]]).all()
+    assert np.isfinite([found["brain_reference"], found["brain_image"]]).all()
+
+
+def test_the_grid_has_a_body_per_metric_and_dashes_where_there_is_no_figure(folder: Path) -> None:
+    run = RunResult.open(folder)
+    table = caption_table(run, draws=DRAWS)
+    grid = caption_grid(run, table)
+    assert [head.text for head in grid.heads] == [
+        "image vs reference",
+        "brain vs reference",
+        "brain vs image",
+        "relative",
+    ]
+    assert [body.heading for body in grid.bodies] == list(fixtures.CAPTIONS.values())
+    rows = {label: cells for label, _, cells in grid.bodies[0].lines}
+    assert rows["predicted, shuffled"][2:] == (None, None)
+    found = line(table, "measured")
+    assert [cell.value for cell in rows["measured fMRI"]] == [
+        found[name] for name in ("image_reference", "brain_reference", "brain_image", "relative")
+    ]
+
+
+def test_the_terminal_prints_all_four(folder: Path) -> None:
+    out = io.StringIO()
+    run = RunResult.open(folder)
+    render(run, Console(file=out, width=400))
+    text = out.getvalue().split("captions: mean")[1]
+    for name in ("image vs reference", "brain vs reference", "brain vs image", "relative"):
+        assert name in text
+    found = line(caption_table(run), "measured")
+    assert f"{found['relative']:.3f} [{found['relative_low']:.3f}, {found['relative_high']:.3f}]" in text
+
+
+VALUES = arrays(float, 9, elements=st.floats(0.1, 10))
+
+
+@settings(max_examples=30, deadline=None)
+@given(x=VALUES, y=VALUES, factor=st.floats(0.1, 10))
+def test_ratios_scale_and_are_one_of_a_thing_to_itself(x: np.ndarray, y: np.ndarray, factor: float) -> None:
+    ours = ratio_of_means(x, y, draws=50, seed=1)
+    assert ratio_of_means(factor * x, y, draws=50, seed=1) == pytest.approx(np.multiply(ours, factor))
+    assert ratio_of_means(x, x, draws=50, seed=1) == pytest.approx((1, 1, 1))
+    assert ours[1] <= ours[2]
+    holes = np.r_[np.nan, x, 3.0], np.r_[2.0, y, np.nan]
+    assert ratio_of_means(*holes, draws=50, seed=1) == pytest.approx(ours)
+
+
+@pytest.mark.parametrize("y", [[0.0] * 4, [-1.0, 1, -1, 1], [5.0, np.nan, np.nan, np.nan]])
+def test_nothing_is_divided_by_what_may_be_zero(y: list[float]) -> None:
+    assert np.isnan(ratio_of_means(np.ones(4), np.array(y), draws=200, seed=0)).all()

@@ -1,0 +1,128 @@
+"""Resizing: equality with torchvision, with itself on any device and number of threads; what it does."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchvision.transforms import Resize
+
+from harness.api import DataError
+from harness.backbones.preprocessing import PREPROCESSING
+from harness.nn.resize import resize, resize_planes, tap_by_tap, unit_range
+
+BILINEAR = sorted(
+    name for name, row in PREPROCESSING.items() if (row.filter, row.by) == ("bilinear", "planes")
+)
+
+
+def noise(*shape, seed=0, dtype=np.float32):
+    return np.random.default_rng(seed).random(shape).astype(dtype)
+
+
+def as_planes(images):
+    return torch.from_numpy(np.moveaxis(images, -1, 1).copy())
+
+
+@pytest.fixture
+def two_threads():
+    """Torch's bilinear kernel is another one, with other last digits, when it has a single thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize("size", [(256, 256), (37, 90), (425, 20), (255, 255), (1, 3)])
+def test_resize_equals_torchvision(antialias, size):
+    images = noise(2, 50, 120, 3)
+    expected = np.moveaxis(Resize(size, antialias=antialias)(as_planes(images)).numpy(), 1, -1)
+    np.testing.assert_allclose(resize(images, size, antialias=antialias), expected, atol=2e-6)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("width", [256, 510, 512, 1024])  # rows of 2,048 bytes are turned in strips, or not
+def test_resize_of_grey_images_equals_torchvision(width, dtype):
+    grey = noise(2, 70, width, 1, seed=width, dtype=dtype)
+    expected = np.moveaxis(Resize((55, 90), antialias=False)(as_planes(grey)).numpy(), 1, -1)
+    found = resize(grey, (55, 90), antialias=False)
+    atol = 2e-6 if dtype is np.float32 else 1e-12
+    np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
+
+
+def test_antialiasing_counts_every_pixel_when_reducing():
+    images = np.zeros((1, 64, 64, 3), np.float32)
+    images[0, ::8] = 1.0  # one row in eight
+    assert resize(images, (8, 8), antialias=True).mean() == pytest.approx(1 / 8, abs=0.01)
+    assert resize(images, (8, 8), antialias=False).max() == 0.0
+
+
+@given(
+    sides=st.tuples(*[st.integers(1, 60)] * 4),
+    antialias=st.booleans(),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+@settings(max_examples=30, deadline=None)
+def test_tap_by_tap_is_the_same_resize(sides, antialias, dtype):
+    height, width, *size = sides
+    images = noise(2, height, width, 3, seed=height, dtype=dtype)
+    expected = as_planes(resize(images, size, antialias=antialias))
+    atol = 5e-7 if dtype is np.float32 else 1e-15
+    for found in (
+        tap_by_tap(as_planes(images), size, antialias=antialias),
+        resize_planes(as_planes(images), size, antialias=antialias),
+    ):
+        assert found.dtype == expected.dtype
+        torch.testing.assert_close(found, expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("name", BILINEAR)
+def test_network_inputs_do_not_depend_on_threads(name):
+    """Of noise of 1024 px, where torch's kernels for one thread and for two are up to 3e-5 apart."""
+    images = noise(1, 1024, 1024, 3)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(PREPROCESSING[name].apply(images))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)
+
+
+def test_network_inputs_are_what_the_pixel_metrics_resize():
+    row, images = PREPROCESSING["efficientnet-v1"], noise(2, 300, 400, 3)
+    expected = resize(resize(images, (256, 256), antialias=False), (255, 255), antialias=False)
+    expected = (expected - np.float32(row.statistics.mean)) / np.float32(row.statistics.sd)
+    np.testing.assert_allclose(row.apply(images).movedim(1, -1), expected, rtol=0, atol=1e-6)
+
+
+def test_images_of_the_wanted_size_are_left_alone():
+    images = noise(1, 20, 30, 3)
+    assert resize(images, (20, 30), antialias=True) is images
+    planes = as_planes(images)
+    assert resize_planes(planes, (20, 30), antialias=True).data_ptr() == planes.data_ptr()
+    assert tap_by_tap(planes, (20, 30), antialias=True) is planes
+
+
+def test_bytes_become_floats_and_other_types_are_refused():
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
+    np.testing.assert_array_equal(unit_range(levels), levels / np.float32(255))
+    with pytest.raises(DataError, match="type int64; expected uint8, or float"):
+        unit_range(levels.astype(np.int64))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("antialias", [False, True])
+def test_resize_on_a_card_equals_the_processors(antialias):
+    planes = as_planes(noise(4, 512, 500, 3))
+    for size in ((256, 256), (425, 425), (255, 224)):
+        found = resize_planes(planes.cuda(), size, antialias=antialias)
+        assert found.is_cuda
+        expected = resize_planes(planes, size, antialias=antialias)
+        torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=5e-7)
