@@ -28,6 +28,12 @@ from .stages.score_decoded import lacks_embed
 
 logger = logging.getLogger(__name__)
 
+FIELD_ORDER = (
+    *("pixcorr", "ssim", "alexnet2", "alexnet5", "inception", "clip", "dinov2", "efficientnet", "swav"),
+    *("image-retrieval", "brain-retrieval"),
+)
+"""Metrics as published tables have them, with those that are on by default here in their places."""
+
 _FETCH = "its weights are not on this machine. Type, where there is internet: harness prefetch metrics"
 _FETCH_CAPTIONS = _FETCH.replace("prefetch metrics", "prefetch captions")
 
@@ -177,7 +183,7 @@ def _metrics(
 ) -> tuple[tuple[MetricRef, ...], tuple[tuple[str, str], ...]]:
     """Metrics that were asked for, or all that are on by default and whose weights are at hand."""
     found, left_out = [], []
-    for name in asked or [ref.name for ref in plugins.available("metrics")]:
+    for name in asked or sorted((ref.name for ref in plugins.available("metrics")), key=_as_published):
         inputs = ""
         try:
             metric = metric_ref(name)
@@ -217,6 +223,12 @@ def _captions(decoder: PluginRef | GivenImages | None, params: Any) -> bool:
         return False
     said = getattr(decoder.load(), "captions", False)
     return bool(said(params) if callable(said) else said)
+
+
+def _as_published(metric: str) -> tuple[int, str]:
+    """Key that puts metrics in the order of the field's tables, others behind by name."""
+    name = metric.partition("@")[0]
+    return FIELD_ORDER.index(name) if name in FIELD_ORDER else len(FIELD_ORDER), metric
 
 
 def _on_by_default(metric: Any, simulated: bool) -> bool:

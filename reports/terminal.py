@@ -65,7 +65,7 @@ def render(run: RunResult, console: Console) -> None:
         _captions(run, console, captions, mark)
     nearness = score_table(run, "training")
     if len(nearness):
-        _scores(run, console, nearness, f"{NEARNESS}{mark}")
+        _scores(run, console, nearness, f"{NEARNESS}{mark}", directed=False)
     encoding = encoding_table(run)
     if len(encoding):
         _encoding(run, console, encoding, mark)
@@ -81,9 +81,11 @@ def render(run: RunResult, console: Console) -> None:
         _line(console, f"report: {report}")
 
 
-def _scores(run: RunResult, console: Console, table: pd.DataFrame, heading: str) -> None:
+def _scores(
+    run: RunResult, console: Console, table: pd.DataFrame, heading: str, *, directed: bool = True
+) -> None:
     metrics = ordered_metrics(run, table["metric"])
-    heads = [f"{m.label}\n{_direction(m)}" for m in metrics]
+    heads = [f"{m.label}\n{_direction(m)}" if directed else m.label for m in metrics]
     cells = {
         (line.row, line.metric): _joined(line.mean, line.low, line.high, line.missing)
         for line in table.itertuples()
