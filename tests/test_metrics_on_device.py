@@ -23,7 +23,8 @@ from harness.metrics.identification import (
     ranks,
 )
 from harness.metrics.networks import EfficientNet
-from harness.metrics.pixel import MINDEYE2_V1, SSIM, V2, Family, PixCorr
+from harness.metrics.pixel import SSIM, PixCorr
+from harness.metrics.pixel_families import MINDEYE2_V1, V2, Family
 from harness.metrics.pixel_on_device import PixCorrOn, SSIMOn
 from harness.stages.devices import place, placed
 from harness.stages.features import FeatureStore

@@ -11,7 +11,8 @@ from torchvision.transforms import Resize
 
 from harness.errors import DataError
 from harness.metrics import pixel
-from harness.metrics.pixel import MINDEYE2_V1, SSIM, SSIMV2, V2, PixCorr, PixCorrV2
+from harness.metrics.pixel import SSIM, SSIMV2, PixCorr, PixCorrV2
+from harness.metrics.pixel_families import MINDEYE2_V1, V2
 from harness.nn.resize import resize
 
 METRICS = (PixCorr, SSIM, PixCorrV2, SSIMV2)

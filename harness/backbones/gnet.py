@@ -26,6 +26,7 @@ import numpy as np
 
 from ..errors import ConfigError, WeightsMissing
 from . import weights
+from .gnet_sizes import SIDE
 from .images import planes
 from .pretrained import Pretrained
 
@@ -33,19 +34,6 @@ if TYPE_CHECKING:
     import torch
 
 logger = logging.getLogger(__name__)
-
-SIDE = 227
-FIELDS = (25, 13)
-"""Positions along one side of the two sets of maps, which follow from :data:`SIDE`."""
-
-MAPS = 256
-"""Maps of each set."""
-
-TRUNK, PASS = 64, 192
-"""Channels of a block that are read out, and those that only go on to the next block."""
-
-VOXELS_AT_ONCE = 1024
-"""Voxels that are read out together: 16 images of them pooled from 512 maps are 32 MB."""
 
 NSDGENERAL = {
     **{"subj01": 15724, "subj02": 14278, "subj03": 15226, "subj04": 13153},

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from .gnet import FIELDS, MAPS, PASS, SIDE, TRUNK, VOXELS_AT_ONCE
+from .gnet_sizes import FIELDS, MAPS, PASS, SIDE, TRUNK, VOXELS_AT_ONCE
 
 
 class PreFilter(nn.Module):

@@ -20,7 +20,8 @@ import numpy as np
 
 from ..backbones.preprocessing import pictures
 from .networks import _Distance, _TwoWay
-from .pixel import C1, C2, CONTRAST_FLOOR, GREY, RADIUS, SIGMA, Prepared, _PixelMetric
+from .pixel import Prepared, _PixelMetric
+from .pixel_families import C1, C2, CONTRAST_FLOOR, GREY, RADIUS, SIGMA
 
 SIDE = 425
 

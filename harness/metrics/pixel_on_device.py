@@ -16,7 +16,7 @@ import numpy as np
 
 from ..api import DataError
 from ..nn.resize import tap_by_tap
-from .pixel import C1, C2, CONTRAST_FLOOR, GREY, RADIUS, SIGMA, Family
+from .pixel_families import C1, C2, CONTRAST_FLOOR, GREY, RADIUS, SIGMA, Family
 
 if TYPE_CHECKING:
     import torch

@@ -24,7 +24,8 @@ import numpy as np
 
 from harness.executors import Executor, open_executor
 from harness.metrics import pixel
-from harness.metrics.pixel import MINDEYE2_V1, SSIM, PixCorr
+from harness.metrics.pixel import SSIM, PixCorr
+from harness.metrics.pixel_families import MINDEYE2_V1
 from harness.stages.score import BLOCK
 
 STIMULUS = 224
