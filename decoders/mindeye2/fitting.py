@@ -77,6 +77,10 @@ class TrainingSet:
         return len(np.unique(self.image_index))
 
 
+CHECKPOINTS, RARELY = 20, 1000
+"""Checkpoints of a fit at least, and steps between two of them at most: at full size one is gigabytes."""
+
+
 @dataclass(frozen=True)
 class FitSettings:
     """How a network is fitted; the defaults are those of the released models on one device.
@@ -86,7 +90,7 @@ class FitSettings:
         in the paper; 0 takes the number of trials.
     learning_rate, decay, mixco_share, drop : see :mod:`.schedule`, :mod:`.losses`, :mod:`.prior`.
     precision : ``bfloat16`` runs the networks under autocast (the authors used float16).
-    checkpoint_every : steps between checkpoints.
+    checkpoint_every : steps between checkpoints; 0 for a 20th of the fit, but at most 1,000.
     faithful : keep the public code's slips (:mod:`.mixing`).
     """
 
@@ -98,14 +102,14 @@ class FitSettings:
     mixco_share: float = schedule.MIXCO_SHARE
     drop: float = 0.2
     precision: str = "float32"
-    checkpoint_every: int = 1000
+    checkpoint_every: int = 0
     faithful: bool = False
     weights: losses.LossWeights = field(default_factory=losses.LossWeights)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"mindeye2 {name} is {getattr(self, name)}; it must be at least 1")
+        for name, least in (("epochs", 1), ("batch", 1), ("checkpoint_every", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"mindeye2 {name} is {getattr(self, name)}; it must be at least {least}")
         if self.precision not in ("float32", "bfloat16"):
             raise ConfigError(f"mindeye2 precision is {self.precision!r}; choose float32 or bfloat16")
 
@@ -143,6 +147,7 @@ def fit_network(
     rates = schedule.build_schedule(
         optimizer, steps=steps, epochs=settings.epochs, learning_rate=settings.learning_rate
     )
+    interval = settings.checkpoint_every or max(1, min(RARELY, steps // CHECKPOINTS))
     kept = _Checkpoint(checkpoint_dir, _identity(network, subjects, settings, seed))
     start, history, sums = kept.restore(network, optimizer, rates, device=device)
     cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
@@ -166,7 +171,7 @@ def fit_network(
             history.append(EpochLosses(epoch, *(value / per_epoch for value in sums)))
             sums = [0.0] * 4
             logger.info("mindeye2 epoch %d of %d: %s", epoch + 1, settings.epochs, history[-1])
-        if (step + 1) % settings.checkpoint_every == 0 or step + 1 == steps:
+        if (step + 1) % interval == 0 or step + 1 == steps:
             kept.write(step + 1, network, optimizer, rates, history, sums)
         if progress is not None:
             progress(step + 1, steps)
