@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class Pretrained:
+class Pretrained(ABC):
     """A network behind one preprocessing: images -> named layers.
 
     A subclass names itself (the key of its row in :data:`PREPROCESSING`), its weights (the key in
@@ -52,28 +53,20 @@ class Pretrained:
         """The network's parameters, as stored."""
         return weights.load_state(self.weights)
 
+    @abstractmethod
     def build(self, state: dict[str, torch.Tensor]) -> torch.nn.Module:
         """The network with `state` in it, on the CPU; RuntimeError for the state of another network."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(
         self, network: torch.nn.Module, x: torch.Tensor, layers: Sequence[str]
     ) -> dict[str, torch.Tensor]:
         """Network input (n, 3, side, side) -> layer -> (n, ...)."""
-        raise NotImplementedError
 
     def open(self, *, device: str) -> None:
         """Build the network on `device`, in evaluation mode."""
-        try:
-            network = self.build(self.state())
-        except RuntimeError as problem:
-            reason = " ".join(str(problem).split())[:200]
-            raise WeightsMissing(
-                f"the weights {weights.locate(self.weights)} are those of another network ({reason}). "
-                f"Delete the file and type: harness prefetch {self.weights}"
-            ) from None
         self._device = device
-        self._network = network.eval().requires_grad_(False).to(device)
+        self._network = built(self.build, self.state(), self.weights).to(device)
 
     def extract(self, images: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:
         """Images (n, H, W, 3) uint8 or float in [0, 1] -> layer -> (n, ...) float32.
@@ -100,6 +93,21 @@ class Pretrained:
                 for layer, values in self.forward(self._network, x, layers).items():
                     found[layer].append(values.float().cpu().numpy())
         return {layer: np.concatenate(parts) for layer, parts in found.items()}
+
+
+def built(
+    build: Callable[[dict[str, torch.Tensor]], torch.nn.Module], state: dict[str, torch.Tensor], name: str
+) -> torch.nn.Module:
+    """``build(state)`` for inference; :class:`WeightsMissing` where weights `name` are another network's."""
+    try:
+        network = build(state)
+    except RuntimeError as problem:
+        reason = " ".join(str(problem).split())[:200]
+        raise WeightsMissing(
+            f"the weights {weights.locate(name)} are those of another network ({reason}). "
+            f"Delete the file and type: harness prefetch {name}"
+        ) from None
+    return network.eval().requires_grad_(False)
 
 
 def filled(network: torch.nn.Module, state: dict[str, torch.Tensor]) -> torch.nn.Module:

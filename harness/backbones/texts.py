@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,6 +22,7 @@ import numpy as np
 
 from ..errors import PluginError, WeightsMissing
 from . import weights
+from .pretrained import built
 from .transformers_models import loaded
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 """What is a word before merges: contractions, letters, single digits, other marks."""
 
 
-class _Text:
+class _Text(ABC):
     """A text tower: its weights, and its words (the name of the tokenizer's file)."""
 
     version: ClassVar[str] = "1"
@@ -61,17 +63,10 @@ class _Text:
 
     def open(self, *, device: str) -> None:
         """Build tokenizer and network, in evaluation mode on `device`."""
-        try:
-            network = self.build(weights.load_state(self.weights))
-        except RuntimeError as problem:
-            reason = " ".join(str(problem).split())[:200]
-            raise WeightsMissing(
-                f"the weights {weights.locate(self.weights)} are those of another network ({reason}). "
-                f"Delete the file and type: harness prefetch {self.weights}"
-            ) from None
+        network = built(self.build, weights.load_state(self.weights), self.weights)
         self._tokenizer = self.tokenizer(weights.locate(self.words))
         self._device = device
-        self._network = network.eval().requires_grad_(False).to(device)
+        self._network = network.to(device)
 
     def extract(self, images: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:
         """No image has a feature here: PluginError."""
@@ -92,17 +87,17 @@ class _Text:
                 parts.append(self.forward(self._network, ids, mask).float().cpu().numpy())
         return np.concatenate(parts)
 
+    @abstractmethod
     def build(self, state: dict[str, torch.Tensor]) -> torch.nn.Module:
         """The network with `state` in it; RuntimeError for the state of another."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tokenizer(self, file: Path) -> Tokenizer:
         """Captions -> numbers of words, padded to equal lengths."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(self, network: torch.nn.Module, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Word numbers, and 1 where they are no padding (n, length) -> (n, D)."""
-        raise NotImplementedError
 
 
 class _ClipText(_Text):

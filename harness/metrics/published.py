@@ -16,6 +16,7 @@ Algonauts 2023 ``code/02_baseline_encoding_model/03_test_encoding.py`` (github g
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import numpy as np
@@ -98,15 +99,15 @@ class _Published(ResponseMetric):
     default: ClassVar[bool] = False
 
 
-class _PerTrial(_Published):
+class _PerTrial(_Published, ABC):
     """Each image's prediction against each of its trials; the value of an image is their mean.
 
     SynBrain averages over all (image, trial) pairs, three for each image: the same for equal repeats.
     """
 
+    @abstractmethod
     def pairs(self, predicted: Array, trials: Array) -> Array:
         """(T,) values of the predictions that belong to `trials`, both (T, V)."""
-        raise NotImplementedError
 
     def score(
         self,
