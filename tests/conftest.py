@@ -67,3 +67,23 @@ def undisturbed(tmp_path_factory, toy_words) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
     call_harness(folder, *kill_words(toy_words))
     return folder
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    """Scenes that no network has seen, as training scripts hold them."""
+    from harness.backbones.tiny.train_data import DrawnScenes
+    from harness.benchmarks.scenes import describe, draw
+
+    indices = range(800)
+    return DrawnScenes(draw("tiny-unseen", indices), describe("tiny-unseen", indices))
+
+
+@pytest.fixture(scope="module")
+def images():
+    """(2, 300, 330, 3) uint8: noise, which a wrong filter cannot hide in, over smooth colour."""
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    coarse = generator.integers(40, 216, (2, 10, 11, 3)).repeat(30, axis=1).repeat(30, axis=2)
+    return np.clip(coarse + generator.integers(-40, 40, (2, 300, 330, 3)), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Pretrained backbones, weights generated here: preprocessing and networks against independent builds."""
+"""Pretrained backbones, weights generated here: networks against independent builds."""
 
 from __future__ import annotations
 
@@ -13,114 +13,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from test_preprocessing import NOTEBOOK, normal, tensor
 from test_resize import two_threads  # noqa: F401
 from torch.nn import functional
-from torchvision import models, transforms
+from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor
-from torchvision.transforms import InterpolationMode, Normalize, Resize
+from torchvision.transforms import Resize
 
 from harness import plugins
-from harness.api import Backbone, PluginError, WeightsMissing
+from harness.api import PluginError, WeightsMissing
 from harness.backbones import weights
 from harness.backbones.pooled import EfficientNetV1, InceptionV1, SwAVV1, swav_trunk
-from harness.backbones.preprocessing import CLIP, IMAGENET, PREPROCESSING, eight_bit
+from harness.backbones.preprocessing import PREPROCESSING
 from harness.backbones.transformers_models import Clip, ClipV1, DINOv2
 
 pytestmark = pytest.mark.filterwarnings("ignore:NOTE. The nodes obtained by tracing")
-
-# size after 256 and statistics, as MindEye2's notebook has them
-NOTEBOOK = {"alexnet": 256, "inception": 342, "efficientnet": 255, "swav": 224, "clip": 224}
-OWN = {"alexnet": 224, "inception": 299, "efficientnet": 240, "swav": 224, "clip": 224, "dinov2": 224}
-
-
-def normal(network: str) -> Normalize:
-    if network == "clip":
-        return Normalize((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
-    return Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-
-
-@pytest.fixture(scope="module")
-def images() -> np.ndarray:
-    """(2, 300, 330, 3) uint8: noise, which a wrong filter cannot hide in, over smooth colour."""
-    generator = np.random.default_rng(0)
-    coarse = generator.integers(40, 216, (2, 10, 11, 3)).repeat(30, axis=1).repeat(30, axis=2)
-    return np.clip(coarse + generator.integers(-40, 40, (2, 300, 330, 3)), 0, 255).astype(np.uint8)
-
-
-def tensor(images: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(images).permute(0, 3, 1, 2) / 255.0
-
-
-# Preprocessing
-
-
-@pytest.mark.usefixtures("two_threads")
-@pytest.mark.parametrize("network", NOTEBOOK)
-@pytest.mark.parametrize(("family", "antialias"), [("v1", False), ("v2", True)])
-def test_families_equal_torchvisions_resize_and_normalize(images, network, family, antialias):
-    size = NOTEBOOK[network]
-    how = {"interpolation": InterpolationMode.BILINEAR, "antialias": antialias}
-    path = transforms.Compose([Resize((256, 256), **how), Resize((size, size), **how), normal(network)])
-    mine = PREPROCESSING[f"{network}-{family}"].apply(images)
-    torch.testing.assert_close(mine, path(tensor(images)), rtol=0, atol=2e-6)
-    floats = PREPROCESSING[f"{network}-{family}"].apply(images / np.float32(255))
-    torch.testing.assert_close(floats, mine, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("network", NOTEBOOK)
-def test_brain_diffusers_pictures_equal_torchvision_on_pillow(images, network):
-    from PIL import Image
-
-    path = transforms.Compose([Resize((224, 224)), transforms.ToTensor(), normal(network)])
-    expected = torch.stack([path(Image.fromarray(image)) for image in images])
-    mine = PREPROCESSING[f"{network}-brain-diffuser"].apply(images)
-    torch.testing.assert_close(mine, expected, rtol=0, atol=2e-6)
-
-
-@pytest.mark.parametrize("network", OWN)
-def test_encoders_get_the_whole_image_antialiased(images, network):
-    bicubic = network in ("clip", "dinov2")
-    mode = InterpolationMode.BICUBIC if bicubic else InterpolationMode.BILINEAR
-    path = Resize((OWN[network],) * 2, interpolation=mode, antialias=True)
-    expected = normal(network)(path(tensor(images)).clamp(0, 1))
-    torch.testing.assert_close(PREPROCESSING[network].apply(images), expected, rtol=0, atol=2e-6)
-
-
-def test_clip_and_dinov2_equal_the_processors_of_transformers_to_grey_levels(images):
-    """Their processors resize 8-bit pictures and round after each axis; a level is 1 / 255 / SD."""
-    from transformers import BitImageProcessor, CLIPImageProcessor
-
-    square = images[:, :, :300]
-    side = {"height": 224, "width": 224}
-    clip = CLIPImageProcessor(image_mean=CLIP.mean, image_std=CLIP.sd)
-    dino = BitImageProcessor(
-        size=side, resample=3, do_center_crop=False, image_mean=IMAGENET.mean, image_std=IMAGENET.sd
-    )
-    for processor, name, pictures in ((clip, "clip", square), (dino, "dinov2", images)):
-        expected = processor(list(pictures), return_tensors="pt")["pixel_values"]
-        mine = PREPROCESSING[name].apply(pictures)
-        level = 1 / 255 / min(PREPROCESSING[name].statistics.sd)
-        assert expected.shape == mine.shape
-        assert (mine - expected).abs().max() < 3 * level
-        assert (mine - expected).abs().mean() < 0.4 * level
-
-
-def test_antialiasing_is_visible_and_every_row_says_where_it_is_from(images):
-    one, two = (PREPROCESSING[f"inception-{family}"].apply(images) for family in ("v1", "v2"))
-    assert (one - two).abs().mean() > 0.02
-    for name, row in PREPROCESSING.items():
-        assert row.source, name
-        assert row.statistics.source, name
-        backbone = plugins.find("backbones", name).load()()
-        assert isinstance(backbone, Backbone)
-        assert (backbone.name, backbone.preprocessing) == (name, row)
-
-
-def test_floats_become_the_nearest_of_256_levels():
-    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
-    np.testing.assert_array_equal(eight_bit(levels / np.float32(255)), levels)
-    np.testing.assert_array_equal(eight_bit(np.full((1, 2, 2, 3), 0.5)), 128)
-
 
 # Weights
 
