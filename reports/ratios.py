@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from harness.statistics import bootstrap_weights
+
+
+@functools.lru_cache(maxsize=2)
+def _weights(n: int, draws: int, seed: int) -> np.ndarray:
+    """Drawn once for a table of as many ratios as it has cells."""
+    weights = bootstrap_weights(n, draws=draws, seed=seed) / n
+    weights.flags.writeable = False
+    return weights
 
 
 def ratio_of_means(x: np.ndarray, y: np.ndarray, *, draws: int, seed: int) -> tuple[float, float, float]:
@@ -18,7 +28,7 @@ def ratio_of_means(x: np.ndarray, y: np.ndarray, *, draws: int, seed: int) -> tu
     x, y = x[known], y[known]
     if len(x) < 2 or y.mean() <= 0:
         return (np.nan,) * 3
-    weights = bootstrap_weights(len(x), draws=draws, seed=seed) / len(x)
+    weights = _weights(len(x), draws, seed)
     below = weights @ y
     if np.percentile(below, 2.5) <= 0:
         return (np.nan,) * 3

@@ -108,3 +108,19 @@ def test_the_command_shows_it(runs):
     assert "do two decoders put the encoders in the same order?" in printed
     given = json.loads(CliRunner().invoke(command, [*folders, "--json"], catch_exceptions=False).output)
     assert {line["metric"] for line in given["rankings"]} == {f"{PIXCORR}@1"}
+
+
+def test_seeds_of_one_encoder_are_told_apart(tmp_path):
+    runs = [
+        toy_run(
+            tmp_path / f"{name}-{seed}",
+            tmp_path / "store",
+            {"run": {"metrics": [PIXCORR], "derangements": 1, "seed": seed}, "encoder": {"noise": 1.0}},
+            decoder=decoder,
+        )
+        for name, decoder in DECODERS.items()
+        for seed in (0, 1)
+    ]
+    table = ranking_table(compare(runs))
+    assert set(table.encoders) == {2}
+    assert {"toys.py:ToyEncoder (seed 0)", "toys.py:ToyEncoder (seed 1)"} == set(table.order_a[0].split(", "))
