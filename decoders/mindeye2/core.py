@@ -164,11 +164,12 @@ class MindEye2Core:
         latents = views = None
         if self.parts.settings.backbone.low_level:
             latents = stored("latents", self._true_latents)
-            if (teacher := self._late("teacher")) is not None:
-                seeds = itertools.count(step_seed(seed, -2))
-                other = stored("views", lambda x: teacher(augmented(self._sized(x), seed=next(seeds))))
-                views = (stored("teacher", lambda x: teacher(self._sized(x))), other)
-                del self._built["teacher"]
+            if self.parts.teacher is not None:
+                # Read when first asked: what is stored needs no gigabytes again, nor does the fit after it.
+                seeds, teach = itertools.count(step_seed(seed, -2)), lambda x: self._late("teacher")(x)
+                other = stored("views", lambda x: teach(augmented(self._sized(x), seed=next(seeds))))
+                views = (stored("teacher", lambda x: teach(self._sized(x))), other)
+                self._built.pop("teacher", None)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(step_seed(seed, -1))
             network = MindEye2Network([space.n_valid], self.parts.settings)
