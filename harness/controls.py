@@ -9,12 +9,9 @@ import numpy as np
 
 from .data import Stimuli, SubjectData, image_sha
 from .nn.nearest import nearest
-from .rows import BOTTLENECK, NEAREST, REDRAWN
+from .rows import NEAREST, REDRAWN, reference_row
 from .stages.score import ImageSet
 from .store import Store, save_array
-
-# Rows whose reconstructions share trials with the measured row: no agreement with it is scored.
-_NO_REFERENCE = ("measured", "measured-trial", "half-2")
 
 Made = dict[tuple[str, int, int], Stimuli]
 """Finished images by (row, trial, sample)."""
@@ -51,7 +48,7 @@ def image_sets(made: Made, data: SubjectData) -> list[ImageSet]:
         def same(others: Stimuli | None, ids: tuple[str, ...] = images.ids) -> Stimuli | None:
             return None if others is None else others.select(ids)
 
-        reference = _reference(row)
+        reference = reference_row(row)
         measured = made.get((reference, -1, sample), made.get((reference, -1, 0)))
         again = REDRAWN.get(reference, "")
         redrawn = made.get((again, -1, sample), made.get((again, -1, 0), measured))
@@ -60,13 +57,6 @@ def image_sets(made: Made, data: SubjectData) -> list[ImageSet]:
             ImageSet(row, trial, sample, images, stimuli, same(measured), same(redrawn), same(rendered))
         )
     return sets
-
-
-def _reference(row: str) -> str:
-    """The row that a row's agreement is with, or ``""``."""
-    if row in _NO_REFERENCE or row.startswith(BOTTLENECK):
-        return ""
-    return "half-2" if row == "half-1" else "measured"
 
 
 def mean_image(train: Stimuli, dtype: np.dtype, store: Store) -> np.ndarray:

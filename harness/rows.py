@@ -54,6 +54,16 @@ BOTTLENECK = "measured-rank-"
 """First part of the names of rows that pass through a bottleneck (:mod:`harness.bottleneck`)."""
 
 
+def reference_row(name: str) -> str:
+    """The row that agreement with measured responses is scored against, or ``""``.
+
+    Rows whose reconstructions share trials with the measured row have none.
+    """
+    if name in ("measured", "measured-trial", "half-2") or name.startswith(BOTTLENECK):
+        return ""
+    return "half-2" if name == "half-1" else "measured"
+
+
 def row_named(name: str) -> Row:
     """The row called `name`, those with a number in their name included."""
     if name.startswith(BOTTLENECK):

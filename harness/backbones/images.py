@@ -1,4 +1,4 @@
-"""Images as torch planes, and the one resize that every backbone here uses."""
+"""Images as torch planes, and the resize of the small networks and of the pixel features."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ import numpy as np
 from ..backbones.preprocessing import pictures
 from .networks import _Distance, _TwoWay
 from .pixel import Prepared, _PixelMetric
-from .pixel_families import C1, C2, CONTRAST_FLOOR, GREY, RADIUS, SIGMA
+from .pixel_families import C1, C2, CONTRAST_FLOOR, GREY, window_taps
 
 SIDE = 425
 
@@ -58,9 +58,8 @@ def column_ssim(one: np.ndarray, other: np.ndarray) -> float:
 
 def _down(plane: np.ndarray) -> np.ndarray:
     """Plane (H, W) -> (H - 10, W) Gaussian-weighted mean of 11 values down each column."""
-    taps = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / SIGMA) ** 2)
-    windows = np.lib.stride_tricks.sliding_window_view(plane, len(taps), axis=0)
-    return windows @ (taps / taps.sum())
+    taps = window_taps()
+    return np.lib.stride_tricks.sliding_window_view(plane, len(taps), axis=0) @ taps
 
 
 class _BrainDiffuser:

@@ -32,6 +32,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .networks import cosine_similarity
+
 TARGETS = ("stimulus", "image", "measured")
 
 
@@ -71,15 +73,6 @@ def meteor(caption: str, reference: str, *, wordnet: Any) -> float:
     return float(single_meteor_score(_tokens(reference), _tokens(caption), wordnet=wordnet))
 
 
-def cosines(result: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(N,) cosine of the rows of `result` and `target` (N, D); NaN where one is zero or not finite."""
-    first, second = (np.asarray(rows, np.float64) for rows in (result, target))
-    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    products = (first * second).sum(axis=1)
-    known = np.isfinite(products) & (norms > 0)
-    return np.divide(products, norms, out=np.full(len(first), np.nan), where=known)
-
-
 def _f1(shared: int, ours: int, theirs: int) -> float:
     return 2 * shared / (ours + theirs) if shared else 0.0
 
@@ -90,6 +83,16 @@ def _tokens(caption: str) -> tuple[str, ...]:
     from nltk.tokenize import NLTKWordTokenizer
 
     return tuple(NLTKWordTokenizer().tokenize(caption))
+
+
+def cosines(result: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(N,) cosine of the rows of `result` and `target` (N, D); NaN where one is zero or not finite.
+
+    Unlike a constant image, which scores 0, a caption without any embedding was not scored.
+    """
+    first, second = (np.asarray(rows, np.float64) for rows in (result, target))
+    known = np.isfinite(first).all(axis=1) & np.isfinite(second).all(axis=1) & first.any(1) & second.any(1)
+    return np.where(known, cosine_similarity(first, second), np.nan)
 
 
 class _Caption:

@@ -42,7 +42,7 @@ class Rows:
         """`values` (N, D) as they are, read once."""
         mean, norm = np.empty((2, len(values)))
         with np.errstate(invalid="ignore", over="ignore"):  # infinity less infinity
-            for part in _slices(len(values), CACHED // max(1, values.shape[1])):
+            for part in slices(len(values), CACHED // max(1, values.shape[1])):
                 exact = values[part].astype(np.float64)
                 mean[part] = exact.mean(axis=1)
                 exact -= mean[part, None]
@@ -88,7 +88,7 @@ class Rows:
         mean, scale = mean.astype(working), scale.astype(working)
         out = np.empty(given.shape, dtype)
         with np.errstate(invalid="ignore"):
-            for part in _slices(len(given), CACHED // max(1, given.shape[1])):
+            for part in slices(len(given), CACHED // max(1, given.shape[1])):
                 centred = np.subtract(given[part], mean[part], dtype=working)
                 np.multiply(centred, scale[part], out=out[part], casting="same_kind")
         return out
@@ -113,7 +113,7 @@ def correlations(
     # sum (x - mx) (y - my) = sum x y - D mx my: with small means this takes less time, and rounds less, than
     # float32 rows less their mean, where all features that are 0 after a ReLU are rounded alike.
     plain = np.dtype(dtype) == np.float32 and first.plain and second.plain
-    for features in _slices(count, HELD // max(1, n, m)):
+    for features in slices(count, HELD // max(1, n, m)):
         if plain:
             total += first.values[rows, features] @ second.values[columns, features].T
         else:
@@ -136,7 +136,7 @@ def correlations_of_pairs(first: Rows, second: Rows, i: np.ndarray, j: np.ndarra
     order = np.argsort(to, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(to[order])) + 1)
     total, held = np.zeros(len(i)), np.empty(min(count, CACHED // 2))
-    for features in _slices(count, len(held)):
+    for features in slices(count, len(held)):
         centred = held[: features.stop - features.start]
         for group in groups:
             unit = second.take(j[group[:1]], features, np.float64)[0]
@@ -155,7 +155,8 @@ def _sliced(rows: np.ndarray | slice) -> np.ndarray | slice:
     return slice(int(rows[0]), int(rows[-1]) + 1)
 
 
-def _slices(length: int, step: int) -> Iterator[slice]:
+def slices(length: int, step: int) -> Iterator[slice]:
+    """Parts of `step` (at least 1) that cover `length`."""
     step = max(1, step)
     for start in range(0, length, step):
         yield slice(start, min(length, start + step))

@@ -10,12 +10,11 @@ pairs come back, 8 MB for 1,000 images: ranks are counted by the code that count
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .correlations import Rows
+from .correlations import Rows, slices
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +27,7 @@ def rows_on(values: np.ndarray, device: str) -> Rows:
     import torch
 
     mean, norm = np.empty((2, len(values)))
-    for part in _slices(len(values), HELD // max(1, values.shape[1])):
+    for part in slices(len(values), HELD // max(1, values.shape[1])):
         exact = torch.from_numpy(np.array(values[part])).to(device).double()
         average = exact.mean(dim=1, keepdim=True)
         exact -= average
@@ -45,7 +44,7 @@ def correlations_on(
 
     shape = [len(one.mean[rows]) for one, rows in zip((first, second), at)]
     total = torch.zeros(*shape, dtype=torch.float64, device=device)
-    for features in _slices(first.values.shape[1], HELD // max(1, *shape)):
+    for features in slices(first.values.shape[1], HELD // max(1, *shape)):
         total += _standard(first, at[0], features, device) @ _standard(second, at[1], features, device).T
     return total.cpu().numpy()
 
@@ -54,7 +53,7 @@ def correlations_of_rows_on(result: np.ndarray, target: np.ndarray, *, device: s
     """(N,) float64 correlation of row k of `result` (N, D) with row k of `target` (N, D)."""
     first, second = rows_on(result, device), rows_on(target, device)
     values = np.empty(len(result))
-    for part in _slices(len(result), HELD // max(1, result.shape[1])):
+    for part in slices(len(result), HELD // max(1, result.shape[1])):
         sides = [_standard(one, part, slice(None), device) for one in (first, second)]
         values[part] = (sides[0] * sides[1]).sum(dim=1).cpu().numpy()
     return values
@@ -67,9 +66,3 @@ def _standard(rows: Rows, at: np.ndarray | slice, features: slice, device: str) 
     part = torch.from_numpy(np.array(rows.values[at, features])).to(device).double()
     mean, scale = (torch.from_numpy(one[at]).to(device)[:, None] for one in (rows.mean, rows.scale))
     return part.sub_(mean).mul_(scale)
-
-
-def _slices(length: int, step: int) -> Iterator[slice]:
-    step = max(1, step)
-    for start in range(0, length, step):
-        yield slice(start, min(length, start + step))

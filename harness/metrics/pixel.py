@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..nn.resize import resize, resize_matrix, unit_range
-from .pixel_families import C1, C2, CONTRAST_FLOOR, GREY, MINDEYE2_V1, RADIUS, SIGMA, V2, Family
+from .pixel_families import C1, C2, CONTRAST_FLOOR, GREY, MINDEYE2_V1, RADIUS, V2, Family, window_taps
 
 if TYPE_CHECKING:
     from .pixel_on_device import PixCorrOn, SSIMOn
@@ -164,9 +164,7 @@ def _band(dtype: type[np.floating]) -> tuple[np.ndarray, np.ndarray]:
 
     Both are contiguous: BLAS takes twice as long for a small matrix that it has to transpose.
     """
-    offsets = np.arange(-RADIUS, RADIUS + 1)
-    taps = np.exp(-0.5 * (offsets / SIGMA) ** 2)
-    taps /= taps.sum()
+    taps = window_taps()
     band = np.zeros((BLOCK, BLOCK + 2 * RADIUS), dtype)
     for row in range(BLOCK):
         band[row, row : row + 2 * RADIUS + 1] = taps

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..api import DataError
-from ..nn.resize import tap_by_tap
-from .pixel_families import C1, C2, CONTRAST_FLOOR, GREY, RADIUS, SIGMA, Family
+from ..nn.resize import checked_images, tap_by_tap
+from .pixel_families import C1, C2, CONTRAST_FLOOR, GREY, RADIUS, Family, window_taps
 
 if TYPE_CHECKING:
     import torch
@@ -38,11 +37,7 @@ class _PixelsOn:
         """Planes (n, 3, H, W) on the device, a few images at a time; DataError as for numpy."""
         import torch
 
-        images = np.asarray(images)
-        if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape[1:]:
-            raise DataError(f"images have shape {images.shape}; expected (n, height, width, 3)")
-        if images.dtype != np.uint8 and images.dtype.kind != "f":
-            raise DataError(f"images have type {images.dtype}; expected uint8, or float in [0, 1]")
+        images = checked_images(images)
         dtype = torch.float32 if self.single else torch.float64
         for start in range(0, len(images), IMAGES):
             part = torch.from_numpy(np.array(images[start : start + IMAGES])).to(self.device)
@@ -124,8 +119,7 @@ class SSIMOn(_PixelsOn):
 
 def window_mean(planes: torch.Tensor) -> torch.Tensor:
     """Planes (n, H, W) -> (n, H - 10, W - 10) Gaussian-weighted mean of each whole 11 x 11 window."""
-    taps = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / SIGMA) ** 2)
-    taps /= taps.sum()
+    taps = window_taps()
     for axis in (1, 2):
         length = planes.shape[axis] - 2 * RADIUS
         total = planes.narrow(axis, 0, length) * taps[0]

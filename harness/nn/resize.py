@@ -11,8 +11,9 @@ follow torch's single-precision coordinates (``aten/src/ATen/native/cpu/UpSample
 float32 images, as the several-threaded kernel has them: exact ones would differ from the published
 path by as much.
 
-Every image of this project goes through here where its own definition says so: pixel metrics, network
-inputs, blending.  :func:`resize_planes` is the same on torch's devices, the same terms in the same order.
+Pixel metrics, inputs of pretrained networks and blending come through here; the small networks and the
+pixel features have a resize of their own (:mod:`harness.backbones.images`).  :func:`resize_planes` is the
+same on torch's devices, the same terms in the same order.
 """
 
 from __future__ import annotations
@@ -40,16 +41,22 @@ def unit_range(images: np.ndarray, *, dtype: type[np.floating] = np.float32) -> 
     DataError
         Another shape or type.
     """
-    images = np.asarray(images)
-    if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape[1:]:
-        raise DataError(f"images have shape {images.shape}; expected (n, height, width, 3)")
+    images = checked_images(images)
     if images.dtype == np.uint8:
         unit = images.astype(dtype)
         unit /= dtype(255)
         return unit
-    if np.issubdtype(images.dtype, np.floating):
-        return images.astype(dtype, copy=False)
-    raise DataError(f"images have type {images.dtype}; expected uint8, or float in [0, 1]")
+    return images.astype(dtype, copy=False)
+
+
+def checked_images(images: np.ndarray) -> np.ndarray:
+    """`images` as an array (n, H, W, 3) of uint8 or floats, or :class:`DataError`."""
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape[1:]:
+        raise DataError(f"images have shape {images.shape}; expected (n, height, width, 3)")
+    if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
+        raise DataError(f"images have type {images.dtype}; expected uint8, or float in [0, 1]")
+    return images
 
 
 def resize(images: np.ndarray, size: tuple[int, int], *, antialias: bool) -> np.ndarray:
@@ -135,10 +142,11 @@ def tap_by_tap(planes: torch.Tensor, size: tuple[int, int], *, antialias: bool) 
     for axis, wanted in zip((-2, -1), size):
         sources, weights = _taps(planes.shape[axis], wanted, antialias=antialias, dtype=dtype)
         along = (-1, 1) if axis == -2 else (-1,)
+        sources, weights = (torch.from_numpy(one).to(planes.device) for one in (sources, weights))
         total: torch.Tensor | None = None
         for source, weight in zip(sources, weights):
-            part = planes.index_select(axis, torch.from_numpy(source).to(planes.device))
-            part *= torch.from_numpy(weight).to(planes.device).reshape(along)
+            part = planes.index_select(axis, source)
+            part *= weight.reshape(along)
             total = part if total is None else total.add_(part)
         planes = total
     return planes

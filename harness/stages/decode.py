@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,14 @@ class Reconstructions:
         return Stimuli(
             self.ids, read, hashes=[hashes[b][k][c] for (b, k), c in zip(where, choice, strict=True)]
         )
+
+    @cached_property
+    def captions(self) -> dict[str, str]:
+        """Id -> caption; empty where the decoder gave none.  Not to be changed."""
+        if not all(batch.has("caption.json") for batch in self.batches):
+            return {}
+        found = [str(caption) for batch in self.batches for caption in batch.json("caption")]
+        return dict(zip(self.ids, found, strict=True))
 
     def optional(self, name: str) -> np.ndarray | None:
         """(N, ...) array ``embedding``, ``low_level`` or ``candidate_scores``, if the decoder gave it."""

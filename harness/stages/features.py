@@ -152,6 +152,8 @@ def extract_in_memory(
                 backbone.extract(images[start : start + size], layers)
                 for start in range(0, max(len(images), 1), size)
             ]
+            if len(parts) == 1:  # gigabytes that need no copy
+                return {layer: parts[0][layer] for layer in layers}
             return {layer: np.concatenate([part[layer] for part in parts]) for layer in layers}
         except Exception as problem:
             if not is_out_of_memory(problem):

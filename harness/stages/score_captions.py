@@ -16,6 +16,7 @@ from ..backbones.weights import stored_sha
 from ..data import Stimuli
 from ..executors import single_thread
 from ..identity import module_sha
+from ..rows import reference_row
 from ..store import Store, save_array
 from .captions import caption_features
 from .decode import Reconstructions
@@ -34,10 +35,7 @@ Made = Mapping[tuple[str, int, int], Reconstructions]
 
 def captions_of(made: Reconstructions | None) -> dict[str, str]:
     """Id -> caption; empty where the decoder gave none."""
-    if made is None or not all(batch.has("caption.json") for batch in made.batches):
-        return {}
-    found = [str(caption) for batch in made.batches for caption in batch.json("caption")]
-    return dict(zip(made.ids, found, strict=True))
+    return {} if made is None else made.captions
 
 
 def lacks_captions(metric: MetricRef, made: Made, stimuli: Stimuli) -> str:
@@ -97,9 +95,9 @@ def _references(target: str, images: ImageSet, made: Made) -> dict[str, str]:
         return {} if captions is None else dict(zip(images.stimuli.ids, captions, strict=True))
     if target == "image":
         return {} if images.row == CEILING else captions_of(made.get((CEILING, -1, 0)))
-    if images.measured is None:
+    row = reference_row(images.row)
+    if not row:
         return {}
-    row = "half-2" if images.row == "half-1" else "measured"
     return captions_of(made.get((row, -1, images.sample), made.get((row, -1, 0))))
 
 

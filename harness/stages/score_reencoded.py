@@ -6,6 +6,7 @@ and over each region, as means over images and samples.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def score_reencoded(
 ) -> tuple[list[Score], list[RegionScore]]:
     """Scores of all sets, of their shuffled controls, and of the stimuli themselves as the ceiling.
 
-    None where the encoder predicts other voxels (:func:`lacking_space`).
+    Both lists are empty where the encoder predicts other voxels (:func:`lacking_space`).
     """
     stimuli, space = data.test.stimuli, data.space
     if lacking_space(metric, space):
@@ -50,8 +51,12 @@ def score_reencoded(
     sizes = {key: int(inside.sum()) for key, inside in members.items()}
     scores, by_row = [], {}
 
+    @functools.cache
+    def true(ids: tuple[str, ...]) -> np.ndarray:  # read once for all rows, and only where a score is missing
+        return data.test.responses.select(ids).mean()[:, space.valid]
+
     def add(images: ImageSet, orders: np.ndarray | None) -> None:
-        found = _values(metric, images.images, data, members, orders, features=features, store=store)
+        found = _values(metric, images.images, data, true, members, orders, features=features, store=store)
         scores.append(Score(metric, images, TARGET, found["all", ALL]))
         if images.trial < 0:
             by_row.setdefault(images.row, []).append(found)
@@ -80,13 +85,17 @@ def _values(
     metric: MetricRef,
     images: Stimuli,
     data: SubjectData,
+    true: Callable[[tuple[str, ...]], np.ndarray],
     members: dict[tuple[str, str], np.ndarray],
     orders: np.ndarray | None,
     *,
     features: FeatureStore,
     store: Store,
 ) -> dict[tuple[str, str], np.ndarray]:
-    """(kind, region) -> (N,) values; `orders` (K, N) re-pair the images."""
+    """(kind, region) -> (N,) values; `orders` (K, N) re-pair the images.
+
+    true : ids -> (N, V) mean measured responses of the voxels that are not masked.
+    """
     plugin, space, measured = metric.load(), data.space, data.test.responses
     if orders is not None and not len(orders):
         return {key: np.full(len(images), np.nan) for key in members}
@@ -110,22 +119,17 @@ def _values(
                 f"backbone '{backbone}' predicts responses of shape {predicted.shape[1:]} for "
                 f"{space.subject}; expected {space.n_voxels} voxels"
             )
-        true, given = _in_order(measured.mean(), measured.ids, images.ids)[:, space.valid], []
+        responses, given = true(tuple(images.ids)), []
         predicted = predicted[:, space.valid]
         with single_thread():
             for inside in members.values():
-                pair = predicted[:, inside], true[:, inside]
+                pair = predicted[:, inside], responses[:, inside]
                 given.append(plugin.score(*pair) if orders is None else plugin.score_deranged(*pair, orders))
         save_json(folder, "regions", [list(key) for key in members])
         save_array(folder, "values", np.asarray(given, np.float64))
 
     made: Any = store.get("score", ingredients, make)
     return {tuple(key): np.array(row) for key, row in zip(made.json("regions"), made.array("values"))}
-
-
-def _in_order(rows: np.ndarray, ids: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
-    position = {name: k for k, name in enumerate(ids)}
-    return rows[[position[name] for name in wanted]]
 
 
 def _mean(samples: Sequence[dict[tuple[str, str], np.ndarray]], key: tuple[str, str]) -> float:

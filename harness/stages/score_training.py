@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +26,24 @@ def score_against_training(
     """Scores of all sets, and of the stimuli themselves as a row to read the others by."""
     stimuli = data.test.stimuli
     true = ImageSet(STIMULUS.name, -1, 0, stimuli, stimuli, None)
+
+    @functools.cache
+    def training() -> np.ndarray:  # read once for all sets, and not at all where nothing is missing
+        return _flat(metric, data.train.stimuli, features)
+
     return [
-        Score(metric, one, TARGET, _values(metric, one.images, data.train.stimuli, features, store))
+        Score(metric, one, TARGET, _values(metric, one.images, data.train.stimuli, training, features, store))
         for one in (*sets, true)
     ]
 
 
 def _values(
-    metric: MetricRef, images: Stimuli, train: Stimuli, features: FeatureStore, store: Store
+    metric: MetricRef,
+    images: Stimuli,
+    train: Stimuli,
+    training: Callable[[], np.ndarray],
+    features: FeatureStore,
+    store: Store,
 ) -> np.ndarray:
     plugin = metric.load()
     backbone, layer = plugin.backbone
@@ -47,8 +58,13 @@ def _values(
 
     def make(folder: Path) -> None:
         with single_thread():
-            result, training = (features.layer(backbone, layer, one) for one in (images, train))
-            values = plugin.score(*(rows.reshape(len(rows), -1) for rows in (result, training)))
+            values = plugin.score(_flat(metric, images, features), training())
         save_array(folder, "values", np.asarray(values, np.float64))
 
     return np.array(store.get("score", ingredients, make).array("values"))
+
+
+def _flat(metric: MetricRef, stimuli: Stimuli, features: FeatureStore) -> np.ndarray:
+    """(N, D) features of `stimuli` that `metric` compares."""
+    rows = features.layer(*metric.load().backbone, stimuli)
+    return rows.reshape(len(rows), -1)
