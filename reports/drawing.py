@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import html
 import io
+import logging
 import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from harness.results import RunResult
 
@@ -17,6 +22,8 @@ from .layout import ordered_rows
 
 if TYPE_CHECKING:
     import altair as alt
+
+logger = logging.getLogger(__name__)
 
 _COLOURS = {
     "#010101": "var(--ink)",
@@ -34,6 +41,40 @@ _GROUP_COLOURS |= {"bottleneck": MEASURED, "other": SOFT}
 
 NARROWEST = 0.8
 """Least share of its size to which a chart shrinks; on a narrower page it scrolls, and stays readable."""
+
+
+@dataclass
+class Figures:
+    """The figures of one report, each drawn on its own: one that fails costs itself alone.
+
+    failed : (name, why) of those that could not be drawn, for the report to say.
+    """
+
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+    def draw(self, name: str, figure: Callable[[], str]) -> str:
+        """What `figure` returns; ``""`` where it raises, which is noted under `name`."""
+        try:
+            return figure()
+        except Exception as problem:
+            why = f"{type(problem).__name__}: {problem}"
+            logger.debug("the figure '%s' fails", name, exc_info=True)
+            logger.warning("the figure '%s' is left out of the report: %s", name, why)
+            self.failed.append((name, why))
+            return ""
+
+
+def bin_edges(values: np.ndarray, count: int) -> np.ndarray:
+    """(count + 1,) edges of equal bins over `values`; values that are equal but for rounding get room.
+
+    :func:`numpy.histogram` refuses a range that floating point cannot cut into so many bins, as that of
+    correlations which are all 1 is.
+    """
+    low, high = float(np.min(values)), float(np.max(values))
+    least = 1e-3 * max(abs(low), abs(high), 1e-3)
+    if high - low < least:
+        low, high = (low + high) / 2 - least / 2, (low + high) / 2 + least / 2
+    return np.linspace(low, high, count + 1)
 
 
 def row_colour(run: RunResult, name: str) -> str:

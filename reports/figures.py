@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.results import RunResult
 
-from .drawing import CONTROL, INK, SOFT, row_colour, to_svg
+from .drawing import CONTROL, INK, SOFT, bin_edges, row_colour, to_svg
 from .layout import number, ordered_metrics, ordered_rows
 from .tables import roi_table
 from .values import ENCODING_ROWS, image_values, noise_ceiling, voxel_values
@@ -76,7 +76,7 @@ def ceiling_chart(run: RunResult) -> str:
         return ""
     label = ordered_rows(run, [row])[0].label
     if ceiling is None:
-        counts, edges = np.histogram(r, bins=40)
+        counts, edges = np.histogram(r, bins=bin_edges(r, 40))
         frame = pd.DataFrame({"start": edges[:-1], "end": edges[1:], "voxels": counts})
         bars = (
             alt.Chart(frame)
@@ -91,7 +91,10 @@ def ceiling_chart(run: RunResult) -> str:
         return to_svg(bars.properties(width=430, height=260), text)
     limit = np.sqrt(np.clip(ceiling[r.index.to_numpy(dtype=int)], 0, None))
     known = np.isfinite(limit)
-    counts, left, bottom = np.histogram2d(limit[known], r.to_numpy()[known], bins=36)
+    if not known.any():
+        return ""
+    sides = (limit[known], r.to_numpy()[known])
+    counts, left, bottom = np.histogram2d(*sides, bins=[bin_edges(side, 36) for side in sides])
     i, j = np.nonzero(counts)
     frame = pd.DataFrame(
         {

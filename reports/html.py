@@ -23,6 +23,7 @@ from harness.results import RunResult
 
 from . import curves, figures
 from .captions import caption_grid, caption_table
+from .drawing import Figures
 from .functional import (
     all_scores_grid,
     brain_region_grid,
@@ -92,6 +93,14 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
     gallery = read_gallery(run, show_stimuli=show_stimuli)
     scores, encoding, agreement = score_table(run), encoding_table(run), agreement_table(run)
     curve = curves.curve_table(run, scores)
+    drawn = Figures()
+    charts = {
+        "curve_chart": drawn.draw("scores by dimensions", lambda: curves.curve_chart(run, curve, scores)),
+        "region_chart": drawn.draw("voxel r by region", lambda: figures.region_chart(run)),
+        "ceiling_chart": drawn.draw("voxel r by noise ceiling", lambda: figures.ceiling_chart(run)),
+        "ceiling_histogram": drawn.draw("noise ceilings", lambda: figures.ceiling_histogram(run)),
+        "image_chart": drawn.draw("scores of single images", lambda: figures.image_chart(run)),
+    }
     others = [m.name for m in run_metrics(run, "measured") if not is_agreement(m)]
     against_measured = score_table(run, "measured", metrics=others)
     return environment.get_template("report.html").render(
@@ -112,7 +121,6 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
         against_brain=score_grid(run, score_table(run, "brain"), "brain"),
         captions=caption_grid(run, caption_table(run)),
         curve=curves.curve_grid(run, curve),
-        curve_chart=Markup(curves.curve_chart(run, curve, scores)),
         brain_regions=brain_region_grid(run, brain_region_table(run)),
         paired=paired_grids(run, paired_table(run)),
         gallery=gallery,
@@ -127,10 +135,8 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
         region_scores=all_scores_grid(run, region_table(run)),
         contrasts=contrast_grid(run, contrast_table(run)),
         agreement=agreement_grid(run, agreement),
-        region_chart=Markup(figures.region_chart(run)),
-        ceiling_chart=Markup(figures.ceiling_chart(run)),
-        ceiling_histogram=Markup(figures.ceiling_histogram(run)),
-        image_chart=Markup(figures.image_chart(run)),
+        **{name: Markup(svg) for name, svg in charts.items()},
+        failed_figures=drawn.failed,
         point_limit=figures.POINT_LIMIT,
         protocol=run.info.get("protocol") or {},
         protocols=_protocols(run),

@@ -448,3 +448,37 @@ def test_charts_are_left_out_where_there_is_nothing_to_draw(fresh: Path) -> None
     empty = RunResult.open(fresh)
     assert figures.region_chart(empty) == figures.ceiling_chart(empty) == figures.image_chart(empty) == ""
     assert "No image was scored" in words(Page(render_html(empty)))
+
+
+CHARTS = ("region_chart", "ceiling_chart", "ceiling_histogram", "image_chart")
+
+
+@pytest.mark.parametrize("broken", CHARTS)
+def test_a_figure_that_fails_costs_itself_alone(fresh: Path, monkeypatch, broken: str) -> None:
+    def fail(run: RunResult) -> str:
+        raise ValueError(f"Too many bins for {EVIL}")
+
+    for name in CHARTS:
+        monkeypatch.setattr(figures, name, fail if name == broken else lambda run: "<svg>drawn</svg>")
+    text = render_html(RunResult.open(fresh))
+    assert text.count("<svg>drawn</svg>") == 3
+    assert "could not be drawn: ValueError: Too many bins" in text
+    assert EVIL not in text
+
+
+def test_responses_proportional_to_the_measured_ones_are_drawn(fresh: Path) -> None:
+    """Every voxel r is 1 but for rounding, which numpy cuts into no bins."""
+
+    def proportional(frame: pd.DataFrame) -> pd.DataFrame:
+        ours = (frame["metric"] == "voxel-r@1") & (frame["row"] != "zero")
+        near = 1 - np.spacing(1) * (np.arange(len(frame)) % 2)
+        return frame.assign(value=frame["value"].where(~ours, near))
+
+    fixtures.change_scores(fresh, "voxel_scores", proportional)
+    r = RunResult.open(fresh).voxel_scores.query("metric == 'voxel-r@1' and row == 'predicted'")["value"]
+    with pytest.raises(ValueError, match="bins"):
+        np.histogram(r, bins=40)
+    for changes in ({}, {"noise_ceiling": None}):
+        run = RunResult.open(change_info(fresh, **changes))
+        assert "<svg" in figures.ceiling_chart(run)
+        assert "could not be drawn" not in render_html(run)
