@@ -23,7 +23,6 @@ from .data import Stimuli, SubjectData
 from .errors import HarnessError, StoreError
 from .executors import Executor, open_executor
 from .plan import Plan
-from .precomputed import GivenImages
 from .protocols import blended, declared_blend, protocol_named
 from .rows import SHUFFLED, Stream, response_streams
 from .seeds import image_seeds
@@ -33,6 +32,7 @@ from .stages.decode import Reconstructions, decode, generate
 from .stages.encode import encode
 from .stages.features import FeatureStore
 from .stages.fit import fit_decoder, fit_encoder
+from .stages.reconstructions import GivenImages
 from .stages.score import (
     Failure,
     ImageSet,

@@ -17,10 +17,11 @@ from .backbones.weights import WeightsAbsent, stored_sha
 from .errors import ConfigError, WeightsMissing
 from .identity import digest, plain
 from .plugins import PluginRef
-from .precomputed import FilePredictions, GivenImages, predictions_ref
+from .precomputed import FilePredictions, predictions_ref
 from .protocols import protocol_named
 from .settings import Request, RunSettings, plugin_defaults, resolve_params
 from .stages.features import backbone_identity
+from .stages.reconstructions import GivenImages
 from .stages.score import MetricRef, metric_ref
 from .stages.score_captions import INPUTS as CAPTIONS
 from .stages.score_decoded import INPUTS as DECODER_EMBEDDING

@@ -31,11 +31,11 @@ from .metrics.encoding import noise_floor
 from .pipeline import Outcome
 from .plan import EXECUTION, Plan
 from .plugins import PluginRef
-from .precomputed import GivenImages
 from .protocol_notes import protocol_notes
 from .protocols import side_by_side
 from .results import DRAW_COLUMNS, REGION_COLUMNS, SCHEMA, SCORE_COLUMNS, SET_COLUMNS, VOXEL_COLUMNS
 from .rows import row_named
+from .stages.reconstructions import GivenImages
 from .stages.score import MetricRef
 from .stages.score_responses import ceiling_of
 from .store import Store, explained

@@ -15,8 +15,8 @@ from toys import ToyBenchmark
 
 from harness import plugins
 from harness.errors import ConfigError, DataError
-from harness.precomputed import GivenImages
 from harness.stages.data import load_subject
+from harness.stages.reconstructions import GivenImages
 from harness.store import Store
 
 PARAMS = {"n_test": 16}

@@ -15,8 +15,9 @@ from test_run import only_run
 from toys import ToyBenchmark
 
 from harness.errors import DataError
-from harness.precomputed import GivenImages, read_predictions
+from harness.precomputed import read_predictions
 from harness.results import RunResult
+from harness.stages.reconstructions import GivenImages
 
 
 @pytest.fixture

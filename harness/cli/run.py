@@ -112,7 +112,7 @@ def score(path: str, **given: Any) -> None:
 
     PATH is a folder of images named by id, or a .npz, .npy, .h5 or .pt of images and ids.
     """
-    from ..precomputed import check_given
+    from ..stages.reconstructions import check_given
 
     check_given(path)
     form = "file" if Path(path).expanduser().is_file() else "folder"

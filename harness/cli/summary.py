@@ -12,10 +12,10 @@ from rich.table import Table
 
 from ..identity import plain
 from ..plan import Plan
-from ..precomputed import GivenImages
 from ..protocols import PROTOCOLS
 from ..results import RunResult
 from ..rows import BOTTLENECK
+from ..stages.reconstructions import GivenImages
 from ..store import Store, key_of
 
 
