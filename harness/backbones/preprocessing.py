@@ -16,9 +16,11 @@ none                 the whole image at the network's own size, antialiased: for
 Antialiasing is the point of difference that moves published numbers most: torchvision's ``Resize`` left
 it off for tensors until 0.16 and has it on since 0.17.
 
-Bilinear planes are resized by :mod:`harness.nn.resize`, as they are for the pixel metrics: torch's kernel
-without antialiasing gives one thread, which tasks run with, other numbers than several (3e-5 apart).  Its
-bicubic kernel gives the same with any number.
+Bilinear planes are resized by :mod:`harness.nn.resize`, as they are for the pixel metrics: the same bits with
+any number of threads and any instruction set of torch's, and torchvision's ``Resize`` to the rounding of
+coordinates that its own kernels differ by (stated there; divided by the SD of `Statistics` here).  Bicubic
+planes are resized by torch: the same with any number of threads, up to 3e-6 apart between its instruction
+sets.  Pictures are resized by Pillow, in integers.
 """
 
 from __future__ import annotations

@@ -5,11 +5,18 @@ the reduction factor, so every source pixel counts (Pillow's convention; enlargi
 and without).  These are the two filters of ``torchvision.transforms.Resize`` on tensors, whose
 default changed from off to on in torchvision 0.17; here it is always stated.
 
-Own sparse products stand in for torch's kernels, since without antialiasing those give one result
-with one thread and another with several (3e-5 apart at worst, 1024 px to 255 px of noise).  Weights
-follow torch's single-precision coordinates (``aten/src/ATen/native/cpu/UpSampleKernel.cpp``) for
-float32 images, as the several-threaded kernel has them: exact ones would differ from the published
-path by as much.
+Own sparse products stand in for torch's kernels, which give other last digits with one thread than with
+several, and others again with AVX2 and AVX-512 than without (3e-5 apart at worst, 1024 px to 255 px of
+noise, without antialiasing).  What is exact and what is not:
+
+- The definition is the arithmetic in float64 at torch's coordinates, which are rounded to the type of the
+  images (``aten/src/ATen/native/cpu/UpSampleKernel.cpp``).  For images in [0, 1] of up to 1024 px
+  :func:`resize` equals it to 1e-6 in float32 and to 5e-15 in float64.
+- :func:`resize` gives the same bits with any number of threads, whatever torch runs on.
+- torchvision's ``Resize`` rounds coordinates once more or once less, as its kernel has it: it is equal to
+  2e-6 plus (height + width) x 1.2e-7 in float32, to 4e-15 plus (height + width) x 2.2e-16 in float64.
+- Coordinates in float32 are not exact themselves (9e-5 in the values at worst, 1024 px to 255 px of noise).
+  They are kept, since the published path has them.
 
 Pixel metrics, inputs of pretrained networks and blending come through here; the small networks and the
 pixel features have a resize of their own (:mod:`harness.backbones.images`).  :func:`resize_planes` is the
