@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.api import DataError, Responses, Split, Stimuli, SubjectData, VoxelSpace, suggest
+from harness.reading.arrays import as_names, as_vector
 
-from .arrays import as_names, as_vector
 from .paired_images import ChosenImages, checked_hashes, require_same_kind
 from .paired_params import Params
 from .paired_responses import Moments, ResponseRows, estimate_ncsnr, finite_voxels, measure

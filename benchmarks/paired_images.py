@@ -13,8 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from harness.api import ConfigError, DataError, Stimuli, image_sha
-
-from .arrays import ArraySource
+from harness.reading.arrays import ArraySource
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.api import DataError
-
-from .arrays import ArraySource
+from harness.reading.arrays import ArraySource
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from harness.api import ConfigError, DataError
+from harness.reading.arrays import (
+    ArraySource,
+    MemoryArray,
+    as_integers,
+    as_names,
+    as_vector,
+    open_array,
+    split_reference,
+)
 
-from .arrays import ArraySource, MemoryArray, as_integers, as_names, as_vector, open_array, split_reference
 from .paired_images import ArrayImages, FolderImages, Images
 from .paired_params import Params, SplitKeys
 from .paired_responses import ResponseTable

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from harness.api import DataError, suggest
+from harness.reading.arrays import ArraySource, as_integers, as_vector
 
-from .arrays import ArraySource, as_integers, as_vector
 from .paired_params import Params
 
 Masks = dict[str, np.ndarray]

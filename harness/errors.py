@@ -8,13 +8,19 @@ harness or of a plugin.
 from __future__ import annotations
 
 import difflib
+import re
+import reprlib
 from collections.abc import Iterable
+from typing import Any
 
 
 class HarnessError(Exception):
-    """A problem that the user can mend; its message is one line."""
+    """A problem that the user can mend; its message is one line, fit for a terminal."""
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class ConfigError(HarnessError):
@@ -47,3 +53,27 @@ def suggest(given: str, known: Iterable[str], *, what: str) -> str:
     near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else "."
     return f"unknown {what} '{given}'{hint} Known: {', '.join(names) or 'none'}"
+
+
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
+"""Control characters but tab and line feed, marks that turn the direction of writing, halves of pairs."""
+
+
+def visible(text: str) -> str:
+    """`text` with what a terminal would obey, hide or fail at written out, as ``\\x1b``."""
+    return _INVISIBLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+_QUOTES = reprlib.Repr()
+_QUOTES.maxlevel, _QUOTES.maxstring, _QUOTES.maxother = 3, 80, 80
+
+
+def quoted(value: Any) -> str:
+    """`value` as Python writes it, cut to what a line can hold: data may be of any size."""
+    try:
+        text = _QUOTES.repr(value)
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        text = f"<{type(value).__name__} of great size>"
+    return visible(text if len(text) <= 160 else f"{text[:150]} ...")

@@ -45,6 +45,8 @@ def under(name: str, *allowed: str) -> bool:
 @pytest.mark.parametrize("folder", PLUGIN_FOLDERS)
 def test_plugins_import_contracts_and_blocks_only(folder):
     allowed = ("harness.api", "harness.nn", "harness.backbones", f"harness.{folder}")
+    if folder == "benchmarks":
+        allowed += ("harness.reading",)
     for file in (ROOT / folder).rglob("*.py"):
         if is_script(file):
             continue
@@ -96,6 +98,13 @@ def test_building_blocks_do_not_know_the_pipeline(layer):
         if is_script(file):
             continue
         for name in imported(file) - {"harness"}:
+            assert under(name, *allowed), f"{file.relative_to(ROOT)} imports {name}"
+
+
+def test_readers_know_errors_and_contracts_only():
+    for file in (ROOT / "harness" / "reading").rglob("*.py"):
+        for name in imported(file) - {"harness"}:
+            allowed = ("harness.api", "harness.data", "harness.errors", "harness.reading")
             assert under(name, *allowed), f"{file.relative_to(ROOT)} imports {name}"
 
 

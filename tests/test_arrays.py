@@ -13,7 +13,7 @@ import scipy.io
 from paired_writers import FORMATS, write_arrays, write_matlab73
 
 from harness.api import DataError
-from harness.benchmarks.arrays import as_integers, as_names, as_vector, describe, open_array, split_reference
+from harness.reading.arrays import as_integers, as_names, as_vector, describe, open_array, split_reference
 
 RNG = np.random.default_rng(0)
 ARRAYS = {
@@ -57,7 +57,7 @@ def test_far_apart_positions_are_read_one_by_one(tmp_path):
 
 
 def test_trailing_axis_beyond_memory_limit_is_read_in_slabs(tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.benchmarks.array_sources._WHOLE_BYTES", 0)
+    monkeypatch.setattr("harness.reading.sources._WHOLE_BYTES", 0)
     source = opened(tmp_path, "mat73", ARRAYS, "images")
     np.testing.assert_array_equal(source.take(np.array([6, 1])), ARRAYS["images"][[6, 1]])
     assert source._whole is None

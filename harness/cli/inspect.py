@@ -11,7 +11,7 @@ import click
 @click.argument("file", type=click.Path(path_type=Path))
 def inspect(file: Path) -> None:
     """Show name, shape and type of every array in FILE (.mat, .npz, .npy, .h5)."""
-    from harness.benchmarks.arrays import describe
+    from harness.reading.arrays import describe
 
     for entry in describe(file):
         click.echo(f"{entry.name:32} {entry.shape!s:24} {entry.dtype}")

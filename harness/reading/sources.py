@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.api import DataError, HarnessError
+from ..errors import DataError, HarnessError
 
 _WHOLE_BYTES = 2 << 30
 

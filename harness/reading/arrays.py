@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.api import DataError
-
-from .array_formats import LISTERS, OPENERS
-from .array_sources import ArrayInfo, ArraySource, Hdf5Array, MemoryArray, NpyArray, reading
+from ..errors import DataError
+from .formats import LISTERS, OPENERS
+from .sources import ArrayInfo, ArraySource, Hdf5Array, MemoryArray, NpyArray, reading
 
 __all__ = [
     "ArrayInfo",

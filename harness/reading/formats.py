@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.api import DataError
-
-from .array_sources import ArrayInfo, ArraySource, Hdf5Array, MemoryArray, NpyArray
+from ..errors import DataError
+from .sources import ArrayInfo, ArraySource, Hdf5Array, MemoryArray, NpyArray
 
 
 def _list_npy(path: Path) -> list[ArrayInfo]:
