@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.api import DataError
+from harness.nn.constancy import is_constant
 from harness.reading.arrays import ArraySource
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class Moments:
     """Statistics of training trials by group (a session, or all): (G,) names, (G, V) values.
 
     mean, sd : population mean and standard deviation in float64.
-    constant : (V,) True where a group's float32 values are all equal.
+    constant : (V,) True where a group varies by no more than rounding (:mod:`harness.nn.constancy`).
     finite : (V,) False where any value is NaN or inf in float32.
     """
 
@@ -95,25 +96,22 @@ def measure(table: ResponseTable, trials: np.ndarray, groups: np.ndarray) -> Mom
     names, group_of = np.unique(groups, return_inverse=True)
     size = (len(names), table.shape[1])
     count, mean, squares = np.zeros(len(names)), np.zeros(size), np.zeros(size)
-    low, high = np.full(size, np.inf, np.float32), np.full(size, -np.inf, np.float32)
     finite = np.ones(table.shape[1], bool)
     with np.errstate(invalid="ignore", over="ignore"):
         for start in range(0, len(trials), _BLOCK):
             block = table.rows(trials[start : start + _BLOCK])
-            single = block.astype(np.float32)
-            finite &= np.isfinite(single).all(axis=0)
+            finite &= np.isfinite(block.astype(np.float32)).all(axis=0)
             within = group_of[start : start + _BLOCK]
             for g in np.unique(within):
                 part = block[within == g]
-                low[g] = np.minimum(low[g], single[within == g].min(axis=0))
-                high[g] = np.maximum(high[g], single[within == g].max(axis=0))
                 centre, total = part.mean(axis=0), count[g] + len(part)
                 shift = centre - mean[g]
                 squares[g] += ((part - centre) ** 2).sum(axis=0) + shift**2 * count[g] * len(part) / total
                 mean[g] += shift * len(part) / total
                 count[g] = total
         sd = np.sqrt(squares / count[:, None])
-    return Moments(names, mean, sd, constant=(low == high).any(axis=0) & finite, finite=finite)
+        constant = is_constant(sd, mean).any(axis=0) & finite
+    return Moments(names, mean, sd, constant=constant, finite=finite)
 
 
 def finite_voxels(table: ResponseTable, trials: np.ndarray) -> np.ndarray:

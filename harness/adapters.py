@@ -17,6 +17,7 @@ import numpy as np
 
 from .data import Responses, VoxelSpace
 from .errors import ConfigError, suggest
+from .nn.constancy import is_constant, spread
 
 ADAPTERS = ("none", "match-std", "add-trial-noise")
 
@@ -77,26 +78,19 @@ def fit_adapter(
         return Unchanged(space)
     if name not in ADAPTERS:
         raise ConfigError(suggest(name, ADAPTERS, what="adapter"))
-    mean, variance = _moments(measured)
-    synthetic_variance = synthetic.var(axis=0, dtype=np.float64)
+    mean, trial_sd = measured.spread()
+    variance = trial_sd**2
+    synthetic_mean, synthetic_sd = spread(synthetic)
+    synthetic_variance = synthetic_sd**2
     if name == "match-std":
         # A voxel predicted as constant has no spread to stretch.
         ratio = np.divide(
-            variance, synthetic_variance, out=np.zeros_like(variance), where=synthetic_variance > 0
+            variance,
+            synthetic_variance,
+            out=np.zeros_like(variance),
+            where=~is_constant(synthetic_sd, synthetic_mean),
         )
-        return MatchStd(space, synthetic.mean(axis=0, dtype=np.float64), mean, np.sqrt(ratio))
+        return MatchStd(space, synthetic_mean, mean, np.sqrt(ratio))
     return AddTrialNoise(
         space, np.where(space.valid, np.sqrt(np.maximum(variance - synthetic_variance, 0)), 0), repeats
     )
-
-
-def _moments(responses: Responses) -> tuple[np.ndarray, np.ndarray]:
-    """(V,) mean and variance over single trials, in float64, block by block."""
-    total = np.zeros(responses.space.n_voxels)
-    for start in range(0, responses.n_trials, 1024):
-        total += np.asarray(responses.data[start : start + 1024], np.float64).sum(axis=0)
-    mean = total / responses.n_trials
-    squares = np.zeros_like(mean)
-    for start in range(0, responses.n_trials, 1024):
-        squares += ((np.asarray(responses.data[start : start + 1024], np.float64) - mean) ** 2).sum(axis=0)
-    return mean, squares / responses.n_trials

@@ -8,6 +8,7 @@ import numpy as np
 
 from .data import Responses, Split, Stimuli, SubjectData
 from .errors import DataError
+from .nn.constancy import is_constant
 
 logger = logging.getLogger(__name__)
 
@@ -61,14 +62,10 @@ def check_responses(responses: Responses, *, what: str) -> None:
 
 
 def check_constant(responses: Responses, *, what: str) -> None:
-    """No valid voxel is constant over all trials."""
+    """No valid voxel is constant over all trials, by more than rounding."""
     if responses.n_trials < 2:
         return
-    first = np.asarray(responses.data[:1])
-    constant = responses.space.valid.copy()
-    for start in range(0, responses.n_trials, 1024):
-        constant &= (np.asarray(responses.data[start : start + 1024]) == first).all(axis=0)
-    voxels = np.flatnonzero(constant)
+    voxels = np.flatnonzero(is_constant(*responses.spread()[::-1]) & responses.space.valid)
     if len(voxels):
         raise DataError(
             f"{what}: {len(voxels)} voxels are constant (first: {', '.join(map(str, voxels[:5]))}); "

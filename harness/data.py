@@ -262,6 +262,16 @@ class Responses:
         """(T, V) float32, in trial order."""
         return np.asarray(self.data[:], np.float32)
 
+    def spread(self) -> tuple[np.ndarray, np.ndarray]:
+        """(V,) float64 mean and population SD over single trials, block by block."""
+        mean, squares = np.zeros(self.space.n_voxels), np.zeros(self.space.n_voxels)
+        for start in range(0, self.n_trials, 1024):
+            mean += np.asarray(self.data[start : start + 1024], np.float64).sum(axis=0)
+        mean /= max(1, self.n_trials)
+        for start in range(0, self.n_trials, 1024):
+            squares += ((np.asarray(self.data[start : start + 1024], np.float64) - mean) ** 2).sum(axis=0)
+        return mean, np.sqrt(squares / max(1, self.n_trials))
+
     def mean(self) -> np.ndarray:
         """(N, V) float32 mean over the trials of each image, summed in float64 block by block."""
         order, counts = np.argsort(self.image_index, kind="stable"), self.counts()

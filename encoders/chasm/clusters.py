@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from harness.api import ConfigError, VoxelSpace
+from harness.nn.constancy import is_constant
 
 from .params import ChasmParams
 
@@ -87,7 +88,9 @@ def make_clusters(space: VoxelSpace, params: ChasmParams, *, seed: int) -> Clust
     places = (places - places.mean(axis=0)) / places.std()  # one scale: distances stay distances
     if params.cluster_by == "kmeans_ncsnr":
         ncsnr = np.asarray(space.ncsnr, np.float64)[space.valid]
-        places = np.column_stack([places, (ncsnr - ncsnr.mean()) / max(ncsnr.std(), 1e-12)])
+        level = ncsnr.std()
+        equal = is_constant(level, ncsnr.mean())
+        places = np.column_stack([places, np.zeros_like(ncsnr) if equal else (ncsnr - ncsnr.mean()) / level])
     count = max(space.n_valid // params.cluster_size, 1)
     found = KMeans(count, n_init=1, random_state=seed % 2**32).fit_predict(places)
     return Clusters(np.unique(found, return_inverse=True)[1].astype(np.int64))

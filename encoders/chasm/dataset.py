@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.api import ConfigError, DataError, Features, Stimuli, SubjectData
+from harness.nn.constancy import is_constant, spread
 
 from .params import ChasmParams
 
@@ -80,7 +81,8 @@ def _moments(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
             count, total = count + len(rows), total + rows.sum(axis=0)
             squares = squares + np.square(rows).sum(axis=0)
     sd = np.sqrt(np.maximum(squares / count - np.square(total / count), 0))
-    return (total / count + shift).astype(np.float32), np.where(sd > 1e-6, sd, 1).astype(np.float32)
+    mean = total / count + shift
+    return mean.astype(np.float32), np.where(is_constant(sd, mean), 1, sd).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +95,9 @@ class VoxelScale:
     @classmethod
     def of(cls, responses: np.ndarray) -> VoxelScale:
         """Statistics over the rows of (T, V)."""
-        sd = responses.std(axis=0, dtype=np.float64)
-        sd = np.where(sd > 1e-6 * np.maximum(np.abs(responses).max(axis=0), 1e-30), sd, 0)
-        return cls(responses.mean(axis=0, dtype=np.float64).astype(np.float32), sd.astype(np.float32))
+        mean, sd = spread(responses)
+        sd = np.where(is_constant(sd, mean), 0, sd)
+        return cls(mean.astype(np.float32), sd.astype(np.float32))
 
     def standardised(self, responses: np.ndarray) -> Tensor:
         """(T, V) float32; constant voxels become 0."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .encoding import FLAT, ResponseMetric, checked, rsa
+from ..nn.constancy import negligible
+from .encoding import ResponseMetric, checked, rsa
 
 Array = np.ndarray
 
@@ -28,7 +29,7 @@ def linear_cka(predicted: np.ndarray, measured: np.ndarray, *, debiased: bool = 
     for side in (predicted, measured):
         exact = np.asarray(side, np.float64)
         centred = exact - exact.mean(axis=0)
-        flat = np.linalg.norm(centred) <= FLAT * np.linalg.norm(exact)
+        flat = negligible(np.linalg.norm(centred), np.linalg.norm(exact))
         gram = centred @ centred.T
         grams.append(None if flat else (_u_centred(gram) if debiased else gram))
     if grams[1] is None:

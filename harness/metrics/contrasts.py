@@ -19,7 +19,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .encoding import FLAT, ResponseMetric, checked
+from ..nn.constancy import constant_columns, negligible
+from .encoding import ResponseMetric, checked
 
 Array = np.ndarray
 
@@ -99,7 +100,7 @@ def _moments(responses: np.ndarray, chosen: np.ndarray) -> list[tuple[np.ndarray
 
 def _ratio(difference: np.ndarray, spread: np.ndarray, scale: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """`difference` over `spread`, where rounding beside the responses `scale` and `noise` (N, V) is 0."""
-    same, still = np.abs(difference) <= FLAT * _size(scale), spread <= FLAT * _size(noise)
+    same, still = negligible(np.abs(difference), _size(scale)), negligible(spread, _size(noise))
     return np.where(same, 0.0, difference / np.where(still, np.nan, spread))
 
 
@@ -111,9 +112,9 @@ def _size(responses: np.ndarray) -> np.ndarray:
 def _correlation(x: np.ndarray, y: np.ndarray) -> float:
     known = np.isfinite(x) & np.isfinite(y)
     x, y = x[known], y[known]
-    if len(x) < FEWEST or np.ptp(y) == 0:
+    if len(x) < FEWEST or constant_columns(y[:, None])[0]:
         return float("nan")
-    return 0.0 if np.ptp(x) == 0 else float(np.corrcoef(x, y)[0, 1])
+    return 0.0 if constant_columns(x[:, None])[0] else float(np.corrcoef(x, y)[0, 1])
 
 
 def _mean(values: list[float]) -> float:

@@ -15,7 +15,8 @@ from functools import cached_property
 
 import numpy as np
 
-FLAT = 1e-6  # SD over root mean square below which a row counts as constant
+from ..nn.constancy import is_constant
+
 CACHED = 1 << 17  # numbers worked on at once: 1 MB in float64
 SMALL = 1e-30  # norms below it, and above its inverse, are scaled in float64
 SAFE = 1e-12  # norms between it and its inverse have float32 products without under- or overflow
@@ -53,7 +54,7 @@ class Rows:
     def from_moments(cls, values: np.ndarray, mean: np.ndarray, norm: np.ndarray) -> Rows:
         """`values` with their means and centred norms (N,), of which those of constant rows become 0."""
         with np.errstate(invalid="ignore", over="ignore"):
-            flat = norm <= FLAT * np.hypot(norm, mean * np.sqrt(values.shape[1]))
+            flat = is_constant(norm, mean * np.sqrt(values.shape[1]))
         return cls(values, mean, np.where(flat, 0.0, norm))
 
     @property

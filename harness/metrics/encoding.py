@@ -15,7 +15,7 @@ Ceilings and floors from repeats are in :mod:`.ceilings`, other groups' definiti
 
 Conventions: a constant prediction correlates 0, since it explains nothing; a constant measurement
 gives NaN, since there is nothing to explain.  "Constant" is an SD below 1e-6 of the root mean
-square.  Sums run in float64.  V are valid voxels only.
+square (:mod:`harness.nn.constancy`).  Sums run in float64.  V are valid voxels only.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from typing import ClassVar
 import numpy as np
 
 from ..api import DataError
+from ..nn.constancy import negligible
 from .identification import standardise, two_way, two_way_with_rivalry
 
 Array = np.ndarray
 
-FLAT = 1e-6
 BLOCK = 1 << 21  # entries turned into float64 at once, 16 MB
 
 
@@ -161,7 +161,7 @@ def synbrain_cka(predicted: np.ndarray, measured: np.ndarray) -> float:
         exact = np.asarray(side, np.float64)
         rest = exact - exact.mean(axis=0)
         # What is left of responses that do not vary is rounding, and would look like alignment.
-        flat = np.linalg.norm(rest) <= FLAT * np.linalg.norm(exact)
+        flat = negligible(np.linalg.norm(rest), np.linalg.norm(exact))
         centred.append(np.zeros_like(rest) if flat else rest)
     x, y = centred
     norm = np.linalg.norm(x @ x.T) * np.linalg.norm(y @ y.T)
@@ -200,7 +200,7 @@ def _departures(predicted: np.ndarray, measured: np.ndarray, baseline: np.ndarra
     size = np.linalg.norm(predicted, axis=1) + np.linalg.norm(measured, axis=1)
     left = [side - baseline for side in (predicted, measured)]
     for side in left:
-        side[np.linalg.norm(side, axis=1) <= FLAT * size] = 0.0
+        side[negligible(np.linalg.norm(side, axis=1), size)] = 0.0
     return left
 
 
@@ -229,7 +229,7 @@ def _pearson(x: np.ndarray, y: np.ndarray, scale_x: np.ndarray, scale_y: np.ndar
 
 def _flat(squares: np.ndarray, values: np.ndarray) -> np.ndarray:
     """(K,) whether the squared deviations `squares` of columns `values` (n, K) are nothing."""
-    return squares <= FLAT**2 * (values**2).sum(axis=0)
+    return negligible(np.sqrt(squares), np.sqrt((values**2).sum(axis=0)))
 
 
 def _slices(length: int, width: int) -> Iterator[slice]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .encoding import FLAT
+from ..nn.constancy import is_constant
 
 Array = np.ndarray
 
@@ -116,4 +116,4 @@ def _centred(values: Array) -> tuple[Array, Array]:
 def _flat(squares: Array, mean: Array, values: Array) -> Array:
     """(D, K) whether the variance `squares` is nothing beside the `mean` or beside all `values` (N, K)."""
     rounding = ROUNDING * (values**2).mean(axis=0)
-    return squares <= np.maximum(FLAT**2 * (squares + mean**2), rounding)
+    return is_constant(np.sqrt(squares), mean) | (squares <= rounding)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..nn.constancy import negligible
 from .ceilings import by_image
-from .encoding import FLAT, ResponseMetric, voxel_r
+from .encoding import ResponseMetric, voxel_r
 
 Array = np.ndarray
 
@@ -75,7 +76,7 @@ def _within(values: np.ndarray) -> np.ndarray:
             freedom += len(exact) - 1
     if not freedom:
         return np.full(values.shape[2], np.nan)
-    return np.where(squares <= FLAT**2 * size, 0.0, squares / freedom)
+    return np.where(negligible(np.sqrt(squares), np.sqrt(size)), 0.0, squares / freedom)
 
 
 class OneSampleR(ResponseMetric):

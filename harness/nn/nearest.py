@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import DataError
+from .constancy import negligible
 
 BLOCK = 1024
 
@@ -46,7 +47,7 @@ def nearest_with_r(inputs: np.ndarray, patterns: np.ndarray) -> tuple[np.ndarray
 
 def _unit_rows(rows: np.ndarray) -> np.ndarray:
     rows = np.asarray(rows, np.float64)
-    constant = (rows == rows[:, :1]).all(axis=1)
     centred = rows - rows.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(centred, axis=1, keepdims=True)
-    return np.divide(centred, norm, out=np.zeros_like(centred), where=(norm > 0) & ~constant[:, None])
+    constant = negligible(norm, np.linalg.norm(rows, axis=1, keepdims=True))
+    return np.divide(centred, norm, out=np.zeros_like(centred), where=~constant)

@@ -25,6 +25,7 @@ from typing import Literal
 import numpy as np
 
 from ..errors import ConfigError, DataError
+from .constancy import constant_columns, is_constant
 from .ridge_dual import DualSolver
 from .ridge_primal import PrimalSolver
 
@@ -47,7 +48,7 @@ class RidgeModel:
     Attributes
     ----------
     feature_mean, feature_gain : (p,) float32; features enter as (x - mean) * gain.  The gain of a
-        column that was constant in training is 0, so it can never contribute.
+        column that was constant in training (:mod:`.constancy`) is 0, so it can never contribute.
     target_mean : (V,) float32, the prediction at the mean of the features.
     weights : (p, V) float32 coefficients, or (n, V) dual ones where `basis` is given.
     basis : (n, p) float32 centred and scaled training features, or None.  Kept in place of (p, V)
@@ -155,7 +156,7 @@ def fit_ridge(
     cv_r2 = np.full(targets.shape[1], np.nan, np.float32)
     if len(grid) > 1:
         error, baseline = problem.cross_validate(grid, fold)
-        varying = (targets != targets[0]).any(axis=0) & (baseline > 0)
+        varying = ~constant_columns(targets) & (baseline > 0)
         best, cv_r2 = _choose(error, baseline, varying, shared=shared_penalty)
         _report_edges(error[:, varying], best[varying], grid)
     weights, basis = problem.refit(grid[best])
@@ -267,7 +268,7 @@ def _feature_statistics(
         square += weight[part] @ shifted**2
     mean = total / n
     deviation = np.sqrt(np.maximum(square / n - mean**2, 0))
-    varies = (features != features[0]).any(axis=0) & (deviation > 0)
+    varies = ~is_constant(deviation, first + mean)
     gain = np.zeros(p)
     gain[varies] = 1 / deviation[varies] if standardise else 1.0
     return first + mean, gain

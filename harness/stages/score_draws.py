@@ -27,6 +27,7 @@ from ..data import SubjectData
 from ..executors import single_thread
 from ..identity import module_sha, plain
 from ..metrics.moments import STATISTICS, Moments
+from ..nn.constancy import constant_columns
 from ..statistics import bootstrap_weights, drawn_interval
 from ..store import Artifact, Store, save_array
 from .score_regions import ALL, regions_of
@@ -71,7 +72,7 @@ def draw_regions(
     names = [name for name in STATISTICS if name in metrics]
     found = []
     for row, predicted in rows.items():
-        if not names or not np.ptp(predicted, axis=0).any():
+        if not names or constant_columns(predicted).all():
             continue
         made = _resampled(names, predicted, target, regions, ids, draws, store)
         parts = [made.array(name) for name in ("values", "counts", "draws", "contributions")]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data import VoxelSpace
+from ..nn.constancy import constant_columns
 from ..store import Store
 from .score import MetricRef
 from .score_responses import HEADLINE, ResponseScore, ResponseTarget, evaluate
@@ -68,7 +69,7 @@ def score_regions(
         return found
     if not getattr(plugin, "by_region", False):
         return found
-    shown = {row: values for row, values in rows.items() if np.ptp(values, axis=0).any()}
+    shown = {row: values for row, values in rows.items() if not constant_columns(values).all()}
     if getattr(plugin, "describes_measured", False):
         full = np.zeros((len(target.measured), len(target.valid)), np.float32)
         full[:, target.valid] = target.measured
