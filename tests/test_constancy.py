@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from harness.adapters import fit_adapter
-from harness.reading.arrays import MemoryArray
 from harness.benchmarks.paired_responses import ResponseTable, measure
 from harness.checks import check_constant
 from harness.data import Responses, VoxelSpace
@@ -18,6 +17,7 @@ from harness.metrics.moments import Moments
 from harness.nn.constancy import constant_columns, constant_rows, is_constant
 from harness.nn.nearest import nearest_with_r
 from harness.nn.ridge import fit_ridge
+from harness.reading.arrays import MemoryArray
 
 N, COLUMN = 60, 1
 IDS = [f"i{k}" for k in range(N)]
