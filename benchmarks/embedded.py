@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from harness.api import ConfigError, Responses, Split, Stimuli, SubjectData, suggest
+from harness.api import ConfigError, Responses, Split, Stimuli, SubjectData, suggest, track
 
 from .cortex import CHUNK, SUBJECTS, Cortex
 from .scenes import Scene, describe, draw
@@ -126,7 +126,7 @@ class Embedded:
         place[order] = np.arange(order.size)
         place = place.reshape(session.shape)
         data = np.empty((order.size, cortex.space.n_voxels), np.float32)
-        for start in range(0, len(shown), CHUNK):
+        for start in track(range(0, len(shown), CHUNK), f"{series} trials, blocks of images"):
             part = slice(start, min(start + CHUNK, len(shown)))
             signal = cortex.signal(shown.images[part], shown.scenes[part]) if truth is None else truth[part]
             for repeat in range(repeats):

@@ -2,7 +2,9 @@
 
 A plugin package imports this module and nothing else of the engine.  The data classes are defined
 in :mod:`harness.data`; the plugin kinds below are protocols, so that any class with these methods
-will do, without inheritance.
+will do, without inheritance.  A `fit` that takes long says how far it is by wrapping its loop,
+``for epoch in track(range(epochs), "stage 1")``, or by calling ``progress("stage 1", done, total)``: both
+change nothing but what the terminal shows.
 
 Shapes: N images, T trials, V voxels, S samples, C candidates, R repeats, H x W pixels.
 """
@@ -26,6 +28,7 @@ from .errors import (
     WeightsMissing,
     suggest,
 )
+from .progress import progress, track
 
 __all__ = [
     "INTERFACE",
@@ -49,7 +52,9 @@ __all__ = [
     "VoxelSpace",
     "WeightsMissing",
     "image_sha",
+    "progress",
     "suggest",
+    "track",
 ]
 
 INTERFACE = 1

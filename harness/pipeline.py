@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from .data import Stimuli, SubjectData
 from .errors import HarnessError, StoreError
 from .executors import Executor, open_executor
 from .plan import Plan
+from .progress import Reporter, Silent, listening
 from .protocols import blended, declared_blend, protocol_named
 from .rows import SHUFFLED, Stream, response_streams
 from .seeds import image_seeds
@@ -62,26 +63,6 @@ from .stages.score_training import score_against_training
 from .store import Store
 
 logger = logging.getLogger(__name__)
-
-
-class Reporter(Protocol):
-    """Where progress goes; :class:`Silent` for library use, rich on the command line."""
-
-    def start(self, stage: str, total: int) -> None: ...
-
-    def advance(self, count: int) -> None: ...
-
-    def finish(self) -> None: ...
-
-
-class Silent:
-    """Report nothing."""
-
-    def start(self, stage: str, total: int) -> None: ...
-
-    def advance(self, count: int) -> None: ...
-
-    def finish(self) -> None: ...
 
 
 @dataclass
@@ -162,7 +143,8 @@ class Pipeline:
         started = time.perf_counter()
         self.reporter.start(name, total)
         try:
-            yield seconds
+            with listening(self.reporter.within):
+                yield seconds
         finally:
             self.reporter.finish()
             seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - started

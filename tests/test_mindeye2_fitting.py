@@ -10,6 +10,7 @@ import torch
 
 from harness.api import ConfigError, DataError, Responses, Split, Stimuli, VoxelSpace
 from harness.decoders.mindeye2 import backbone, fitting, inference, model, prior
+from harness.progress import listening
 
 VOXELS, CAUSES = 30, 3
 
@@ -115,25 +116,17 @@ def test_a_stopped_run_ends_in_the_same_weights(tmp_path, last):
     whole = build(low_level=True)
     history = fitting.fit_network(whole, [data], QUICK, seed=3, checkpoint_dir=tmp_path / "a")
 
-    def stop(done, steps):
+    def stop(what, done, steps):
         if done == last:
             raise Stopped
 
-    with pytest.raises(Stopped):
-        fitting.fit_network(
-            build(low_level=True), [data], QUICK, seed=3, checkpoint_dir=tmp_path / "b", progress=stop
-        )
+    with pytest.raises(Stopped), listening(stop):
+        fitting.fit_network(build(low_level=True), [data], QUICK, seed=3, checkpoint_dir=tmp_path / "b")
     torch.manual_seed(12345)  # the global generator has no say
     resumed, steps = build(low_level=True), []
-    again = fitting.fit_network(
-        resumed,
-        [data],
-        QUICK,
-        seed=3,
-        checkpoint_dir=tmp_path / "b",
-        progress=lambda done, total: steps.append(done),
-    )
-    assert steps[0] == (last // 5) * 5 + 1
+    with listening(lambda what, done, total: steps.append(done)):
+        again = fitting.fit_network(resumed, [data], QUICK, seed=3, checkpoint_dir=tmp_path / "b")
+    assert steps[0] == (last // 5) * 5
     assert again == history
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
@@ -160,10 +153,9 @@ def test_an_unfit_checkpoint_means_a_fresh_start(tmp_path, harm, caplog):
     else:
         how = dataclasses.replace(QUICK, learning_rate=1e-3)
     steps = []
-    fitting.fit_network(
-        build(), [data], how, seed=3, checkpoint_dir=tmp_path, progress=lambda done, _: steps.append(done)
-    )
-    assert steps[0] == 1
+    with listening(lambda what, done, total: steps.append(done)):
+        fitting.fit_network(build(), [data], how, seed=3, checkpoint_dir=tmp_path)
+    assert steps[:2] == [0, 1]
     assert "training starts again" in caplog.text
 
 

@@ -18,7 +18,16 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from harness.api import ConfigError, DataError, Decoded, Responses, SpaceMismatch, SubjectData, VoxelSpace
+from harness.api import (
+    ConfigError,
+    DataError,
+    Decoded,
+    Responses,
+    SpaceMismatch,
+    SubjectData,
+    VoxelSpace,
+    progress,
+)
 from harness.backbones.images import resized
 from harness.nn.saved import load_space, save_space
 
@@ -330,6 +339,7 @@ def _stored(file: Path, batches, count: int, compute, device: str) -> np.ndarray
                 )
             array[done : done + len(made)] = made
             done += len(made)
+            progress(f"targets: {file.stem}, images", done, count)
         array.flush()
         os.replace(partial, file)
     return np.load(file, mmap_mode="r", allow_pickle=False)

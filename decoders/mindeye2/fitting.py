@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.api import ConfigError, DataError, Split
+from harness.api import ConfigError, DataError, Split, track
 
 from . import losses, mixing, schedule
 from .model import MindEye2Network
@@ -133,12 +133,11 @@ def fit_network(
     seed: int,
     device: str = "cpu",
     checkpoint_dir: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> list[EpochLosses]:
     """Train all of `network`, one ridge layer per subject, and return the losses of every epoch.
 
     With `checkpoint_dir` the state is kept there and a later call with the same arguments goes on
-    from it.  `progress` gets (steps done, steps in all).
+    from it.
     """
     _check(network, subjects, settings)
     per_epoch, steps = epoch_steps(subjects, settings)
@@ -151,7 +150,7 @@ def fit_network(
     kept = _Checkpoint(checkpoint_dir, _identity(network, subjects, settings, seed))
     start, history, sums = kept.restore(network, optimizer, rates, device=device)
     cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
-    for step in range(start, steps):
+    for step in track(range(start, steps), "fine-tuning, steps", done=start):
         epoch, place = divmod(step, per_epoch)
         temperature = schedule.soft_temperature(epoch, settings.epochs, share=settings.mixco_share)
         with torch.random.fork_rng(devices=cuda):
@@ -173,8 +172,6 @@ def fit_network(
             logger.info("mindeye2 epoch %d of %d: %s", epoch + 1, settings.epochs, history[-1])
         if (step + 1) % interval == 0 or step + 1 == steps:
             kept.write(step + 1, network, optimizer, rates, history, sums)
-        if progress is not None:
-            progress(step + 1, steps)
     network.eval()
     return history
 

@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from harness.api import track
+
 from .checkpoints import Checkpoint, Progress
 
 logger = logging.getLogger(__name__)
@@ -72,8 +74,8 @@ def train(
     """Train `module` in place; it ends with the weights of the last epoch, the best are returned."""
     optimizer = torch.optim.AdamW(_groups(module, schedule.weight_decay), lr=schedule.rate, fused=True)
     progress = checkpoint.restore(module, optimizer)
-    while progress.epoch < schedule.epochs:
-        epoch = progress.epoch
+    remaining = range(progress.epoch, schedule.epochs)
+    for epoch in track(remaining, f"{checkpoint.file.stem}, epochs", done=progress.epoch):
         if progress.best_epoch >= 0 and epoch - progress.best_epoch > schedule.patience:
             break
         with seeded(seed, checkpoint.file.stem, epoch):

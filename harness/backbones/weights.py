@@ -1,9 +1,10 @@
 """Pretrained weights: fetched once on purpose, checked against a pin, verified at every use.
 
-``harness prefetch NAME`` puts a file into :func:`weights_folder`; nothing is ever downloaded in the
-middle of a run.  What is pinned is what the publisher says (:data:`harness.backbones.pins.WEIGHTS`):
-the whole SHA-256, its first eight digits, or nothing.  The whole hash is recorded beside the file when
-it first arrives, and a file that no longer matches is refused.
+``harness prefetch NAME`` puts a file into :func:`harness.places.weights_folder`; nothing is ever
+downloaded in the middle of a run.  What is pinned is what the publisher says
+(:data:`harness.backbones.pins.WEIGHTS`): the whole SHA-256, its first eight digits, or nothing.  The
+whole hash is recorded beside the file when it first arrives, and a file that no longer matches is
+refused.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import ConfigError, StoreError, WeightsMissing, suggest
+from ..places import weights_folder
 from .pins import GROUPS, WEIGHTS, PinnedWeights
 
 if TYPE_CHECKING:
@@ -31,12 +33,6 @@ CHUNK = 1 << 20
 
 class WeightsAbsent(WeightsMissing):
     """The file was never fetched, which is no fault; altered or torn files are plain WeightsMissing."""
-
-
-def weights_folder() -> Path:
-    """``HARNESS_WEIGHTS``, or ``~/.cache/fmri-harness/weights``."""
-    given = os.environ.get("HARNESS_WEIGHTS")
-    return Path(given).expanduser() if given else Path.home() / ".cache" / "fmri-harness" / "weights"
 
 
 def offline() -> bool:

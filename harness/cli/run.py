@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -126,6 +125,7 @@ def score(path: str, **given: Any) -> None:
 @common_options
 def plan(encoder: str | None, decoder: str | None, **given: Any) -> None:
     """Say what a run would do and what is there already, without computing anything."""
+    from ..places import store_folder
     from ..store import Store
     from .progress import set_up_logging
     from .summary import console, print_plan
@@ -138,6 +138,7 @@ def plan(encoder: str | None, decoder: str | None, **given: Any) -> None:
 def carry_out(made: Any, given: dict[str, Any]) -> None:
     """Run a plan, write its folder and its report, and print the final table."""
     from ..pipeline import Pipeline
+    from ..places import store_folder
     from ..record import command_line, write_run
     from ..results import RunResult
     from ..store import Store
@@ -148,11 +149,14 @@ def carry_out(made: Any, given: dict[str, Any]) -> None:
     set_up_logging(given["verbose"], errors)
     store = Store(store_folder(given["store"]))
     print_plan(made, store, errors)
-    outcome = Pipeline(made, store, reporter=Bars(errors)).run()
+    bars = Bars(errors)
+    outcome = Pipeline(made, store, reporter=bars).run()
     folder = given["out"] / made.name
-    changed = write_run(outcome, folder, command=command_line(), store=store)
+    with bars.stage("write tables"):
+        changed = write_run(outcome, folder, command=command_line(), store=store)
     if not given["no_report"]:
-        refresh_report(folder, changed=changed, show_stimuli=not given["no_stimuli"])
+        with bars.stage("draw report"):
+            refresh_report(folder, changed=changed, show_stimuli=not given["no_stimuli"])
     print_closing(RunResult.open(folder), store, console(), changed=changed)
     if outcome.failures:
         names = ", ".join(failure.metric for failure in outcome.failures)
@@ -160,15 +164,6 @@ def carry_out(made: Any, given: dict[str, Any]) -> None:
             f"{len(outcome.failures)} metrics failed ({names}); every other score is kept. "
             "Mend them and type the same command again: only they are scored"
         )
-
-
-def store_folder(given: Path | None) -> Path:
-    """``--store``, ``$HARNESS_STORE``, or a folder in the user's cache."""
-    if given is not None:
-        return given
-    if os.environ.get("HARNESS_STORE"):
-        return Path(os.environ["HARNESS_STORE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fmri-harness" / "store"
 
 
 def _plan(given: dict[str, Any], *, encoder: str | None, decoder: str | None, need_decoder: bool) -> Any:

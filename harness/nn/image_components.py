@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DataError
+from ..api import DataError, track
 
 PIXEL_BLOCK_NUMBERS = 2**24
 """Images x pixel values turned into float64 at a time (128 MiB)."""
@@ -38,14 +38,14 @@ class ImageComponents:
         mean = np.concatenate([_unit(flat[:, block]).mean(axis=0) for block in _blocks(n, width)])
         if width < n:
             moments = np.zeros((width, width))
-            for start in range(0, n, 1024):
+            for start in track(range(0, n, 1024), "image components, blocks of images"):
                 centred = _unit(flat[start : start + 1024]) - mean
                 moments += centred.T @ centred
             values, vectors = _leading(moments, min(components, n - 1))
             found = vectors.T
         else:
             moments = np.zeros((n, n))
-            for block in _blocks(n, width):
+            for block in track(_blocks(n, width), "image components, blocks of pixels"):
                 centred = _unit(flat[:, block]) - mean[block]
                 moments += centred @ centred.T
             values, vectors = _leading(moments, min(components, n - 1))

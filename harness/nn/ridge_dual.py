@@ -15,6 +15,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..api import progress, track
+
 FEATURE_BLOCK = 2048
 """Features per step of the float64 sum of the kernel."""
 
@@ -55,11 +57,13 @@ class DualSolver:
         n, folds = len(fold), int(fold.max()) + 1
         error = np.zeros((len(grid), self._targets.shape[1]))
         baseline = np.zeros(self._targets.shape[1])
+        blocks = self._blocks()
         for k in range(folds):
             train, held = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
             kernel = self._centred_kernel(train)
             scale = self._weight[held].sum() * folds
-            for block in self._blocks():
+            for number, block in enumerate(blocks):
+                progress("cross-validation", k * len(blocks) + number, folds * len(blocks))
                 targets = self._centred_targets(train, block)
                 baseline[block] += (targets[held] ** 2).sum(axis=0) / scale
                 recorder = _SquaredErrors()
@@ -77,6 +81,7 @@ class DualSolver:
                         progress_bar=False,
                     )
                 error[:, block] += recorder.table(len(grid)) / scale
+        progress("cross-validation", folds * len(blocks), folds * len(blocks))
         return error, baseline
 
     def refit(self, penalties: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -90,7 +95,7 @@ class DualSolver:
         values = np.maximum(values, 0.0)[:, None]
         dual = np.empty((n, width), np.float32)
         root = np.sqrt(self._weight)[:, None]
-        for block in self._blocks():
+        for block in track(self._blocks(), "last fit, blocks of targets"):
             rotated = vectors.T @ self._centred_targets(everything, block)
             dual[:, block] = root * (vectors @ (rotated / (values + penalties[block])))
         if p * width <= n * (width + p):

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..api import track
+
 TARGET_BLOCK = 2048
 """Targets handled at a time; bounds the working memory to a few (images, block) float64 arrays."""
 
@@ -44,14 +46,14 @@ class PrimalSolver:
         sums = [self._weight[r] @ self._scaled(r) for r in rows]
         total, total_sum = np.sum(grams, axis=0), np.sum(sums, axis=0)
         rotations = []
-        for k in numbers:
+        for k in track(numbers, "cross-validation, folds"):
             train_weight = self._weight.sum() - self._weight[rows[k]].sum()
             centre = (total_sum - sums[k]) / train_weight
             gram = total - grams[k] - train_weight * np.outer(centre, centre)
             rotations.append((centre, *np.linalg.eigh(gram)))
         error = np.zeros((len(grid), self._targets.shape[1]))
         baseline = np.zeros(self._targets.shape[1])
-        for block in _blocks(self._targets.shape[1]):
+        for block in track(_blocks(self._targets.shape[1]), "cross-validation, blocks of targets"):
             crosses = [self._cross(r, block) for r in rows]
             target_sums = [self._weight[r] @ self._centred_targets(r, block) for r in rows]
             for k in numbers:
@@ -65,7 +67,7 @@ class PrimalSolver:
         everything = np.arange(len(self._features))
         values, vectors = np.linalg.eigh(self._gram(everything))
         out = np.empty((self._features.shape[1], self._targets.shape[1]), np.float32)
-        for block in _blocks(self._targets.shape[1]):
+        for block in track(_blocks(self._targets.shape[1]), "last fit, blocks of targets"):
             rotated = vectors.T @ self._cross(everything, block)
             out[:, block] = vectors @ (rotated / (_positive(values)[:, None] + penalties[block]))
         return out, None

@@ -23,6 +23,7 @@ from harness.api import DataError
 from harness.benchmarks.cortex import SUBJECTS
 from harness.benchmarks.embedded import MAX_TEST, Embedded
 from harness.benchmarks.embedded import Params as EmbeddedParams
+from harness.progress import Lines, listening
 
 from .. import low_level
 from ..checkpoints import save_network
@@ -151,7 +152,8 @@ def main() -> None:
     given.cache.mkdir(parents=True, exist_ok=True)
     settings = FitSettings(**{**_flat(SETTINGS), "epochs": given.epochs})
     for subject in given.subject or SUBJECTS:
-        train(subject, settings, out=given.out, cache=given.cache)
+        with listening(Lines(logger.info)):
+            train(subject, settings, out=given.out, cache=given.cache)
 
 
 def _flat(settings: FitSettings) -> dict[str, object]:

@@ -24,6 +24,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from ...progress import Lines, listening, track
 from .backbone import FOLDER, MEAN, SD
 from .train_data import HELD_OUT, DrawnScenes, training_scenes
 
@@ -96,7 +97,8 @@ def main(settings: Settings, build: Callable[[], Task], *, folder: Path = FOLDER
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     changed = {**asdict(settings), "steps": given.steps, "scenes": given.scenes}
     given.out.mkdir(parents=True, exist_ok=True)
-    train(Settings(**changed), build, out=given.out, cache=given.cache)
+    with listening(Lines(logger.info)):
+        train(Settings(**changed), build, out=given.out, cache=given.cache)
     return given.out
 
 
@@ -112,9 +114,9 @@ def train(settings: Settings, build: Callable[[], Task], *, out: Path, cache: Pa
     optimiser = torch.optim.AdamW(_groups(task, settings.decay), lr=settings.rate, betas=(0.9, 0.98))
     checkpoint = cache / f"{settings.name}-{_digest(asdict(settings))[:12]}.pt"
     task.prepare(drawn, cache=cache)
-    step, seconds, losses = _resume(checkpoint, task, optimiser)
+    start, seconds, losses = _resume(checkpoint, task, optimiser)
     began = time.monotonic() - seconds
-    while step < settings.steps:
+    for step in track(range(start, settings.steps), f"{settings.name}, steps", done=start):
         task.train()
         for group in optimiser.param_groups:
             group["lr"] = settings.rate * _schedule(step, settings)
@@ -125,13 +127,13 @@ def train(settings: Settings, build: Callable[[], Task], *, out: Path, cache: Pa
         loss.backward()
         nn.utils.clip_grad_norm_(task.parameters(), 2.0)
         optimiser.step()
-        step += 1
-        task.after_step(step / settings.steps)
+        done = step + 1
+        task.after_step(done / settings.steps)
         losses.append(loss.item())
-        if step % CHECKPOINT_EVERY == 0 or step == settings.steps:
+        if done % CHECKPOINT_EVERY == 0 or done == settings.steps:
             recent = float(np.mean(losses[-CHECKPOINT_EVERY:]))
-            logger.info("%s step %d of %d: loss %.4f", settings.name, step, settings.steps, recent)
-            _save(checkpoint, task, optimiser, step, time.monotonic() - began, losses)
+            logger.info("%s step %d of %d: loss %.4f", settings.name, done, settings.steps, recent)
+            _save(checkpoint, task, optimiser, done, time.monotonic() - began, losses)
     return _finish(settings, task, held_out, drawn, losses, time.monotonic() - began, out)
 
 

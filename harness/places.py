@@ -1,0 +1,30 @@
+"""Folders of this machine in which the harness keeps what it can make or fetch again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def store_folder(given: Path | None = None) -> Path:
+    """`given` (``--store``), else ``HARNESS_STORE``, else ``store`` in :func:`cache_folder`."""
+    return _named(given or os.environ.get("HARNESS_STORE"), "store")
+
+
+def weights_folder() -> Path:
+    """``HARNESS_WEIGHTS``, else ``weights`` in :func:`cache_folder`."""
+    return _named(os.environ.get("HARNESS_WEIGHTS"), "weights")
+
+
+def cache_folder() -> Path:
+    """``$XDG_CACHE_HOME/fmri-harness``, else ``~/.cache/fmri-harness``.
+
+    A relative ``XDG_CACHE_HOME`` is ignored, as the XDG base directory specification asks.
+    """
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    root = Path(given) if os.path.isabs(given) else Path.home() / ".cache"
+    return root / "fmri-harness"
+
+
+def _named(given: str | Path | None, default: str) -> Path:
+    return Path(given).expanduser() if given else cache_folder() / default
