@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.api import DataError, Responses, Split, Stimuli, SubjectData, VoxelSpace, suggest
+from harness.api import CeilingSource, DataError, Responses, Split, Stimuli, SubjectData, VoxelSpace, suggest
 from harness.reading.arrays import as_names, as_vector
 
 from .paired_images import ChosenImages, checked_hashes, require_same_kind
@@ -170,9 +170,9 @@ class Paired:
             if bad.any():
                 raise DataError(f"ncsnr is negative or not finite in {bad.sum()} voxels that are used")
             ncsnr = np.where(valid, ncsnr, 0)
+            source = CeilingSource(f"ncsnr of the user ({params.ncsnr})")
         else:
-            estimates = (estimate_ncsnr(data, part.image_index) for part, data in zip(parts, rows))
-            ncsnr = next((estimate for estimate in estimates if estimate is not None), None)
+            ncsnr, source = estimate_ncsnr([(data, part.image_index) for part, data in zip(parts, rows)])
         identity = hashlib.sha256(f"{files.dataset}|{files.subject}|{params.mask}|{n_voxels}".encode())
         if coordinates is not None:
             identity.update(np.ascontiguousarray(coordinates, "<f8").tobytes())
@@ -188,6 +188,7 @@ class Paired:
             ncsnr=ncsnr,
             coordinates=coordinates,
             valid=valid,
+            ncsnr_source=source,
         )
 
     def _split(self, part: SplitTrials, space: VoxelSpace, rows: ResponseRows) -> Split:

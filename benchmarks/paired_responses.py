@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from harness.api import DataError
+from harness.api import CeilingSource, DataError
 from harness.nn.constancy import is_constant
+from harness.nn.variance_components import variance_components
 from harness.reading.arrays import ArraySource
 
 logger = logging.getLogger(__name__)
@@ -170,41 +172,25 @@ class ResponseRows:
         return np.asarray(self[:], dtype)
 
 
-def estimate_ncsnr(data: ResponseRows, image_index: np.ndarray) -> np.ndarray | None:
-    """(V,) noise-ceiling SNR from repeated trials; None with fewer than two repeated images.
+def estimate_ncsnr(
+    parts: Sequence[tuple[ResponseRows, np.ndarray]],
+) -> tuple[np.ndarray | None, CeilingSource | None]:
+    """(V,) noise-ceiling SNR from the repeated trials of the training and test images together.
 
-    Allen et al. 2022 (Methods, noise ceiling estimation): the noise variance is the mean over
-    images of the unbiased variance across an image's trials, the signal variance is the variance
-    of all those trials less the noise variance, not below 0, and ncsnr is the ratio of the two
-    standard deviations.  Only images with two trials or more count.
+    parts : responses and image index (T,) of train and of test.  None with fewer than two repeated images
+    in either (:mod:`harness.nn.variance_components`).
     """
-    counts = np.bincount(image_index)
-    repeated = np.flatnonzero(counts >= 2)
-    if len(repeated) < 2:
-        return None
-    order = np.argsort(image_index, kind="stable")
-    starts = np.cumsum(counts) - counts
-    noise, mean, squares = (np.zeros(data.shape[1]) for _ in range(3))
-    total = 0
-    for images in np.array_split(repeated, range(_BLOCK, len(repeated), _BLOCK)):
-        trials = [order[starts[image] : starts[image] + counts[image]] for image in images]
-        block = data[np.concatenate(trials)].astype(np.float64)
-        for part in np.split(block, np.cumsum([len(t) for t in trials])[:-1]):
-            centre, n = part.mean(axis=0), len(part)
-            within = ((part - centre) ** 2).sum(axis=0)
-            noise += within / (n - 1) / len(repeated)
-            shift = centre - mean
-            squares += within + shift**2 * total * n / (total + n)
-            mean += shift * n / (total + n)
-            total += n
-    signal = np.maximum(squares / (total - 1) - noise, 0)
-    flawless = (noise < _LEAST_NOISE * signal) & data.valid
+    found = variance_components(parts)
+    if found is None:
+        return None, None
+    source = CeilingSource(found.source(("training", "test")), found.within, found.between)
+    logger.info("noise ceilings rest on %s", source)
+    data = parts[0][0]
+    flawless = (found.noise < _LEAST_NOISE * found.signal) & data.valid
     if flawless.any():
         logger.warning(
             "%s: the repeats of each image are identical in %d voxels; are they copies of an average?",
             data.table.what,
             flawless.sum(),
         )
-    noise = np.maximum(noise, _LEAST_NOISE * signal)
-    out = np.zeros(data.shape[1])
-    return np.divide(np.sqrt(signal), np.sqrt(noise), out=out, where=noise > 0)
+    return found.ncsnr(least_noise=_LEAST_NOISE), source

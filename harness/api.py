@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
-from .data import Decoded, Responses, Split, Stimuli, SubjectData, VoxelSpace, image_sha
+from .data import CeilingSource, Decoded, Responses, Split, Stimuli, SubjectData, VoxelSpace, image_sha
 from .errors import (
     ConfigError,
     DataError,
@@ -34,6 +34,7 @@ __all__ = [
     "INTERFACE",
     "Backbone",
     "Benchmark",
+    "CeilingSource",
     "ConfigError",
     "DataError",
     "Decoded",

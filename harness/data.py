@@ -31,6 +31,25 @@ def image_sha(image: np.ndarray) -> str:
     return _digest(str(image.dtype).encode(), str(image.shape).encode(), image.tobytes())
 
 
+@dataclass(frozen=True)
+class CeilingSource:
+    """Which trials a noise ceiling comes from, and how sure it is.
+
+    trials : in words.  within, between : degrees of freedom of the noise and of the signal variance, 0 where
+    nobody said.
+    """
+
+    trials: str
+    within: int = 0
+    between: int = 0
+
+    def __str__(self) -> str:
+        if not self.within:
+            return self.trials
+        freedom = f"{self.within} degrees of freedom within images, {self.between} between them"
+        return f"{self.trials} ({freedom})"
+
+
 @dataclass(frozen=True, eq=False)
 class VoxelSpace:
     """What the entries of a response vector mean.  Every fMRI array travels with one.
@@ -45,6 +64,7 @@ class VoxelSpace:
     groups : cortical groups (``early``, ``middle``, ``higher`` ...): name -> (V,) bool.
     ncsnr : (V,) noise-ceiling signal-to-noise ratio, SD of signal over SD of a single trial's
         noise, or None when unknown (Allen et al. 2022, Methods).
+    ncsnr_source : where that is from, if not from whoever made the benchmark.
     coordinates : (V, 3) voxel coordinates or (V, 2) sheet positions, or None.
     valid : (V,) bool; a False voxel is masked: its responses are held at 0 and every score
         leaves it out.
@@ -61,6 +81,7 @@ class VoxelSpace:
     ncsnr: np.ndarray | None = None
     coordinates: np.ndarray | None = None
     valid: np.ndarray | None = None
+    ncsnr_source: CeilingSource | None = None
 
     def __post_init__(self) -> None:
         valid = np.ones(self.n_voxels, bool) if self.valid is None else np.asarray(self.valid, bool)

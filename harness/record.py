@@ -240,7 +240,7 @@ def run_record(
             "ncsnr": space.ncsnr is not None,
         },
         "noise_ceiling": None if ceiling is None else [_number(value) for value in ceiling],
-        "noise_ceiling_source": ceiling_source,
+        "noise_ceiling_source": None if ceiling_source is None else dataclasses.asdict(ceiling_source),
         "noise_floor_mse": _noise_floor(data, ceiling),
         "encoder": None if plan.encoder is None else _plugin(plan.encoder, plan.encoder_params),
         "adapter": settings.adapter,

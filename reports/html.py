@@ -250,6 +250,7 @@ def _provenance(run: RunResult) -> list[tuple[str, list[tuple[str, str]]]]:
         ),
         *((kind, _plugin(info.get(kind))) for kind in ("benchmark", "encoder", "decoder")),
         ("voxel space", {k: v for k, v in (info.get("space") or {}).items() if k not in ("rois", "groups")}),
+        ("noise ceilings", _ceiling_source(info.get("noise_ceiling_source"))),
         ("metrics (hash of the file)", {m.get("name"): m.get("file_sha") for m in info.get("metrics") or ()}),
         ("data hashes", info.get("data_sha") or {}),
         ("artifacts", info.get("artifacts") or {}),
@@ -262,6 +263,15 @@ def _provenance(run: RunResult) -> list[tuple[str, list[tuple[str, str]]]]:
         for heading, pairs in sections
     ]
     return [(heading, pairs) for heading, pairs in shown if pairs]
+
+
+def _ceiling_source(given: Any) -> dict[str, Any]:
+    """Which trials the noise ceilings rest on; older runs hold a sentence."""
+    if not isinstance(given, dict):
+        return {"from": given}
+    counts = {"within images": given.get("within"), "between images": given.get("between")}
+    freedom = {f"degrees of freedom {where}": count for where, count in counts.items() if count}
+    return {"from": given.get("trials"), **freedom}
 
 
 def _plugin(given: dict[str, Any] | None) -> dict[str, Any]:

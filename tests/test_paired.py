@@ -282,8 +282,11 @@ def test_ncsnr_recovers_the_simulated_ratio(tmp_path):
     }
     estimate = load(tmp_path, **common).space.ncsnr
     np.testing.assert_allclose(estimate, truth, atol=0.12)
-    noise = y.var(axis=1, ddof=1).mean(axis=0)
-    signal = np.maximum(y.reshape(-1, 4).var(axis=0, ddof=1) - noise, 0)
+    # Both splits together, weighted by degrees of freedom, each about its own mean.
+    splits = (y, test)
+    noise = sum(part.var(axis=1, ddof=1).sum(axis=0) for part in splits) / (n + 2)
+    between = sum(len(part) * part.mean(axis=1).var(axis=0) for part in splits) / n
+    signal = np.maximum(between - noise / repeats, 0)
     np.testing.assert_allclose(estimate, np.sqrt(signal / noise), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(load(tmp_path, **common, normalise="zscore").space.ncsnr, estimate, atol=1e-4)
 
@@ -300,9 +303,11 @@ def test_ncsnr_comes_from_test_where_training_images_were_shown_once(tmp_path):
         index_base=1,
     )
     y, index = arrays["test_responses"], arrays["test_index"]
+    means = np.array([y[index == k].mean(axis=0) for k in range(1, 5)])
     noise = np.mean([y[index == k].var(axis=0, ddof=1) for k in range(1, 5)], axis=0)
-    signal = np.maximum(y.var(axis=0, ddof=1) - noise, 0)
+    signal = np.maximum(means.var(axis=0, ddof=1) - noise * 4 / len(y), 0)
     np.testing.assert_allclose(data.space.ncsnr, np.sqrt(signal / noise), rtol=1e-4, atol=1e-6)
+    assert data.space.ncsnr_source.trials == f"{len(y)} trials of 4 test images"
     single = small(tmp_path, COLOUR, image_layout="nhwc")
     assert single.space.ncsnr is None
 

@@ -1,6 +1,7 @@
 """The stage that scores responses: ceilings, what a metric asks for, regions; the tables of a run."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,19 +56,29 @@ def scored(name, data, predicted, store):
     return found, {(s.row, s.kind, s.region, s.part): s for s in regions}
 
 
-def test_without_ncsnr_the_ceiling_is_from_the_repeats_of_the_test_images(data):
+def test_without_ncsnr_the_ceiling_is_from_all_repeats(data):
     ceiling, source = ceiling_of(data)
-    assert source == "repeats of the test images"
-    np.testing.assert_array_equal(ceiling, ceiling_from_repeats(data.test.responses.repeats()))
+    counts = {name: getattr(data, name).responses.counts() for name in ("train", "test")}
+    repeated = {name: n[n > 1] for name, n in counts.items()}
+    assert source.within == sum((n - 1).sum() for n in repeated.values())
+    assert source.between == sum(len(n) - 1 for n in repeated.values())
+    alone = ceiling_from_repeats(data.test.responses.repeats())
+    assert np.isnan(ceiling).tolist() == np.isnan(alone).tolist()
+    np.testing.assert_allclose(ceiling, alone, atol=0.25)
     known = replace(data, space=replace(data.space, ncsnr=np.full(V, 0.5)))
     ceiling, source = ceiling_of(known)
-    assert source == "ncsnr"
-    np.testing.assert_allclose(ceiling, 0.25 / (0.25 + np.mean(1 / data.test.responses.counts())))
-    once = np.unique(data.test.responses.image_index, return_index=True)[1]
-    single = type(data.test.responses).single(
-        data.space, data.test.responses.ids, data.test.responses.trials()[once]
-    )
-    assert ceiling_of(replace(data, test=replace(data.test, responses=single))) == (None, "")
+    assert source.trials == "ncsnr that came with the data"
+    np.testing.assert_allclose(ceiling, 0.25 / (0.25 + np.mean(1 / counts["test"])))
+
+    def shown_once(split):
+        trials, once = split.responses.trials(), np.unique(split.responses.image_index, return_index=True)[1]
+        responses = type(split.responses).single(data.space, split.responses.ids, trials[once])
+        return replace(split, responses=responses)
+
+    # Training repeats tell the noise of test images that were shown once.
+    single = replace(data, test=shown_once(data.test))
+    assert ceiling_of(single)[1].within == (repeated["train"] - 1).sum()
+    assert ceiling_of(replace(single, train=shown_once(data.train))) == (None, None)
 
 
 def test_voxel_scores_of_a_region_are_means_over_its_valid_voxels(data, predicted, tmp_path):
@@ -184,7 +195,11 @@ def test_a_run_holds_and_shows_regions_and_contrasts(run):
     result = RunResult.open(run)
     table = result.region_scores
     assert tuple(table.columns) == REGION_COLUMNS
-    assert result.info["noise_ceiling_source"] == "repeats of the test images"
+    source = result.info["noise_ceiling_source"]
+    counted = r"\d+ trials of \d+ {} images"
+    assert re.fullmatch(f"{counted.format('training')} and {counted.format('test')}", source["trials"])
+    assert source["within"] > 24
+    assert source["between"] > 24
     assert result.info["noise_floor_mse"] > 0
     assert set(table["region"]) == {"all voxels", "FFA", "PPA", "V1", "higher", "early"}
     contrasts = contrast_table(result).set_index(["region", "row"])
@@ -197,6 +212,7 @@ def test_a_run_holds_and_shows_regions_and_contrasts(run):
     assert set(region_table(result)["row"]) == {"predicted"}
     html = (run / "report.html").read_text()
     assert "Functional check" in html
+    assert source["trials"] in html
     assert "FFA: prefers face, 10 voxels" in html
     assert html.index("FFA: prefers") < html.index("PPA: prefers")
     grid = all_scores_grid(result, region_table(result))

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..checks import check_subject
-from ..data import Responses, Split, Stimuli, SubjectData, VoxelSpace
+from ..data import CeilingSource, Responses, Split, Stimuli, SubjectData, VoxelSpace
 from ..errors import ConfigError, suggest
 from ..identity import code_sha
 from ..plugins import PluginRef
@@ -113,6 +113,7 @@ def write_subject(data: SubjectData, folder: Path) -> None:
         },
         "rois": list(space.rois),
         "groups": list(space.groups),
+        "ncsnr_source": None if space.ncsnr_source is None else asdict(space.ncsnr_source),
         "sets": {},
     }
     for name, split in (("train", data.train), ("test", data.test)):
@@ -141,6 +142,7 @@ def read_subject(artifact: Artifact) -> SubjectData:
         ncsnr=optional("space_ncsnr"),
         coordinates=optional("space_coordinates"),
         valid=optional("space_valid"),
+        ncsnr_source=None if (given := meta["ncsnr_source"]) is None else CeilingSource(**given),
     )
     splits = {}
     for name in ("train", "test"):

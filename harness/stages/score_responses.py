@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..data import Responses, SubjectData
+from ..data import CeilingSource, Responses, SubjectData
 from ..executors import single_thread
 from ..identity import digest, module_sha, plain
-from ..metrics.ceilings import ceiling_from_repeats
+from ..nn.variance_components import variance_components
 from ..store import Store, save_array, save_json
 from .score import MetricRef
 
@@ -67,19 +67,22 @@ def response_samples(data: SubjectData, predicted: np.ndarray | None) -> dict[st
     return draws
 
 
-def ceiling_of(data: SubjectData) -> tuple[np.ndarray | None, str]:
-    """(V,) noise ceiling of the mean test responses and where it is from; None without any repeat.
+def ceiling_of(data: SubjectData) -> tuple[np.ndarray | None, CeilingSource | None]:
+    """(V,) noise ceiling of the mean test responses and what it rests on; None without any repeat.
 
-    From the space's ncsnr, which need not rest on the test trials, else from the repeats of the test
-    images (:func:`harness.metrics.ceilings.ceiling_from_repeats`).
+    From the space's ncsnr, which need not rest on these trials, else from all repeats of training and
+    test images together (:mod:`harness.nn.variance_components`).
     """
-    measured = data.test.responses
-    ceiling = data.space.noise_ceiling(measured.counts())
+    counts = data.test.responses.counts()
+    ceiling = data.space.noise_ceiling(counts)
     if ceiling is not None:
-        return ceiling, "ncsnr"
-    if len(measured.ids) < 2 or measured.counts().max() < 2:
-        return None, ""
-    return ceiling_from_repeats(measured.repeats()), "repeats of the test images"
+        return ceiling, data.space.ncsnr_source or CeilingSource("ncsnr that came with the data")
+    parts = [(part.responses.data, part.responses.image_index) for part in (data.train, data.test)]
+    found = variance_components(parts)
+    if found is None:
+        return None, None
+    source = CeilingSource(found.source(("training", "test")), found.within, found.between)
+    return found.noise_ceiling(counts), source
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class ResponseTarget:
     measured: np.ndarray
     baseline: np.ndarray
     ceiling: np.ndarray | None
-    ceiling_source: str
+    ceiling_source: CeilingSource | None
     valid: np.ndarray
     responses: Responses
     labels: Mapping[str, np.ndarray]
