@@ -1,7 +1,10 @@
 """Executors: run independent tasks inline or in worker processes, with the same numbers.
 
-On a CPU every task computes with one thread, inline as in a worker: a sum over four threads is
-another sum than over one, and a score must not depend on the number of workers.
+On a CPU everything that a run computes, it computes with one thread, inline as in a worker: a sum over four
+threads is another sum than over one, and neither a fit nor a score may depend on the number of workers or on
+``OMP_NUM_THREADS``.  :func:`single_thread` does so, around each task here, around what makes an artifact
+(:meth:`harness.store.Store.get`) and around a whole run.  Which BLAS, and which of its kernels a processor
+calls for, is left as it is: another kind of machine has other last digits.
 """
 
 from __future__ import annotations
@@ -56,7 +59,7 @@ class Processes:
         context = multiprocessing.get_context("spawn")
         rank = context.Value("i", 0)
         self._in_flight = 2 * workers
-        with _environment({name: "1" for name in _THREADS}):
+        with _environment(dict.fromkeys(_THREADS, "1")):
             self._pool = ProcessPoolExecutor(
                 workers, mp_context=context, initializer=_start_worker, initargs=(rank, device, os.getpid())
             )
@@ -66,7 +69,7 @@ class Processes:
         try:
             for task in tasks:
                 # Spawned workers read the environment when they start, which is at the first submit.
-                with _environment({name: "1" for name in _THREADS}):
+                with _environment(dict.fromkeys(_THREADS, "1")):
                     running.add(self._pool.submit(function, task))
                 while len(running) >= self._in_flight:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -99,12 +102,15 @@ def open_executor(name: str, *, workers: int, device: str) -> Executor:
 
 @contextlib.contextmanager
 def single_thread() -> Iterator[None]:
-    """Limit BLAS, OpenMP and torch to one thread, and put the old numbers back."""
+    """Limit BLAS, OpenMP and torch to one thread, and put the old numbers back.
+
+    Libraries that are imported meanwhile start with one thread and keep to it.
+    """
     from threadpoolctl import threadpool_limits
 
     torch: Any = sys.modules.get("torch")
     before = torch.get_num_threads() if torch else 0
-    with threadpool_limits(1):
+    with _environment(dict.fromkeys(_THREADS, "1")), threadpool_limits(1):
         if torch:
             torch.set_num_threads(1)
         try:

@@ -2,8 +2,8 @@
 
 A key that forgets an ingredient serves wrong numbers silently, so a key holds the source of the
 plugin *and of every module of this package or its own that it imports*, weights, parameters, data,
-seed, micro-batch size, device kind and schema.  Whatever has no identity is never cached
-(:data:`UNKNOWN`).
+seed, micro-batch size, device kind, versions of the libraries that compute, and schema.  Whatever has
+no identity is never cached (:data:`UNKNOWN`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import hashlib
+import importlib.metadata
 import importlib.util
 import json
 from collections.abc import Mapping
@@ -21,6 +22,12 @@ from typing import Any
 import numpy as np
 
 from .plugins import PluginRef
+
+LIBRARIES = (
+    *("numpy", "scipy", "torch", "torchvision", "transformers", "diffusers", "tokenizers"),
+    *("scikit-learn", "scikit-image", "himalaya", "pillow"),
+)
+"""Distributions whose numbers are in artifacts; another version of one of them is another key."""
 
 UNKNOWN = ""
 """The identity of what cannot be identified; an artifact with such an ingredient is not kept."""
@@ -57,6 +64,20 @@ def code_sha(ref: PluginRef) -> str:
         return UNKNOWN
     name = "" if ref.path else ref.module
     return _closure_sha(name, file)
+
+
+@lru_cache(maxsize=1)
+def library_versions() -> dict[str, str]:
+    """Installed version of each of :data:`LIBRARIES`, ``""`` where it is absent; imports none of them."""
+    return {name: installed_version(name) for name in LIBRARIES}
+
+
+def installed_version(name: str) -> str:
+    """Version of the distribution `name`, ``""`` where it is absent."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def module_sha(module: str) -> str:

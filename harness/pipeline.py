@@ -21,7 +21,7 @@ from .bottleneck import bottleneck_streams
 from .controls import control_images, image_sets
 from .data import Stimuli, SubjectData
 from .errors import HarnessError, StoreError
-from .executors import Executor, open_executor
+from .executors import Executor, open_executor, single_thread
 from .plan import Plan
 from .progress import Reporter, Silent, listening
 from .protocols import blended, declared_blend, protocol_named
@@ -101,6 +101,7 @@ class Pipeline:
         self.features = FeatureStore(store, self.executor, device=settings.device)
         self.decoder_space = DecoderSpace()
 
+    @single_thread()
     def run(self) -> Outcome:
         """Carry out every stage; what is in the store is not computed again."""
         plan, settings = self.plan, self.plan.settings

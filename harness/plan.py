@@ -15,7 +15,7 @@ from typing import Any
 from . import plugins
 from .backbones.weights import WeightsAbsent, stored_sha
 from .errors import ConfigError, WeightsMissing
-from .identity import digest, plain
+from .identity import digest, library_versions, plain
 from .plugins import PluginRef
 from .precomputed import FilePredictions, predictions_ref
 from .protocols import protocol_named
@@ -68,6 +68,7 @@ class Plan:
                 "subject": self.subject,
                 "settings": {k: v for k, v in settings.items() if k not in (*EXECUTION, "metrics")},
                 "metrics": [metric.identity for metric in self.metrics],
+                "libraries": library_versions(),
             }
         )
 

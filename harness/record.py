@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
-import importlib.metadata
 import io
 import json
 import os
@@ -25,7 +24,7 @@ from . import __version__
 from .data import SubjectData
 from .flags import declarations, flag_dicts, run_flags
 from .gallery import choose_ids, pack
-from .identity import plain
+from .identity import LIBRARIES, installed_version, plain
 from .metrics.ceilings import measured_floor
 from .metrics.encoding import noise_floor
 from .pipeline import Outcome
@@ -43,7 +42,7 @@ from .store import Store, explained
 if TYPE_CHECKING:
     import pandas as pd
 
-_PACKAGES = ("numpy", "torch", "torchvision", "scipy", "himalaya", "scikit-learn", "pandas", "pyarrow")
+_PACKAGES = (*LIBRARIES, "pandas", "pyarrow")
 
 
 def write_run(outcome: Outcome, folder: Path, *, command: Sequence[str], store: Store) -> bool:
@@ -283,7 +282,7 @@ def run_record(
             "test_stimuli": data.test.stimuli.sha,
             "test_responses": data.test.responses.sha,
         },
-        "packages": {name: _installed(name) for name in _PACKAGES},
+        "packages": {name: installed_version(name) for name in _PACKAGES},
     }
 
 
@@ -434,13 +433,6 @@ def _noise_floor(data: SubjectData, ceiling: np.ndarray | None) -> float | None:
 
 def _pool(ids: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()[:16]
-
-
-def _installed(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 def command_line() -> list[str]:

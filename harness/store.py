@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 
 from .errors import DataError, StoreError
-from .identity import plain
+from .executors import single_thread
+from .identity import digest, library_versions, plain
 
 logger = logging.getLogger(__name__)
 
@@ -139,14 +140,15 @@ class Store:
     ) -> Artifact:
         """Return the artifact of `ingredients`, calling ``make(folder)`` when it is absent.
 
-        An ingredient equal to ``""`` has no identity: the artifact is made anew each time.
+        An ingredient equal to ``""`` has no identity: the artifact is made anew each time.  `make` computes
+        with one thread, since the number of threads is no ingredient and must change nothing.
         """
         key = self.key(stage, ingredients)
         known = self.open(stage, key)
         if known is not None:
             self.reused[stage] += 1
             return known
-        with self.writing(stage, key, ingredients) as folder:
+        with self.writing(stage, key, ingredients) as folder, single_thread():
             make(folder)
         return Artifact(self.folder(stage, key), key)
 
@@ -208,10 +210,9 @@ class Store:
 
 
 def key_of(stage: str, ingredients: Mapping[str, Any]) -> str:
-    """Content address: stage, store schema and every ingredient."""
-    from .identity import digest
-
-    return digest({"stage": stage, "schema": SCHEMA, "ingredients": ingredients})
+    """Content address: stage, store schema, versions of the libraries that compute, and every ingredient."""
+    common = {"stage": stage, "schema": SCHEMA, "libraries": library_versions()}
+    return digest({**common, "ingredients": ingredients})
 
 
 def is_known(ingredients: Mapping[str, Any]) -> bool:
