@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 import torch
 from test_preprocessing import NOTEBOOK, normal, tensor
-from test_resize import two_threads  # noqa: F401
 from torch.nn import functional
 from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor
