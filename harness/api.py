@@ -26,6 +26,7 @@ from .errors import (
     SpaceMismatch,
     StoreError,
     WeightsMissing,
+    check_ranges,
     suggest,
 )
 from .progress import progress, track
@@ -52,6 +53,7 @@ __all__ = [
     "SubjectData",
     "VoxelSpace",
     "WeightsMissing",
+    "check_ranges",
     "image_sha",
     "progress",
     "suggest",

@@ -8,9 +8,10 @@ harness or of a plugin.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -45,6 +46,21 @@ class StoreError(HarnessError):
 
 class WeightsMissing(HarnessError):
     """Pretrained weights are not on this machine and may not be fetched."""
+
+
+def check_ranges(params: object, ranges: Mapping[str, tuple[float, float]], *, section: str) -> None:
+    """Refuse fields of `params` outside their closed range (least, most), NaN always.
+
+    Raises
+    ------
+    ConfigError
+        Names the field as it is typed (``SECTION.FIELD``) and what was expected.
+    """
+    for name, (least, most) in ranges.items():
+        value = getattr(params, name)
+        if not least <= value <= most:
+            limits = f"at least {least:g}" if most == math.inf else f"between {least:g} and {most:.15g}"
+            raise ConfigError(f"{section}.{name} is {value}; it must be {limits}")
 
 
 def suggest(given: str, known: Iterable[str], *, what: str) -> str:

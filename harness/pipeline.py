@@ -20,6 +20,7 @@ from .adapters import fit_adapter
 from .bottleneck import bottleneck_streams
 from .controls import control_images, image_sets
 from .data import Stimuli, SubjectData
+from .disk import explained
 from .errors import HarnessError, StoreError
 from .executors import Executor, open_executor, single_thread
 from .plan import Plan
@@ -308,7 +309,8 @@ class Pipeline:
         with self._stage("score", len(metrics)):
             for metric in metrics:
                 try:
-                    outcome.scores += self._scores(outcome, metric)
+                    with explained(self.store.root):
+                        outcome.scores += self._scores(outcome, metric)
                 except StoreError:
                     raise
                 except Exception as problem:
@@ -402,11 +404,12 @@ class Pipeline:
                 _leave_out(outcome, [m for m, problem in zip(metrics, lacking) if problem == why], why)
             for metric in [m for m, problem in zip(metrics, lacking) if not problem]:
                 try:
-                    found = score_responses(metric, rows, target, **common)
-                    outcome.response_scores += found
-                    outcome.region_scores += score_regions(
-                        metric, rows, found, target, outcome.data.space, **common
-                    )
+                    with explained(self.store.root):
+                        found = score_responses(metric, rows, target, **common)
+                        outcome.response_scores += found
+                        outcome.region_scores += score_regions(
+                            metric, rows, found, target, outcome.data.space, **common
+                        )
                 except StoreError:
                     raise
                 except Exception as problem:

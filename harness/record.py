@@ -22,6 +22,7 @@ import numpy as np
 
 from . import __version__
 from .data import SubjectData
+from .disk import explained
 from .flags import declarations, flag_dicts, run_flags
 from .gallery import choose_ids, pack
 from .identity import LIBRARIES, installed_version, plain
@@ -37,7 +38,7 @@ from .rows import row_named
 from .stages.reconstructions import GivenImages
 from .stages.score import MetricRef
 from .stages.score_responses import ceiling_of
-from .store import Store, explained
+from .store import Store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.resources
+import math
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +17,21 @@ from typing import Any, Literal
 
 import yaml
 
-from .errors import ConfigError, suggest
+from .errors import ConfigError, check_ranges, suggest
 
 SECTIONS = ("benchmark", "encoder", "decoder", "run")
 """Sections of a YAML file and first parts of ``--set`` keys; ``plugins`` names the three plugins."""
+
+
+RANGES = {
+    "seed": (0, math.inf),
+    "samples": (1, 10_000),
+    "micro_batch": (1, 65_536),
+    "derangements": (1, 100_000),
+    "workers": (1, 1024),
+    "shard_size": (1, math.inf),
+}
+"""Least and most of numbers in :class:`RunSettings`; what is above is a slip and would fill the machine."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +51,7 @@ class RunSettings:
     trial_rows: bool = False  # decode every single trial as well (row measured-trial)
     bottleneck: tuple[int, ...] = ()  # ranks K of the rows measured-rank-K (harness.bottleneck)
     derangements: int = 50  # re-pairings that the shuffled control averages
-    limit: int = 0  # test images, as a named subset; 0 means all
+    limit: int | None = None  # test images, as a named subset; None means all
     allow_missing: bool = False  # score the test images that have a given reconstruction, and flag the others
     protocol: str = ""  # a paper's metrics and blending (harness.protocols), in place of the default ones
     metrics: tuple[str, ...] = ()  # empty: every installed metric whose backbone is at hand
@@ -50,14 +62,10 @@ class RunSettings:
     shard_size: int = 64  # images per task; rounded up to whole micro-batches
 
     def __post_init__(self) -> None:
-        for name in ("samples", "micro_batch", "workers", "shard_size", "derangements"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"run.{name} is {getattr(self, name)}; it must be at least 1")
+        limited = {"limit": (1, math.inf)} if self.limit is not None else {}
+        check_ranges(self, RANGES | limited, section="run")
         if any(rank < 0 for rank in self.bottleneck):
             raise ConfigError(f"run.bottleneck is {list(self.bottleneck)}; ranks must not be negative")
-        for name in ("seed", "limit"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"run.{name} is {getattr(self, name)}; it must not be negative")
 
 
 @dataclass(frozen=True)
@@ -129,6 +137,7 @@ def resolve_params(
     if "base_dir" not in known and (sources or {}).get(f"{section}.base_dir") == "":
         given.pop("base_dir", None)  # set by us for benchmarks that read files, not by the user
     _check_keys(params, given, section, sources or {})
+    _check_numbers(params, given, section)
     merged = {key: value for key, value in (defaults or {}).items() if key in known} | given
     try:
         return TypeAdapter(params).validate_python(merged)
@@ -152,6 +161,24 @@ def _check_keys(params: type, given: Mapping[str, Any], path: str, sources: Mapp
         inner = [t for t in (hints[key], *typing.get_args(hints[key])) if dataclasses.is_dataclass(t)]
         if inner and isinstance(value, Mapping):
             _check_keys(inner[0], value, f"{path}.{key}", sources)
+
+
+LARGEST = 2**63 - 1
+"""Whole numbers above cannot be held by arrays."""
+
+
+def _check_numbers(params: type, given: Mapping[str, Any], path: str) -> None:
+    """Refuse, of whatever plugin, NaN, infinity and numbers beyond 64 bits; true and false for a number."""
+    hints = typing.get_type_hints(params)
+    for key, value in given.items():
+        kinds = {hints[key], *typing.get_args(hints[key])}
+        for number in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(number, bool) and bool not in kinds and kinds & {int, float}:
+                raise ConfigError(f"{path}.{key} is {str(number).lower()}; expected a number")
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ConfigError(f"{path}.{key} is {number}; expected a finite number")
+            if isinstance(number, int) and abs(number) > LARGEST:
+                raise ConfigError(f"{path}.{key} is {number:.3g}; expected at most {LARGEST}")
 
 
 def plugin_defaults(kind: str, name: str, *, benchmark: str, preset: str | None) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from .disk import ANOTHER_FOLDER, explained
 from .errors import DataError, StoreError
 from .executors import single_thread
 from .identity import digest, library_versions, plain
@@ -32,10 +33,6 @@ logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 """Version of the layout and of every key; a store of a newer schema is refused."""
-
-
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True)
@@ -238,9 +235,9 @@ def save_json(folder: Path, name: str, value: Any) -> None:
     (folder / f"{name}.json").write_text(json.dumps(plain(value), sort_keys=True))
 
 
-def write_atomic(file: Path, content: bytes) -> None:
-    """Write under a temporary name in the same folder, flush, rename."""
-    with explained(file.parent):
+def write_atomic(file: Path, content: bytes, *, advice: str = ANOTHER_FOLDER) -> None:
+    """Write under a temporary name in the same folder, flush, rename; `advice` as in :func:`explained`."""
+    with explained(file.parent, advice=advice):
         temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
         try:
             with open(temporary, "wb") as stream:
@@ -250,28 +247,6 @@ def write_atomic(file: Path, content: bytes) -> None:
             os.replace(temporary, file)
         finally:
             temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def explained(place: Path) -> Iterator[None]:
-    """Turn the disk's own errors into one line that says what to do."""
-    try:
-        yield
-    except OSError as problem:
-        if problem.errno in NO_SPACE:
-            raise StoreError(
-                f"no space left under {place}; nothing half-written was kept. Free some, or give another "
-                "place with --store or --out, and run the same command again: it resumes"
-            ) from problem
-        if problem.errno in NOT_WRITABLE:
-            raise StoreError(
-                f"{place} cannot be written ({problem.strerror}); give another place with --store or --out"
-            ) from problem
-        if problem.errno in (errno.ENOTDIR, errno.EEXIST) and not isinstance(problem, FileNotFoundError):
-            raise StoreError(
-                f"{place} is not a folder; give another place with --store or --out"
-            ) from problem
-        raise
 
 
 def _damage(folder: Path) -> str:

@@ -69,18 +69,43 @@ def test_export_for_a_paper(harness, tmp_path, finished):
             ["export", "finished", "t.csv", "--table", "sets", "--per-image"],
             "--per-image is the table scores",
         ),
-        (["export", "finished", "nowhere/t.csv"], "there is no folder nowhere"),
+        (
+            ["export", "finished", "finished/run.json/t.csv"],
+            "run.json is not a folder; give",
+        ),
+        (["export", "finished", "folder.csv"], "folder.csv is a folder; give a file in it"),
+        (
+            ["compare", "finished", "--csv", "finished/run.json/t.csv"],
+            "run.json is not a folder; give",
+        ),
+        (["compare", "finished", "--csv", "finished"], "finished is a folder; give a file in it"),
+        (["export", "finished", "t.csv", "--table", ""], "the value after --table is empty"),
+        (["score", ""], "the value after score is empty"),
+        (["plan", "--encoder", "ridge", "--subject="], "the value after --subject is empty"),
         (["list", "encoder"], "did you mean 'encoders'"),
         (["prefetch", "alexnt"], "did you mean 'alexnet'"),
         (["prefetch", "--from", "x.pth"], "--from takes one name"),
         (["inspect", "absent.mat"], "absent.mat"),
     ],
 )
-def test_wrong_words_are_one_line(harness, finished, words, message):
+def test_wrong_words_are_one_line(harness, tmp_path, finished, words, message):
+    (tmp_path / "folder.csv").mkdir()
     done = harness(*words, check=False)
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["export", "finished", "a/new/folder/table.csv"],
+        ["compare", "finished", "--row", "predicted", "--row", "oracle", "--csv", "a/new/folder/table.csv"],
+    ],
+)
+def test_folders_of_outputs_are_made(harness, tmp_path, finished, words):
+    harness(*words)
+    assert len(pd.read_csv(tmp_path / "a" / "new" / "folder" / "table.csv"))
 
 
 def test_a_damaged_run_says_so(harness, finished):

@@ -71,7 +71,7 @@ def test_the_named_subset_is_drawn_before_what_is_missing_is_left_out(tmp_path, 
             "toy01",
             ref=plugins.find("benchmarks", f"{TOYS}:ToyBenchmark"),
             store=Store(tmp_path / "store"),
-            limit=8 if "limit" in how else 0,
+            limit=8 if "limit" in how else None,
             present=given.present if "present" in how else None,
         )
         for how in ("", "limit", "present", "limit present")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import typing
 from dataclasses import dataclass
 
 import pytest
 
+from harness import plugins
 from harness.errors import ConfigError
 from harness.settings import RunSettings, plugin_defaults, read_request, resolve_params
 
@@ -101,3 +105,42 @@ def test_unknown_keys_of_nested_parameters_are_refused_too():
     assert resolve_params(Nested, {"train": {"depth": 5}}, section="benchmark") == Nested(Depth(5))
     with pytest.raises(ConfigError, match="did you mean 'depth'"):
         resolve_params(Nested, {"train": {"dept": 5}}, section="benchmark")
+
+
+def sections():
+    """(section, Params, defaults) of the run's settings and of every plugin that needs no files."""
+    yield "run", RunSettings, {}
+    for group in ("encoders", "decoders", "benchmarks"):
+        for ref in plugins.available(group):
+            if ref.name == "paired":
+                continue
+            defaults = plugin_defaults(ref.kind, ref.name, benchmark="embedded", preset=None)
+            yield ref.kind, ref.load().Params, defaults
+
+
+def numeric_fields():
+    for section, params, defaults in sections():
+        hints = typing.get_type_hints(params)
+        for field in dataclasses.fields(params):
+            kinds = {hints[field.name], *typing.get_args(hints[field.name])}
+            if kinds & {int, float}:
+                several = typing.get_origin(hints[field.name]) is tuple
+                yield pytest.param(
+                    section, params, defaults, field.name, several, id=f"{params.__qualname__}.{field.name}"
+                )
+
+
+@pytest.mark.parametrize(("section", "params", "defaults", "name", "several"), [*numeric_fields()])
+def test_every_number_has_a_range(section, params, defaults, name, several):
+    for number in (-1, math.nan, math.inf, 10**30, True):
+        given = {name: [number] if several else number}
+        with pytest.raises(ConfigError) as problem:
+            resolve_params(params, given, section=section, defaults=defaults)
+        assert f"{section}.{name}" in str(problem.value), number
+        assert "\n" not in str(problem.value)
+
+
+@pytest.mark.parametrize("name", ["limit", "samples", "workers", "micro_batch", "shard_size", "derangements"])
+def test_nought_is_no_way_to_say_all(name):
+    with pytest.raises(ConfigError, match=f"run.{name} is 0; it must be"):
+        resolve_params(RunSettings, {name: 0}, section="run")

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.disk import explained
 from harness.errors import DataError, StoreError
-from harness.store import SCHEMA, Store, explained, save_array, write_atomic
+from harness.store import SCHEMA, Store, save_array, write_atomic
 
 
 def put(store: Store, value: int = 3) -> Path:

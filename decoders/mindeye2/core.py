@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,7 +28,7 @@ from harness.api import (
     progress,
 )
 from harness.backbones.images import resized
-from harness.nn.saved import load_space, save_space
+from harness.nn.saved import load_space, replaced, save_space
 
 from . import low_level
 from .checkpoints import load_network, read_weights, save_network, start_from_pretrained
@@ -327,19 +326,22 @@ def _last_channel(images: torch.Tensor) -> np.ndarray:
 
 
 def _stored(file: Path, batches, count: int, compute, device: str) -> np.ndarray:
-    """`compute` of every batch as one float16 memory map, kept whole or not at all."""
+    """`compute` of every batch as one float16 memory map, kept whole or not at all.
+
+    Written as a stream: a full disk under a memory map kills the process (SIGBUS) and raises nothing.
+    """
     if not file.exists():
-        partial, array, done = file.with_suffix(".partial.npy"), None, 0
-        for batch in batches:
-            with torch.no_grad():
-                made = compute(batch.to(device)).cpu().numpy().astype(np.float16)
-            if array is None:
-                array = np.lib.format.open_memmap(
-                    partial, mode="w+", dtype=np.float16, shape=(count, *made.shape[1:])
-                )
-            array[done : done + len(made)] = made
-            done += len(made)
-            progress(f"targets: {file.stem}, images", done, count)
-        array.flush()
-        os.replace(partial, file)
+        with replaced(file) as partial, open(partial, "wb") as stream:
+            done = 0
+            for batch in batches:
+                with torch.no_grad():
+                    made = compute(batch.to(device)).cpu().numpy().astype(np.float16)
+                if not done:
+                    header = np.lib.format.header_data_from_array_1_0(made)
+                    np.lib.format.write_array_header_1_0(
+                        stream, {**header, "fortran_order": False, "shape": (count, *made.shape[1:])}
+                    )
+                stream.write(np.ascontiguousarray(made).tobytes())
+                done += len(made)
+                progress(f"targets: {file.stem}, images", done, count)
     return np.load(file, mmap_mode="r", allow_pickle=False)

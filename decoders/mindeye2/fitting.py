@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import pickle
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 
 from harness.api import ConfigError, DataError, Split, track
+from harness.nn.saved import replaced
 
 from . import losses, mixing, schedule
 from .model import MindEye2Network
@@ -325,7 +325,6 @@ class _Checkpoint:
     def write(self, step, network, optimizer, rates, history, sums) -> None:
         if self.file is None:
             return
-        self.file.parent.mkdir(parents=True, exist_ok=True)
         state = {
             "identity": self.identity,
             "step": step,
@@ -335,6 +334,5 @@ class _Checkpoint:
             "history": [tuple(asdict(entry).values()) for entry in history],
             "sums": sums,
         }
-        partial = self.file.with_suffix(".partial")
-        torch.save(state, partial)
-        os.replace(partial, self.file)
+        with replaced(self.file) as partial:
+            torch.save(state, partial)

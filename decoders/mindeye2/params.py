@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from harness.api import ConfigError
+from harness.api import ConfigError, check_ranges
 
 from .core import DecodeSettings
 from .fitting import FitSettings
 from .refinement import RefineSettings
+
+RANGES = {
+    "hidden": (1, math.inf),
+    "batch": (1, math.inf),
+    "samples_per_epoch": (0, math.inf),
+    "learning_rate": (1e-12, 1),
+    "decay": (0, math.inf),
+    "mixco_share": (0, 1),
+    "drop": (0, 0.99),
+    "guidance": (0, math.inf),
+    "candidates": (1, 1000),
+    "refine_guidance": (0, math.inf),
+}
+"""Least and most of numbers; others are checked where they are used."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,9 @@ class MindEye2Params:
     refine_guidance: float = 5.0
 
     def __post_init__(self) -> None:
+        check_ranges(self, RANGES, section="decoder")
+        if self.epochs < 3:
+            raise ConfigError(f"decoder.epochs is {self.epochs}; the learning rate rises for two, so give 3")
         self.decoding()  # refuses what cannot be
         self.refining()
         if self.weights == "tiny" and (self.captions or self.refine):
@@ -76,10 +94,6 @@ class MindEye2Params:
                 "decoder.refine is prompted with captions, which decoder.captions leaves out; "
                 "--set decoder.captions=true, or decoder.refine=false"
             )
-        if self.learning_rate <= 0:
-            raise ConfigError(f"decoder.learning_rate is {self.learning_rate}; it must be above 0")
-        if self.epochs < 3:
-            raise ConfigError(f"decoder.epochs is {self.epochs}; the learning rate rises for two, so give 3")
         if not 2 <= self.prior_steps <= 100:
             raise ConfigError(f"decoder.prior_steps is {self.prior_steps}; expected 2 to 100, published 20")
         if not 1 <= self.steps < 1000:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+from harness.nn.saved import replaced
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +50,9 @@ class Checkpoint:
         for number, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
         words = asdict(Progress(**{**vars(progress), "best": {}})) | {"fingerprint": self.fingerprint}
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.file.with_suffix(f".{os.getpid()}.tmp")
         held = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-        save_file(held, temporary, metadata={"progress": json.dumps(words)})
-        os.replace(temporary, self.file)
+        with replaced(self.file) as partial:
+            save_file(held, partial, metadata={"progress": json.dumps(words)})
 
     def restore(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
         """Put the saved state into `module` and `optimizer`; a fresh start without a usable file."""

@@ -8,10 +8,32 @@ parameters and 2.31 G multiply-accumulates, or by custom where nothing is known.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.api import ConfigError
+from harness.api import ConfigError, check_ranges
+
+_COUNTS = (
+    *("cluster_size", "state", "convolution", "expand", "head_width", "width", "global_depth"),
+    *("local_depth", "attention_heads", "contrastive_width", "refine_width", "encoder_depth"),
+    *("decoder_depth", "queries", "readout_width", "latent", "diffusion_steps", "stage1_epochs"),
+    *("stage2_epochs", "transfer_epochs", "stage2_batch", "patience"),
+)
+_WEIGHTS = (
+    *("pearson_weight", "contrastive_weight", "kl_weight", "refine_pearson_weight", "weight_decay"),
+    *("kl_warmup", "warmup_epochs", "sample_temperature"),
+)
+_RATES = ("stage1_rate", "stage2_rate", "final_rate", "transfer_rate")
+RANGES = {
+    **dict.fromkeys(_COUNTS, (1, math.inf)),
+    **dict.fromkeys(_WEIGHTS, (0, math.inf)),
+    **dict.fromkeys(_RATES, (1e-12, 1)),
+    "temperature": (1e-6, math.inf),
+    "clip": (1e-6, math.inf),
+    "dropout": (0, 0.99),
+}
+"""Least and most of numbers."""
 
 Intervention = Literal["both", "where", "what", "swap", "shuffled"]
 
@@ -113,14 +135,7 @@ class ChasmParams:
     transfer_rate: float = 1e-3
 
     def __post_init__(self) -> None:
-        for name in (
-            *("cluster_size", "state", "convolution", "expand", "head_width", "width", "global_depth"),
-            *("local_depth", "attention_heads", "contrastive_width", "refine_width", "encoder_depth"),
-            *("decoder_depth", "queries", "readout_width", "latent", "diffusion_steps", "stage1_epochs"),
-            *("stage2_epochs", "transfer_epochs", "stage2_batch", "patience"),
-        ):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"encoder.{name} is {getattr(self, name)}; it must be at least 1")
+        check_ranges(self, RANGES, section="encoder")
         if self.stage1_batch < 2:
             raise ConfigError("encoder.stage1_batch must be at least 2: the contrast needs other images")
         for name in ("topk", "validation"):

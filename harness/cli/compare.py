@@ -77,6 +77,10 @@ def compare(
     """
     from harness.reports.comparison import compare as compare_runs
 
+    from .output import check_output, write_output
+
+    if csv is not None:
+        check_output(csv)
     found = compare_runs(
         [RunResult.open(folder) for folder in folders],
         rows=tuple(dict.fromkeys(rows)),
@@ -85,9 +89,7 @@ def compare(
         regions=None if regions is None else [name.strip() for name in regions.split(",")],
     )
     if csv is not None:
-        from ..store import write_atomic
-
-        write_atomic(csv, found.tables[table].to_csv(index=False).encode())
+        write_output(csv, found.tables[table].to_csv(index=False).encode())
     if as_json:
         click.echo(json.dumps(as_dict(found), indent=1, allow_nan=False))
     else:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from types import FrameType
 
 import click
 
 from .. import __version__
-from ..errors import HarnessError
+from ..errors import ConfigError, HarnessError
 
 COMMANDS = {
     "run": ("harness.cli.run:run", "Encode, decode, score and report one subject."),
@@ -47,6 +49,7 @@ class LazyGroup(click.Group):
             from ..errors import suggest
 
             raise HarnessError(suggest(args[0], COMMANDS, what="command"))
+        _refuse_empty(args)
         return super().resolve_command(context, args)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -67,8 +70,11 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; a problem that the user can mend is one line and a non-zero exit."""
     signal.signal(signal.SIGTERM, _terminated)
+    _open_standard_streams()
     try:
-        sys.exit(cli.main(standalone_mode=False) or 0)
+        code = cli.main(standalone_mode=False) or 0
+        _flush()
+        sys.exit(code)
     except HarnessError as problem:
         _say(f"harness: error: {problem}")
         logging.getLogger(__name__).debug("where it came from", exc_info=True)
@@ -88,9 +94,56 @@ def main() -> None:
         os._exit(130)  # a worker that is busy must not hold the prompt back
     except BrokenPipeError:
         os._exit(141)
+    except OSError as problem:
+        _say(f"harness: error: {_line_of(problem)}")
+        logging.getLogger(__name__).debug("where it came from", exc_info=True)
+        _leave(2)
     except MemoryError:
         _say("harness: error: out of memory; try --workers 1 or a smaller --set run.micro_batch")
         sys.exit(2)
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Refuse ``--subject ''`` and ``--out=``: mostly a shell's variable that is not set."""
+    for before, word in itertools.pairwise(words):
+        option, equals, value = word.partition("=")
+        if word == "" or (option.startswith("--") and equals and not value):
+            given = option if equals else before
+            raise ConfigError(f"the value after {given} is empty; give one, or leave {given} out")
+
+
+def _open_standard_streams() -> None:
+    """Where a caller closed one (``>&-``), the next file to be opened would get its number and its prints."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _flush() -> None:
+    """Write out what is still held back, so that a full disk or a closed pipe behind it is not missed."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _line_of(problem: OSError) -> str:
+    """What the system refused, for files of the user that no reader has words for."""
+    from ..disk import is_out_of_space
+
+    if is_out_of_space(problem):
+        return f"no space left for {problem.filename or 'what is printed'}; free some and type it again"
+    where = f"{problem.filename}: " if problem.filename else ""
+    return f"{where}{problem.strerror or problem}"
+
+
+def _leave(code: int) -> None:
+    """Exit; where the interpreter would try again to print what cannot be printed, at once."""
+    try:
+        _flush()
+    except (OSError, ValueError):
+        os._exit(code)
+    sys.exit(code)
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..disk import explained
 from ..errors import ConfigError, suggest
 from ..results import RunResult
 
@@ -34,7 +35,9 @@ def report(folder: Path, no_stimuli: bool) -> None:
     from harness.reports.html import write_report
 
     RunResult.open(folder)
-    click.echo(str(write_report(folder, show_stimuli=not no_stimuli)))
+    with explained(folder, advice="copy the run's folder to where there is some"):
+        path = write_report(folder, show_stimuli=not no_stimuli)
+    click.echo(str(path))
 
 
 @click.command(cls=TableHelp)
@@ -50,18 +53,17 @@ def export(
     """Write a table of the run in FOLDER to FILE (.csv, .parquet, .md or .tex)."""
     from harness.reports.exports import export_table, wide_table
 
+    from .output import check_output, write_output
+
     if file.suffix not in FORMATS:
         raise ConfigError(suggest(file.suffix, FORMATS, what="table format"))
     if per_image and name not in (None, "scores"):
         raise ConfigError(f"--per-image is the table scores; leave it or --table {name} out")
+    check_output(file)
     run = RunResult.open(folder)
     table = export_table(run, name or ("scores" if per_image else "summary"), target=target)
     content = _content(wide_table(table) if wide else table, FORMATS[file.suffix])
-    if not file.parent.is_dir():
-        raise ConfigError(f"there is no folder {file.parent}; make it, or give another FILE")
-    from ..store import write_atomic
-
-    write_atomic(file, content)
+    write_output(file, content)
 
 
 def _content(table: pd.DataFrame, kind: str) -> bytes:

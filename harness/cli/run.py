@@ -137,6 +137,7 @@ def plan(encoder: str | None, decoder: str | None, **given: Any) -> None:
 
 def carry_out(made: Any, given: dict[str, Any]) -> None:
     """Run a plan, write its folder and its report, and print the final table."""
+    from ..disk import explained
     from ..pipeline import Pipeline
     from ..places import store_folder
     from ..record import command_line, write_run
@@ -150,7 +151,8 @@ def carry_out(made: Any, given: dict[str, Any]) -> None:
     store = Store(store_folder(given["store"]))
     print_plan(made, store, errors)
     bars = Bars(errors)
-    outcome = Pipeline(made, store, reporter=bars).run()
+    with explained(store.root):
+        outcome = Pipeline(made, store, reporter=bars).run()
     folder = given["out"] / made.name
     with bars.stage("write tables"):
         changed = write_run(outcome, folder, command=command_line(), store=store)

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ..disk import explained
 from ..identity import plain
 from ..plan import Plan
 from ..protocols import PROTOCOLS
@@ -20,9 +21,13 @@ from ..store import Store, key_of
 
 
 def console(*, errors: bool = False) -> Console:
-    """A console as wide as the terminal; where there is none, wide enough for a table."""
-    found = Console(stderr=errors)
-    return found if found.is_terminal or os.environ.get("COLUMNS") else Console(stderr=errors, width=160)
+    """A console as wide as the terminal; where there is none, wide enough for a table.
+
+    It prints what it is given: paths and ids with brackets or colons are neither styles nor emoji.
+    """
+    plainly = {"stderr": errors, "markup": False, "emoji": False, "highlight": False}
+    terminal = Console(**plainly)
+    return terminal if terminal.is_terminal or os.environ.get("COLUMNS") else Console(**plainly, width=160)
 
 
 def print_plan(plan: Plan, store: Store, console: Console, *, every_parameter: bool = False) -> None:
@@ -81,7 +86,8 @@ def refresh_report(folder: Path, *, changed: bool, show_stimuli: bool) -> None:
     if changed or not (folder / "report.html").is_file() or not show_stimuli:
         from harness.reports.html import write_report
 
-        write_report(folder, show_stimuli=show_stimuli)
+        with explained(folder):
+            write_report(folder, show_stimuli=show_stimuli)
 
 
 def _rows(plan: Plan) -> list[str]:

@@ -174,7 +174,7 @@ def fit_ridge(
 
 def check_penalties(penalties: Sequence[float], folds: int, *, section: str) -> None:
     """Raise :class:`ConfigError` for parameters of `section` that leave nothing to choose from."""
-    if not penalties or min(penalties) <= 0:
+    if not penalties or not min(penalties) > 0:
         given = list(penalties)
         raise ConfigError(f"{section}.alphas is {given}; expected positive numbers, for example [1, 100]")
     if folds < 2 and len(penalties) > 1:

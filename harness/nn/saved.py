@@ -1,8 +1,12 @@
-"""Keeping a voxel space beside a model that was fitted in it, so that any other is refused."""
+"""Keeping models: files that appear whole, and the voxel space that a model was fitted in, so that any other
+is refused."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +15,21 @@ from ..data import VoxelSpace
 from ..errors import DataError
 
 _NAMES = ("dataset", "subject", "mask", "n_voxels", "units", "voxels_sha")
+
+
+@contextlib.contextmanager
+def replaced(file: Path) -> Iterator[Path]:
+    """Yield another name to write to; on a clean exit it becomes `file`, else (a full disk) it goes.
+
+    The folder of `file` is made; two processes that write the same file do not meet.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.stem}.{os.getpid()}.partial{file.suffix}")
+    try:
+        yield partial
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def save_space(folder: Path, space: VoxelSpace) -> None:

@@ -49,7 +49,7 @@ def load_subject(
     *,
     ref: PluginRef,
     store: Store,
-    limit: int = 0,
+    limit: int | None = None,
     present: Callable[[Sequence[str]], Sequence[str]] | None = None,
 ) -> tuple[SubjectData, Subset | None]:
     """Load, check and order one subject; test images sorted by id, at most `limit` of them.
@@ -69,7 +69,7 @@ def load_subject(
     check_subject(data)
     ids = tuple(sorted(data.test.stimuli.ids))
     names, missing = [], []
-    if 0 < limit < len(ids):
+    if limit is not None and limit < len(ids):
         ids = subset(ids, limit)
         names.append(f"limit-{limit}")
     if present is not None:

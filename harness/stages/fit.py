@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from ..data import SubjectData, VoxelSpace
+from ..disk import explained
 from ..errors import HarnessError, PluginError
 from ..identity import code_sha, module_sha
 from ..plugins import PluginRef
 from ..settings import resolve_params
-from ..store import NO_SPACE, NOT_WRITABLE, Store, is_known, key_of
+from ..store import Store, is_known, key_of
 from .features import FeatureStore, backbone_identity
 
 logger = logging.getLogger(__name__)
@@ -127,15 +128,17 @@ def fit_decoder(
     return _fit(ref, params, ingredients, train, store=store, device=device)
 
 
-def guarded(ref: PluginRef, action: str, call: Callable[[], Any]) -> Any:
-    """Call plugin code; what it raises becomes one line that names the plugin."""
+def guarded(ref: PluginRef, action: str, call: Callable[[], Any], *, place: Path | None = None) -> Any:
+    """Call plugin code; what it raises becomes one line that names the plugin.
+
+    place : the folder of the store that it writes to; what the disk refuses there is not the plugin's fault.
+    """
     try:
-        return call()
+        with explained(place):
+            return call()
     except (HarnessError, KeyboardInterrupt, MemoryError):
         raise
     except Exception as problem:
-        if isinstance(problem, OSError) and problem.errno in (*NO_SPACE, *NOT_WRITABLE):
-            raise  # the store's trouble, not the plugin's
         logger.debug("%s '%s' %s", ref.kind, ref.name, action, exc_info=True)
         raise PluginError(
             f"{ref.kind} '{ref.name}' {action}: {type(problem).__name__}: {problem} (its traceback: add -v)"
@@ -170,8 +173,8 @@ def _fit(
 ) -> Model:
     def make(folder: Path) -> None:
         checkpoints = store.checkpoints(key_of("fit", ingredients))
-        model = guarded(ref, "fails while fitting", lambda: train(checkpoints))
-        guarded(ref, "fails while saving", lambda: model.save(folder))
+        model = guarded(ref, "fails while fitting", lambda: train(checkpoints), place=store.root)
+        guarded(ref, "fails while saving", lambda: model.save(folder), place=store.root)
 
     artifact = store.get("fit", ingredients, make)
     known = is_known(ingredients)
