@@ -1,8 +1,11 @@
 """Predictions that were made elsewhere, in a file, matched by id.
 
-``file:predictions.npz`` (``.h5``, ``.pt``) holds ``predictions`` (N, V) or (N, S, V) and ``ids`` (N,);
-``file:predictions.npy`` has its ids in ``predictions.ids.txt`` (one a line) or ``.ids.json``.  Names of
-image sets that the encoder was trained on may stand under ``training_sets`` (:mod:`harness.overlaps`).
+``file:predictions.npz`` (``.h5``, ``.mat``, ``.pt``) holds ``predictions`` (N, V) or (N, S, V) and ``ids``
+(N,); ``file:predictions.csv`` (``.tsv``) has a line per image, a column per voxel and a column ``ids``;
+``file:predictions.npy`` has its ids in ``predictions.ids.txt`` (one a line) or ``.ids.json``.  Ids that
+differ from the benchmark's in an ending or leading zeros alone are matched (:mod:`harness.reading.ids`).
+Names of image sets that the encoder was trained on may stand under ``training_sets``
+(:mod:`harness.overlaps`).
 """
 
 from __future__ import annotations
@@ -18,8 +21,9 @@ import numpy as np
 
 from .data import Stimuli, SubjectData, VoxelSpace
 from .errors import DataError, SpaceMismatch
-from .named_arrays import BARE, open_arrays, sidecars
 from .plugins import PluginRef
+from .reading.arrays import BARE, ArrayFile, sidecars
+from .reading.ids import match_ids, nearest_id
 from .store import file_sha
 
 _PREDICTIONS = ("predictions", "responses", "betas", BARE)
@@ -56,7 +60,7 @@ class FilePredictions:
 
     def training_sets(self) -> Sequence[str]:
         """What the file says that its encoder was trained on."""
-        return open_arrays(self.path, ("ids", _SETS)).texts.get(_SETS, ())
+        return ArrayFile(self.path, ("ids", _SETS)).names(_SETS)
 
     @property
     def stochastic(self) -> bool:
@@ -77,11 +81,13 @@ class FilePredictions:
     def predict(self, stimuli: Stimuli, features: Any, *, space: VoxelSpace, seeds: np.ndarray) -> np.ndarray:
         """(N, S, V) the file's rows for `stimuli`; extra ids are left out, missing ones are an error."""
         rows, values = self._content
-        missing = [name for name in stimuli.ids if name not in rows]
+        matches = match_ids(stimuli.ids, rows, what=str(self.path))
+        missing = [name for name in stimuli.ids if name not in matches]
         if missing:
+            like = nearest_id(missing[0], rows) or next(iter(rows))
             raise DataError(
                 f"{self.path} has no prediction for {len(missing)} of {len(stimuli)} test images "
-                f"(first: '{missing[0]}'; the file's first id: '{next(iter(rows), '')}')"
+                f"(first: '{missing[0]}'; the file holds ids such as '{like}')"
             )
         if values.shape[2] != space.n_voxels:
             raise SpaceMismatch(
@@ -95,7 +101,7 @@ class FilePredictions:
                     f"{self.path} holds {values.shape[1]} samples per image; --samples is {samples}"
                 )
             values = np.repeat(values, samples, axis=1)
-        return values[[rows[name] for name in stimuli.ids], :samples]
+        return values[[rows[matches[name]] for name in stimuli.ids], :samples]
 
     def save(self, folder: Path) -> None:
         (folder / "path.txt").write_text(str(self.path))
@@ -107,18 +113,17 @@ class FilePredictions:
 
 def read_predictions(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
     """Ids (N,) and values (N, S, V) of a predictions file; nothing pickled is read."""
-    file = open_arrays(path, ("ids", _SETS))
-    name = next((name for name in _PREDICTIONS if name in file.arrays), None)
-    if name is None or (name != BARE and "ids" not in file.texts):
-        keys = ", ".join((*file.arrays, *file.texts)) or "none"
-        raise DataError(f"{path} has the keys {keys}; expected 'predictions' and 'ids'")
-    found = file.arrays[name]
-    if found.dtype.kind not in "biuf":
-        raise DataError(f"{path}: predictions are {found.dtype}; expected numbers")
-    if len(found.shape) not in (2, 3) or 0 in found.shape:
+    file = ArrayFile(path, ("ids", _SETS))
+    name = next((name for name in _PREDICTIONS if name in file.infos), None)
+    if name is None:
+        raise DataError(f"{path} has the keys {file.keys}; expected 'predictions' and 'ids'")
+    source = file.open(name)
+    if source.dtype.kind not in "biuf":
+        raise DataError(f"{path}: predictions are {source.dtype}; expected numbers")
+    if len(source.shape) not in (2, 3):
         raise DataError(
-            f"{path}: predictions have shape {found.shape}; expected (images, voxels) or (N, S, V)"
+            f"{path}: predictions have shape {source.shape}; expected (images, voxels) or (N, S, V)"
         )
-    names = file.ids(found.shape[0], what="predictions")
-    values = found.whole()
+    names = file.ids(source.shape[0], what="predictions")
+    values = source.read()
     return names, (values[:, None, :] if values.ndim == 2 else values).astype(np.float32)

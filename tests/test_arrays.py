@@ -212,9 +212,9 @@ def test_empty_v73_array_holds_its_dimensions(tmp_path):
 
 
 def test_other_endings_are_refused(tmp_path):
-    (tmp_path / "a.csv").write_text("1,2")
-    with pytest.raises(DataError, match=r"ending '\.csv'; expected one of \.mat"):
-        open_array(tmp_path / "a.csv")
+    (tmp_path / "a.xlsx").write_text("1,2")
+    with pytest.raises(DataError, match=r"ending '\.xlsx'; expected one of \.mat"):
+        open_array(tmp_path / "a.xlsx")
 
 
 @pytest.mark.parametrize("kind", FORMATS)

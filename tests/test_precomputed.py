@@ -188,9 +188,9 @@ def test_every_format_and_layout_gives_the_same_images(tmp_path, data):
     order = np.random.default_rng(0).permutation(len(ids))
     moved, names = images[order], [ids[k] for k in order]
     for suffix in FORMATS:
-        for layout in (moved, moved.transpose(0, 3, 1, 2)):
+        for first, layout in enumerate((moved, moved.transpose(0, 3, 1, 2))):
             for values in (layout, layout / np.float32(255)):
-                path = tmp_path / f"r{suffix}"
+                path = tmp_path / f"r{first}{values.dtype}{suffix}"
                 write(path, names, np.ascontiguousarray(values), "reconstructions")
                 (found,) = GivenImages(str(path), "file").rows(stimuli, flat_row="predicted").values()
                 assert found.ids == stimuli.ids
@@ -279,9 +279,14 @@ class Runs:
 def test_only_tensors_are_read_from_a_pickle(harness, tmp_path, words, data, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = GivenImages("r.pt", "file")
-    for held in (Runs(), {"reconstructions": Runs()}, {"images": np.zeros(3)}, [1], {"a": 1}):
+    objects = np.array([Runs()], object)
+    for held in (Runs(), {"reconstructions": Runs()}, {"ids": objects}, {"ids": [Runs()]}, [1]):
         torch.save(held, tmp_path / "r.pt")
         with pytest.raises(DataError, match="something other than tensors"):
+            given.rows(data.test.stimuli, flat_row="predicted")
+    for held, message in (({"a": 1}, "has the keys a"), ({"images": None}, "is a NoneType that is no array")):
+        torch.save(held, tmp_path / "r.pt")
+        with pytest.raises(DataError, match=message):
             given.rows(data.test.stimuli, flat_row="predicted")
     torch.save(Runs(), tmp_path / "r.pt")
     done = harness("score", "r.pt", *words[:2], *words[4:], check=False)

@@ -10,8 +10,10 @@ import click
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def inspect(file: Path) -> None:
-    """Show name, shape and type of every array in FILE (.mat, .npz, .npy, .h5)."""
-    from harness.reading.arrays import describe
+    """Show name, shape and type of every array in FILE (.mat, .npz, .npy, .h5, .pt, .csv, .tsv)."""
+    from ..errors import visible
+    from ..reading.arrays import describe
 
     for entry in describe(file):
-        click.echo(f"{entry.name:32} {entry.shape!s:24} {entry.dtype}")
+        note = f"  {entry.note}" if entry.note else ""
+        click.echo(visible(f"{entry.name:32} {entry.shape!s:24} {entry.dtype}{note}"))

@@ -89,12 +89,17 @@ def require_ids(ids: Sequence[str], *, what: str, unique: bool = True) -> None:
         )
 
 
-def without_ending(name: str) -> str:
+def stem(name: str) -> str:
     """`name` without the last ending of an image file: ``a.JPEG.png`` -> ``a.JPEG``, ``a.v2`` stays."""
     return _ENDING.sub("", name)
 
 
-def match_ids(wanted: Iterable[str], held: Iterable[str]) -> dict[str, str]:
+def comparable(name: str) -> str:
+    """`name` in the form in which ids are compared: accents composed, slashes for folders."""
+    return unicodedata.normalize("NFC", name).replace("\\", "/")
+
+
+def match_ids(wanted: Iterable[str], held: Iterable[str], *, what: str) -> dict[str, str]:
     """Wanted id -> the one of `held` (ids or names of files) that names the same image.
 
     The first of these forms that joins them decides, and only where neither side has another of that form;
@@ -106,19 +111,37 @@ def match_ids(wanted: Iterable[str], held: Iterable[str]) -> dict[str, str]:
     4. the same digits after leading zeros (``0010`` and ``10``);
     5. the same number, where one has the six decimals of :func:`as_id`;
     6. equal after the last slash, without endings (``im/cat.png`` and ``cat``).
+
+    Raises
+    ------
+    DataError
+        An ending alone, or a composition, tells two held or two wanted ids apart; `what` says where they
+        are held.
     """
     wanted, held = list(dict.fromkeys(wanted)), list(dict.fromkeys(held))
     there = set(held)
     matched = {name: name for name in wanted if name in there}
-    for of_wanted, of_held in _FORMS:
+    taken = set(matched)
+    for of_wanted, of_held, strict in _FORMS:
         if len(matched) == len(wanted):
             break
         left, right = _by_form(wanted, of_wanted), _by_form(held, of_held)
-        taken = set(matched.values())
         for form, names in left.items():
             others = right.get(form, ())
-            if len(names) == len(others) == 1 and names[0] not in matched and others[0] not in taken:
+            if not others or not matched.keys().isdisjoint(names) or not taken.isdisjoint(others):
+                continue
+            if len(names) == len(others) == 1:
                 matched[names[0]] = others[0]
+                taken.add(others[0])
+            elif strict and len(others) > 1:
+                raise DataError(
+                    f"{what} holds '{others[0]}' and '{others[1]}' for the id '{names[0]}'; keep one of them"
+                )
+            elif strict:
+                raise DataError(
+                    f"{what} holds only '{others[0]}' for the ids '{names[0]}' and '{names[1]}'; give each "
+                    "its own name"
+                )
     return matched
 
 
@@ -135,17 +158,13 @@ def _by_form(names: Sequence[str], form: Callable[[str], str]) -> dict[str, list
     return groups
 
 
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
-def _stem(name: str) -> str:
-    return without_ending(_composed(name))
+def _file_stem(name: str) -> str:
+    return stem(comparable(name))
 
 
 def _bare(name: str) -> str:
-    name = _composed(name)
-    while (shorter := without_ending(name)) != name:
+    name = comparable(name)
+    while (shorter := stem(name)) != name:
         name = shorter
     return name
 
@@ -164,15 +183,15 @@ def _six_decimals(name: str) -> str:
 
 
 def _last_part(name: str) -> str:
-    return _bare(re.split(r"[/\\]", name)[-1])
+    return _bare(comparable(name).rpartition("/")[2])
 
 
-_FORMS = (
-    (_composed, _composed),
-    (_composed, _stem),
-    (_bare, _bare),
-    (_number, _number),
-    (_six_decimals, _bare),
-    (_bare, _six_decimals),
-    (_last_part, _last_part),
+_FORMS = (  # of the wanted, of the held, whether two of a form are an error
+    (comparable, comparable, True),
+    (comparable, _file_stem, True),
+    (_bare, _bare, True),
+    (_number, _number, False),
+    (_six_decimals, _bare, False),
+    (_bare, _six_decimals, False),
+    (_last_part, _last_part, False),
 )

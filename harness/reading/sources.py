@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,33 @@ _WHOLE_BYTES = 2 << 30
 
 @dataclass(frozen=True)
 class ArrayInfo:
-    """One array of a file: its name, shape, and dtype or MATLAB class."""
+    """One array of a file.
+
+    dtype : as numpy or MATLAB calls it; bare : it has no name of its own in the file, and needs none;
+    note : what is wrong with it, such as a link that leads nowhere.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+    bare: bool = False
+    note: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name} {self.shape} {self.dtype}"
+        return f"{self.name} {self.shape} {self.dtype}" + (f" ({self.note})" if self.note else "")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An array as a file lists it, how to open it, and how to ask what is wrong with it."""
+
+    info: ArrayInfo
+    open: Callable[[], ArraySource]
+    ask: Callable[[], str] | None = None
+
+    def described(self) -> ArrayInfo:
+        """What :attr:`info` says, with a note on data that are lost."""
+        return self.info if self.ask is None else replace(self.info, note=self.ask())
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import numpy as np
 
 from ..data import Stimuli
 from ..errors import DataError
-from ..named_arrays import BARE, SUFFIXES, ArrayFile, NamedArray, open_arrays
+from ..reading.arrays import BARE, SUFFIXES, ArrayFile, ArraySource
+from ..reading.ids import match_ids
 from ..rows import ROWS
 
 logger = logging.getLogger(__name__)
@@ -30,8 +31,8 @@ class GivenImages:
 
     ``folder:recons/`` holds one image per test image, named by id (``test-00007.png``), or per row a
     folder or file of that name (``recons/predicted/``, ``recons/measured.npz``).
-    ``file:recons.pt`` (``.npz``, ``.npy``, ``.h5``) holds ``reconstructions`` (N, H, W, 3) or (N, 3, H, W),
-    uint8 or float in [0, 1], or one such array per row, called as the row is; and ``ids`` (N,).
+    ``file:recons.pt`` (``.npz``, ``.npy``, ``.h5``, ``.mat``) holds ``reconstructions`` (N, H, W, 3) or
+    (N, 3, H, W), uint8 or float in [0, 1], or one such array per row, called as the row is; and ``ids`` (N,).
 
     form : ``folder`` or ``file``, as it was asked for.
     """
@@ -82,7 +83,8 @@ class GivenImages:
             None is.
         """
         ids, held = tuple(ids), self._held(ROWS["reconstructions"].name)
-        found = tuple(name for name in ids if all(name in one.known for one in held.values()))
+        there = [match_ids(ids, one.known, what=str(one.path)) for one in held.values()]
+        found = tuple(name for name in ids if all(name in matches for matches in there))
         if not found:
             holds = "; ".join(f"{one.path} holds ids such as {one.example}" for one in held.values())
             raise DataError(f"no test image has a reconstruction: {holds}; expected ids such as {ids[0]}")
@@ -146,7 +148,8 @@ class _Held:
         DataError
             Some are missing.
         """
-        missing = [name for name in ids if name not in self.known]
+        matches = match_ids(ids, self.known, what=str(self.path))
+        missing = [name for name in ids if name not in matches]
         if missing:
             few = ", ".join(missing[:5]) + (" ..." if len(missing) > 5 else "")
             there = len(ids) - len(missing)
@@ -161,27 +164,26 @@ class _Held:
             logger.info(
                 "%s: %d images have no stimulus among those scored and are left out", self.path, extra
             )
-        return Stimuli(ids, self.read(ids))
+        return Stimuli(ids, self.read(tuple(matches[name] for name in ids)))
 
 
 def _file_rows(path: Path, flat_row: str) -> dict[str, _Held]:
-    file = open_arrays(path)
-    of_rows = {name: name for name in file.arrays if name in ROWS}
+    file = ArrayFile(path)
+    of_rows = {name: name for name in file.infos if name in ROWS}
     if list(of_rows) == [_IMAGES[0]]:  # a row's name too, but on its own it says no more than the others
         of_rows = {}
-    one = next((name for name in _IMAGES if name in file.arrays), None)
-    if one is None and len(file.arrays) == 1 and not of_rows:
-        (one,) = file.arrays  # whatever it is called, it cannot be mistaken
+    one = next((name for name in _IMAGES if name in file.infos), None)
+    if one is None and len(file.infos) == 1 and not of_rows:
+        (one,) = file.infos  # whatever it is called, it cannot be mistaken
     names = of_rows or ({} if one is None else {flat_row: one})
     if not names:
-        keys = ", ".join((*file.arrays, *file.texts)) or "none"
-        raise DataError(f"{path} has the keys {keys}; expected 'reconstructions' and 'ids'")
+        raise DataError(f"{path} has the keys {file.keys}; expected 'reconstructions' and 'ids'")
     return {row: _given(file, name) for row, name in names.items()}
 
 
 def _given(file: ArrayFile, name: str) -> _Held:
     """The images `name` of a file."""
-    array = file.arrays[name]
+    array = file.open(name)
     what = f"{file.path}: {name or 'the array'}"
     to_last = _channels(array, what)
     where = {one: k for k, one in enumerate(file.ids(array.shape[0], what="reconstructions"))}
@@ -190,14 +192,14 @@ def _given(file: ArrayFile, name: str) -> _Held:
         at = np.array([where[one] for one in ids], np.int64)
 
         def read(positions: np.ndarray) -> np.ndarray:
-            return _in_range(to_last(array.read(at[positions])), [ids[k] for k in positions], what)
+            return _in_range(to_last(array.take(at[positions])), [ids[k] for k in positions], what)
 
         return read
 
     return _Held(file.path, where, reader)
 
 
-def _channels(array: NamedArray, what: str) -> Any:
+def _channels(array: ArraySource, what: str) -> Any:
     """How to make (n, H, W, 3) of blocks of `array`: colour first, colour last, or grey."""
     shape = array.shape
     if array.dtype.kind not in "iuf":

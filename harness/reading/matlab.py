@@ -1,0 +1,102 @@
+"""Arrays of MATLAB files of version 4 to 7 (:mod:`harness.reading.hdf5` reads 7.3), as MATLAB shows them."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+from .sources import ArrayInfo, Entry, MemoryArray
+
+_HEADER = 128
+"""Bytes before the first variable of a version 5 file (MAT-File Format, MathWorks, "Level 5")."""
+
+
+def matlab_entries(path: Path) -> list[Entry]:
+    """The variables of the file; the fields of structures are named with slashes.
+
+    Raises
+    ------
+    DataError
+        The file ends before its last variable does.
+    """
+    import scipy.io
+
+    _require_whole(path)
+    entries = []
+    for name, shape, kind in scipy.io.whosmat(path, appendmat=False):
+        if kind == "struct" and math.prod(shape) == 1:
+            inner = [ArrayInfo(key, np.shape(v), k) for key, v, k in _fields(name, _load(path, name))]
+        else:
+            inner = [ArrayInfo(name, tuple(shape), kind)]
+        entries += [Entry(info, partial(_open, path, info.name)) for info in inner]
+    return entries
+
+
+def unsupported(what: str) -> DataError:
+    """The error for what is no array of numbers or texts."""
+    return DataError(
+        f"{what} is a MATLAB cell array, structure or object that is not a list of texts; save plain "
+        "arrays, in MATLAB: x = cell2mat(x), or x = cellstr(x) for strings"
+    )
+
+
+def _require_whole(path: Path) -> None:
+    """Each variable states its length: a file that was cut is told by it, which scipy does not look at."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        order = {b"IM": "<u4", b"MI": ">u4"}.get(file.read(_HEADER)[126:])
+        if order is None:  # version 4, or no MATLAB file: scipy says
+            return
+        place = _HEADER
+        while place < size:
+            file.seek(place)
+            tag = file.read(8)
+            length = int(np.frombuffer(tag, order)[1]) if len(tag) == 8 else 0
+            if place + 8 + length > size or len(tag) < 8:
+                raise DataError(
+                    f"{path} is damaged or truncated: the variable at byte {place} needs {8 + length} bytes "
+                    f"and {size - place} are there; copy or export it again"
+                )
+            place += 8 + length
+
+
+def _fields(name: str, value: np.ndarray) -> Iterator[tuple[str, np.ndarray, str]]:
+    """The arrays inside a MATLAB structure, named with slashes."""
+    if value.dtype.names and value.size == 1:
+        for field in value.dtype.names:
+            yield from _fields(f"{name}/{field}", np.asarray(value.ravel()[0][field]))
+    else:
+        yield name, value, "cell" if value.dtype == object else str(value.dtype)
+
+
+def _load(path: Path, name: str) -> np.ndarray:
+    import scipy.io
+    import scipy.sparse
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", scipy.io.matlab.MatReadWarning)  # else the warning becomes the value
+        content = scipy.io.loadmat(path, variable_names=[name], appendmat=False, mat_dtype=True)
+    value = content[name]
+    return value.toarray() if scipy.sparse.issparse(value) else np.asarray(value)
+
+
+def _open(path: Path, key: str) -> MemoryArray:
+    value = _load(path, key.partition("/")[0])
+    what = f"'{key}' of {path.name}"
+    value = next((inner for name, inner, _ in _fields(key.partition("/")[0], value) if name == key), None)
+    if value is None:
+        raise unsupported(what)
+    return MemoryArray(_cell_of_text(value, what) if value.dtype == object else value, what)
+
+
+def _cell_of_text(cell: np.ndarray, what: str) -> np.ndarray:
+    texts = [np.asarray(item) for item in cell.ravel()]
+    if not all(text.dtype.kind == "U" and text.size <= 1 for text in texts):
+        raise unsupported(what)
+    return np.array([text.item() if text.size else "" for text in texts], str).reshape(cell.shape)
