@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from .paired_images import ChosenImages, checked_hashes, require_same_kind
 from .paired_params import Params
 from .paired_responses import Moments, ResponseRows, estimate_ncsnr, finite_voxels, measure
 from .paired_trials import SplitTrials, SubjectFiles, absent_ids, require_names
-from .paired_voxels import read_regions, read_voxel_values
+from .paired_voxels import read_ncsnr, read_regions, read_voxel_values
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +56,8 @@ class Paired:
         if subject not in self.subjects():
             raise DataError(suggest(subject, self.subjects(), what="subject"))
         files = SubjectFiles(self.params, subject)
-        train, test = self._splits(files)
+        parts = [part.merged(self._hashes(part)) for part in self._splits(files)]
+        (train, _), (test, _) = parts
         _require_disjoint(train, test)
         if train.table.shape[1] != test.table.shape[1]:
             raise DataError(
@@ -65,13 +65,18 @@ class Paired:
                 f"{test.table.shape[1]}; both splits need the same voxels"
             )
         moments, groups = self._moments(train, test)
-        valid = self._valid(moments, test)
+        ncsnr, source = read_ncsnr(self.params, files.open, train.table.shape[1])
+        valid = self._valid(moments, test, ncsnr)
         rows = [
             ResponseRows(part.table, part.trials, valid=valid, moments=moments if groups else None, groups=g)
             for part, g in zip((train, test), groups or (None, None))
         ]
-        space = self._space(files, valid, parts=(train, test), rows=rows)
-        splits = [self._split(part, space, data) for part, data in zip((train, test), rows)]
+        if ncsnr is None:
+            ncsnr, source = estimate_ncsnr([(d, p.image_index) for p, d in zip((train, test), rows)])
+        else:
+            ncsnr = np.where(valid, ncsnr, 0)
+        space = self._space(files, valid, ncsnr, source)
+        splits = [self._split(*part, space, data) for part, data in zip(parts, rows)]
         require_same_kind(splits[0].stimuli, splits[1].stimuli)
         self._require_new_images(splits[0].stimuli, splits[1].stimuli)
         return SubjectData(space, splits[0], splits[1])
@@ -127,13 +132,15 @@ class Paired:
             )
         return measure(train.table, train.trials, train.session), (train.session, test.session)
 
-    def _valid(self, moments: Moments, test: SplitTrials) -> np.ndarray:
+    def _valid(self, moments: Moments, test: SplitTrials, ncsnr: np.ndarray | None) -> np.ndarray:
         """(V,) voxels to use; those that may not be excluded are errors."""
         finite = moments.finite & finite_voxels(test.table, test.trials)
+        unknown = np.zeros(len(finite), bool) if ncsnr is None else ~np.isfinite(ncsnr) & finite
         constant = moments.constant & finite
         within = " within a session" if self.params.normalise == "zscore_session" else ""
         for reason, bad, words in (
             ("nan", ~finite, "hold NaN or inf"),
+            ("nan", unknown, "have a noise ceiling that is NaN or inf"),
             ("constant", constant, f"are constant over the training trials{within}"),
         ):
             count = int(bad.sum())
@@ -145,7 +152,7 @@ class Paired:
                 others = [*self.params.exclude, reason]
                 raise DataError(f"{found}; to mask them add exclude: [{', '.join(others)}]")
             logger.info("%s; they are masked", found)
-        valid = finite & ~constant
+        valid = finite & ~unknown & ~constant
         if not valid.any():
             raise DataError(f"all {len(valid)} voxels hold NaN or inf, or are constant; none is left to use")
         return valid
@@ -154,9 +161,8 @@ class Paired:
         self,
         files: SubjectFiles,
         valid: np.ndarray,
-        *,
-        parts: Sequence[SplitTrials],
-        rows: Sequence[ResponseRows],
+        ncsnr: np.ndarray | None,
+        source: CeilingSource | None,
     ) -> VoxelSpace:
         params, n_voxels = self.params, len(valid)
         rois, groups = read_regions(params, files.open, n_voxels=n_voxels)
@@ -164,15 +170,6 @@ class Paired:
         if params.coordinates:
             source = files.open(params.coordinates)
             coordinates = read_voxel_values(source, n_voxels, columns=(2, 3))
-        if params.ncsnr:
-            ncsnr = read_voxel_values(files.open(params.ncsnr), n_voxels)
-            bad = (~np.isfinite(ncsnr) | (ncsnr < 0)) & valid
-            if bad.any():
-                raise DataError(f"ncsnr is negative or not finite in {bad.sum()} voxels that are used")
-            ncsnr = np.where(valid, ncsnr, 0)
-            source = CeilingSource(f"ncsnr of the user ({params.ncsnr})")
-        else:
-            ncsnr, source = estimate_ncsnr([(data, part.image_index) for part, data in zip(parts, rows)])
         identity = hashlib.sha256(f"{files.dataset}|{files.subject}|{params.mask}|{n_voxels}".encode())
         if coordinates is not None:
             identity.update(np.ascontiguousarray(coordinates, "<f8").tobytes())
@@ -191,9 +188,14 @@ class Paired:
             ncsnr_source=source,
         )
 
-    def _split(self, part: SplitTrials, space: VoxelSpace, rows: ResponseRows) -> Split:
+    def _hashes(self, part: SplitTrials) -> tuple[str, ...]:
         images = ChosenImages(part.images, part.positions)
-        hashes = checked_hashes(part.ids, images, scale_given=self.params.image_max is not None)
+        return checked_hashes(part.ids, images, scale_given=self.params.image_max is not None)
+
+    def _split(
+        self, part: SplitTrials, hashes: tuple[str, ...], space: VoxelSpace, rows: ResponseRows
+    ) -> Split:
+        images = ChosenImages(part.images, part.positions)
         stimuli = Stimuli(part.ids, images.read, captions=part.captions, labels=part.labels, hashes=hashes)
         return Split(stimuli, Responses(space, part.ids, rows, part.image_index, session=part.session))
 

@@ -227,9 +227,6 @@ def checked_hashes(ids: Sequence[str], images: ChosenImages, *, scale_given: boo
             f"{images.images.what}: the largest pixel is {largest:g} of 255, so all images are black; "
             "if white is 1, add image_max: 1"
         )
-    twice = len(hashes) - len(set(hashes))
-    if twice:
-        logger.warning("%s: %d images have the content of another one", images.images.what, twice)
     return tuple(hashes)
 
 

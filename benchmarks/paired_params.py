@@ -14,7 +14,7 @@ from .paired_responses import LAYOUTS
 
 UNITS = ("raw", "percent", "zscore", "zscore_session")
 NORMALISATIONS = ("none", "zscore", "zscore_session")
-EXCLUSIONS = ("nan", "constant")
+EXCLUSIONS = ("nan", "constant", "zero")
 
 
 @dataclass(frozen=True)
@@ -88,17 +88,22 @@ class Params:
     subjects : names put in place of ``{subject}``; one subject, ``subj01``, when empty.
     image_layout, image_shape, image_order, image_max : see :class:`ImageLayout`.
     responses_layout : ``trials-first`` (T, V), ``voxels-first`` (V, T) or
-        ``images-repeats-voxels`` (N, R, V), where a repeat of NaN only is one not measured.
+        ``images-repeats-voxels`` (N, R, V), where a repeat of NaN only is one not measured.  In any
+        layout a trial that is NaN in every voxel is left out, with a warning.
     index_base : 0 or 1, what `image_index` counts from; stated wherever `image_index` is.
     units : ``raw``, ``percent``, ``zscore`` or ``zscore_session``, of the responses in the file.
     normalise : ``none``, ``zscore`` or ``zscore_session``: z-score with the mean and population
         standard deviation of the training trials (of the same session).
-    exclude : ``nan`` and ``constant``: mask such voxels; without it they are errors.
+    exclude : ``nan`` and ``constant``: mask such voxels, those whose ncsnr is NaN included; ``zero``: leave
+        out trials that are 0 in every voxel.  Without it they are errors.
     mask : name of the set of voxels.
     rois : name -> (V,) array of 0 and 1.
     roi_labels, roi_names : (V,) array of whole numbers, and name -> number.
     groups : cortical group -> names of ROIs that it unites.
-    ncsnr : (V,) noise-ceiling SNR; estimated from repeats when absent.
+    ncsnr : (V,) noise-ceiling SNR, SD of signal over SD of a single trial's noise; estimated from all
+        repeats of training and test images when absent.
+    noise_ceiling, noise_ceiling_max, noise_ceiling_trials : in its place (V,) noise ceilings, the value of a
+        perfect one (100 for percent, else 1), and the number of trials whose mean they are for.
     coordinates : (V, 3) or (V, 2) positions.
     allow_overlap : let test images be training images under another id.
     training_sets, test_sets : names of the image sets that the images are of, such as
@@ -129,6 +134,9 @@ class Params:
     roi_names: Mapping[str, int] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ncsnr: str = ""
+    noise_ceiling: str = ""
+    noise_ceiling_max: int | None = None
+    noise_ceiling_trials: int | None = None
     coordinates: str = ""
     allow_overlap: bool = False
     training_sets: tuple[str, ...] = ()
@@ -156,6 +164,7 @@ class Params:
             for roi in members:
                 if roi not in known:
                     raise ConfigError(suggest(roi, known, what=f"ROI of group '{group}'"))
+        self._check_ceiling()
         self.layout()
         self._check_subjects()
 
@@ -174,6 +183,7 @@ class Params:
             self.test_mask,
             self.roi_labels,
             self.ncsnr,
+            self.noise_ceiling,
             self.coordinates,
             *self.rois.values(),
         ]
@@ -211,6 +221,27 @@ class Params:
         for given in self.exclude:
             if given not in EXCLUSIONS:
                 raise ConfigError(suggest(given, EXCLUSIONS, what="reason to exclude"))
+
+    def _check_ceiling(self) -> None:
+        given = (self.noise_ceiling_max, self.noise_ceiling_trials)
+        if not self.noise_ceiling:
+            if given != (None, None):
+                raise ConfigError(
+                    "noise_ceiling_max and noise_ceiling_trials need the ceilings; add noise_ceiling: KEY"
+                )
+            return
+        if self.ncsnr:
+            raise ConfigError("ncsnr and noise_ceiling say the same in two ways; keep one of them")
+        if self.noise_ceiling_max not in (1, 100):
+            raise ConfigError(
+                f"noise_ceiling_max is {self.noise_ceiling_max}; type 100 where noise_ceiling is in percent, "
+                "else 1"
+            )
+        if not self.noise_ceiling_trials or self.noise_ceiling_trials < 1:
+            raise ConfigError(
+                f"noise_ceiling_trials is {self.noise_ceiling_trials}; type how many trials were averaged in "
+                "the responses that noise_ceiling is for, for example noise_ceiling_trials: 3"
+            )
 
     def _check_subjects(self) -> None:
         if len(set(self.subjects)) != len(self.subjects):

@@ -61,16 +61,44 @@ class ResponseTable:
             found = self.source.take(images)[back, trials % self.repeats]
         return found.astype(np.float64)
 
-    def measured_trials(self) -> np.ndarray:
-        """Trials to use: all, but for (N, R, V) without the repeats that are NaN in every voxel."""
-        trials = np.arange(self.shape[0])
-        if self.repeats == 1:
-            return trials
-        blocks = np.array_split(trials, range(_BLOCK, len(trials), _BLOCK))
-        there = np.concatenate([~np.isnan(self.rows(block)).all(axis=1) for block in blocks])
-        if not there.all():
-            logger.info("%s: %d repeats that are NaN in every voxel are left out", self.what, (~there).sum())
-        return trials[there]
+
+def measured_trials(table: ResponseTable, *, name: str, exclude: Sequence[str]) -> np.ndarray:
+    """Rows of `table` that were measured, for the split called `name`.
+
+    A trial that is NaN in every voxel was not and is left out; so is one of zeros with ``"zero"`` in
+    `exclude`, else a :class:`DataError`, since no scanner gives zeros: a lost file behind an HDF5 virtual
+    data set, or an array never filled, does.  One voxel alone may well be 0.
+    """
+    unknown, zero = (np.zeros(table.shape[0], bool) for _ in range(2))
+    for start in range(0, table.shape[0], _BLOCK):
+        part = np.arange(start, min(start + _BLOCK, table.shape[0]))
+        block = table.rows(part)
+        missing = np.isnan(block)
+        unknown[part] = missing.all(axis=1)
+        zero[part] = ((block == 0) | missing).all(axis=1) & ~unknown[part]
+    zero &= table.shape[1] > 1
+    kept = np.flatnonzero(~unknown & ~zero)
+    if not len(kept):
+        raise DataError(f"{name}: all {len(zero)} trials of {table.what} are 0 or NaN in every voxel")
+    # Repeats that were never shown are how (N, R, V) is filled up, nothing to warn of.
+    for lost, level, words in (
+        (unknown, logging.INFO if table.repeats > 1 else logging.WARNING, "NaN"),
+        (zero, logging.WARNING, "0"),
+    ):
+        if not lost.any():
+            continue
+        first = ", ".join(map(str, np.flatnonzero(lost)[:5]))
+        be = "is" if lost.sum() == 1 else "are"
+        told = (
+            f"{name}: {lost.sum()} of {len(lost)} trials of {table.what} {be} {words} in every voxel "
+            f"(first, from 0: {first})"
+        )
+        if lost is zero and "zero" not in exclude:
+            others = ", ".join([*exclude, "zero"])
+            hint = f"to leave them out add exclude: [{others}]"
+            raise DataError(f"{told}; was a file behind it lost, or never filled? If not, {hint}")
+        logger.log(level, "%s and left out", told, extra={"flag": "trials-not-measured"})
+    return kept
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import difflib
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from harness.reading.arrays import (
 
 from .paired_images import ArrayImages, FolderImages, Images
 from .paired_params import Params, SplitKeys
-from .paired_responses import ResponseTable
+from .paired_responses import ResponseTable, measured_trials
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ class SplitTrials:
 
     positions : (N,) of the images in `images`; trials : (T,) rows of `table`;
     image_index : (T,) in 0..N-1; session : (T,) or None.
+    unnamed : nobody gave ids or said which image a trial showed: a row of images for each row of responses.
     """
 
     ids: tuple[str, ...]
@@ -46,6 +47,7 @@ class SplitTrials:
     session: np.ndarray | None
     captions: tuple[str, ...] | None
     labels: dict[str, np.ndarray]
+    unnamed: bool = False
 
     def choose(self, chosen: np.ndarray) -> SplitTrials:
         """Only the images at `chosen` (n,), with their trials."""
@@ -62,7 +64,29 @@ class SplitTrials:
             None if self.session is None else self.session[kept],
             None if self.captions is None else tuple(self.captions[k] for k in chosen),
             {name: values[chosen] for name, values in self.labels.items()},
+            self.unnamed,
         )
+
+    def merged(self, hashes: Sequence[str]) -> tuple[SplitTrials, tuple[str, ...]]:
+        """With images of one content as one image of several trials, if they are `unnamed`; and the hashes.
+
+        The image goes by the id, caption and labels of its first copy.
+        """
+        first: dict[str, int] = {}
+        copies = np.array([first.setdefault(sha, k) for k, sha in enumerate(hashes)], np.int64)
+        kept = np.unique(copies)
+        if not self.unnamed or len(kept) == len(copies):
+            return self, tuple(hashes)
+        logger.warning(
+            "%s holds %d images without ids, of %d different pictures: copies are taken for trials of one "
+            "image, called as the first of them; to keep them apart give each an id, ids: KEY",
+            self.images.what,
+            len(copies),
+            len(kept),
+            extra={"flag": "copies-are-trials"},
+        )
+        everyone = replace(self, image_index=copies[self.image_index])
+        return everyone.choose(kept), tuple(hashes[k] for k in kept)
 
 
 class SubjectFiles:
@@ -100,7 +124,7 @@ class SubjectFiles:
             ids = [f"{prefix}-{k:0{width}d}" for k in range(len(images))]
         image_index = self._image_index(name, keys, table, ids=ids, shown=shown)
         session = self._session(name, keys, table)
-        trials = table.measured_trials()
+        trials = measured_trials(table, name=name, exclude=self.params.exclude)
         used, compact = np.unique(image_index[trials], return_inverse=True)
         if len(used) < len(ids):
             logger.info(
@@ -121,6 +145,7 @@ class SubjectFiles:
             None if session is None else session[trials],
             None if captions is None else tuple(captions[k] for k in used),
             {label: _whole(values)[used] for label, values in labels.items()},
+            unnamed=not (keys.ids or keys.image_ids or keys.image_index),
         )
 
     def _images(self, keys: SplitKeys, *, ids: list[str] | None, shown: list[str] | None) -> Images:

@@ -6,12 +6,18 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness.api import DataError, suggest
+from harness.api import CeilingSource, DataError, suggest
 from harness.reading.arrays import ArraySource, as_integers, as_vector
 
 from .paired_params import Params
 
 Masks = dict[str, np.ndarray]
+
+LARGEST_NCSNR = 10.0
+"""Ratios of standard deviations beyond it were no ratios: 99 % of a single trial would be signal."""
+
+LARGEST_SHARE = 1 - 1e-6
+"""A ceiling of 100 % would make ncsnr infinite."""
 
 
 def read_regions(
@@ -61,6 +67,49 @@ def read_voxel_values(source: ArraySource, n_voxels: int, *, columns: tuple[int,
             expected = " or ".join(f"({n_voxels}, {k})" for k in columns)
             raise DataError(f"{source.what} has shape {values.shape}; expected {expected}, a row per voxel")
     return values.astype(np.float64)
+
+
+def read_ncsnr(
+    params: Params, open_source: Callable[[str], ArraySource], n_voxels: int
+) -> tuple[np.ndarray | None, CeilingSource | None]:
+    """(V,) noise-ceiling SNR as the user gave it or its ceiling, NaN where unknown; None without either.
+
+    From the share nc of variance that is signal in means of n trials, ncsnr = sqrt(nc / (1 - nc) / n), since
+    nc = ncsnr^2 / (ncsnr^2 + 1 / n) (Allen et al. 2022).
+    """
+    if params.ncsnr:
+        ncsnr = read_voxel_values(open_source(params.ncsnr), n_voxels)
+        _require_range(ncsnr, LARGEST_NCSNR, what=f"ncsnr ({params.ncsnr})", hint=_ceiling_hint(params.ncsnr))
+        return ncsnr, CeilingSource(f"ncsnr of the user ({params.ncsnr})")
+    if not params.noise_ceiling:
+        return None, None
+    white, n = params.noise_ceiling_max, params.noise_ceiling_trials
+    ceiling = read_voxel_values(open_source(params.noise_ceiling), n_voxels)
+    what = f"noise_ceiling ({params.noise_ceiling})"
+    _require_range(ceiling, white, what=what, hint="; if these are percent, type noise_ceiling_max: 100")
+    if white == 100 and np.nanmax(ceiling, initial=0) <= 1:
+        raise DataError(
+            f"{what} holds no value above 1; for shares of 1 in place of percent type noise_ceiling_max: 1"
+        )
+    share = np.minimum(ceiling / white, LARGEST_SHARE)
+    source = CeilingSource(f"noise ceilings of the user for means of {n} trials ({params.noise_ceiling})")
+    return np.sqrt(share / (1 - share) / n), source
+
+
+def _ceiling_hint(key: str) -> str:
+    return (
+        f"; if these are noise ceilings in percent, type noise_ceiling: {key}, noise_ceiling_max: 100 and "
+        "noise_ceiling_trials: N, of as many trials as they were computed for, in place of ncsnr"
+    )
+
+
+def _require_range(values: np.ndarray, highest: float, *, what: str, hint: str) -> None:
+    """Raise :class:`DataError` unless all `values` that are known are from 0 to `highest`."""
+    known = values[np.isfinite(values)]
+    if len(known) and known.min() < 0:
+        raise DataError(f"{what} is negative in {(known < 0).sum()} voxels (lowest: {known.min():.3g})")
+    if len(known) and known.max() > highest:
+        raise DataError(f"{what} holds values up to {known.max():.3g}; expected 0 to {highest:g}{hint}")
 
 
 def _require_length(length: int, n_voxels: int, *, what: str) -> None:

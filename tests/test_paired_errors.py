@@ -67,7 +67,7 @@ BAD_DATA = {
         r"2 of 4 voxels are constant .*\(first, from 0: 2, 3\).*exclude: \[constant\]",
     ),
     "nothing left": (
-        {"ya": BETAS[:4] * 0},
+        {"ya": BETAS[:4] * 0 + 1},
         {"exclude": ["constant"]},
         "all 4 voxels hold NaN or inf, or are con",
     ),
@@ -195,7 +195,7 @@ BAD_DATA = {
         "ROI 'V1' has no voxel; m holds 0, 1, 2, 3",
     ),
     "ncsnr too short": ({"n": np.ones(3)}, {"ncsnr": "n"}, r"'n' of a\.npz has 3 entries; .* 4 voxels"),
-    "ncsnr negative": ({"n": np.array([1, -1, 1, np.nan])}, {"ncsnr": "n"}, "not finite in 2 voxels"),
+    "ncsnr negative": ({"n": np.array([1, -1, 1, np.nan])}, {"ncsnr": "n"}, "is negative in 1 voxels"),
     "coordinates": ({"n": np.ones((3, 4))}, {"coordinates": "n"}, r"\(3, 4\); expected \(4, 2\) or \(4, 3\)"),
     "layout unknown for shape": (
         {},
