@@ -14,11 +14,13 @@ import numpy as np
 
 from harness.api import CeilingSource, DataError, Responses, Split, Stimuli, SubjectData, VoxelSpace, suggest
 from harness.reading.arrays import as_names, as_vector
+from harness.reading.ids import match_ids
+from harness.reading.pixels import checked_hashes
 
-from .paired_images import ChosenImages, checked_hashes, require_same_kind
+from .paired_images import ChosenImages, require_same_kind
 from .paired_params import Params
 from .paired_responses import Moments, ResponseRows, estimate_ncsnr, finite_voxels, measure
-from .paired_trials import SplitTrials, SubjectFiles, absent_ids, require_names
+from .paired_trials import SplitTrials, SubjectFiles, absent_ids, lost_images, require_names
 from .paired_voxels import read_ncsnr, read_regions, read_voxel_values
 
 logger = logging.getLogger(__name__)
@@ -56,7 +58,9 @@ class Paired:
         if subject not in self.subjects():
             raise DataError(suggest(subject, self.subjects(), what="subject"))
         files = SubjectFiles(self.params, subject)
-        parts = [part.merged(self._hashes(part)) for part in self._splits(files)]
+        train, test = self._splits(files)
+        train = self._without_lost(train, test)
+        parts = [part.merged(self._hashes(part)) for part in (train, test)]
         (train, _), (test, _) = parts
         _require_disjoint(train, test)
         if train.table.shape[1] != test.table.shape[1]:
@@ -81,6 +85,34 @@ class Paired:
         self._require_new_images(splits[0].stimuli, splits[1].stimuli)
         return SubjectData(space, splits[0], splits[1])
 
+    def _without_lost(self, train: SplitTrials, test: SplitTrials) -> SplitTrials:
+        """`train` without the images that have no file, where that is allowed."""
+        if lost := test.lost():
+            raise DataError(
+                f"{lost_images(test, lost, split='test')}; a test image is never left out: put its file "
+                "there, or take it out of the test set"
+            )
+        lost = train.lost()
+        if not lost:
+            return train
+        allowed = self.params.allow_missing_images
+        if not isinstance(allowed, bool):
+            listed = set(match_ids(lost, [str(name) for name in allowed], what="allow_missing_images"))
+        else:
+            listed = set(lost) if allowed else set()
+        refused = [name for name in lost if name not in listed]
+        if refused or len(lost) == len(train.ids):
+            message = lost_images(train, refused or lost, split="training")
+            if len(lost) < len(train.ids):
+                message += "; to leave them out, with their trials, add allow_missing_images: true"
+            raise DataError(message)
+        logger.warning(
+            "%s; they and their trials are left out",
+            lost_images(train, lost, split="training"),
+            extra={"flag": "missing-training-images"},
+        )
+        return train.choose(np.flatnonzero(~np.isin(train.ids, lost)))
+
     def _splits(self, files: SubjectFiles) -> tuple[SplitTrials, SplitTrials]:
         params = self.params
         if params.data is None:
@@ -98,10 +130,11 @@ class Paired:
             given = params.test_ids
             names = as_names(files.open(given)) if isinstance(given, str) else [str(name) for name in given]
             require_names(names, what="test_ids")
-            absent = sorted(set(names) - set(both.ids))
+            matches = match_ids(names, both.ids, what="the ids of data")
+            absent = sorted(set(names) - set(matches))
             if absent:
                 raise DataError(absent_ids(absent, both.ids, what="test_ids"))
-            is_test = np.isin(both.ids, names)
+            is_test = np.isin(both.ids, list(matches.values()))
         if is_test.all() or not is_test.any():
             raise DataError(
                 f"{is_test.sum()} of {len(is_test)} images are test images; both splits need some"
@@ -190,7 +223,7 @@ class Paired:
 
     def _hashes(self, part: SplitTrials) -> tuple[str, ...]:
         images = ChosenImages(part.images, part.positions)
-        return checked_hashes(part.ids, images, scale_given=self.params.image_max is not None)
+        return checked_hashes(part.ids, images.read, what=part.images.what, scale=self.params.scale())
 
     def _split(
         self, part: SplitTrials, hashes: tuple[str, ...], space: VoxelSpace, rows: ResponseRows

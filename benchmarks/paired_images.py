@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
-import logging
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from harness.api import ConfigError, DataError, Stimuli, image_sha
+from harness.api import ConfigError, DataError, Stimuli
 from harness.reading.arrays import ArraySource
+from harness.reading.pixels import Door, Scale, sampled, size_of
+from harness.reading.resizing import Resize
 
-logger = logging.getLogger(__name__)
-
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-_BLOCK = 64
+YAML = Door(
+    white="if white is {white}, give image_max: {white}",
+    clip="add image_clip: true",
+    white_and_clip="add image_max: {white} and image_clip: true",
+    halves="save (images + 1) / 2",
+    twice="if they were divided by 255 twice, give image_max: {white}",
+    sizes="add image_resize: [{height}, {width}], image_filter: area and image_fit: center-crop (or stretch)",
+)
+"""What can be typed about stimuli, in the keys of the YAML file."""
 
 
 class Images(Protocol):
@@ -41,13 +43,11 @@ class ImageLayout:
         (pixels, N).
     shape : of one flattened image, (H, W), (H, W, colours) or (colours, H, W).
     order : ``C``, rows first, or ``F``, columns first as MATLAB's ``x(:)`` does.
-    maximum : the value of white, where it is not 255 for uint8 and 1 for float.
     """
 
     axes: str
     shape: tuple[int, ...] = ()
     order: str = "C"
-    maximum: float | None = None
 
     def __post_init__(self) -> None:
         if self.axes not in ("", "flat", "flat-last") and sorted(self.axes) not in (
@@ -68,8 +68,6 @@ class ImageLayout:
             )
         if self.axes.startswith("flat") and not self.shape:
             raise ConfigError(f"image_layout {self.axes} needs image_shape: [height, width]")
-        if self.maximum is not None and not self.maximum > 0:
-            raise ConfigError(f"image_max is {self.maximum}; expected the value of white, for example 255")
 
     def resolve(self, source: ArraySource) -> ImageLayout:
         """This layout, or ``flat`` where none is given and rows of pixels have an `image_shape`."""
@@ -89,14 +87,15 @@ class ImageLayout:
                 f"image_shape and image_order are for flattened images; leave them out for {source.what} of "
                 f"shape {source.shape} with image_layout {axes}"
             )
-        return ImageLayout(axes, self.shape, self.order, self.maximum)
+        return ImageLayout(axes, self.shape, self.order)
 
 
 class ArrayImages:
-    """Images in an array of `layout`."""
+    """Images in an array of `layout`, whose numbers are pixels by `scale`."""
 
-    def __init__(self, source: ArraySource, layout: ImageLayout) -> None:
+    def __init__(self, source: ArraySource, layout: ImageLayout, *, scale: Scale, resize: Resize) -> None:
         self.source, self.layout, self.what = source, layout.resolve(source), source.what
+        self.scale, self.resize = scale, resize
         if source.dtype.kind not in "biuf":
             raise DataError(f"{self.what} holds text; expected images")
         axes = self._letters()
@@ -124,7 +123,7 @@ class ArrayImages:
 
     def read(self, positions: np.ndarray) -> np.ndarray:
         """Images (n, H, W, 3) at `positions`."""
-        block = self.source.take(np.asarray(positions, np.int64), axis=self._axis)
+        block = self._taken(positions)
         axes = self._letters()
         if "p" in axes:
             block = np.moveaxis(block, self._axis, 0)
@@ -137,7 +136,16 @@ class ArrayImages:
         if "c" not in axes:
             block, axes = block[..., None], axes + "c"
         block = block.transpose([axes.index(letter) for letter in "nhwc"])
-        return _colour(_scaled(block, self.layout.maximum, what=self.what))
+        images = self.scale.pixels(
+            block, what=self.what, names=[f"image {k}" for k in positions], sample=self._sample
+        )
+        return self.resize.all(_colour(images), what=self.what)
+
+    def _taken(self, positions: np.ndarray) -> np.ndarray:
+        return self.source.take(np.asarray(positions, np.int64), axis=self._axis)
+
+    def _sample(self) -> np.ndarray:
+        return self._taken(sampled(len(self)))
 
     def _letters(self) -> str:
         return {"flat": "np", "flat-last": "pn"}.get(self.layout.axes, self.layout.axes)
@@ -152,46 +160,6 @@ class ArrayImages:
         return dict(zip(self._flat_axes(), self.layout.shape)).get("c", 1)
 
 
-class FolderImages:
-    """Image files of one folder, named by the images' ids."""
-
-    def __init__(self, folder: Path, ids: Sequence[str]) -> None:
-        self.what = f"folder {folder.name}"
-        files = {p.name: p for p in folder.iterdir() if p.suffix.lower() in IMAGE_ENDINGS}
-        if not files:
-            raise DataError(f"{folder} holds no image file ({', '.join(IMAGE_ENDINGS)})")
-        by_id = {path.stem: path for path in files.values()} | files
-        stems = Counter(path.stem for path in files.values())
-        twice = [name for name in ids if stems[name] > 1]
-        if twice:
-            raise DataError(
-                f"{folder} holds {stems[twice[0]]} files for the id '{twice[0]}'; keep one of them"
-            )
-        missing = [name for name in ids if name not in by_id]
-        if missing:
-            near = difflib.get_close_matches(missing[0], [p.stem for p in files.values()], n=1, cutoff=0.5)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise DataError(
-                f"{folder} holds no image file for {len(missing)} of {len(ids)} ids, "
-                f"for example '{missing[0]}'{hint}"
-            )
-        self.files = tuple(by_id[name] for name in ids)
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def read(self, positions: np.ndarray) -> np.ndarray:
-        """Images (n, H, W, 3) at `positions`; all files must be of one size."""
-        images = [_read_file(self.files[k]) for k in positions]
-        for k, image in zip(positions, images):
-            if image.shape != images[0].shape:
-                raise DataError(
-                    f"{self.files[k]} is {_size(image)} pixels and {self.files[positions[0]].name} is "
-                    f"{_size(images[0])}; all images of a run need one size"
-                )
-        return np.stack(images) if images else np.zeros((0, 1, 1, 3), np.uint8)
-
-
 @dataclass(frozen=True)
 class ChosenImages:
     """Some of `images`, in another order; `read` is what :class:`Stimuli` calls."""
@@ -204,87 +172,21 @@ class ChosenImages:
         return self.images.read(self.positions[positions])
 
 
-def checked_hashes(ids: Sequence[str], images: ChosenImages, *, scale_given: bool) -> tuple[str, ...]:
-    """Content hash of every image; each is read once, a block at a time, and checked on the way.
-
-    Raises :class:`DataError` for images of different sizes or types, out of range, not finite, or
-    as good as black because 0/1 was stored where 0..255 is expected.
-    """
-    hashes: list[str] = []
-    first, largest = None, 0.0
-    for start in range(0, len(ids), _BLOCK):
-        block = images.read(np.arange(start, min(start + _BLOCK, len(ids))))
-        first = block[0] if first is None else first
-        if block.shape[1:] != first.shape or block.dtype != first.dtype:
-            raise DataError(
-                f"image '{ids[start]}' is {_size(block[0])} {block.dtype} and '{ids[0]}' is "
-                f"{_size(first)} {first.dtype}; all images of a run need one size and type"
-            )
-        largest = max(largest, float(block.max()))
-        hashes += [image_sha(image) for image in block]
-    if first is not None and first.dtype == np.uint8 and largest <= 1 and not scale_given:
-        raise DataError(
-            f"{images.images.what}: the largest pixel is {largest:g} of 255, so all images are black; "
-            "if white is 1, add image_max: 1"
-        )
-    return tuple(hashes)
-
-
 def require_same_kind(train: Stimuli, test: Stimuli) -> None:
     """Raise :class:`DataError` unless both have images of one size and type."""
     one, other = train.images(train.ids[:1])[0], test.images(test.ids[:1])[0]
-    if one.shape != other.shape or one.dtype != other.dtype:
+    if one.dtype != other.dtype:
         raise DataError(
-            f"training images are {_size(one)} {one.dtype} and test images {_size(other)} {other.dtype}; "
-            "both need one size and type"
+            f"training images are {size_of(one)} {one.dtype} and test images {size_of(other)} {other.dtype}; "
+            "both need one type: save both as uint8, or both as float in [0, 1]"
         )
-
-
-def _scaled(block: np.ndarray, maximum: float | None, *, what: str) -> np.ndarray:
-    """Pixels as uint8, or float32 in [0, 1]."""
-    if block.dtype == bool:
-        return block.astype(np.uint8) * np.uint8(255)
-    if block.dtype == np.uint8 and maximum in (None, 255):
-        return block
-    low, high = (block.min(), block.max()) if block.size else (0, 0)
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise DataError(f"{what} holds NaN or inf; images must be finite")
-    white = maximum if maximum is not None else (255 if block.dtype.kind in "iu" else 1)
-    if low < 0 or high > white or (maximum is None and block.dtype.kind in "iu"):
-        held = f"{what} holds {block.dtype} images from {low:.4g} to {high:.4g}"
-        if low < 0:
-            raise DataError(f"{held}; rescale them so that black is 0 and white is 1 or 255")
-        if maximum is None:
-            likely = 255 if high <= 255 else f"{high:.0f}"
-            raise DataError(
-                f"{held}; expected uint8 or float in [0, 1]; add the value of white, image_max: {likely}"
-            )
-        raise DataError(f"{held}, above image_max: {maximum:g}; give the value of white")
-    if block.dtype.kind in "iu" and white == 255:
-        return block.astype(np.uint8)
-    return (block.astype(np.float64) / white).astype(np.float32)
+    if one.shape != other.shape:
+        advice = YAML.sizes.format(height=one.shape[0], width=one.shape[1])
+        raise DataError(
+            f"training images are {size_of(one)} pixels and test images {size_of(other)}; both need one "
+            f"size; {advice}"
+        )
 
 
 def _colour(block: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.repeat(block, 3, axis=-1) if block.shape[-1] == 1 else block)
-
-
-def _read_file(path: Path) -> np.ndarray:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            mode = image.mode
-            transparent = "A" in mode and image.getchannel("A").getextrema()[0] < 255
-            pixels = np.asarray(image.convert("RGB"))
-    except Exception as problem:  # decoders of damaged files raise nearly anything
-        reason = " ".join(str(problem).split())[:120]
-        raise DataError(f"{path} cannot be read as an image: {type(problem).__name__}: {reason}") from problem
-    if transparent or mode not in ("1", "L", "P", "RGB", "LA", "RGBA", "CMYK", "YCbCr"):
-        what = "transparent parts" if transparent else f"pixels of type {mode}"
-        raise DataError(f"{path} has {what}; save it as 8-bit grey or colour")
-    return pixels
-
-
-def _size(image: np.ndarray) -> str:
-    return f"{image.shape[0]} x {image.shape[1]}"

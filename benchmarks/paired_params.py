@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.api import ConfigError, suggest
+from harness.reading.pixels import Scale
+from harness.reading.resizing import Resize
 
-from .paired_images import ImageLayout
+from .paired_images import YAML, ImageLayout
 from .paired_responses import LAYOUTS
 
 UNITS = ("raw", "percent", "zscore", "zscore_session")
@@ -26,7 +28,8 @@ class SplitKeys:
 
     Attributes
     ----------
-    images : array in `image_layout`, or ``folder/`` (with the slash) of image files named by id.
+    images : array in `image_layout`, or ``folder/`` (with the slash) of image files named by id, with or
+        without their endings; ids with slashes are paths below the folder.
     responses : array in `responses_layout`.
     ids : (N,) id of each image, text or numbers; made from the split's name when absent.
     image_index : (T,) place in `images` of each trial's image, counted from `index_base`.
@@ -86,7 +89,15 @@ class Params:
     test_mask : name of an (N,) array, true for the test images of `data`.
     dataset : name in tables; the stem of the file when empty.
     subjects : names put in place of ``{subject}``; one subject, ``subj01``, when empty.
-    image_layout, image_shape, image_order, image_max : see :class:`ImageLayout`.
+    image_layout, image_shape, image_order : see :class:`ImageLayout`.
+    image_max : the value of white, where it is not 255 for whole numbers and 1 for float.
+    image_clip : cut off what lies up to a fifth of white beyond black and white, as sharp resize filters
+        leave it (overshoot); without it, more than a thousandth is an error.
+    image_resize, image_filter, image_fit : ``[height, width]`` to which images are brought; ``lanczos``,
+        ``bicubic``, ``bilinear`` or ``area``, with antialiasing; and for images of another shape
+        ``center-crop`` or ``stretch``.  Images of unequal size are an error without it.
+    allow_missing_images : leave out training images that have no file in their folder, with their trials:
+        true, or a list of the ids that may be missing.  A test image is never left out.
     responses_layout : ``trials-first`` (T, V), ``voxels-first`` (V, T) or
         ``images-repeats-voxels`` (N, R, V), where a repeat of NaN only is one not measured.  In any
         layout a trial that is NaN in every voxel is left out, with a warning.
@@ -123,6 +134,11 @@ class Params:
     image_shape: tuple[int, ...] = ()
     image_order: str = "C"
     image_max: float | None = None
+    image_clip: bool = False
+    image_resize: tuple[int, ...] = ()
+    image_filter: str = ""
+    image_fit: str = ""
+    allow_missing_images: bool | tuple[str | int, ...] = False
     responses_layout: str = "trials-first"
     index_base: int | None = None
     units: str = ""
@@ -166,6 +182,8 @@ class Params:
                     raise ConfigError(suggest(roi, known, what=f"ROI of group '{group}'"))
         self._check_ceiling()
         self.layout()
+        self.scale()
+        self.resize()
         self._check_subjects()
 
     def splits(self) -> dict[str, SplitKeys]:
@@ -174,7 +192,15 @@ class Params:
 
     def layout(self) -> ImageLayout:
         """How images lie in their array."""
-        return ImageLayout(self.image_layout, tuple(self.image_shape), self.image_order, self.image_max)
+        return ImageLayout(self.image_layout, tuple(self.image_shape), self.image_order)
+
+    def scale(self) -> Scale:
+        """How the images' numbers become pixels."""
+        return Scale(self.image_max, self.image_clip, YAML)
+
+    def resize(self) -> Resize:
+        """To which size images are brought."""
+        return Resize(tuple(self.image_resize), self.image_filter, self.image_fit)
 
     def references(self) -> list[str]:
         """Every file and array that the parameters name."""

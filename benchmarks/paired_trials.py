@@ -21,12 +21,17 @@ from harness.reading.arrays import (
     open_array,
     split_reference,
 )
+from harness.reading.ids import match_ids
+from harness.reading.image_files import ImageFolder, image_names
 
-from .paired_images import ArrayImages, FolderImages, Images
+from .paired_images import ArrayImages, Images
 from .paired_params import Params, SplitKeys
 from .paired_responses import ResponseTable, measured_trials
 
 logger = logging.getLogger(__name__)
+
+_NAMED = 5
+"""Images without a file that are named."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,12 @@ class SplitTrials:
     captions: tuple[str, ...] | None
     labels: dict[str, np.ndarray]
     unnamed: bool = False
+
+    def lost(self) -> list[str]:
+        """Ids of the images that have no file in their folder."""
+        if not isinstance(self.images, ImageFolder):
+            return []
+        return [name for name, k in zip(self.ids, self.positions) if self.images.files[k] is None]
 
     def choose(self, chosen: np.ndarray) -> SplitTrials:
         """Only the images at `chosen` (n,), with their trials."""
@@ -115,7 +126,7 @@ class SubjectFiles:
             if given is not None:
                 require_names(given, what=f"{name}: {key}", unique=given is ids)
         images = self._images(keys, ids=ids, shown=shown)
-        if isinstance(images, FolderImages) and ids is None:
+        if isinstance(images, ImageFolder) and ids is None:
             ids = list(dict.fromkeys(shown))
         if ids is not None and len(ids) != len(images):
             raise DataError(f"{name}: {len(ids)} ids for {len(images)} images of {images.what}")
@@ -151,17 +162,21 @@ class SubjectFiles:
     def _images(self, keys: SplitKeys, *, ids: list[str] | None, shown: list[str] | None) -> Images:
         reference = keys.images.replace("{subject}", self.subject)
         if not reference.endswith(("/", "\\")):
-            return ArrayImages(self.open(reference), self.params.layout())
+            source, layout = self.open(reference), self.params.layout()
+            return ArrayImages(source, layout, scale=self.params.scale(), resize=self.params.resize())
         folder = self._path(reference)
         if not folder.is_dir():
             raise DataError(f"there is no folder {folder}")
         names = ids if ids is not None else shown
         if names is None:
+            listing = f"ls {folder}" if image_names(folder, below=False) else f"(cd {folder} && ls -d */*)"
             raise DataError(
                 f"images in the folder {folder} need ids, in the order of the responses; if that is the "
-                f"order of the file names, type: ls {folder} > ids.txt, and add ids: ids.txt"
+                f"order of the file names, type: {listing} > ids.txt, and add ids: ids.txt"
             )
-        return FolderImages(folder, list(dict.fromkeys(names)))
+        return ImageFolder(
+            folder, list(dict.fromkeys(names)), scale=self.params.scale(), resize=self.params.resize()
+        )
 
     def _image_index(
         self, name: str, keys: SplitKeys, table: ResponseTable, *, ids: list[str], shown: list[str] | None
@@ -184,12 +199,13 @@ class SubjectFiles:
             index = as_integers(self.open(given)) - self.params.index_base
         elif shown is not None:
             given = keys.image_ids
-            absent = sorted(set(shown) - set(ids))
+            matches = match_ids(shown, ids, what=f"{name}: {keys.ids or 'the folder of images'}")
+            absent = sorted(set(shown) - set(matches))
             if absent:
                 hint = "" if keys.ids else "; name the ids of the images as well, ids: KEY"
                 raise DataError(absent_ids(absent, ids, what=f"{name}: {given}") + hint)
             place = {image: k for k, image in enumerate(ids)}
-            index = np.array([place[image] for image in shown], np.int64)
+            index = np.array([place[matches[image]] for image in shown], np.int64)
         elif n_trials != len(ids):
             raise DataError(
                 f"{name}: {n_trials} responses for {len(ids)} images; with several trials per image add "
@@ -222,6 +238,17 @@ class SubjectFiles:
 
     def _path(self, file: str) -> Path:
         return Path(self.params.base_dir).expanduser() / Path(file).expanduser()
+
+
+def lost_images(part: SplitTrials, lost: Sequence[str], *, split: str) -> str:
+    """That the images `lost` of `part` have no file, and what the first may be called instead."""
+    few = ", ".join(f"'{name}'" for name in lost[:_NAMED]) + (" ..." if len(lost) > _NAMED else "")
+    near = part.images.near(lost[0])
+    hint = f", did you mean '{near}'?" if near else ""
+    return (
+        f"{part.images.folder} holds no image file for {len(lost)} of {len(part.ids)} {split} images "
+        f"({few}{hint})"
+    )
 
 
 def require_names(names: Sequence[str], *, what: str, unique: bool = True) -> None:

@@ -168,15 +168,15 @@ def test_bad_folders(tmp_path, data):
     assert "To score the other 5 alone, add --allow-missing" in str(caught.value)
     save_images(tmp_path / "sizes", stimuli.ids, stimuli.images())
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "sizes" / "test-003.png")
-    rows = GivenImages(str(tmp_path / "sizes")).rows(stimuli, flat_row="predicted")
-    with pytest.raises(DataError, match=r"test-003\.png is 4x4; test-000\.png is 8x8"):
-        rows["predicted"].images()
+    sizes = GivenImages(str(tmp_path / "sizes"))
+    with pytest.raises(DataError, match=r"test-003\.png is 4 x 4 pixels and test-000\.png is 8 x 8"):
+        sizes.rows(stimuli, flat_row="predicted")
     (tmp_path / "sizes" / "test-003.png").write_bytes(b"not a picture")
     with pytest.raises(DataError, match="cannot be read as an image"):
-        rows["predicted"].images()
+        sizes.rows(stimuli, flat_row="predicted")
     shutil.copy(tmp_path / "sizes" / "test-001.png", tmp_path / "sizes" / "test-001.jpg")
-    with pytest.raises(DataError, match="there twice"):
-        GivenImages(str(tmp_path / "sizes")).rows(stimuli, flat_row="predicted")
+    with pytest.raises(DataError, match=r"holds 'test-001\.jpg' and 'test-001\.png' for the id 'test-001'"):
+        sizes.rows(stimuli, flat_row="predicted")
 
 
 # Reconstructions in files
@@ -248,14 +248,17 @@ def test_grey_whole_numbers_and_half_precision(tmp_path, data):
         (lambda ids, v: (ids[9:], v[9:]), r"lacks 9 of 16 .*test-004 \.\.\."),
         (lambda ids, v: (ids[1:], v), "15 ids for 16 reconstructions"),
         (lambda ids, v: ([ids[1], *ids[1:]], v), "'test-001' occurs more than once"),
-        (lambda ids, v: (ids, v.astype(np.float32)), "divide by 255"),
-        (lambda ids, v: (ids, v / 127.5 - 1), r"'test-000' holds float64 from -"),
-        (lambda ids, v: (ids, np.where(v < 9, np.nan, v / 255.0)), "from nan to nan"),
+        (lambda ids, v: (ids, v.astype(np.float32)), "if white is 255, save images / 255"),
+        (
+            lambda ids, v: (ids, v / 127.5 - 1),
+            r"float64 images from -.*\(first: test-000\).*save \(images \+ 1\) / 2",
+        ),
+        (lambda ids, v: (ids, np.where(v < 9, np.nan, v / 255.0)), "holds NaN or inf .first: test-002."),
         (lambda ids, v: (ids, v.astype(np.int32) + 1), "expected uint8"),
         (lambda ids, v: (ids, v[..., :2]), r"expected \(N, H, W, 3\) or \(N, 3, H, W\)"),
         (lambda ids, v: (ids, v[:, None]), "images have shape"),
         (lambda ids, v: (ids, v[:, :3]), "which axis is colour"),
-        (lambda ids, v: (ids, v > 9), "images are bool"),
+        (lambda ids, v: (ids, v > np.inf), "every pixel is 0, so all images are black"),
     ],
 )
 def test_bad_files_of_reconstructions(tmp_path, data, spoil, message):

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..data import Stimuli
 from ..errors import DataError
 from ..reading.arrays import BARE, SUFFIXES, ArrayFile, ArraySource
-from ..reading.ids import match_ids
+from ..reading.ids import match_ids, stem
+from ..reading.image_files import ImageFolder
+from ..reading.pixels import Scale, checked_hashes, sampled
 from ..rows import ROWS
 
 logger = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _IMAGES = ("reconstructions", "recons", "images", BARE)
-
-ROUNDING = 1e-3
-"""How far outside [0, 1] floats may lie, as interpolation and half precision leave them; then clipped."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,7 @@ class GivenImages:
     folder or file of that name (``recons/predicted/``, ``recons/measured.npz``).
     ``file:recons.pt`` (``.npz``, ``.npy``, ``.h5``, ``.mat``) holds ``reconstructions`` (N, H, W, 3) or
     (N, 3, H, W), uint8 or float in [0, 1], or one such array per row, called as the row is; and ``ids`` (N,).
+    The rules for pixels, files and ids are those for stimuli (:mod:`harness.reading`).
 
     form : ``folder`` or ``file``, as it was asked for.
     """
@@ -83,12 +83,16 @@ class GivenImages:
             None is.
         """
         ids, held = tuple(ids), self._held(ROWS["reconstructions"].name)
-        there = [match_ids(ids, one.known, what=str(one.path)) for one in held.values()]
-        found = tuple(name for name in ids if all(name in matches for matches in there))
-        if not found:
-            holds = "; ".join(f"{one.path} holds ids such as {one.example}" for one in held.values())
+        opened = {row: images_of.open(ids) for row, images_of in held.items()}
+        missing = {name for images in opened.values() for name in images.missing}
+        there = tuple(name for name in ids if name not in missing)
+        if not there:
+            holds = "; ".join(
+                f"{held[row].path} holds ids such as {stem(images.names[0])}"
+                for row, images in opened.items()
+            )
             raise DataError(f"no test image has a reconstruction: {holds}; expected ids such as {ids[0]}")
-        return found
+        return there
 
     def _held(self, flat_row: str) -> dict[str, _Held]:
         root = Path(self.path).expanduser()
@@ -103,8 +107,8 @@ class GivenImages:
                 continue
             if row in found:
                 raise DataError(f"{root} holds the row '{row}' twice; keep the folder or one file of it")
-            found[row] = _file_rows(child, row)[row] if arrays else _image_set(child)
-        return found or {flat_row: _image_set(root)}
+            found[row] = _file_rows(child, row)[row] if arrays else _folder(child)
+        return found or {flat_row: _folder(root)}
 
 
 def check_given(path: str) -> None:
@@ -125,46 +129,78 @@ def _check_folder(path: Path) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Held:
-    """Images of one row by id, in a folder or a file.
+class _Images(Protocol):
+    """The images of some ids.
 
-    known : ids; read : ids of some -> positions (n,) among them -> (n, H, W, 3).
+    names : of all images that are there; missing : those ids that have none.
     """
 
-    path: Path
-    known: Mapping[str, Any]
-    read: Callable[[tuple[str, ...]], Callable[[np.ndarray], np.ndarray]]
+    names: Sequence[str]
+    missing: tuple[str, ...]
 
-    @property
-    def example(self) -> str:
-        return next(iter(self.known), "")
+    def read(self, positions: np.ndarray) -> np.ndarray:
+        """Images (n, H, W, 3) of the ids at `positions`."""
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Images of one row in a folder or a file; `open` gives those of some ids."""
+
+    path: Path
+    open: Callable[[tuple[str, ...]], _Images]
 
     def of(self, ids: tuple[str, ...]) -> Stimuli:
-        """The images called `ids`, in that order.
+        """The images called `ids`, in that order, each read once and checked.
 
         Raises
         ------
         DataError
-            Some are missing.
+            Some are missing, or are no images.
         """
-        matches = match_ids(ids, self.known, what=str(self.path))
-        missing = [name for name in ids if name not in matches]
-        if missing:
-            few = ", ".join(missing[:5]) + (" ..." if len(missing) > 5 else "")
-            there = len(ids) - len(missing)
-            hint = f". To score the other {there} alone, add --allow-missing" if there else ""
-            if self.path.is_dir():
-                hint = f"; expected files such as {missing[0]}.png{hint}"
-            raise DataError(
-                f"{self.path} lacks {len(missing)} of {len(ids)} test images ({few}); "
-                f"it holds ids such as {self.example}{hint}"
-            )
-        if extra := len(self.known) - len(ids):
+        images = self.open(ids)
+        if images.missing:
+            raise DataError(self._lacking(images, ids))
+        if extra := len(images.names) - len(ids):
             logger.info(
                 "%s: %d images have no stimulus among those scored and are left out", self.path, extra
             )
-        return Stimuli(ids, self.read(tuple(matches[name] for name in ids)))
+        hashes = checked_hashes(ids, images.read, what=str(self.path), scale=Scale())
+        return Stimuli(ids, images.read, hashes=hashes)
+
+    def _lacking(self, images: _Images, ids: tuple[str, ...]) -> str:
+        missing = images.missing
+        few = ", ".join(missing[:5]) + (" ..." if len(missing) > 5 else "")
+        there = len(ids) - len(missing)
+        hint = f". To score the other {there} alone, add --allow-missing" if there else ""
+        if self.path.is_dir():
+            hint = f"; expected files such as {stem(missing[0])}.png{hint}"
+        return (
+            f"{self.path} lacks {len(missing)} of {len(ids)} test images ({few}); "
+            f"it holds ids such as {stem(images.names[0])}{hint}"
+        )
+
+
+class _ArrayImages:
+    """The images called `ids` in the array `name` of a file."""
+
+    def __init__(self, file: ArrayFile, name: str, ids: tuple[str, ...]) -> None:
+        self.ids, self.what = ids, f"{file.path}: {name or 'the array'}"
+        self._array = file.open(name)
+        self._to_last = _channels(self._array, self.what)
+        self.names = file.ids(self._array.shape[0], what="reconstructions")
+        matches = match_ids(ids, self.names, what=str(file.path))
+        self.missing = tuple(one for one in ids if one not in matches)
+        place = {one: k for k, one in enumerate(self.names)}
+        self._rows = np.array([place[matches[one]] if one in matches else -1 for one in ids], np.int64)
+
+    def read(self, positions: np.ndarray) -> np.ndarray:
+        """Images (n, H, W, 3) of the ids at `positions`."""
+        block = self._to_last(self._array.take(self._rows[positions]))
+        names = [self.ids[k] for k in positions]
+        return Scale().pixels(block, what=self.what, names=names, sample=self._sample)
+
+    def _sample(self) -> np.ndarray:
+        return self._array.take(sampled(self._array.shape[0]))
 
 
 def _file_rows(path: Path, flat_row: str) -> dict[str, _Held]:
@@ -172,38 +208,23 @@ def _file_rows(path: Path, flat_row: str) -> dict[str, _Held]:
     of_rows = {name: name for name in file.infos if name in ROWS}
     if list(of_rows) == [_IMAGES[0]]:  # a row's name too, but on its own it says no more than the others
         of_rows = {}
-    one = next((name for name in _IMAGES if name in file.infos), None)
-    if one is None and len(file.infos) == 1 and not of_rows:
-        (one,) = file.infos  # whatever it is called, it cannot be mistaken
-    names = of_rows or ({} if one is None else {flat_row: one})
+    only = next((name for name in _IMAGES if name in file.infos), None)
+    if only is None and len(file.infos) == 1 and not of_rows:
+        (only,) = file.infos  # whatever it is called, it cannot be mistaken
+    names = of_rows or ({} if only is None else {flat_row: only})
     if not names:
         raise DataError(f"{path} has the keys {file.keys}; expected 'reconstructions' and 'ids'")
-    return {row: _given(file, name) for row, name in names.items()}
+    return {row: _Held(path, partial(_ArrayImages, file, name)) for row, name in names.items()}
 
 
-def _given(file: ArrayFile, name: str) -> _Held:
-    """The images `name` of a file."""
-    array = file.open(name)
-    what = f"{file.path}: {name or 'the array'}"
-    to_last = _channels(array, what)
-    where = {one: k for k, one in enumerate(file.ids(array.shape[0], what="reconstructions"))}
-
-    def reader(ids: tuple[str, ...]) -> Callable[[np.ndarray], np.ndarray]:
-        at = np.array([where[one] for one in ids], np.int64)
-
-        def read(positions: np.ndarray) -> np.ndarray:
-            return _in_range(to_last(array.take(at[positions])), [ids[k] for k in positions], what)
-
-        return read
-
-    return _Held(file.path, where, reader)
+def _folder(path: Path) -> _Held:
+    """The images of a folder, each called by the name of its file."""
+    return _Held(path, partial(ImageFolder, path, scale=Scale()))
 
 
 def _channels(array: ArraySource, what: str) -> Any:
     """How to make (n, H, W, 3) of blocks of `array`: colour first, colour last, or grey."""
     shape = array.shape
-    if array.dtype.kind not in "iuf":
-        raise DataError(f"{what}: images are {array.dtype}; expected uint8, or float in [0, 1]")
     wrong = DataError(f"{what}: images have shape {shape}; expected (N, H, W, 3) or (N, 3, H, W)")
     if 0 in shape or len(shape) not in (3, 4):
         raise wrong
@@ -218,60 +239,3 @@ def _channels(array: ArraySource, what: str) -> Any:
                     np.repeat(np.moveaxis(block, axis, -1), 3 // channels, axis=-1)
                 )
     raise wrong
-
-
-def _in_range(images: np.ndarray, ids: Sequence[str], what: str) -> np.ndarray:
-    """uint8, or float32 in [0, 1]; whole numbers of another type must be those of uint8."""
-    flat = images.reshape(len(images), -1)
-    if images.dtype == np.uint8 or not len(images):
-        return images
-    low, high = flat.min(axis=1), flat.max(axis=1)
-    top, slack = (255, 0) if images.dtype.kind in "iu" else (1, ROUNDING)
-    good = (low >= -slack) & (high <= top + slack)  # False for NaN
-    if not good.all():
-        bad = int(np.flatnonzero(~good)[0])
-        raise DataError(
-            f"{what}: '{ids[bad]}' holds {images.dtype} from {low[bad]:.4g} to {high[bad]:.4g}; "
-            "expected uint8, or float in [0, 1] (divide by 255, or clip)"
-        )
-    return images.astype(np.uint8) if top == 255 else np.clip(images, 0, 1).astype(np.float32)
-
-
-def _image_set(folder: Path) -> _Held:
-    """The images of a folder, each called by the name of its file."""
-    found: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
-        if file.suffix.lower() in IMAGE_SUFFIXES:
-            if file.stem in found:
-                raise DataError(
-                    f"{folder}: '{file.stem}' is there twice ({found[file.stem].name}, {file.name})"
-                )
-            found[file.stem] = file
-    if not found:
-        raise DataError(f"{folder} holds no image ({', '.join(IMAGE_SUFFIXES)})")
-
-    def reader(ids: tuple[str, ...]) -> Callable[[np.ndarray], np.ndarray]:
-        files = [found[name] for name in ids]
-        size = _read_image(files[0]).shape
-
-        def read(positions: np.ndarray) -> np.ndarray:
-            images = [_read_image(files[k]) for k in positions]
-            for k, image in zip(positions, images):
-                if image.shape != size:
-                    given, expected = (f"{shape[1]}x{shape[0]}" for shape in (image.shape, size))
-                    raise DataError(f"{files[k]} is {given}; {files[0].name} is {expected}")
-            return np.stack(images)
-
-        return read
-
-    return _Held(folder, found, reader)
-
-
-def _read_image(file: Path) -> np.ndarray:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(file) as image:
-            return np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as problem:
-        raise DataError(f"{file} cannot be read as an image: {problem}") from None
