@@ -210,7 +210,8 @@ def _file_rows(path: Path, flat_row: str) -> dict[str, _Held]:
         of_rows = {}
     only = next((name for name in _IMAGES if name in file.infos), None)
     if only is None and len(file.infos) == 1 and not of_rows:
-        (only,) = file.infos  # whatever it is called, it cannot be mistaken
+        (name,) = file.infos
+        only = name if file.infos[name].shape else None  # whatever it is called, it cannot be mistaken
     names = of_rows or ({} if only is None else {flat_row: only})
     if not names:
         raise DataError(f"{path} has the keys {file.keys}; expected 'reconstructions' and 'ids'")
