@@ -1,14 +1,17 @@
-"""The final table of a run for a terminal, a log file or a pipe."""
+"""What a run found, for a terminal, a log file or a pipe: first the answer, the other tables on request."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.errors import ConfigError, suggest
 from harness.results import RunResult
 
+from .answer import Grid, answer
 from .captions import FIGURES, caption_cell, caption_table
 from .functional import SELECTIVE, contrast_table
 from .layout import (
@@ -25,7 +28,7 @@ from .layout import (
     title,
 )
 from .tables import REFERENCES, agreement_table, encoding_table, score_table
-from .values import noise_floor
+from .values import noise_floor, stored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,67 +47,104 @@ _STYLES = {"alarm": "bold red", "warning": "yellow", "info": "cyan"}
 _GROUP_STYLES = {"compared": "bold", "control": "dim"}
 
 
-def render(run: RunResult, console: Console) -> None:
-    """Print scores, encoding scores, agreement and flags of `run` to `console`, and where the report is.
+def render(run: RunResult, console: Console, *, tables: Collection[str] = ()) -> None:
+    """Print the answer of `run` to `console` (:mod:`.answer`), its flags and where the rest is.
 
-    Tables are cut into as many as the width needs; nothing is shortened to fit.
+    tables : names of :data:`TABLES` that are printed too, in their order.
+
+    Tables are cut into as many as the width needs; nothing is shortened to fit but a flag, to the line,
+    on a terminal, where the table ``flags`` has it whole.
     """
     simulated = is_simulated(run)
     if simulated:
         _line(console, f"*** {SIMULATED} ***", "bold magenta")
     _line(console, title(run), "bold")
-    mark = f" ({SIMULATED})" if simulated else ""
-    scores = score_table(run)
-    if len(scores):
-        heading = f"scores against the stimuli: mean [95 % interval over images]{mark}"
-        _scores(run, console, scores, heading)
-    else:
+    grids = answer(run, width=console.width)
+    for grid in grids:
+        console.print()
+        console.print(_grid(grid))
+        if grid.note:
+            _line(console, grid.note, "dim")
+    if not len(stored(run, "scores")):
         _line(console, "no image was scored")
-    captions = caption_table(run)
-    if len(captions):
-        _captions(run, console, captions, mark)
-    nearness = score_table(run, "training")
-    if len(nearness):
-        _scores(run, console, nearness, f"{NEARNESS}{mark}", directed=False)
-    encoding = encoding_table(run)
-    if len(encoding):
-        _encoding(run, console, encoding, mark)
-    contrasts = contrast_table(run)
-    if len(contrasts):
-        _contrasts(run, console, contrasts, mark)
-    agreement = agreement_table(run)
-    if len(agreement):
-        _agreement(run, console, agreement, mark)
-    _notes(run, console)
+    mark = f" ({SIMULATED})" if simulated else ""
+    for name, table in TABLES.items():
+        if name in tables and not table(run, console, mark) and len(tables) < len(TABLES):
+            _line(console, f"this run holds nothing for the table '{name}'")
+    if "flags" not in tables:
+        notes = _notes(run)
+        if notes:
+            console.print()
+        for text, style in notes:
+            whole = len(text) <= console.width or not console.is_terminal
+            _line(console, text if whole else f"{text[: console.width - 1]}…", style)
     report = run.folder / "report.html"
     if report.is_file():
         _line(console, f"report: {report}")
+    if len(tables) < len(TABLES):
+        _line(console, f"the rest: harness report {shlex.quote(str(run.folder))} --tables all")
+        _line(console, f"  or some of it: {','.join(TABLES)}")
+
+
+def chosen_tables(given: str) -> tuple[str, ...]:
+    """Names of :data:`TABLES` in ``all`` or in a list with commas."""
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    for name in names:
+        if name not in (*TABLES, "all"):
+            raise ConfigError(f"--tables {given}: " + suggest(name, (*TABLES, "all"), what="table"))
+    return tuple(TABLES) if "all" in names else tuple(name for name in TABLES if name in names)
+
+
+def _grid(grid: Grid) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    for head in grid.heads:
+        table.add_column(Text(head), overflow="fold", max_width=_LABEL)
+    for line in grid.lines:
+        table.add_row(*(Text(text) for text in line))
+    return table
+
+
+def _stimulus_scores(run: RunResult, console: Console, mark: str) -> bool:
+    heading = f"scores against the stimuli: mean [95 % interval over images]{mark}"
+    return _scores(run, console, score_table(run), heading)
+
+
+def _nearness(run: RunResult, console: Console, mark: str) -> bool:
+    return _scores(run, console, score_table(run, "training"), f"{NEARNESS}{mark}", directed=False)
 
 
 def _scores(
     run: RunResult, console: Console, table: pd.DataFrame, heading: str, *, directed: bool = True
-) -> None:
+) -> bool:
     metrics = ordered_metrics(run, table["metric"])
     heads = [f"{m.label}\n{_direction(m)}" if directed else m.label for m in metrics]
     cells = {
         (line.row, line.metric): _joined(line.mean, line.low, line.high, line.missing)
         for line in table.itertuples()
     }
-    _tables(run, console, heading, list(zip((m.name for m in metrics), heads)), cells)
+    return _tables(run, console, heading, list(zip((m.name for m in metrics), heads)), cells)
 
 
-def _captions(run: RunResult, console: Console, table: pd.DataFrame, mark: str) -> None:
+def _captions(run: RunResult, console: Console, mark: str) -> bool:
+    table = caption_table(run)
     heading = f"captions: mean [95 % interval over images]; relative = {FIGURES['relative'][1]}{mark}"
     columns, cells = {}, {}
     for line in table.to_dict("records"):
         for name, (figure, _) in FIGURES.items():
             columns[f"{line['metric']}/{name}"] = f"{line['metric_label']}\n{figure}"
             cells[line["row"], f"{line['metric']}/{name}"] = caption_cell(line, name)
-    _tables(run, console, heading, list(columns.items()), cells)
+    if not _tables(run, console, heading, list(columns.items()), cells):
+        return False
     _line(console, "reference: the caption that came with the stimulus; image: what the captioner says of it")
+    return True
 
 
-def _encoding(run: RunResult, console: Console, table: pd.DataFrame, mark: str) -> None:
+def _encoding(run: RunResult, console: Console, mark: str) -> bool:
+    table = encoding_table(run)
     heading = f"encoding scores: [95 % interval over images] (quartiles over voxels){mark}"
     columns, cells = {}, {}
     for line in table.itertuples():
@@ -115,13 +155,15 @@ def _encoding(run: RunResult, console: Console, table: pd.DataFrame, mark: str) 
             text = f"{number(line.mean)} ({number(line.q25)}, {number(line.q75)})"
             text += f" {left_out(line.missing)}" if line.missing else ""
         cells[line.row, line.metric] = text
-    _tables(run, console, heading, list(columns.items()), cells)
     floor = noise_floor(run)
-    if floor:
+    shown = _tables(run, console, heading, list(columns.items()), cells)
+    if shown and floor:
         _line(console, floor)
+    return shown
 
 
-def _contrasts(run: RunResult, console: Console, table: pd.DataFrame, mark: str) -> None:
+def _contrasts(run: RunResult, console: Console, mark: str) -> bool:
+    table = contrast_table(run)
     heading = f"category contrasts in areas that prefer one (measured d of {SELECTIVE:g} or more){mark}"
     columns, cells = {}, {}
     for line in table.itertuples():
@@ -131,10 +173,11 @@ def _contrasts(run: RunResult, console: Console, table: pd.DataFrame, mark: str)
             f"d {number(line.d, digits=2)}, map r {number(line.map_r, digits=2)}, "
             f"profile r {number(line.profile_r, digits=2)}"
         )
-    _tables(run, console, heading, list(columns.items()), cells)
+    return _tables(run, console, heading, list(columns.items()), cells)
 
 
-def _agreement(run: RunResult, console: Console, table: pd.DataFrame, mark: str) -> None:
+def _agreement(run: RunResult, console: Console, mark: str) -> bool:
+    table = agreement_table(run)
     heading = f"decoded agreement with the measured reconstructions{mark}"
     columns, cells = {}, {}
     for line in table.itertuples():
@@ -143,25 +186,38 @@ def _agreement(run: RunResult, console: Console, table: pd.DataFrame, mark: str)
         cells[line.row, line.metric] = _joined(line.mean, line.low, line.high, line.missing)
         interval = bracket(line.normalised_low, line.normalised_high, digits=2)
         cells[line.row, f"{line.metric}/"] = f"{number(line.normalised, digits=2)} {interval}".strip()
-    _tables(run, console, heading, list(columns.items()), cells)
+    shown = _tables(run, console, heading, list(columns.items()), cells)
     for name in dict.fromkeys(table["reference"]):
         if name:
             _line(console, f"re-measurement: {ordered_rows(run, [name])[0].label}, {REFERENCES[name]}")
+    return shown
 
 
-def _notes(run: RunResult, console: Console) -> None:
+def _flags(run: RunResult, console: Console, mark: str) -> bool:
+    notes = _notes(run)
+    if notes:
+        console.print()
+    for text, style in notes:
+        _line(console, text, style)
+    return bool(notes)
+
+
+def _notes(run: RunResult) -> list[tuple[str, str]]:
+    """(text, style) of what a reader must know before believing a number."""
+    notes = []
     if share := run.info.get("blended"):
-        _line(console, f"scored with a share of {share:g} of the decoder's low-level images blended in")
+        notes.append((f"scored with a share of {share:g} of the decoder's low-level images blended in", ""))
     protocol = run.info.get("protocol") or {}
     for difference in protocol.get("differs") or ():
-        _line(console, f"protocol {protocol.get('name', '')}: {difference}", "cyan")
+        notes.append((f"protocol {protocol.get('name', '')}: {difference}", "cyan"))
     for flag in run.info.get("flags") or ():
         level = str(flag.get("level", "warning"))
         text = f"{level}: {flag.get('name', '')}: {flag.get('message', '')}"
-        _line(console, text, _STYLES.get(level, "yellow"))
+        notes.append((text, _STYLES.get(level, "yellow")))
     for failure in run.info.get("failed_metrics") or ():
         text = f"failed: {failure.get('metric', '')} could not be scored: {failure.get('error', '')}"
-        _line(console, f"{text}. {failure.get('how_to_rerun', '')}".rstrip(), "bold red")
+        notes.append((f"{text}. {failure.get('how_to_rerun', '')}".rstrip(), "bold red"))
+    return notes
 
 
 def _tables(
@@ -170,8 +226,13 @@ def _tables(
     heading: str,
     columns: Sequence[tuple[str, str]],
     cells: dict[tuple[str, str], str],
-) -> None:
-    """One table, or several below each other where the columns do not fit beside each other."""
+) -> bool:
+    """One table, or several below each other where the columns do not fit beside each other.
+
+    False, and nothing printed, where there are no columns.
+    """
+    if not columns:
+        return False
     console.print()
     _line(console, heading, "bold")
     rows = ordered_rows(run, (row for row, _ in cells))
@@ -183,6 +244,7 @@ def _tables(
     if any(row.group == "control" for row in rows):
         controls = GROUPS["control"][0]
         _line(console, f"* {controls[0].lower()}{controls[1:]}", "dim")
+    return True
 
 
 def _cuts(
@@ -239,3 +301,15 @@ def _line(console: Console, text: str, style: str = "") -> None:
     from rich.text import Text
 
     console.print(Text(text, style=style), soft_wrap=True, highlight=False)
+
+
+TABLES: Mapping[str, Callable[[RunResult, Console, str], bool]] = {
+    "scores": _stimulus_scores,
+    "captions": _captions,
+    "nearness": _nearness,
+    "encoding": _encoding,
+    "contrasts": _contrasts,
+    "agreement": _agreement,
+    "flags": _flags,
+}
+"""Table -> what prints it, True if the run holds it; all that is not in the answer itself."""

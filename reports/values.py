@@ -140,6 +140,16 @@ def ceiling_fraction(r: np.ndarray, ceiling: np.ndarray | None) -> float:
     return float((np.clip(r[known], 0, None) ** 2).sum() / total) if total > 0 else float("nan")
 
 
+def voxel_r_ceiling(ceiling: np.ndarray | None, voxels: np.ndarray) -> float:
+    """Mean over `voxels` of the r that a perfect prediction has with the noisy measurement; NaN if unknown.
+
+    ceiling : (V,) explainable share of variance, whose root that r is; see :func:`noise_ceiling`.
+    """
+    if ceiling is None:
+        return float("nan")
+    return quartiles(np.sqrt(np.clip(ceiling[voxels.astype(np.int64)], 0, None))).mean
+
+
 def _against(run: RunResult, target: str) -> pd.DataFrame:
     scores = stored(run, "scores")
     return scores[scores["target"] == target]

@@ -18,7 +18,7 @@ from harness.reports import figures
 from harness.reports.captions import CAPTION_COLUMNS, caption_grid, caption_table
 from harness.reports.html import render_html
 from harness.reports.ratios import ratio_of_means
-from harness.reports.terminal import render
+from harness.reports.terminal import TABLES, render
 from harness.results import RunResult
 from harness.statistics import bootstrap_weights, mean_interval
 
@@ -154,7 +154,7 @@ def test_the_grid_has_a_body_per_metric_and_dashes_where_there_is_no_figure(fold
 def test_the_terminal_prints_all_four(folder: Path) -> None:
     out = io.StringIO()
     run = RunResult.open(folder)
-    render(run, Console(file=out, width=400))
+    render(run, Console(file=out, width=400), tables=TABLES)
     text = out.getvalue().split("captions: mean")[1]
     for name in ("image vs reference", "brain vs reference", "brain vs image", "relative"):
         assert name in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ import pytest
 import report_fixtures as fixtures
 from rich.console import Console
 
-from harness.reports.terminal import render
+from harness.reports.terminal import TABLES, render
 from harness.results import RunResult
 
 
@@ -20,12 +21,15 @@ def folder(tmp_path: Path) -> Path:
     return fixtures.write_run(tmp_path / "run", images=12, voxels=30, side=8)
 
 
-def printed(folder: Path, *, width: int = 100, terminal: bool = False) -> str:
+def printed(
+    folder: Path, *, width: int = 100, terminal: bool = False, tables: Collection[str] = TABLES
+) -> str:
     out = io.StringIO()
     colours = "truecolor" if terminal else None
     render(
         RunResult.open(folder),
         Console(file=out, width=width, force_terminal=terminal, color_system=colours),
+        tables=tables,
     )
     return out.getvalue()
 
@@ -46,7 +50,7 @@ def test_scores_encoding_agreement_and_the_report_are_there(folder: Path) -> Non
 
 def test_direction_and_chance_stand_in_the_header(folder: Path) -> None:
     text = printed(folder, width=400)
-    head = text.split("measured fMRI ")[0]
+    head = text.split("scores against the stimuli")[1].split("measured fMRI ")[0]
     assert head.count("higher is better") == 3
     assert head.count("lower is better") == 1
     assert "chance 0.5" in head

@@ -10,6 +10,7 @@ import click
 from ..disk import explained
 from ..errors import ConfigError, suggest
 from ..results import RunResult
+from .run import chosen_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,8 +31,18 @@ class TableHelp(click.Command):
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--no-stimuli", is_flag=True, help="leave out the stimuli")
-def report(folder: Path, no_stimuli: bool) -> None:
-    """Write report.html of the run in FOLDER again, from its tables."""
+@click.option(
+    "--tables", callback=chosen_tables, help="print these tables in place of it: all, or their names"
+)
+def report(folder: Path, no_stimuli: bool, tables: tuple[str, ...]) -> None:
+    """Write report.html of the run in FOLDER again, from its tables; with --tables print those instead."""
+    if tables:
+        from harness.reports.terminal import render
+
+        from .summary import console
+
+        render(RunResult.open(folder), console(), tables=tables)
+        return
     from harness.reports.html import write_report
 
     RunResult.open(folder)

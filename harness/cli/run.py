@@ -72,6 +72,20 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
 _SECTIONS = "benchmark, encoder, decoder, run, plugins"
 
 
+TABLES_HELP = (
+    "print these tables too: all, or scores,captions,encoding … ('harness report RUN' prints them later)"
+)
+
+
+def chosen_tables(context: click.Context, option: click.Parameter, given: str | None) -> tuple[str, ...]:
+    """``--tables``, read before any work is done for it."""
+    if given is None:
+        return ()
+    from harness.reports.terminal import chosen_tables
+
+    return chosen_tables(given)
+
+
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of commands that write a run folder."""
     for option in reversed(
@@ -79,6 +93,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--out", type=click.Path(path_type=Path), default=Path("runs"), help="folder of runs [runs]"
             ),
+            click.option("--tables", callback=chosen_tables, help=TABLES_HELP),
             click.option("--no-report", is_flag=True, help="write tables only"),
             click.option(
                 "--no-stimuli", is_flag=True, help="a report without stimuli, for data that may not be shown"
@@ -159,7 +174,7 @@ def carry_out(made: Any, given: dict[str, Any]) -> None:
     if not given["no_report"]:
         with bars.stage("draw report"):
             refresh_report(folder, changed=changed, show_stimuli=not given["no_stimuli"])
-    print_closing(RunResult.open(folder), store, console(), changed=changed)
+    print_closing(RunResult.open(folder), store, console(), changed=changed, tables=given["tables"])
     if outcome.failures:
         names = ", ".join(failure.metric for failure in outcome.failures)
         raise ConfigError(

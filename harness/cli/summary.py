@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from ..rows import BOTTLENECK
 from ..stages.reconstructions import GivenImages
 from ..store import Store, key_of
 
+_FEW = 3
+"""Metrics that the short form of a plan names."""
+
 
 def console(*, errors: bool = False) -> Console:
     """A console as wide as the terminal; where there is none, wide enough for a table.
@@ -31,7 +35,11 @@ def console(*, errors: bool = False) -> Console:
 
 
 def print_plan(plan: Plan, store: Store, console: Console, *, every_parameter: bool = False) -> None:
-    """The resolved plan: plugins, parameters (by default those changed), what the store already has."""
+    """The resolved plan: plugins, parameters, what the store already has.
+
+    every_parameter : those at their defaults too, and all metrics by name; else a short form for the top
+        of a run.
+    """
     show = plain if every_parameter else _changed
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
@@ -59,19 +67,22 @@ def print_plan(plan: Plan, store: Store, console: Console, *, every_parameter: b
     if settings.protocol:
         table.add_row("protocol", PROTOCOLS[settings.protocol].title)
     table.add_row("rows", ", ".join(_rows(plan)))
-    table.add_row("metrics", ", ".join(metric.ref.name for metric in plan.metrics))
+    few = _FEW if not every_parameter else None
+    table.add_row("metrics", _listed_up_to(few, [metric.ref.name for metric in plan.metrics]))
     for why in dict.fromkeys(why for _, why in plan.left_out):
-        names = ", ".join(name for name, reason in plan.left_out if reason == why)
+        names = _listed_up_to(few, [name for name, reason in plan.left_out if reason == why])
         table.add_row("left out", f"{names}: {why}")
     table.add_row("store", f"{store.root} ({_known(plan, store)})")
     console.print(table, highlight=False)
 
 
-def print_closing(run: RunResult, store: Store, console: Console, *, changed: bool) -> None:
-    """The final table and a line that says what was computed."""
+def print_closing(
+    run: RunResult, store: Store, console: Console, *, changed: bool, tables: Collection[str] = ()
+) -> None:
+    """The answer, the tables that were asked for, and a line that says what was computed."""
     from harness.reports.terminal import render
 
-    render(run, console)
+    render(run, console, tables=tables)
     computed, reused = sum(store.computed.values()), sum(store.reused.values())
     parts = ", ".join(f"{stage} {count}" for stage, count in sorted(store.computed.items())) or "nothing"
     state = "written" if changed else "unchanged"
@@ -120,6 +131,13 @@ def _changed(params: Any) -> dict[str, Any]:
 
 def _listed(values: dict[str, Any] | None) -> str:
     return ", ".join(f"{key}={value}" for key, value in (values or {}).items())
+
+
+def _listed_up_to(few: int | None, names: Sequence[str]) -> str:
+    """`names`, or the first `few` of them and how many more there are."""
+    if few is None or len(names) <= few + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:few])} and {len(names) - few} more"
 
 
 def _known(plan: Plan, store: Store) -> str:
