@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,9 +40,11 @@ from .stages.score import (
     ImageSet,
     MetricRef,
     Score,
+    lacking_images,
     lacking_labels,
     score_embeddings,
     score_pixels,
+    unscored,
 )
 from .stages.score_captions import INPUTS as CAPTIONS
 from .stages.score_captions import lacks_captions, score_captions
@@ -301,16 +303,27 @@ class Pipeline:
         self._embed(outcome, metrics)
         metrics = self._embed_truth(outcome, metrics)
         data = outcome.data
-        lacking = [lacking_labels(m, data.test.stimuli) or lacking_space(m, data.space) for m in metrics]
-        said = self.decoder_space.made
-        lacking = [why or lacks_captions(m, said, data.test.stimuli) for why, m in zip(lacking, metrics)]
-        for why in filter(None, dict.fromkeys(lacking)):
-            _leave_out(outcome, [m for m, problem in zip(metrics, lacking) if problem == why], why)
+        metrics = _scorable(
+            outcome,
+            metrics,
+            lambda m: (
+                lacking_images(m, len(data.test))
+                or lacking_labels(m, data.test.stimuli)
+                or lacking_space(m, data.space)
+            ),
+        )
+        # Where some rows have captions these are scored, and it is said which have none.
+        made = self.decoder_space.made
+        _scorable(outcome, metrics, lambda m: lacks_captions(m, made, data.test.stimuli))
         with self._stage("score", len(metrics)):
             for metric in metrics:
                 try:
                     with explained(self.store.root):
-                        outcome.scores += self._scores(outcome, metric)
+                        scores = self._scores(outcome, metric)
+                    if why := unscored(score.values for score in scores):
+                        _leave_out(outcome, [metric], why)
+                    else:
+                        outcome.scores += scores
                 except StoreError:
                     raise
                 except Exception as problem:
@@ -399,13 +412,13 @@ class Pipeline:
         with self._stage("score responses", len(metrics) + 1):
             rows, target = response_rows(outcome.data, predicted), ResponseTarget.of(outcome.data)
             common = {"store": self.store, "draws": response_samples(outcome.data, predicted)}
-            lacking = [target.lacking(metric, common["draws"]) for metric in metrics]
-            for why in filter(None, dict.fromkeys(lacking)):
-                _leave_out(outcome, [m for m, problem in zip(metrics, lacking) if problem == why], why)
-            for metric in [m for m, problem in zip(metrics, lacking) if not problem]:
+            for metric in _scorable(outcome, metrics, lambda m: target.lacking(m, common["draws"])):
                 try:
                     with explained(self.store.root):
                         found = score_responses(metric, rows, target, **common)
+                        if why := unscored(score.values for score in found):
+                            _leave_out(outcome, [metric], why)
+                            continue
                         outcome.response_scores += found
                         outcome.region_scores += score_regions(
                             metric, rows, found, target, outcome.data.space, **common
@@ -422,7 +435,21 @@ class Pipeline:
             self.reporter.advance(1)
 
 
+def _scorable(
+    outcome: Outcome, metrics: Sequence[MetricRef], lacking: Callable[[MetricRef], str]
+) -> list[MetricRef]:
+    """Those of `metrics` for which `lacking` gives no reason; the others are noted as left out."""
+    reasons = [lacking(metric) for metric in metrics]
+    for why in filter(None, dict.fromkeys(reasons)):
+        _leave_out(outcome, [m for m, reason in zip(metrics, reasons) if reason == why], why)
+    return [metric for metric, reason in zip(metrics, reasons) if not reason]
+
+
 def _leave_out(outcome: Outcome, metrics: Sequence[MetricRef], why: str) -> None:
+    already = {name for name, _ in outcome.left_out}
+    metrics = [metric for metric in metrics if metric.ref.name not in already]
+    if not metrics:
+        return
     logger.warning("not scored: %s: %s", ", ".join(metric.ref.name for metric in metrics), why)
     outcome.left_out += [(metric.ref.name, why) for metric in metrics]
 

@@ -39,6 +39,7 @@ ROWS = {
         Row("train-mean", "mean training fMRI", "the mean training response, decoded"),
         Row("shuffled", "predicted, shuffled", "the predicted row's images re-paired with other stimuli"),
         Row("shuffled-measured", "measured, shuffled", "the measured row's images re-paired"),
+        Row("shuffled-reconstructions", "given images, shuffled", "the given images re-paired"),
         Row("nearest-train", "nearest training image", "by correlation with the predicted response"),
         Row("nearest-train-measured", "nearest training image (measured)", "by the measured response"),
         Row("mean-image", "mean training image", "the same image every time"),
@@ -73,7 +74,11 @@ def row_named(name: str) -> Row:
     return STIMULUS if name == STIMULUS.name else ROWS[name]
 
 
-SHUFFLED = {"predicted": "shuffled", "measured": "shuffled-measured", "reconstructions": "shuffled"}
+SHUFFLED = {
+    "predicted": "shuffled",
+    "measured": "shuffled-measured",
+    "reconstructions": "shuffled-reconstructions",
+}
 """Row -> the control made of its own re-paired images; a blurry row has a higher floor than a sharp one."""
 
 REDRAWN = {"measured": "measured-redrawn", "half-2": "half-2-redrawn"}

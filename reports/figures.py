@@ -160,7 +160,11 @@ def ceiling_histogram(run: RunResult) -> str:
 
 
 def image_chart(run: RunResult) -> str:
-    """Distribution over images of every row, one panel per image metric, as SVG; or ''."""
+    """Distribution over images of every row, one panel per image metric, as SVG; or ''.
+
+    A score that is 0 or 1 for each image (top-1 retrieval) has no distribution but its mean, which is in
+    the table.
+    """
     import altair as alt
     import pandas as pd
 
@@ -173,7 +177,8 @@ def image_chart(run: RunResult) -> str:
         "label:N", legend=None, scale=alt.Scale(domain=order, range=[row_colour(run, r.name) for r in rows])
     )
     panels = []
-    for place, metric in enumerate(ordered_metrics(run, values.columns.get_level_values("metric"))):
+    metrics = ordered_metrics(run, values.columns.get_level_values("metric"))
+    for place, metric in enumerate(m for m in metrics if not _is_hit_or_miss(values, m.name)):
         boxes, points = _distribution(values, rows, metric.name)
         axis = alt.Axis(labelLimit=230, labelPadding=6, ticks=False) if place % 3 == 0 else None
         # Every panel has a place for every row, so that the names at the left belong to all beside them.
@@ -197,8 +202,19 @@ def image_chart(run: RunResult) -> str:
             chance = alt.Chart(pd.DataFrame({"x": [metric.chance]}))
             layers.append(chance.mark_rule(color=SOFT, strokeDash=[3, 3]).encode(x="x:Q"))
         panels.append(alt.layer(*layers).properties(width=318, height=alt.Step(17)))
+    if not panels:
+        return ""
     text = "Spread of scores over single images: a panel per metric, a line per row; means are in the table."
     return to_svg(alt.concat(*panels, columns=3, spacing=18), text)
+
+
+def _is_hit_or_miss(values: pd.DataFrame, metric: str) -> bool:
+    """Whether an image scores 0 or 1 by `metric`, averages over trials and re-pairings apart."""
+    rows = [row for row, name in values if name == metric]
+    rows = [row for row in rows if not row.startswith("shuffled")]
+    rows = [row for row in rows if row != "measured-trial"] or rows
+    known = values[[(row, metric) for row in rows]].to_numpy(dtype=float)
+    return bool(rows) and bool(np.isin(known[np.isfinite(known)], (0.0, 1.0)).all())
 
 
 def _distribution(values: pd.DataFrame, rows: list[Any], metric: str) -> tuple[pd.DataFrame, pd.DataFrame]:

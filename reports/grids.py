@@ -15,6 +15,7 @@ from .layout import (
     MetricInfo,
     RowInfo,
     bracket,
+    chance_level,
     left_out,
     number,
     ordered_metrics,
@@ -119,7 +120,7 @@ class _Scale:
 
 
 def _head(metric: MetricInfo, scale: _Scale | None = None) -> Head:
-    chance = "" if metric.chance is None else f", chance {metric.chance:g}"
+    chance = "" if metric.chance is None else f", chance {chance_level(metric.chance)}"
     text = f"{'↑' if metric.higher_is_better else '↓'} {metric.direction.split()[0]} is better{chance}"
     return Head(metric.label, text, scale.chance if scale else None)
 

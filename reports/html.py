@@ -35,7 +35,16 @@ from .functional import (
 from .glossary import meanings
 from .grids import agreement_grid, encoding_grid, gallery_grid, paired_grids, region_grid, score_grid
 from .images import read_gallery
-from .layout import SIMULATED, bracket, is_agreement, is_simulated, number, ordered_metrics, title
+from .layout import (
+    SIMULATED,
+    bracket,
+    chance_level,
+    is_agreement,
+    is_simulated,
+    number,
+    ordered_metrics,
+    title,
+)
 from .tables import agreement_table, encoding_table, paired_table, roi_table, score_table
 from .values import image_values, noise_floor, run_metrics
 
@@ -114,7 +123,7 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
         tiles=_tiles(run, scores, encoding, agreement),
         flags=_flags(run),
         failures=run.info.get("failed_metrics") or [],
-        left_out=run.info.get("left_out_metrics") or [],
+        left_out=_left_out(run),
         scores=score_grid(run, scores, "stimulus"),
         against_measured=score_grid(run, against_measured, "measured"),
         against_training=score_grid(run, score_table(run, "training"), "training"),
@@ -196,7 +205,7 @@ def _tiles(
     tiles = []
     if metric is not None:
         ours = table[table["metric"] == metric.name]
-        heading = metric.label + ("" if metric.chance is None else f" (chance {metric.chance:g})")
+        heading = metric.label + ("" if metric.chance is None else f" (chance {chance_level(metric.chance)})")
         for row in ("measured", "predicted", "reconstructions"):
             tiles += [_tile(heading, line) for line in ours[ours["row"] == row].itertuples()]
         controls = ours[(ours["group"] == "control") & ours["mean"].notna()]
@@ -225,6 +234,14 @@ def _flags(run: RunResult) -> list[dict[str, str]]:
     # A level that this version does not know is shown as a warning rather than lost.
     known = [{**flag, "level": flag["level"] if flag["level"] in LEVELS else "warning"} for flag in given]
     return sorted(known, key=lambda flag: LEVELS.index(flag["level"]))
+
+
+def _left_out(run: RunResult) -> list[tuple[str, str]]:
+    """(why, names of the metrics) of those that were not scored, one pair per reason."""
+    names: dict[str, list[str]] = {}
+    for metric in run.info.get("left_out_metrics") or ():
+        names.setdefault(str(metric.get("why", "")), []).append(str(metric.get("metric", "")))
+    return [(why, ", ".join(metrics)) for why, metrics in names.items()]
 
 
 def _provenance(run: RunResult) -> list[tuple[str, list[tuple[str, str]]]]:

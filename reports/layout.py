@@ -24,6 +24,7 @@ GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         (
             "shuffled",
             "shuffled-measured",
+            "shuffled-reconstructions",
             "zero",
             "train-mean",
             "nearest-train",
@@ -147,6 +148,15 @@ def bracket(low: float | None, high: float | None, *, digits: int = 3) -> str:
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return ""
     return f"[{number(low, digits=digits)}, {number(high, digits=digits)}]"
+
+
+def chance_level(chance: float) -> str:
+    """A chance level as people say it: 0.5 and 0.01, but 1/12 and not 0.0833333."""
+    decimal = f"{chance:g}"
+    if len(decimal) <= len("0.125") or chance <= 0:
+        return decimal
+    rivals = round(1 / chance)
+    return f"1/{rivals}" if abs(rivals * chance - 1) < 1e-6 else decimal
 
 
 def probability(p: float | None) -> str:

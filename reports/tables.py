@@ -44,7 +44,10 @@ _SHARED_CONTROLS = ("zero", "train-mean", "mean-image", "flat-grey")
 COMPARED = {
     "predicted": ("measured", "shuffled", "nearest-train", *_SHARED_CONTROLS),
     "measured": ("shuffled-measured", "nearest-train-measured", *_SHARED_CONTROLS),
-    "reconstructions": ("measured", "shuffled", "nearest-train-measured", *_SHARED_CONTROLS),
+    "reconstructions": (
+        *("measured", "shuffled-reconstructions", "shuffled", "nearest-train-measured"),
+        *_SHARED_CONTROLS,
+    ),
     "oracle": ("measured", "shuffled", "shuffled-measured", *_SHARED_CONTROLS),
 }
 """Row -> the rows it is compared with; its own shuffle early, since a blurry row has a higher floor."""

@@ -20,6 +20,7 @@ from .layout import (
     MetricInfo,
     RowInfo,
     bracket,
+    chance_level,
     is_simulated,
     left_out,
     number,
@@ -293,7 +294,7 @@ def _joined(mean: float, low: float, high: float, missing: int) -> str:
 
 
 def _direction(metric: MetricInfo) -> str:
-    return metric.direction + ("" if metric.chance is None else f"\nchance {metric.chance:g}")
+    return metric.direction + ("" if metric.chance is None else f"\nchance {chance_level(metric.chance)}")
 
 
 def _line(console: Console, text: str, style: str = "") -> None:

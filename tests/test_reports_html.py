@@ -21,6 +21,7 @@ from harness.errors import DataError
 from harness.reports import figures
 from harness.reports.html import render_html, write_report
 from harness.reports.images import read_gallery
+from harness.reports.layout import chance_level
 from harness.results import RunResult
 
 EVIL = "</script><img src=x onerror=alert(1)>'\"&{{7*7}}"
@@ -482,3 +483,34 @@ def test_responses_proportional_to_the_measured_ones_are_drawn(fresh: Path) -> N
         run = RunResult.open(change_info(fresh, **changes))
         assert "<svg" in figures.ceiling_chart(run)
         assert "could not be drawn" not in render_html(run)
+
+
+def test_scores_of_0_or_1_get_no_panel_of_boxes(fresh: Path) -> None:
+    def hits(frame: pd.DataFrame) -> pd.DataFrame:
+        ours = (frame["metric"] == "pixcorr@1") & ~frame["row"].str.startswith("shuffled")
+        return frame.assign(value=frame["value"].where(~ours, np.arange(len(frame)) % 2))
+
+    before = figures.image_chart(RunResult.open(fresh))
+    fixtures.change_scores(fresh, "scores", hits)
+    after = figures.image_chart(RunResult.open(fresh))
+    assert ("PixCorr" in before, "PixCorr" in after) == (True, False)
+    assert "SSIM" in after
+
+
+def test_a_reason_is_given_once_for_all_metrics_that_share_it(fresh: Path, no_charts) -> None:
+    reasons = [{"metric": f"score-{k}", "why": "its weights are not here"} for k in range(12)]
+    reasons.append({"metric": "clip-100way", "why": "it needs 100 test images and there are 12"})
+    page = Page(render_html(RunResult.open(change_info(fresh, left_out_metrics=reasons))))
+    text = words(page)
+    assert text.count("left out") == 1
+    assert text.count("its weights are not here") == 1
+    assert ", ".join(f"score-{k}" for k in range(12)) in text
+    assert "it needs 100 test images and there are 12" in text
+
+
+@pytest.mark.parametrize(
+    ("chance", "written"),
+    [(1 / 12, "1/12"), (1 / 300, "1/300"), (0.5, "0.5"), (0.01, "0.01"), (0.0, "0"), (0.0123457, "0.0123457")],
+)
+def test_chance_is_written_as_people_say_it(chance: float, written: str) -> None:
+    assert chance_level(chance) == written

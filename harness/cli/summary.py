@@ -107,7 +107,7 @@ def _rows(plan: Plan) -> list[str]:
         return ["encoding scores only"]
     controls = ["mean-image", "flat-grey", "nearest-train"]
     if isinstance(plan.decoder, GivenImages):
-        return ["the given images'", "shuffled", *controls]
+        return ["the given images'", "shuffled-reconstructions", *controls]
     rows = ["measured", *(["predicted"] if plan.encoder else []), "zero", "train-mean"]
     rows += ["measured-trial"] if plan.settings.trial_rows else []
     rows += [f"{BOTTLENECK}{rank}" for rank in sorted(set(plan.settings.bottleneck))]

@@ -149,6 +149,7 @@ class DecodedAgreement:
     backbone: ClassVar[tuple[str, str] | None] = ("pixels", "rgb8")
     unit: ClassVar[str] = "image"
     pool: ClassVar[bool] = True
+    smallest_pool: ClassVar[int] = 2
     controlled: ClassVar[bool] = False
     higher_is_better: ClassVar[bool] = True
     chance: ClassVar[float | None] = 0.0
@@ -163,6 +164,7 @@ class DecodedAgreementControlled(DecodedAgreement):
 
     label = "agreement beyond stimulus"
     version = "2"  # 1 compared with reconstructions that shared the decoder's noise
+    smallest_pool = SMALLEST_POOL
     controlled = True
     independent: ClassVar[bool] = True
 

@@ -127,6 +127,7 @@ class VoxelRNC(ResponseMetric):
     """See :func:`voxel_r_nc`."""
 
     label = "voxel r / √ceiling"
+    needs = ("ceiling",)
     chance = 0.0
     default = False
 
@@ -138,6 +139,7 @@ class MSEExplained(ResponseMetric):
     """See :func:`mse_explained`."""
 
     label = "error removed"
+    needs = ("ceiling",)
     unit = "set"
     chance = 0.0
 

@@ -287,6 +287,7 @@ class VoxelR2NC(ResponseMetric):
     """See :func:`voxel_r2_nc`."""
 
     label = "voxel r² / ceiling"
+    needs = ("ceiling",)
 
     def score(self, predicted: Array, measured: Array, *, baseline: Array, ceiling: Array | None) -> Array:
         return voxel_r2_nc(predicted, measured, ceiling)

@@ -317,6 +317,11 @@ class _Identification:
     device: str | None = None
     """Of torch, where correlations are computed; None for numpy."""
 
+    @property
+    def smallest_pool(self) -> int:
+        """Images without which nothing can be scored."""
+        return self.candidates
+
     def on(self, device: str) -> Self:
         """This metric with its correlations computed on `device`."""
         placed = copy.copy(self)

@@ -115,6 +115,7 @@ class _Retrieval300x30(_Retrieval):
     """
 
     gallery: ClassVar[int | None] = None  # never fewer than 300, so that chance is 1/300
+    smallest_pool: ClassVar[int] = GALLERY
     default: ClassVar[bool | str] = False
 
     def score(self, cosines: np.ndarray, *, ids: Sequence[str]) -> np.ndarray:

@@ -8,7 +8,7 @@ of them.  A metric that raises is recorded and costs nothing but its own values.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -249,6 +249,20 @@ def lacking_labels(metric: MetricRef, stimuli: Stimuli) -> str:
     if len(np.unique(kind)) == len(kind):
         return f"no two of the {len(kind)} test images share {' and '.join(names)}"
     return ""
+
+
+def lacking_images(metric: MetricRef, count: int) -> str:
+    """Why `count` test images are too few for `metric`, or ``""``."""
+    needed = getattr(metric.load(), "smallest_pool", 1)
+    return "" if count >= needed else f"it needs {needed} test images and there are {count}"
+
+
+def unscored(values: Iterable[np.ndarray]) -> str:
+    """Why a metric with `values`, one array per row, is not shown: none is a number; else ``""``."""
+    values = list(values)
+    if not values or any(np.isfinite(of_row).any() for of_row in values):
+        return ""
+    return "it gave no value for any row"
 
 
 def derangements_of(ids: Sequence[str], count: int) -> np.ndarray:

@@ -134,6 +134,8 @@ class ResponseTarget:
         needs = getattr(plugin, "needs", ())
         if "samples" in needs and not draws:
             return "it compares samples: give --samples 2 or more and an encoder that is stochastic"
+        if "ceiling" in needs and self.ceiling is None:
+            return "the data have no noise ceiling: give ncsnr, or two trials or more of a test image"
         absent = [name for name in getattr(plugin, "labels", ()) if name not in self.labels]
         if "labels" in needs and absent:
             return f"the test images have no label '{absent[0]}'"
