@@ -138,7 +138,9 @@ def test_a_folder_of_reconstructions_is_scored_with_its_controls(harness, tmp_pa
     run = only_run(tmp_path)
     pixcorr = run.scores[run.scores.metric == "pixcorr@1"].groupby("row").value.mean()
     assert pixcorr["reconstructions"] == pytest.approx(1)
-    assert {"shuffled-reconstructions", "mean-image", "flat-grey", "nearest-train-measured"} <= set(pixcorr.index)
+    assert {"shuffled-reconstructions", "mean-image", "flat-grey", "nearest-train-measured"} <= set(
+        pixcorr.index
+    )
     assert pixcorr["shuffled-reconstructions"] < 0.5
     labels = {row["name"]: row["label"] for row in run.info["rows"]}
     assert labels["shuffled-reconstructions"] == "given images, shuffled"
