@@ -9,9 +9,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,21 +22,20 @@ from .data import Stimuli, SubjectData
 from .disk import explained
 from .errors import HarnessError, StoreError
 from .executors import Executor, open_executor, single_thread
+from .outcome import Outcome
 from .plan import Plan
 from .progress import Reporter, Silent, listening
 from .protocols import blended, declared_blend, protocol_named
 from .rows import SHUFFLED, Stream, response_streams
 from .seeds import image_seeds
 from .selection import choose
-from .stages.data import Subset, load_subject
+from .stages.data import load_subject
 from .stages.decode import Reconstructions, decode, generate
 from .stages.encode import encode
 from .stages.features import FeatureStore
 from .stages.fit import fit_decoder, fit_encoder
 from .stages.reconstructions import GivenImages
 from .stages.score import (
-    Failure,
-    ImageSet,
     MetricRef,
     Score,
     lacking_images,
@@ -50,12 +48,11 @@ from .stages.score_captions import INPUTS as CAPTIONS
 from .stages.score_captions import lacks_captions, score_captions
 from .stages.score_decoded import INPUTS as DECODER_EMBEDDING
 from .stages.score_decoded import DecoderSpace
-from .stages.score_draws import VOXEL_R, RegionDraws, draw_regions, voxel_r_intervals
+from .stages.score_draws import VOXEL_R, draw_regions, voxel_r_intervals
 from .stages.score_reencoded import INPUTS as REENCODED
 from .stages.score_reencoded import lacking_space, score_reencoded
-from .stages.score_regions import RegionScore, score_regions
+from .stages.score_regions import score_regions
 from .stages.score_responses import (
-    ResponseScore,
     ResponseTarget,
     response_rows,
     response_samples,
@@ -66,29 +63,6 @@ from .stages.score_training import score_against_training
 from .store import Store
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class Outcome:
-    """Everything that a finished run knows, before it is written (:mod:`harness.record`)."""
-
-    plan: Plan
-    data: SubjectData
-    subset: Subset | None
-    sets: list[ImageSet] = field(default_factory=list)
-    scores: list[Score] = field(default_factory=list)
-    response_scores: list[ResponseScore] = field(default_factory=list)
-    region_scores: list[RegionScore] = field(default_factory=list)
-    region_draws: list[RegionDraws] = field(default_factory=list)
-    voxel_r: dict[str, Sequence[float]] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
-    left_out: list[tuple[str, str]] = field(default_factory=list)  # (metric, why), found out on the way
-    wanted: tuple[tuple[str, str], ...] = ()
-    candidates: int = 1
-    transductive: bool = False
-    blended: float = 0.0  # share of the decoder's low-level images in what is scored
-    keys: dict[str, str] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 class Pipeline:
@@ -303,8 +277,7 @@ class Pipeline:
         self._embed(outcome, metrics)
         metrics = self._embed_truth(outcome, metrics)
         data = outcome.data
-        metrics = _scorable(
-            outcome,
+        metrics = outcome.scorable(
             metrics,
             lambda m: (
                 lacking_images(m, len(data.test))
@@ -314,20 +287,20 @@ class Pipeline:
         )
         # Where some rows have captions these are scored, and it is said which have none.
         made = self.decoder_space.made
-        _scorable(outcome, metrics, lambda m: lacks_captions(m, made, data.test.stimuli))
+        outcome.scorable(metrics, lambda m: lacks_captions(m, made, data.test.stimuli))
         with self._stage("score", len(metrics)):
             for metric in metrics:
                 try:
                     with explained(self.store.root):
                         scores = self._scores(outcome, metric)
                     if why := unscored(score.values for score in scores):
-                        _leave_out(outcome, [metric], why)
+                        outcome.leave_out([metric], why)
                     else:
                         outcome.scores += scores
                 except StoreError:
                     raise
                 except Exception as problem:
-                    _note_failure(outcome, metric, problem)
+                    outcome.note_failure(metric, problem)
                 self.reporter.advance(1)
 
     def _scores(self, outcome: Outcome, metric: MetricRef) -> list[Score]:
@@ -398,11 +371,11 @@ class Pipeline:
                     raise
                 except HarnessError as failure:
                     for metric in retrievals:
-                        _note_failure(outcome, metric, failure)
+                        outcome.note_failure(metric, failure)
                     return [m for m in metrics if m not in retrievals]
             problem = space.problem()
         if problem:
-            _leave_out(outcome, retrievals, problem)
+            outcome.leave_out(retrievals, problem)
         return [m for m in metrics if space.true is not None or m not in retrievals]
 
     def _score_responses(self, outcome: Outcome, predicted: np.ndarray | None) -> None:
@@ -412,12 +385,12 @@ class Pipeline:
         with self._stage("score responses", len(metrics) + 1):
             rows, target = response_rows(outcome.data, predicted), ResponseTarget.of(outcome.data)
             common = {"store": self.store, "draws": response_samples(outcome.data, predicted)}
-            for metric in _scorable(outcome, metrics, lambda m: target.lacking(m, common["draws"])):
+            for metric in outcome.scorable(metrics, lambda m: target.lacking(m, common["draws"])):
                 try:
                     with explained(self.store.root):
                         found = score_responses(metric, rows, target, **common)
                         if why := unscored(score.values for score in found):
-                            _leave_out(outcome, [metric], why)
+                            outcome.leave_out([metric], why)
                             continue
                         outcome.response_scores += found
                         outcome.region_scores += score_regions(
@@ -426,35 +399,10 @@ class Pipeline:
                 except StoreError:
                     raise
                 except Exception as problem:
-                    _note_failure(outcome, metric, problem)
+                    outcome.note_failure(metric, problem)
                 self.reporter.advance(1)
             scored = {score.metric.label for score in outcome.response_scores}
             drawn = draw_regions({*scored, VOXEL_R}, rows, target, outcome.data, store=self.store)
             outcome.region_draws = [one for one in drawn if one.metric in scored]
             outcome.voxel_r = voxel_r_intervals(drawn, rows)
             self.reporter.advance(1)
-
-
-def _scorable(
-    outcome: Outcome, metrics: Sequence[MetricRef], lacking: Callable[[MetricRef], str]
-) -> list[MetricRef]:
-    """Those of `metrics` for which `lacking` gives no reason; the others are noted as left out."""
-    reasons = [lacking(metric) for metric in metrics]
-    for why in filter(None, dict.fromkeys(reasons)):
-        _leave_out(outcome, [m for m, reason in zip(metrics, reasons) if reason == why], why)
-    return [metric for metric, reason in zip(metrics, reasons) if not reason]
-
-
-def _leave_out(outcome: Outcome, metrics: Sequence[MetricRef], why: str) -> None:
-    already = {name for name, _ in outcome.left_out}
-    metrics = [metric for metric in metrics if metric.ref.name not in already]
-    if not metrics:
-        return
-    logger.warning("not scored: %s: %s", ", ".join(metric.ref.name for metric in metrics), why)
-    outcome.left_out += [(metric.ref.name, why) for metric in metrics]
-
-
-def _note_failure(outcome: Outcome, metric: MetricRef, problem: Exception) -> None:
-    logger.debug("metric %s", metric.label, exc_info=problem)
-    logger.warning("metric '%s' failed: %s: %s", metric.ref.name, type(problem).__name__, problem)
-    outcome.failures.append(Failure(metric.label, f"{type(problem).__name__}: {problem}"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .pipeline import Outcome
+from .outcome import Outcome
 from .plugins import PluginRef
 from .protocols import RunFacts, differences, protocol_named
 

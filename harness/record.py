@@ -28,7 +28,7 @@ from .gallery import choose_ids, pack
 from .identity import LIBRARIES, installed_version, plain
 from .metrics.ceilings import measured_floor
 from .metrics.encoding import noise_floor
-from .pipeline import Outcome
+from .outcome import Outcome
 from .plan import EXECUTION, Plan
 from .plugins import PluginRef
 from .protocol_notes import protocol_notes
