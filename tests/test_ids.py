@@ -79,6 +79,8 @@ NFD = unicodedata.normalize("NFD", "café")
         (["0010"], ["10", "8"], {"0010": "10"}),
         (["10"], ["0010.png", "0008.png"], {"10": "0010.png"}),
         (["im/cat.png"], ["cat"], {"im/cat.png": "cat"}),
+        (["cat"], ["im/cat.png"], {"cat": "im/cat.png"}),
+        (["im\\cat.png"], ["im/cat.jpg"], {"im\\cat.png": "im/cat.jpg"}),
         # Ambiguous, or another image: nothing is joined.
         (["a.png", "a.jpg"], ["a.jpg"], {"a.jpg": "a.jpg"}),
         (["10", "010"], ["0010"], {}),
@@ -86,6 +88,8 @@ NFD = unicodedata.normalize("NFD", "café")
         (["1.10"], ["1.1"], {}),
         (["1.1", "1.10"], ["1.100000"], {}),
         (["cat/1", "dog/1"], ["1"], {}),
+        (["1"], ["cat/1.png", "dog/1.png"], {}),
+        (["cat/1"], ["dog/1.png", "cat/2.png"], {}),
         (["a.v1"], ["a.v2"], {}),
         (["A"], ["a"], {}),
     ],

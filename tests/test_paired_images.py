@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+
 import numpy as np
 import pytest
 from PIL import Image
 from test_paired import COLOUR, GREY, load, same, save, small
+
+from harness.errors import DataError
 
 
 @pytest.mark.parametrize("axes", ["nhwc", "nchw", "hwcn", "cwhn", "hnwc"])
@@ -99,3 +104,88 @@ def test_folder_of_images_named_by_the_trials(tmp_path):
     assert data.test.stimuli.ids == ("2", "3")
     assert data.test.responses.counts().tolist() == [2, 2]
     np.testing.assert_array_equal(data.test.stimuli.images(), COLOUR[[2, 3]])
+
+
+# Folders as people have them.
+
+
+def folder_of(tmp_path, names, *, lost=(), ids=None, **params):
+    """Six images saved below ``im`` under `names` but for the `lost` ones; the last two are test images."""
+    for k, name in enumerate(names):
+        if name not in lost:
+            (tmp_path / "im" / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(COLOUR[k]).save(tmp_path / "im" / name)
+    file = save(tmp_path, y=np.random.default_rng(0).normal(size=(6, 4)))
+    ids = list(names) if ids is None else ids
+    (tmp_path / "ids.txt").write_text("\n".join(ids))
+    data = {"images": "im/", "responses": "y", "ids": "ids.txt"}
+    return load(tmp_path, **file, **({"data": data, "test_ids": ids[4:]} | params))
+
+
+CATEGORIES = [f"n{k % 2}/n{k % 2}_{k}.png" for k in range(6)]
+
+
+@pytest.mark.parametrize(
+    "ids", [CATEGORIES, [name[:-4] for name in CATEGORIES], [name[3:] for name in CATEGORIES]]
+)
+def test_images_in_category_folders(tmp_path, ids):
+    data = folder_of(tmp_path, CATEGORIES, ids=ids)
+    assert data.train.stimuli.ids == tuple(ids[:4])
+    np.testing.assert_array_equal(data.train.stimuli.images(), COLOUR[:4])
+
+
+def test_images_of_one_name_in_two_categories_need_the_folder(tmp_path):
+    names = ["a/1.png", "b/1.png", "c/2.png", "c/3.png", "c/4.png", "c/5.png"]
+    with pytest.raises(DataError, match=r"2 of 4 training images \('1', '9', did you mean '.*/1'\?\)"):
+        folder_of(tmp_path, names, ids=["1", "2", "3", "9", "4", "5"])
+
+
+@pytest.mark.parametrize("names", [CATEGORIES, [f"s{k}.png" for k in range(6)]])
+def test_the_listing_that_is_advised_gives_the_ids(tmp_path, names):
+    data = {"images": "im/", "responses": "y"}
+    with pytest.raises(DataError, match="type: ") as caught:
+        folder_of(tmp_path, names, data=data)
+    command = re.search(r"type: (.+ > ids\.txt),", str(caught.value))[1]
+    (tmp_path / "ids.txt").unlink()
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    ids = (tmp_path / "ids.txt").read_text().split()
+    assert ids == sorted(names)
+    order = [names.index(name) for name in ids]
+    read = folder_of(tmp_path, names, ids=ids).train.stimuli
+    np.testing.assert_array_equal(read.images(), COLOUR[order[:4]])
+
+
+SIX = [f"s{k}.png" for k in range(6)]
+
+
+@pytest.mark.parametrize("allowed", [True, ["s1", "s2", "s5"], ["s1.png", "s2.png"]])
+def test_lost_training_images_are_left_out_by_name_on_request(tmp_path, allowed, caplog):
+    whole = folder_of(tmp_path, SIX)
+    for name in ("s1.png", "s2.png"):
+        (tmp_path / "im" / name).unlink()
+    with pytest.raises(DataError, match=r"2 of 4 training images \('s1.*'s2.*add allow_missing_images: true"):
+        folder_of(tmp_path, SIX, lost=SIX[1:3])
+    data = folder_of(tmp_path, SIX, lost=SIX[1:3], allow_missing_images=allowed)
+    assert data.train.stimuli.ids == ("s0.png", "s3.png")
+    np.testing.assert_array_equal(data.train.responses.trials(), whole.train.responses.trials()[[0, 3]])
+    np.testing.assert_array_equal(data.train.stimuli.images(), COLOUR[[0, 3]])
+    (warning,) = [record for record in caplog.records if hasattr(record, "flag")]
+    assert warning.flag == "missing-training-images"
+    assert "2 of 4 training images ('s1.png', 's2.png'" in warning.getMessage()
+
+
+def test_a_list_allows_no_other_image_to_be_lost(tmp_path):
+    with pytest.raises(DataError, match=r"1 of 4 training images \('s2\.png'"):
+        folder_of(tmp_path, SIX, lost=SIX[1:3], allow_missing_images=["s1"])
+
+
+@pytest.mark.parametrize("lost", [SIX[5:], SIX[4:]])
+def test_test_images_are_never_left_out(tmp_path, lost):
+    with pytest.raises(DataError, match=rf"{len(lost)} of 2 test images .*a test image is never left out"):
+        folder_of(tmp_path, SIX, lost=lost, allow_missing_images=True)
+
+
+def test_when_all_training_images_are_lost_none_may_be(tmp_path):
+    with pytest.raises(DataError, match="4 of 4 training images") as caught:
+        folder_of(tmp_path, SIX, lost=SIX[:4], allow_missing_images=True)
+    assert "allow_missing_images" not in str(caught.value)

@@ -110,7 +110,7 @@ def match_ids(wanted: Iterable[str], held: Iterable[str], *, what: str) -> dict[
     3. equal without the endings of image files (``cat.JPEG`` and ``cat.png``);
     4. the same digits after leading zeros (``0010`` and ``10``);
     5. the same number, where one has the six decimals of :func:`as_id`;
-    6. equal after the last slash, without endings (``im/cat.png`` and ``cat``).
+    6. equal after the last slash, without endings, where one has no slash (``im/cat.png`` and ``cat``).
 
     Raises
     ------
@@ -193,5 +193,6 @@ _FORMS = (  # of the wanted, of the held, whether two of a form are an error
     (_number, _number, False),
     (_six_decimals, _bare, False),
     (_bare, _six_decimals, False),
-    (_last_part, _last_part, False),
+    (_bare, _last_part, False),
+    (_last_part, _bare, False),
 )

@@ -1,0 +1,377 @@
+"""One set of rules for images, whichever door they come in by: stimuli, reconstructions, folders, arrays."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.benchmarks.paired import Paired
+from harness.data import Stimuli
+from harness.errors import DataError
+from harness.settings import resolve_params
+from harness.stages.reconstructions import GivenImages
+
+IDS = ("t0", "t1", "t2", "t3")
+PICTURES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
+
+
+# Doors: what a user has -> (4, H, W, 3) as the engine gets it.
+
+
+def stimuli(folder, *, images, **params):
+    np.savez(folder / "y.npz", y=np.random.default_rng(1).normal(size=(4, 3)))
+    (folder / "ids.txt").write_text("\n".join(IDS))
+    data = {"images": images, "responses": "y", "ids": "ids.txt"}
+    given = {"base_dir": str(folder), "file": "y.npz", "data": data, "test_ids": ["t3"], "units": "raw"}
+    loaded = Paired(resolve_params(Paired.Params, given | params, section="benchmark")).load("subj01")
+    return np.concatenate([loaded.train.stimuli.images(), loaded.test.stimuli.images()])
+
+
+def reconstructions(path, form):
+    wanted = Stimuli.from_array(IDS, np.zeros((4, 8, 8, 3), np.uint8))
+    (images,) = GivenImages(str(path), form).rows(wanted, flat_row="reconstructions").values()
+    return images.images()
+
+
+def save_files(folder, files):
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+def stimuli_folder(folder, files, **params):
+    save_files(folder / "im", files)
+    return stimuli(folder, images="im/", **params)
+
+
+def reconstruction_folder(folder, files):
+    save_files(folder / "rec", files)
+    return reconstructions(folder / "rec", "folder")
+
+
+def stimuli_array(folder, array, **params):
+    np.save(folder / "im.npy", array)
+    return stimuli(folder, images="im.npy", image_layout="nhwc", **params)
+
+
+def reconstruction_file(folder, array):
+    np.savez(folder / "rec.npz", reconstructions=array, ids=np.array(IDS))
+    return reconstructions(folder / "rec.npz", "file")
+
+
+FOLDERS = [stimuli_folder, reconstruction_folder]
+ARRAYS = [stimuli_array, reconstruction_file]
+
+
+# Files.
+
+
+def encoded(image, kind="PNG", **options):
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def picture(mode="RGB"):
+    return Image.fromarray(PICTURES[1]).convert(mode)
+
+
+def with_alpha(lowest):
+    alpha = np.full((8, 8, 1), 255, np.uint8)
+    alpha[0, 0] = lowest
+    return Image.fromarray(np.concatenate([PICTURES[1], alpha], axis=-1))
+
+
+def turned(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(picture(), exif=exif)
+
+
+def deep_png(colours):
+    """A PNG of 16 bits a channel, which Pillow does not write in colour."""
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[colours]
+    rows = np.full((8, 8, colours), 0xFFFF, ">u2")
+    rows[..., 0] = 1000
+
+    def chunk(name, content):
+        body = name + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", 8, 8, 16, kind, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def palette(*, transparent):
+    image = picture().quantize(16)
+    return encoded(image, transparency=image.getpixel((0, 0))) if transparent else encoded(image)
+
+
+def frames(kind, suffix):
+    others = [Image.fromarray(other) for other in PICTURES[2:]]
+    return suffix, encoded(picture(), kind, save_all=True, append_images=others)
+
+
+def as_rgb(image):
+    return np.asarray(image.convert("RGB"))
+
+
+JPEG = encoded(picture(), "JPEG")
+STORED = PICTURES[1]
+READ = {
+    "png": (".png", encoded(picture()), STORED),
+    "bmp, capital ending": (".BMP", encoded(picture(), "BMP"), STORED),
+    "webp": (".webp", encoded(picture(), "WEBP", lossless=True), STORED),
+    "jpeg": (".jpeg", JPEG, as_rgb(Image.open(io.BytesIO(JPEG)))),
+    "one bit": (".png", encoded(picture("1")), as_rgb(picture("1"))),
+    "grey": (".png", encoded(picture("L")), as_rgb(picture("L"))),
+    "palette": (".png", palette(transparent=False), as_rgb(picture().quantize(16))),
+    "cmyk": (".tif", encoded(picture("CMYK"), "TIFF"), as_rgb(picture("CMYK"))),
+    "ycbcr": (".tif", encoded(picture("YCbCr"), "TIFF"), as_rgb(picture("YCbCr"))),
+    "opaque": (".png", encoded(with_alpha(255)), STORED),
+    "opaque grey": (".png", encoded(picture("LA")), as_rgb(picture("L"))),
+    "mirrored": (".png", turned(2), STORED[:, ::-1]),
+    "upside down": (".png", turned(3), STORED[::-1, ::-1]),
+    "mirrored upside down": (".png", turned(4), STORED[::-1]),
+    "transposed": (".png", turned(5), STORED.transpose(1, 0, 2)),
+    "quarter turn": (".png", turned(6), np.rot90(STORED, -1)),
+    "transverse": (".png", turned(7), np.rot90(STORED, 2).transpose(1, 0, 2)),
+    "quarter turn back": (".png", turned(8), np.rot90(STORED)),
+    "turned in tiff": (".tif", encoded(picture(), "TIFF", tiffinfo={0x0112: 6}), np.rot90(STORED, -1)),
+    "preview behind": (*frames("MPO", ".jpg"), as_rgb(Image.open(io.BytesIO(JPEG)))),
+}
+REFUSED = {
+    "16 bits, grey": (".png", deep_png(1), "pixels of type I;16; save it as 8-bit"),
+    "16 bits, grey and alpha": (".png", deep_png(2), "pixels of 16 bits; save it as 8-bit"),
+    "16 bits, colour": (".png", deep_png(3), "pixels of 16 bits; save it as 8-bit"),
+    "16 bits, colour and alpha": (".png", deep_png(4), "pixels of 16 bits; save it as 8-bit"),
+    "32 bits": (".tif", encoded(picture("I"), "TIFF"), "pixels of type I;"),
+    "float": (".tif", encoded(picture("F"), "TIFF"), "pixels of type F;"),
+    "lab": (".tif", encoded(Image.new("LAB", (8, 8)), "TIFF"), "pixels of type LAB;"),
+    "transparent": (".png", encoded(with_alpha(254)), "has transparent parts; save it as 8-bit"),
+    "transparent webp": (".webp", encoded(with_alpha(0), "WEBP", lossless=True), "has transparent parts"),
+    "transparent palette": (".png", palette(transparent=True), "has transparent parts"),
+    "transparent palette, alpha": (".tif", encoded(Image.new("PA", (8, 8)), "TIFF"), "has transparent parts"),
+    "transparent colour": (
+        ".png",
+        encoded(picture(), transparency=tuple(map(int, STORED[0, 0]))),
+        "has transparent parts",
+    ),
+    "transparent grey": (
+        ".png",
+        encoded(picture("L"), transparency=picture("L").getpixel((0, 0))),
+        "has transparent parts",
+    ),
+    "animated png": (*frames("PNG", ".png"), "has 3 frames or pages; save the one that was shown"),
+    "animated webp": (*frames("WEBP", ".webp"), "has 3 frames or pages"),
+    "pages": (*frames("TIFF", ".tif"), "has 3 frames or pages"),
+    "cut off": (".png", encoded(picture())[:-60], "cannot be read as an image"),
+    "no image": (".png", b"not an image", "cannot be read as an image"),
+    "empty": (".jpg", b"", "cannot be read as an image"),
+}
+
+
+def among_others(suffix, content):
+    files = {f"{name}.png": encoded(Image.fromarray(image)) for name, image in zip(IDS, PICTURES)}
+    del files["t1.png"]
+    return files | {f"t1{suffix}": content}
+
+
+@pytest.mark.parametrize("door", FOLDERS)
+@pytest.mark.parametrize("case", READ)
+def test_files_are_read_as_viewers_show_them(tmp_path, door, case):
+    suffix, content, expected = READ[case]
+    images = door(tmp_path, among_others(suffix, content))
+    np.testing.assert_array_equal(images[1], expected)
+    np.testing.assert_array_equal(images[[0, 2, 3]], PICTURES[[0, 2, 3]])
+
+
+@pytest.mark.parametrize("door", FOLDERS)
+@pytest.mark.parametrize("case", REFUSED)
+def test_files_that_no_viewer_agrees_upon_are_refused_by_name(tmp_path, door, case):
+    suffix, content, message = REFUSED[case]
+    with pytest.raises(DataError, match=message) as caught:
+        door(tmp_path, among_others(suffix, content))
+    assert f"t1{suffix}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("door", FOLDERS)
+@pytest.mark.parametrize("limit", [40, 20])  # Pillow warns above its limit and raises above its double
+def test_decompression_bombs_are_refused_by_name(tmp_path, door, limit, monkeypatch):
+    files = among_others(".png", encoded(Image.new("RGB", (9, 8))))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with pytest.raises(DataError, match=rf"t\d\.png claims more than {limit} pixels") as caught:
+        door(tmp_path, files)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("door", FOLDERS)
+def test_files_of_several_sizes_are_named(tmp_path, door):
+    with pytest.raises(DataError, match=r"t1\.png is 8 x 9 pixels and t0\.png is 8 x 8; all images of a run"):
+        door(tmp_path, among_others(".png", encoded(Image.new("RGB", (9, 8)))))
+
+
+@pytest.mark.parametrize("door", FOLDERS)
+@pytest.mark.parametrize("names", ["{}.JPEG.png", "{}.webp", "a/{}.png"])
+def test_ids_are_files_with_any_ending_and_in_a_subfolder_where_all_are(tmp_path, door, names):
+    root = tmp_path / ("im" if door is stimuli_folder else "rec")
+    (root / "a").mkdir(parents=True)
+    kind = {"lossless": True} if "webp" in names else {}
+    for name, image in zip(IDS, PICTURES):
+        Image.fromarray(image).save(root / names.format(name), **kind)
+    np.testing.assert_array_equal(door(tmp_path, {}), PICTURES)
+
+
+# Arrays.
+
+
+UNIT = PICTURES / 255
+OVERSHOT = UNIT.copy()
+OVERSHOT[0, 3, 3, 1], OVERSHOT[2, 1, 1] = 1.04, -0.03
+
+
+@pytest.mark.parametrize("door", ARRAYS)
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (PICTURES, PICTURES),
+        (PICTURES.astype(np.int64), PICTURES),
+        (PICTURES.astype(np.uint16), PICTURES),
+        (PICTURES > 99, (PICTURES > 99) * np.uint8(255)),
+        (UNIT, UNIT.astype(np.float32)),
+        (UNIT.astype(np.float16), UNIT.astype(np.float16).astype(np.float32)),
+        (UNIT * 1.0009, np.clip(UNIT * 1.0009, 0, 1).astype(np.float32)),
+        (UNIT - 0.0009, np.clip(UNIT - 0.0009, 0, 1).astype(np.float32)),
+    ],
+)
+def test_arrays_are_uint8_or_float_from_0_to_1(tmp_path, door, array, expected):
+    images = door(tmp_path, array)
+    assert images.dtype == expected.dtype
+    np.testing.assert_array_equal(images, expected)
+
+
+@pytest.mark.parametrize("door", ARRAYS)
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.where(PICTURES > 250, np.nan, UNIT), "holds NaN or inf"),
+        (np.where(PICTURES > 250, np.inf, UNIT), "holds NaN or inf"),
+        (UNIT.astype(str), "expected images"),
+        (UNIT - 3, "by the values of black and white"),
+        (UNIT * 300 - 200, "by the values of black and white"),
+    ],
+)
+def test_numbers_that_are_no_images_are_refused(tmp_path, door, array, message):
+    with pytest.raises(DataError, match=message) as caught:
+        door(tmp_path, array)
+    assert "\n" not in str(caught.value)
+
+
+# Hints: what a message says, typed.
+
+
+def apply_hint(door, folder, array, message, params):
+    """What the door gives once the hint of `message` is followed, and the parameters that it took."""
+    if door is stimuli_array and "save " not in message:
+        for key, value in re.findall(r"(image_max|image_clip): ([\w.]+)", message):
+            params = params | {key: True if value == "true" else float(value)}
+        return array, params
+    expression = re.search(r"save ([^;]+)$", message)[1]
+    return eval(expression, {"images": array, "numpy": np}), params
+
+
+HINTS = {
+    "overshoot": (OVERSHOT, np.clip(OVERSHOT, 0, 1)),
+    "overshoot in half precision": (OVERSHOT.astype(np.float16), np.clip(OVERSHOT, 0, 1)),
+    "0 to 255": (UNIT * 255, UNIT),
+    "0 to 255, overshot": (OVERSHOT * 255, np.clip(OVERSHOT, 0, 1)),
+    "0 to 4095": ((UNIT * 4095).astype(np.uint16), UNIT),
+    "0 to 65535": (PICTURES.astype(np.uint16) * 257, UNIT),
+    "0 to 1.5": (UNIT * 1.5, UNIT),
+    "-1 to 1": (UNIT * 2 - 1, UNIT),
+    "0 and 1": ((PICTURES > 99).astype(np.uint8), (PICTURES > 99) * 1.0),
+    "divided twice": (UNIT / 255, UNIT),
+    "divided twice, in half precision": ((UNIT / 255).astype(np.float16), UNIT),
+}
+
+
+@pytest.mark.parametrize("door", ARRAYS)
+@pytest.mark.parametrize("case", HINTS)
+def test_hints_work_as_printed(tmp_path, door, case):
+    """At most three steps, since each split of the stimuli and each trouble is told on its own."""
+    array, expected = HINTS[case]
+    params = {}
+    with pytest.raises(DataError):
+        door(tmp_path, array)
+    for _ in range(3):
+        try:
+            images = door(tmp_path, array, **params)
+            break
+        except DataError as problem:
+            message = str(problem)
+            if "overshoot" in message and not case.startswith("0 to"):
+                assert "255" not in message
+            array, params = apply_hint(door, tmp_path, array, message, params)
+    scale = 255 if images.dtype == np.uint8 else 1
+    np.testing.assert_allclose(images / scale, expected, atol=2e-3)
+
+
+def test_a_scale_that_makes_all_stimuli_black_is_refused(tmp_path):
+    for array in (OVERSHOT, UNIT):
+        with pytest.raises(DataError, match="of 255, so all images are black") as caught:
+            stimuli_array(tmp_path, np.maximum(array, 0), image_max=255)
+        assert re.search(r"image_clip: true|image_max: 1$", str(caught.value))
+    with pytest.raises(DataError, match="of 65535, so all images are black; if white is 255, give image_max"):
+        stimuli_array(tmp_path, PICTURES.astype(np.uint16), image_max=65535)
+
+
+def test_what_lies_far_beyond_white_is_never_clipped(tmp_path):
+    with pytest.raises(DataError, match="if white is"):
+        stimuli_array(tmp_path, UNIT * 1.3, image_clip=True)
+
+
+def test_hint_of_unequal_sizes_works_as_printed(tmp_path):
+    files = among_others(".png", encoded(picture().resize((12, 9))))
+    with pytest.raises(DataError, match="all images of a run need one size") as caught:
+        stimuli_folder(tmp_path, files)
+    size, how, fit = re.search(
+        r"add image_resize: (\[\d+, \d+\]), image_filter: (\w+) and image_fit: ([\w-]+)", str(caught.value)
+    ).groups()
+    assert "stretch" in str(caught.value)
+    size = tuple(map(int, size[1:-1].split(",")))
+    images = stimuli_folder(tmp_path, files, image_resize=size, image_filter=how, image_fit=fit)
+    np.testing.assert_array_equal(images[[0, 2, 3]], PICTURES[[0, 2, 3]])
+    cut = picture().resize((12, 9)).resize((8, 8), Image.Resampling.BOX, box=(1.5, 0, 10.5, 9))
+    np.testing.assert_array_equal(images[1], np.asarray(cut))
+
+
+# Sets.
+
+
+def through(door, folder, images):
+    """Images (4, 8, 8, 3) uint8 through any door, as PNGs where it is a folder."""
+    if door in ARRAYS:
+        return door(folder, images)
+    return door(folder, {f"{n}.png": encoded(Image.fromarray(i)) for n, i in zip(IDS, images)})
+
+
+@pytest.mark.parametrize("door", FOLDERS + ARRAYS)
+@pytest.mark.parametrize(("scale", "message"), [(0, "every pixel is 0"), (1, "largest pixel is 1 of 255")])
+def test_sets_that_are_all_black_are_refused(tmp_path, door, scale, message):
+    with pytest.raises(DataError, match=f"{message}.*all images are black"):
+        through(door, tmp_path, (PICTURES > 99).astype(np.uint8) * np.uint8(scale))
+
+
+@pytest.mark.parametrize("door", FOLDERS + ARRAYS)
+def test_some_black_images_are_images(tmp_path, door):
+    some = PICTURES.copy()
+    some[1] = 0
+    np.testing.assert_array_equal(through(door, tmp_path, some), some)
