@@ -78,7 +78,13 @@ class Encoder(Protocol):
     ``stochastic`` says whether two samples of one image may differ.  ``wants()`` names the
     (backbone, layer) pairs that the harness must have extracted before `fit` and `predict`.
     Optional: ``adapt(subject, features, *, seed, device, checkpoint_dir)`` transfers a fitted
-    encoder to one more subject.  Optional, of encoders and decoders, so that flags can be computed:
+    encoder to one more subject.
+    Optional, of encoders and decoders: ``identity() -> str``, a hash of what else the numbers depend on,
+    ``""`` where that is unknown and nothing may be kept.  Without it the identity is: name, version, source,
+    the modules that it imports from ``harness``, from its own package or, where the plugin is a file, from
+    that file's folder; parameters, and the content of files and folders that they name.  For `identity`
+    there remain weights and files that no parameter names, and what other packages compute.
+    Optional, of encoders and decoders, so that flags can be computed:
     ``training_sets()`` names of image sets that it, or weights it starts from, was trained on
     (:mod:`harness.overlaps`); ``training_hashes()`` :func:`image_sha` of such images; ``networks()``
     backbones that it looks through besides those it wants.
@@ -138,7 +144,7 @@ class Decoder(Protocol):
     `decode` reads, may have the metadata ``{"identity": False}``: another value then fits and decodes nothing
     again;
     ``from_pretrained(params, space, *, device)`` in place of `fit` (``pretrained = True``);
-    ``training_sets``, ``training_hashes`` and ``networks`` as for an :class:`Encoder`.
+    ``identity``, ``training_sets``, ``training_hashes`` and ``networks`` as for an :class:`Encoder`.
     """
 
     version: ClassVar[str]
@@ -263,7 +269,8 @@ class Benchmark(Protocol):
     """Data and protocol, no models.  Built as ``cls(params)``.
 
     ``simulated`` benchmarks are labelled so everywhere.  ``generated`` ones are computed, and the
-    harness keeps what `load` returns in its store.  Optional: ``training_sets()`` and ``test_sets()``
+    harness keeps what `load` returns in its store, under source, parameters and the files that these name.
+    Optional: ``training_sets()`` and ``test_sets()``
     names of the image sets that training and test images are of, to detect known overlaps.
     """
 

@@ -11,6 +11,7 @@ import difflib
 import math
 import re
 import reprlib
+import traceback
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -61,6 +62,19 @@ def check_ranges(params: object, ranges: Mapping[str, tuple[float, float]], *, s
         if not least <= value <= most:
             limits = f"at least {least:g}" if most == math.inf else f"between {least:g} and {most:.15g}"
             raise ConfigError(f"{section}.{name} is {value}; it must be {limits}")
+
+
+class WorkerDied(HarnessError):
+    """A worker process was killed or crashed; the run ends, and what it had finished is kept."""
+
+
+def what_happened(problem: BaseException) -> str:
+    """An exception in words: its type and message, or where the code asked Python to end."""
+    if not isinstance(problem, SystemExit):
+        return f"{type(problem).__name__}: {problem}"
+    frames = traceback.extract_tb(problem.__traceback__)
+    where = f" in line {frames[-1].lineno} of {frames[-1].filename}" if frames else ""
+    return f"it calls sys.exit({'' if problem.code is None else repr(problem.code)}){where}"
 
 
 def suggest(given: str, known: Iterable[str], *, what: str) -> str:

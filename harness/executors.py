@@ -20,7 +20,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol, TypeVar
 
-from .errors import HarnessError, suggest
+from .errors import HarnessError, PluginError, WorkerDied, suggest, what_happened
 
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
@@ -42,7 +42,7 @@ class Inline:
     def map(self, function: Callable[[Task], Outcome], tasks: Iterable[Task]) -> Iterator[Outcome]:
         for task in tasks:
             with single_thread():
-                outcome = function(task)
+                outcome = contained(function, task)
             yield outcome
 
     def close(self, *, wait: bool = True) -> None:
@@ -70,7 +70,7 @@ class Processes:
             for task in tasks:
                 # Spawned workers read the environment when they start, which is at the first submit.
                 with _environment(dict.fromkeys(_THREADS, "1")):
-                    running.add(self._pool.submit(function, task))
+                    running.add(self._pool.submit(contained, function, task))
                 while len(running) >= self._in_flight:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     yield from (future.result() for future in done)
@@ -78,7 +78,7 @@ class Processes:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
         except BrokenProcessPool:
-            raise HarnessError(
+            raise WorkerDied(
                 "a worker process died (out of memory?). What it had finished is kept: run the same command "
                 "again, perhaps with --workers 1 or a smaller --set run.micro_batch"
             ) from None
@@ -98,6 +98,19 @@ def open_executor(name: str, *, workers: int, device: str) -> Executor:
     if name == "processes":
         return Processes(workers, device=device)
     raise HarnessError(suggest(name, ("inline", "processes"), what="executor"))
+
+
+def contained(function: Callable[[Task], Outcome], task: Task) -> Outcome:
+    """``function(task)``; a plugin that exits there becomes a :class:`PluginError`.
+
+    Another process would hand on ``SystemExit``, and the run would end as if it had succeeded.
+    """
+    try:
+        return function(task)
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as problem:
+        raise PluginError(f"a plugin ends the run: {what_happened(problem)}") from problem
 
 
 @contextlib.contextmanager

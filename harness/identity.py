@@ -8,20 +8,26 @@ no identity is never cached (:data:`UNKNOWN`).
 
 from __future__ import annotations
 
-import ast
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
 import importlib.util
+import itertools
 import json
-from collections.abc import Mapping
+import logging
+import os
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .plugin_files import imported_names, neighbours
 from .plugins import PluginRef
+
+logger = logging.getLogger(__name__)
 
 LIBRARIES = (
     *("numpy", "scipy", "torch", "torchvision", "transformers", "diffusers", "tokenizers"),
@@ -58,7 +64,10 @@ def plain(value: Any) -> Any:
 
 
 def code_sha(ref: PluginRef) -> str:
-    """Hash of the plugin's source and of all it imports from ``harness`` or its own package."""
+    """Hash of the plugin's source and of all it imports from ``harness``, its own package or its folder.
+
+    Its folder is that of a plugin in a file of its own (:mod:`harness.plugin_files`).
+    """
     file = ref.source_file()
     if file is None or not file.is_file():
         return UNKNOWN
@@ -80,6 +89,76 @@ def installed_version(name: str) -> str:
         return ""
 
 
+def named_files(params: Any, *, base: Path | None = None) -> dict[str, str]:
+    """Parameter -> hash of the file or folder that its value names; relative names from `base` or from here.
+
+    Looks into nested dataclasses, mappings and sequences.  A folder's hash is that of its files.
+    """
+    hashes = {}
+    for where, text in _texts(params, ""):
+        with contextlib.suppress(OSError, ValueError, RuntimeError):  # no name of a file
+            path = (base or Path()) / Path(text).expanduser()
+            if path.is_file() or path.is_dir():
+                hashes[where] = _content_sha(path)
+    return hashes
+
+
+def _texts(value: Any, where: str) -> Iterator[tuple[str, str]]:
+    """(place, text) of every string and path in `value`."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if isinstance(value, (str, Path)):
+        if str(value):
+            yield where, str(value)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(item, f"{where}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for number, item in enumerate(value):
+            yield from _texts(item, f"{where}.{number}")
+
+
+WHOLE = 256 * 2**20
+"""Bytes up to which a file that a parameter names, or all files of a folder, are hashed whole."""
+
+FOLDER = 10_000
+"""Files of a folder up to which it is known by their content, and beyond by its own time of change."""
+
+
+def _content_sha(path: Path) -> str:
+    """Hash of a file, or of a folder's files and their names."""
+    if path.is_file():
+        return _file_sha(path, whole=path.stat().st_size <= WHOLE)
+    walked = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+    files = list(itertools.islice((file for file in walked if "__pycache__" not in file.parts), FOLDER + 1))
+    if len(files) > FOLDER:
+        logger.warning(
+            "%s, which a parameter names, holds more than %d files: only files that come and go at its top "
+            "are noticed, and not what changes in them",
+            *(path, FOLDER),
+        )
+        return digest([path.stat().st_mtime_ns])
+    files = [file for file in files if file.is_file()]
+    whole = sum(file.stat().st_size for file in files) <= WHOLE
+    return digest(sorted((str(file.relative_to(path)), _file_sha(file, whole=whole)) for file in files))
+
+
+def _file_sha(file: Path, *, whole: bool) -> str:
+    """Hash of a file's bytes; where not `whole`, of its size, time of change and both ends."""
+    with open(file, "rb") as stream:
+        if whole:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+        state = os.fstat(stream.fileno())
+        ends = stream.read(ENDS)
+        stream.seek(max(0, state.st_size - ENDS))
+        ends += stream.read(ENDS)
+    return digest([state.st_size, state.st_mtime_ns, hashlib.sha256(ends).hexdigest()])
+
+
+ENDS = 2**16
+"""Bytes of each end of a large file."""
+
+
 def module_sha(module: str) -> str:
     """Hash of one module's source, for stages of the engine."""
     spec = importlib.util.find_spec(module)
@@ -91,6 +170,8 @@ def _closure_sha(name: str, file: Path) -> str:
     roots = {"harness", name.partition(".")[0]} - {""}
     files: dict[str, Path] = {}
     pending = [(name or file.stem, file)]
+    if not name:
+        pending += neighbours(file).items()
     while pending:
         module, source = pending.pop()
         if module in files:
@@ -105,25 +186,8 @@ def _closure_sha(name: str, file: Path) -> str:
 
 def _imports(module: str, file: Path, roots: set[str]) -> list[tuple[str, Path]]:
     """(module, file) of every import of `file` that lies under one of `roots`, lazy ones too."""
-    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_bytes())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                parts = package.split(".")
-                parent = ".".join(parts[: len(parts) - node.level + 1])
-                base = f"{parent}.{base}" if base else parent
-            names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
-    found = []
-    for name in names:
-        if name.partition(".")[0] in roots:
-            spec = _find(name)
-            if spec is not None:
-                found.append((name, spec))
-    return found
+    under = [name for name in imported_names(module, file) if name.partition(".")[0] in roots]
+    return [(name, source) for name in under if (source := _find(name)) is not None]
 
 
 def _find(name: str) -> Path | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from .data import SubjectData
+from .errors import what_happened
 from .plan import Plan
 from .stages.data import Subset
 from .stages.score import Failure, ImageSet, MetricRef, Score
@@ -54,8 +55,8 @@ class Outcome:
             logger.warning("not scored: %s: %s", ", ".join(metric.ref.name for metric in metrics), why)
             self.left_out += [(metric.ref.name, why) for metric in metrics]
 
-    def note_failure(self, metric: MetricRef, problem: Exception) -> None:
+    def note_failure(self, metric: MetricRef, problem: BaseException) -> None:
         """Note that `metric` raised `problem`; the next one goes on."""
         logger.debug("metric %s", metric.label, exc_info=problem)
-        logger.warning("metric '%s' failed: %s: %s", metric.ref.name, type(problem).__name__, problem)
-        self.failures.append(Failure(metric.label, f"{type(problem).__name__}: {problem}"))
+        logger.warning("metric '%s' failed: %s", metric.ref.name, what_happened(problem))
+        self.failures.append(Failure(metric.label, what_happened(problem)))

@@ -20,7 +20,7 @@ from .bottleneck import bottleneck_streams
 from .controls import control_images, image_sets
 from .data import Stimuli, SubjectData
 from .disk import explained
-from .errors import HarnessError, StoreError
+from .errors import HarnessError, StoreError, WorkerDied, what_happened
 from .executors import Executor, open_executor, single_thread
 from .outcome import Outcome
 from .plan import Plan
@@ -63,6 +63,9 @@ from .stages.score_training import score_against_training
 from .store import Store
 
 logger = logging.getLogger(__name__)
+
+ENDS_A_RUN = (StoreError, WorkerDied, KeyboardInterrupt)
+"""What is no metric's fault; all else that one raises, ``SystemExit`` too, costs its own values alone."""
 
 
 class Pipeline:
@@ -297,9 +300,9 @@ class Pipeline:
                         outcome.leave_out([metric], why)
                     else:
                         outcome.scores += scores
-                except StoreError:
+                except ENDS_A_RUN:
                     raise
-                except Exception as problem:
+                except BaseException as problem:
                     outcome.note_failure(metric, problem)
                 self.reporter.advance(1)
 
@@ -344,11 +347,11 @@ class Pipeline:
                 unique = list(wanted[backbone].values())
                 try:
                     self.features.extract(backbone, sorted(names), unique, progress=self.reporter.advance)
-                except StoreError:
+                except ENDS_A_RUN:
                     raise
-                except Exception as problem:
+                except BaseException as problem:
                     # Its metrics fail one by one below, with this as their reason.
-                    logger.warning("backbone '%s' fails: %s: %s", backbone, type(problem).__name__, problem)
+                    logger.warning("backbone '%s' fails: %s", backbone, what_happened(problem))
 
     def _embed_truth(self, outcome: Outcome, metrics: Sequence[MetricRef]) -> list[MetricRef]:
         """Embed the stimuli as the decoder does; the metrics that can be scored."""
@@ -367,7 +370,7 @@ class Pipeline:
                         micro_batch=self.plan.settings.micro_batch,
                         progress=self.reporter.advance,
                     )
-                except StoreError:
+                except ENDS_A_RUN:
                     raise
                 except HarnessError as failure:
                     for metric in retrievals:
@@ -396,9 +399,9 @@ class Pipeline:
                         outcome.region_scores += score_regions(
                             metric, rows, found, target, outcome.data.space, **common
                         )
-                except StoreError:
+                except ENDS_A_RUN:
                     raise
-                except Exception as problem:
+                except BaseException as problem:
                     outcome.note_failure(metric, problem)
                 self.reporter.advance(1)
             scored = {score.metric.label for score in outcome.response_scores}

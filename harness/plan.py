@@ -15,7 +15,7 @@ from typing import Any
 from . import plugins
 from .backbones.weights import WeightsAbsent, stored_sha
 from .errors import ConfigError, WeightsMissing
-from .identity import digest, library_versions, plain
+from .identity import code_sha, digest, library_versions, named_files, plain
 from .plugins import PluginRef
 from .precomputed import FilePredictions, predictions_ref
 from .protocols import protocol_named
@@ -65,6 +65,7 @@ class Plan:
             {
                 "plugins": [_described(p) for p in (self.benchmark, self.encoder, self.decoder)],
                 "params": [self.benchmark_params, self.encoder_params, self.decoder_params],
+                "files": [named_files(self.encoder_params), named_files(self.decoder_params)],
                 "subject": self.subject,
                 "settings": {k: v for k, v in settings.items() if k not in (*EXECUTION, "metrics")},
                 "metrics": [metric.identity for metric in self.metrics],
@@ -258,4 +259,4 @@ def _described(plugin: PluginRef | GivenImages | None) -> Any:
         return None
     if isinstance(plugin, GivenImages):
         return plain(plugin)
-    return [plugin.name, plugin.target, plugin.file_sha()]
+    return [plugin.name, plugin.target, code_sha(plugin)]

@@ -2,8 +2,8 @@
 
 A plugin is named by its entry point (``ridge``), by distribution and entry point
 (``my-lab:ridge``), or by a file and a class (``path/file.py:Class``).  A plugin that fails on
-import never hides another one; two plugins of one name are an error only for who asks for that
-name without saying which.
+import never hides another one, nor does one that exits; two plugins of one name are an error only for
+who asks for that name without saying which.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ import logging
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 from . import api
-from .errors import PluginError, suggest
+from .errors import PluginError, suggest, what_happened
+from .plugin_files import module_from_file
 
 logger = logging.getLogger(__name__)
 
@@ -67,12 +68,18 @@ class PluginRef:
         label = f"{self.kind} '{self.name}' ({self.dist})"
         try:
             if self.path:
-                module = _module_from_file(Path(self.path))
+                module = module_from_file(Path(self.path))
                 found = getattr(module, self.target.partition(":")[2])
             else:
                 found = EntryPoint(self.name, self.target, f"harness.{self.group}").load()
-        except Exception as problem:
-            raise PluginError(f"{label} fails on import: {type(problem).__name__}: {problem}") from problem
+        except (KeyboardInterrupt, PluginError):
+            raise
+        except BaseException as problem:  # sys.exit on import, too, must not end a run as if it had succeeded
+            relative = bool(self.path) and "relative import" in str(problem)
+            hint = (
+                ". A file imports what lies beside it by name: import helper, from helper import x" * relative
+            )
+            raise PluginError(f"{label} fails on import: {what_happened(problem)}{hint}") from problem
         interface = getattr(found, "interface", api.INTERFACE)
         if interface != api.INTERFACE:
             raise PluginError(
@@ -82,6 +89,8 @@ class PluginRef:
         missing = [name for name in _REQUIRED[self.group] if not hasattr(found, name)]
         if missing:
             raise PluginError(f"{label} lacks {', '.join(missing)}; see harness.api.{self.kind.capitalize()}")
+        if "Params" in _REQUIRED[self.group]:
+            _check_params(found.Params, label)
         return found
 
     def source_file(self) -> Path | None:
@@ -163,19 +172,11 @@ def find(group: str, spec: str) -> PluginRef:
     raise PluginError(suggest(spec, {ref.name for ref in refs}, what=kind) + ". Type: harness list")
 
 
-def _module_from_file(path: Path) -> Any:
-    # A name of its own per path: two files called model.py must not replace one another.
-    name = f"harness_file_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+def _check_params(params: Any, label: str) -> None:
+    if isinstance(params, type) and is_dataclass(params):
+        return
+    what = f"the class {params.__name__}" if isinstance(params, type) else f"a {type(params).__name__}"
+    raise PluginError(
+        f"{label}: Params is {what}; expected a dataclass. Write @dataclass(frozen=True) above "
+        "'class Params:', with a type and a default for each parameter"
+    )

@@ -130,7 +130,7 @@ def resolve_params(
     defaults: Mapping[str, Any] | None = None,
 ) -> Any:
     """An instance of the dataclass `params`, validated; unknown keys suggest the near name."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
     known = {f.name for f in dataclasses.fields(params) if f.init}
     given = dict(given)
@@ -140,7 +140,11 @@ def resolve_params(
     _check_numbers(params, given, section)
     merged = {key: value for key, value in (defaults or {}).items() if key in known} | given
     try:
-        return TypeAdapter(params).validate_python(merged)
+        adapter = TypeAdapter(params)
+    except PydanticUserError as problem:
+        raise _unreadable(params, section, problem) from problem
+    try:
+        return adapter.validate_python(merged)
     except ValidationError as problem:
         first = problem.errors()[0]
         key = ".".join([section, *(str(part) for part in first["loc"])])
@@ -149,9 +153,20 @@ def resolve_params(
         raise ConfigError(f"{key}: {first['msg']} (given: {first['input']!r})") from None
 
 
+def _unreadable(params: type, section: str, problem: Exception) -> ConfigError:
+    first = str(problem).partition("\n")[0]
+    return ConfigError(
+        f"{section}: the types of {params.__qualname__} cannot be read ({first}); expected numbers, strings, "
+        "sequences and dataclasses of them, with what they name imported at the top of the file"
+    )
+
+
 def _check_keys(params: type, given: Mapping[str, Any], path: str, sources: Mapping[str, str]) -> None:
     """Refuse unknown keys, those of nested dataclasses too; pydantic would drop them in silence."""
-    hints = typing.get_type_hints(params)
+    try:
+        hints = typing.get_type_hints(params)
+    except Exception as problem:  # annotations are evaluated: anything can be in them
+        raise _unreadable(params, path, problem) from problem
     known = {f.name for f in dataclasses.fields(params) if f.init}
     for key, value in given.items():
         if key not in known:

@@ -22,7 +22,7 @@ from harness.disk import explained, is_out_of_space
 from harness.errors import ConfigError, PluginError, StoreError
 from harness.nn.saved import replaced
 from harness.plugins import PluginRef
-from harness.stages.fit import guarded
+from harness.stages.guard import guarded
 
 NUMBERS = np.random.default_rng(0).random(200_000)  # 1.6 MB that no compression makes small
 

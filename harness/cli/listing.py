@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .. import plugins
-from ..errors import HarnessError, PluginError, WeightsMissing, suggest
+from ..errors import HarnessError, PluginError, WeightsMissing, suggest, what_happened
 
 
 @click.command("list")
@@ -57,6 +57,8 @@ def diagnose(ref: plugins.PluginRef) -> tuple[str, str]:
         return "weights missing", str(problem)
     except PluginError as problem:
         return "broken", " ".join(str(problem).split())
-    except Exception as problem:
-        return "broken", f"{type(problem).__name__}: {problem}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:  # it may exit, and the others are still to be looked at
+        return "broken", " ".join(what_happened(problem).split())
     return "ok", ""

@@ -14,7 +14,7 @@ from types import FrameType
 import click
 
 from .. import __version__
-from ..errors import ConfigError, HarnessError
+from ..errors import ConfigError, HarnessError, PluginError, what_happened
 
 COMMANDS = {
     "run": ("harness.cli.run:run", "Encode, decode, score and report one subject."),
@@ -72,7 +72,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminated)
     _open_standard_streams()
     try:
-        code = cli.main(standalone_mode=False) or 0
+        code = _called()
         _flush()
         sys.exit(code)
     except HarnessError as problem:
@@ -101,6 +101,16 @@ def main() -> None:
     except MemoryError:
         _say("harness: error: out of memory; try --workers 1 or a smaller --set run.micro_batch")
         sys.exit(2)
+
+
+def _called() -> int:
+    """Exit code of the command; code of a plugin that exits in its midst must not end it with 0."""
+    try:
+        return cli.main(standalone_mode=False) or 0
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as problem:
+        raise PluginError(f"a plugin ends the command: {what_happened(problem)}") from problem
 
 
 def _refuse_empty(words: Sequence[str]) -> None:

@@ -18,10 +18,11 @@ import numpy as np
 from ..checks import check_subject
 from ..data import CeilingSource, Responses, Split, Stimuli, SubjectData, VoxelSpace
 from ..errors import ConfigError, suggest
-from ..identity import code_sha
+from ..identity import code_sha, named_files
 from ..plugins import PluginRef
 from ..seeds import subset
 from ..store import Artifact, Store, save_array, save_json
+from .guard import guarded
 
 logger = logging.getLogger(__name__)
 
@@ -56,16 +57,20 @@ def load_subject(
 
     present : ids of test images -> those of them that have a reconstruction; only these are kept.
     """
-    known = tuple(benchmark.subjects())
+    known = guarded(ref, "cannot name its subjects", lambda: tuple(benchmark.subjects()))
     subject = subject or known[0]
     if subject not in known:
         raise ConfigError(suggest(subject, known, what=f"subject of benchmark '{ref.name}'"))
+
+    def read() -> SubjectData:
+        return guarded(ref, f"cannot load {subject}", lambda: benchmark.load(subject))
+
     if benchmark.generated:
         identity = data_identity(ref, benchmark.params, subject)
-        artifact = store.get("data", identity, lambda folder: write_subject(benchmark.load(subject), folder))
+        artifact = store.get("data", identity, lambda folder: write_subject(read(), folder))
         data = read_subject(artifact)
     else:
-        data = benchmark.load(subject)
+        data = read()
     check_subject(data)
     ids = tuple(sorted(data.test.stimuli.ids))
     names, missing = [], []
@@ -85,7 +90,16 @@ def load_subject(
 
 def data_identity(ref: PluginRef, params: Any, subject: str) -> dict[str, Any]:
     """Ingredients of a generated subject; one file may define several benchmarks."""
-    return {"benchmark": ref.target, "code": code_sha(ref), "params": params, "subject": subject}
+    base = getattr(params, "base_dir", "")
+    files = named_files(params, base=Path(base) if base else None)
+    files.pop(".base_dir", None)
+    return {
+        "benchmark": ref.target,
+        "code": code_sha(ref),
+        "params": params,
+        "files": files,
+        "subject": subject,
+    }
 
 
 def _select_test(data: SubjectData, ids: tuple[str, ...]) -> SubjectData:

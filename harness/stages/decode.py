@@ -24,7 +24,8 @@ from ..plugins import PluginRef
 from ..rows import Stream
 from ..seeds import image_seeds
 from ..store import Artifact, Store, save_array, save_json
-from .fit import Model, guarded
+from .fit import Model
+from .guard import guarded
 from .worker import kept_open, store_at
 
 logger = logging.getLogger(__name__)

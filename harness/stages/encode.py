@@ -14,7 +14,8 @@ from ..plugins import PluginRef
 from ..seeds import sample_seeds
 from ..store import Store, save_array
 from .features import FeatureStore
-from .fit import Model, guarded
+from .fit import Model
+from .guard import guarded
 
 
 def encode(

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from ..data import SubjectData, VoxelSpace
-from ..disk import explained
-from ..errors import HarnessError, PluginError
-from ..identity import code_sha, module_sha
+from ..identity import code_sha, module_sha, named_files
 from ..plugins import PluginRef
 from ..settings import resolve_params
 from ..store import Store, is_known, key_of
 from .features import FeatureStore, backbone_identity
+from .guard import guarded
 
 logger = logging.getLogger(__name__)
 
@@ -63,17 +62,19 @@ def _restored(ref: PluginRef, values: dict[str, Any], key: str, folder: str, dev
 
 
 def plugin_identity(ref: PluginRef, params: Any) -> dict[str, Any]:
-    """Name, version, source, parameters and own weights of a plugin."""
+    """Name, version, source, parameters with the files they name, and own weights of a plugin."""
     plugin = ref.load()
+    given = _identifying(params)
     identity = {
         "plugin": ref.name,
         "dist": f"{ref.dist} {ref.dist_version}",
         "version": plugin.version,
         "code": code_sha(ref),
-        "params": _identifying(params),
+        "params": given,
+        "files": named_files(given),
     }
     if hasattr(plugin, "identity"):
-        identity["weights"] = plugin(params).identity()
+        identity["weights"] = guarded(ref, "cannot say its identity", lambda: plugin(params).identity())
     return identity
 
 
@@ -126,23 +127,6 @@ def fit_decoder(
         return decoder
 
     return _fit(ref, params, ingredients, train, store=store, device=device)
-
-
-def guarded(ref: PluginRef, action: str, call: Callable[[], Any], *, place: Path | None = None) -> Any:
-    """Call plugin code; what it raises becomes one line that names the plugin.
-
-    place : the folder of the store that it writes to; what the disk refuses there is not the plugin's fault.
-    """
-    try:
-        with explained(place):
-            return call()
-    except (HarnessError, KeyboardInterrupt, MemoryError):
-        raise
-    except Exception as problem:
-        logger.debug("%s '%s' %s", ref.kind, ref.name, action, exc_info=True)
-        raise PluginError(
-            f"{ref.kind} '{ref.name}' {action}: {type(problem).__name__}: {problem} (its traceback: add -v)"
-        ) from problem
 
 
 def _identifying(params: Any) -> Any:

@@ -21,7 +21,8 @@ from ..executors import Executor, single_thread
 from ..identity import module_sha
 from ..store import Artifact, Store, save_array
 from .decode import Reconstructions
-from .fit import Model, guarded
+from .fit import Model
+from .guard import guarded
 from .score import ImageSet, MetricRef, Score, derangements_of, nanmean
 from .worker import kept_open, store_at
 

@@ -1,0 +1,35 @@
+"""Calls of plugin code, whose failures become one line that names the plugin."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from ..disk import explained
+from ..errors import HarnessError, PluginError, what_happened
+from ..plugins import PluginRef
+
+logger = logging.getLogger(__name__)
+
+Outcome = TypeVar("Outcome")
+
+
+def guarded(
+    ref: PluginRef, action: str, call: Callable[[], Outcome], *, place: Path | None = None
+) -> Outcome:
+    """Call plugin code; what it raises, ``SystemExit`` too, becomes one line that names the plugin.
+
+    place : the folder of the store that it writes to; what the disk refuses there is not the plugin's fault.
+    """
+    try:
+        with explained(place):
+            return call()
+    except (HarnessError, KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as problem:
+        logger.debug("%s '%s' %s", ref.kind, ref.name, action, exc_info=True)
+        raise PluginError(
+            f"{ref.kind} '{ref.name}' {action}: {what_happened(problem)} (its traceback: add -v)"
+        ) from problem
