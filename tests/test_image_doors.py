@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import re
 import struct
+import unicodedata
+import warnings
 import zlib
 
 import numpy as np
@@ -109,6 +111,13 @@ def deep_png(colours):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
+def exif_with(first, last):
+    """A quarter turn in EXIF data that are damaged at the end or at their first bytes."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(picture(), exif=first + exif.tobytes()[6 + len(first) : last])
+
+
 def palette(*, transparent):
     image = picture().quantize(16)
     return encoded(image, transparency=image.getpixel((0, 0))) if transparent else encoded(image)
@@ -145,6 +154,13 @@ READ = {
     "transverse": (".png", turned(7), np.rot90(STORED, 2).transpose(1, 0, 2)),
     "quarter turn back": (".png", turned(8), np.rot90(STORED)),
     "turned in tiff": (".tif", encoded(picture(), "TIFF", tiffinfo={0x0112: 6}), np.rot90(STORED, -1)),
+    "damaged exif": (".png", exif_with(b"??", None), STORED),
+    "cut off exif": (".png", exif_with(b"", -9), STORED),
+    "opaque palette": (
+        ".png",
+        encoded(picture().quantize(16), transparency=b"\xff" * 16),
+        as_rgb(picture().quantize(16)),
+    ),
     "preview behind": (*frames("MPO", ".jpg"), as_rgb(Image.open(io.BytesIO(JPEG)))),
 }
 REFUSED = {
@@ -188,7 +204,9 @@ def among_others(suffix, content):
 @pytest.mark.parametrize("case", READ)
 def test_files_are_read_as_viewers_show_them(tmp_path, door, case):
     suffix, content, expected = READ[case]
-    images = door(tmp_path, among_others(suffix, content))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        images = door(tmp_path, among_others(suffix, content))
     np.testing.assert_array_equal(images[1], expected)
     np.testing.assert_array_equal(images[[0, 2, 3]], PICTURES[[0, 2, 3]])
 
@@ -220,10 +238,12 @@ def test_files_of_several_sizes_are_named(tmp_path, door):
 
 
 @pytest.mark.parametrize("door", FOLDERS)
-@pytest.mark.parametrize("names", ["{}.JPEG.png", "{}.webp", "a/{}.png"])
+@pytest.mark.parametrize(
+    "names", ["{}.JPEG.png", "{}.webp", "a/{}.png", unicodedata.normalize("NFD", "é/{}.png")]
+)
 def test_ids_are_files_with_any_ending_and_in_a_subfolder_where_all_are(tmp_path, door, names):
     root = tmp_path / ("im" if door is stimuli_folder else "rec")
-    (root / "a").mkdir(parents=True)
+    (root / names).parent.mkdir(parents=True)
     kind = {"lossless": True} if "webp" in names else {}
     for name, image in zip(IDS, PICTURES):
         Image.fromarray(image).save(root / names.format(name), **kind)

@@ -20,6 +20,17 @@ from .resizing import Resize
 
 _MODES = ("1", "L", "P", "RGB", "LA", "PA", "RGBA", "RGBX", "CMYK", "YCbCr")
 
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+"""EXIF orientation -> how Pillow sets a picture upright (CIPA DC-008, tag 0x0112)."""
+
 
 def read_image(path: Path) -> np.ndarray:
     """(H, W, 3) uint8 of an image file, upright.
@@ -33,18 +44,15 @@ def read_image(path: Path) -> np.ndarray:
         A file that is damaged, cut off, or larger than any stimulus (a decompression bomb), that has
         transparent parts, more than 8 bits, or several frames.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with warnings.catch_warnings():
+            # Of broken EXIF data and of palettes that are opaque in many words: neither says what to do.
+            warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(path)
-        with image:
-            if problem := _refusal(image):
-                raise DataError(f"{path} {problem}")
-            if image.has_transparency_data and _alpha(image).getextrema()[0] < 255:
-                raise DataError(f"{path} has transparent parts; save it as 8-bit grey or colour")
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            with Image.open(path) as image:
+                return _pixels(image, path)
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:
@@ -55,6 +63,26 @@ def read_image(path: Path) -> np.ndarray:
     except Exception as problem:  # decoders of damaged files raise nearly anything
         reason = " ".join(str(problem).split())[:120]
         raise DataError(f"{path} cannot be read as an image: {type(problem).__name__}: {reason}") from problem
+
+
+def _pixels(image: Any, path: Path) -> np.ndarray:
+    from PIL import Image
+
+    if problem := _refusal(image):
+        raise DataError(f"{path} {problem}")
+    if image.has_transparency_data and _alpha(image).getextrema()[0] < 255:
+        raise DataError(f"{path} has transparent parts; save it as 8-bit grey or colour")
+    picture = image.convert("RGB")
+    turn = _TURNS.get(_orientation(image))
+    return np.asarray(picture if turn is None else picture.transpose(Image.Transpose[turn]))
+
+
+def _orientation(image: Any) -> int:
+    """The EXIF orientation, 1 to 8; 1, as stored, where the data are damaged, as viewers do."""
+    try:
+        return image.getexif().get(0x0112, 1)
+    except Exception:  # a parser of damaged data raises nearly anything
+        return 1
 
 
 def _refusal(image: Any) -> str:
