@@ -128,7 +128,7 @@ class Paired:
             is_test = mask[both.positions].astype(bool)
         else:
             given = params.test_ids
-            names = as_names(files.open(given)) if isinstance(given, str) else [str(name) for name in given]
+            names = as_names(files.open(given)) if isinstance(given, str) else given
             require_names(names, what="test_ids")
             matches = match_ids(names, both.ids, what="the ids of data")
             absent = sorted(set(names) - set(matches))

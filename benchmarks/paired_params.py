@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.api import ConfigError, suggest
+from harness.reading.ids import typed_ids
 from harness.reading.pixels import Scale
 from harness.reading.resizing import Resize
 
@@ -85,7 +86,8 @@ class Params:
     file : file that bare keys refer to; ``.mat``, ``.npz``, ``.npy``, ``.h5`` or ``.hdf5``.
     base_dir : folder that relative paths start from; the folder of the YAML file.
     train, test, data : where images and responses are (:class:`SplitKeys`).
-    test_ids : ids of the test images of `data`, as a list or the name of an array.
+    test_ids : ids of the test images of `data`, as a list or the name of an array; leading zeros and the
+        endings of image files need not be as in the file (:func:`harness.reading.ids.match_ids`).
     test_mask : name of an (N,) array, true for the test images of `data`.
     dataset : name in tables; the stem of the file when empty.
     subjects : names put in place of ``{subject}``; one subject, ``subj01``, when empty.
@@ -126,7 +128,7 @@ class Params:
     train: SplitKeys | Mapping[str, Any] | None = None
     test: SplitKeys | Mapping[str, Any] | None = None
     data: SplitKeys | Mapping[str, Any] | None = None
-    test_ids: str | tuple[str | int, ...] = ()
+    test_ids: str | tuple[str | int | float | bool | None, ...] = ()
     test_mask: str = ""
     dataset: str = ""
     subjects: tuple[str, ...] = ()
@@ -163,6 +165,8 @@ class Params:
             given = getattr(self, name)
             if given is not None:
                 object.__setattr__(self, name, SplitKeys.read(given, where=name))
+        if not isinstance(self.test_ids, str):
+            object.__setattr__(self, "test_ids", typed_ids(self.test_ids, what="test_ids"))
         self._check_splits()
         if not self.units:
             raise ConfigError(

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from .errors import ConfigError, check_ranges, suggest
+from .errors import ConfigError, DataError, check_ranges, quoted, suggest
+from .reading.texts import read_text
+from .reading.yaml_text import load_yaml
 
 SECTIONS = ("benchmark", "encoder", "decoder", "run")
 """Sections of a YAML file and first parts of ``--set`` keys; ``plugins`` names the three plugins."""
@@ -112,9 +112,9 @@ def read_request(
         if section not in SECTIONS:
             raise ConfigError(f"--set {text}: " + suggest(section, SECTIONS, what="section"))
         try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ConfigError(f"--set {text}: the value is not valid YAML; quote it") from None
+            parsed = load_yaml(value, where="the value")
+        except ConfigError as problem:
+            raise ConfigError(f"--set {text[:100]}: {problem}; quote it") from None
         _assign(values[section], name.split("."), parsed)
         sources[f"{section}.{name}"] = f"--set {text}"
     chosen |= {key: value for key, value in plugins.items() if value is not None}
@@ -150,7 +150,7 @@ def resolve_params(
         key = ".".join([section, *(str(part) for part in first["loc"])])
         if "ctx" in first and isinstance(first["ctx"].get("error"), ConfigError):
             raise first["ctx"]["error"] from None
-        raise ConfigError(f"{key}: {first['msg']} (given: {first['input']!r})") from None
+        raise ConfigError(f"{key}: {first['msg']} (given: {quoted(first['input'])})") from None
 
 
 def _unreadable(params: type, section: str, problem: Exception) -> ConfigError:
@@ -202,11 +202,9 @@ def plugin_defaults(kind: str, name: str, *, benchmark: str, preset: str | None)
     ``on`` maps a benchmark to the preset that it calls for (``embedded: tiny``).
     """
     file = importlib.resources.files("harness.configs") / f"{kind}s" / f"{name}.yaml"
-    content = yaml.safe_load(file.read_text()) if file.is_file() else {}
-    content = content or {}
+    content = (load_yaml(file.read_text(), where=str(file)) if file.is_file() else None) or {}
     presets = content.get("presets", {})
-    on = content.get("on", content.get(True, {}))  # YAML 1.1 reads a bare `on` as true
-    chosen = preset or on.get(benchmark)
+    chosen = preset or content.get("on", {}).get(benchmark)
     if chosen is not None and chosen not in presets:
         raise ConfigError(suggest(str(chosen), presets, what=f"preset of {kind} '{name}'"))
     return {**content.get("default", {}), **(presets[chosen] if chosen else {})}
@@ -215,15 +213,11 @@ def plugin_defaults(kind: str, name: str, *, benchmark: str, preset: str | None)
 def read_yaml(file: Path) -> dict[str, Any]:
     """A YAML file's top-level mapping; every problem is one line."""
     try:
-        content = yaml.safe_load(Path(file).read_text())
+        content = load_yaml(read_text(Path(file)), where=str(file))
     except FileNotFoundError:
         raise ConfigError(f"there is no file {file}") from None
-    except (OSError, UnicodeDecodeError) as problem:
+    except (OSError, DataError) as problem:
         raise ConfigError(f"{file} cannot be read as text: {problem}") from None
-    except yaml.YAMLError as problem:
-        mark = getattr(problem, "problem_mark", None)
-        line = f" (line {mark.line + 1})" if mark else ""
-        raise ConfigError(f"{file} is not valid YAML{line}") from None
     return _mapping(content if content is not None else {}, where=str(file))
 
 

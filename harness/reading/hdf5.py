@@ -147,7 +147,7 @@ def _refuse(problem: str, item: Any) -> None:
     if vector and item.chunks and not item.is_virtual and item.id.get_storage_size():
         logger.warning("%s", problem)
         return
-    raise DataError(f"{problem}; write it, or copy the missing file beside this one")
+    raise DataError(f"{problem}; write what is missing, or copy the missing file beside this one")
 
 
 def lost_data(item: Any, above: frozenset[tuple[str, str]] = frozenset()) -> str:
@@ -186,11 +186,9 @@ def _lost_source(item: Any, above: frozenset[tuple[str, str]]) -> str:
 
     mapped, endless = 0, False
     for source in item.virtual_sources():
-        space = source.vspace
-        if h5py.h5s.UNLIMITED in space.shape or "%" in source.file_name + source.dset_name:
-            endless = True
-        else:
-            mapped += space.get_select_npoints()
+        points = _points(source.vspace)
+        endless |= points is None or "%" in source.file_name + source.dset_name
+        mapped += points or 0
         if "%" in source.file_name + source.dset_name:  # a series of files, as many as there are
             continue
         name = source.file_name
@@ -203,14 +201,33 @@ def _lost_source(item: Any, above: frozenset[tuple[str, str]]) -> str:
                 return f"is virtual and its source {source.dset_name} of {name} is not there"
             if (file.filename, inner.name) in above:
                 return f"is virtual and its source {source.dset_name} of {name} is itself"
-            needed = source.src_space.get_select_bounds()[1]
-            if any(last >= length for last, length in zip(needed, inner.shape)):
+            if not _covers(inner, source):
                 return f"is virtual and its source {source.dset_name} of {name} is too small, {inner.shape}"
             if reason := lost_data(inner, above):
                 return f"is virtual and its source {source.dset_name} of {name} {reason}"
     if not endless and mapped < item.size and not (item.dtype.kind == "f" and np.isnan(item.fillvalue)):
         return f"is virtual and has sources for {mapped} of its {item.size} values only"
     return ""
+
+
+def _covers(inner: Any, source: Any) -> bool:
+    """Whether the data set `inner` is as large as its mapping into a virtual one says."""
+    import h5py
+
+    chosen, points = source.src_space, _points(source.vspace)
+    if points is None:
+        return True
+    if chosen.get_select_type() != h5py.h5s.SEL_HYPERSLABS:  # all of it, of no stated extent
+        return inner.size >= points
+    return all(last < length for last, length in zip(chosen.get_select_bounds()[1], inner.shape))
+
+
+def _points(space: Any) -> int | None:
+    """How many values a selection has; None where it grows with its source, which h5py cannot count."""
+    try:
+        return space.get_select_npoints()
+    except RuntimeError:
+        return None
 
 
 def _beside(name: str, file: Path) -> Path | None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, quoted
+from ..errors import ConfigError, DataError, quoted
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 """Endings of image files; no other ending is taken off an id, since ``.010040`` is part of its name."""
@@ -63,6 +63,23 @@ def as_id(value: Any) -> str:
     if np.asarray(value).dtype.type(text) != value:
         raise DataError(f"{number!r} has more than the six decimals of an id; {_AS_TEXT}")
     return text
+
+
+def typed_ids(values: Iterable[Any], *, what: str) -> tuple[str, ...]:
+    """Ids that were typed into YAML under the key `what`, as they were typed.
+
+    Raises
+    ------
+    ConfigError
+        A value that is no text any more (true, null) and cannot be told from one that was.
+    """
+    ids = []
+    for value in values:
+        if value is None or isinstance(value, bool):
+            text = "null" if value is None else str(value).lower()
+            raise ConfigError(f"{what} holds {text}; if it is an id put it in quotes, '{text}'")
+        ids.append(as_id(repr(value) if isinstance(value, float) else value))
+    return tuple(ids)
 
 
 def as_ids(values: np.ndarray | Iterable[Any], *, what: str) -> list[str]:
