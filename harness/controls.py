@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from .data import Stimuli, SubjectData, image_sha
 from .nn.nearest import nearest
-from .rows import NEAREST, REDRAWN, reference_row
+from .rows import AGAINST_HALF, NEAREST, REDRAWN, reference_row
 from .stages.score import ImageSet
 from .store import Store, save_array
 
@@ -56,6 +57,19 @@ def image_sets(made: Made, data: SubjectData) -> list[ImageSet]:
         sets.append(
             ImageSet(row, trial, sample, images, stimuli, same(measured), same(redrawn), same(rendered))
         )
+        half = made.get(("half-2", -1, sample), made.get(("half-2", -1, 0)))
+        if row in AGAINST_HALF and trial < 0 and half is not None:
+            again = REDRAWN["half-2"]
+            other = made.get((again, -1, sample), made.get((again, -1, 0), half))
+            sets.append(
+                replace(
+                    sets[-1],
+                    row=AGAINST_HALF[row],
+                    measured=same(half),
+                    redrawn=same(other),
+                    against_stimuli=False,
+                )
+            )
     return sets
 
 

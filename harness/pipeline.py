@@ -312,20 +312,19 @@ class Pipeline:
         if inputs == "images":
             device = settings.device
             return score_pixels(metric, outcome.sets, executor=self.executor, device=device, **common)
+        once = [images for images in outcome.sets if images.against_stimuli]
         if TRAINING in metric.load().targets:
             return score_against_training(
-                metric, outcome.sets, outcome.data, features=self.features, store=self.store
+                metric, once, outcome.data, features=self.features, store=self.store
             )
         if inputs == REENCODED:
-            scores, regions = score_reencoded(
-                metric, outcome.sets, outcome.data, features=self.features, **common
-            )
+            scores, regions = score_reencoded(metric, once, outcome.data, features=self.features, **common)
             outcome.region_scores += regions
             return scores
         if inputs == DECODER_EMBEDDING:
-            return self.decoder_space.score(metric, outcome.sets, **common)
+            return self.decoder_space.score(metric, once, **common)
         if inputs == CAPTIONS:
-            return score_captions(metric, outcome.sets, self.decoder_space.made, **common)
+            return score_captions(metric, once, self.decoder_space.made, **common)
         return score_embeddings(
             metric, outcome.sets, features=self.features, device=settings.device, **common
         )

@@ -230,6 +230,7 @@ def run_record(
         "subset": None if outcome.subset is None else dataclasses.asdict(outcome.subset),
         "n_train": len(data.train),
         "n_test": len(data.test),
+        "test_trials": [int(count(data.test.responses.counts())) for count in (np.min, np.max)],
         "space": {
             **{
                 n: getattr(space, n)
@@ -323,7 +324,7 @@ def _gallery(outcome: Outcome) -> tuple[bytes, str]:
     label = "" if score is None else f"{score.metric.label} of the row '{first}'"
     ids, rule = choose_ids(outcome.data.test.stimuli.ids, values, label=label)
     sets = {"stimulus": outcome.data.test.stimuli}
-    sets |= {s.row: s.images for s in reversed(outcome.sets) if s.trial < 0}
+    sets |= {s.row: s.images for s in reversed(outcome.sets) if s.trial < 0 and s.against_stimuli}
     return pack(ids, sets), rule
 
 

@@ -30,9 +30,18 @@ ROWS = {
         Row("predicted", "predicted fMRI", "the encoder's responses, adapted and decoded"),
         Row("reconstructions", "given images", "images made elsewhere, matched by id"),
         Row("measured-trial", "measured, single trials", "each trial decoded alone"),
-        Row("remeasured", "measured again", "as many fresh trials of each test image, decoded"),
+        Row(
+            "remeasured",
+            "measured again (reliability)",
+            "as many fresh trials of each test image, decoded: noise on both sides, so no ceiling",
+        ),
         Row("half-1", "measured, odd repeats", "every other repeat of each test image, decoded"),
         Row("half-2", "measured, even repeats", "the remaining repeats, decoded"),
+        Row(
+            "predicted-half",
+            "predicted, against even repeats",
+            "the predicted row's images, compared with the half that the odd repeats are compared with",
+        ),
         Row("oracle", "noise-free truth", "the simulation's responses without noise, decoded"),
         Row("generator-ceiling", "generator ceiling", "the decoder's generator given the true embedding"),
         Row("zero", "zero fMRI", "a response of 0 in every voxel, decoded"),
@@ -50,6 +59,12 @@ ROWS = {
 STIMULUS = Row("stimulus", "the stimuli themselves", "each test image, as if it were a reconstruction")
 """What distances to the training images, and responses predicted for reconstructions, are read by; scored
 for nothing else."""
+
+AGAINST_HALF = {"predicted": "predicted-half"}
+"""Row -> its name where its images are compared with ``half-2``.
+
+Agreement grows with the trials behind the measured side, so what is divided by the agreement of one half
+with the other has to be compared with that same half."""
 
 BOTTLENECK = "measured-rank-"
 """First part of the names of rows that pass through a bottleneck (:mod:`harness.bottleneck`)."""

@@ -198,9 +198,25 @@ def encoding_grid(run: RunResult, table: pd.DataFrame) -> Grid | None:
         "median (quartiles), a description and no interval, since voxels are not independent"
     )
     # What the notes say of rows is said of their images; here are responses, not decoded.
-    rows = [replace(row, note="") for row in ordered_rows(run, table["row"])]
+    notes = _response_notes(run)
+    rows = [replace(row, note=notes.get(row.name, "")) for row in ordered_rows(run, table["row"])]
     bodies = _bodies(rows, [c[0] for c in columns], cells)
     return Grid("encoding", caption, "row", tuple(heads), bodies)
+
+
+def _response_notes(run: RunResult) -> dict[str, str]:
+    """Row of responses -> what is compared with what, in trials of an image."""
+    low, high = run.info.get("test_trials") or (None, None)
+    counts = "the repeats" if low is None else f"{low} trials" if low == high else f"{low} to {high} trials"
+    counts = "1 trial" if (low, high) == (1, 1) else counts
+    against = f"against the mean of {counts}"
+    again = f"the mean of {counts} more, {against}: noise on both sides, a reliability and no ceiling"
+    return {
+        "predicted": against,
+        "oracle": f"without noise, {against}",
+        "remeasured": again,
+        "noise-ceiling": f"the highest that a noiseless prediction reaches {against}",
+    }
 
 
 def region_grid(run: RunResult, table: pd.DataFrame) -> Grid | None:

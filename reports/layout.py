@@ -17,7 +17,10 @@ GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "compared": ("Measured and predicted", ("measured", "predicted", "reconstructions", "measured-trial")),
     "reference": (
         "References",
-        ("stimulus", "oracle", "remeasured", "half-1", "half-2", "generator-ceiling"),
+        (
+            *("stimulus", "noise-ceiling", "oracle", "remeasured"),
+            *("half-1", "half-2", "predicted-half", "generator-ceiling"),
+        ),
     ),
     "control": (
         "Controls: what a score is worth without the information",
@@ -37,6 +40,11 @@ GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "other": ("Other rows", ()),
 }
 """Group -> (heading, rows in the order they are shown)."""
+
+DERIVED: Mapping[str, tuple[str, str]] = {
+    "noise-ceiling": ("noise ceiling", "the highest that a noiseless prediction can reach"),
+}
+"""Row that a table adds from ``run.json`` -> its label and note."""
 
 _GROUP_OF = {row: group for group, (_, rows) in GROUPS.items() for row in rows}
 _ORDER = {row: k for k, row in enumerate(_GROUP_OF)}
@@ -85,8 +93,8 @@ def ordered_rows(run: RunResult, names: Iterable[str]) -> list[RowInfo]:
     return [
         RowInfo(
             name,
-            str(described.get(name, {}).get("label") or name),
-            str(described.get(name, {}).get("note") or ""),
+            str(described.get(name, {}).get("label") or DERIVED.get(name, (name, ""))[0]),
+            str(described.get(name, {}).get("note") or DERIVED.get(name, (name, ""))[1]),
             "bottleneck" if rank_of(name) is not None else _GROUP_OF.get(name, "other"),
         )
         for name in unique

@@ -54,9 +54,16 @@ COMPARED = {
 
 REFERENCES = {
     "remeasured": "as many fresh trials of the same images",
-    "half-1": "one half of the repeats against the other; half the trials, so a lower bound",
+    "half-1": "against the even ones, as what is divided by it",
 }
-"""Re-measurements in order of preference, and what each is."""
+"""Re-measurements in order of preference, and what each is.  With noise on both sides they are
+reliabilities and no ceilings: a noiseless prediction scores higher."""
+
+AGAINST_SAME = {
+    "half-1": {"predicted": "predicted-half", "predicted-half": "predicted-half", "half-1": "half-1"},
+}
+"""Re-measurement -> row -> the row that is compared with what the re-measurement is compared with; without
+any, each row is as it stands.  Agreement grows with trials, so a ratio needs as many on either side."""
 
 SCORE_COLUMNS = ("row", "label", "group", "target", "metric", "metric_label", "backbone")
 SCORE_COLUMNS += ("higher_is_better", "chance", "mean", "low", "high", "n", "missing")
@@ -216,7 +223,8 @@ def agreement_table(run: RunResult, *, draws: int = DRAWS, seed: int = SEED) -> 
     """Agreement of each row's reconstructions with the measured ones, also per re-measurement.
 
     ``normalised`` is the row's mean over the re-measurement's mean on the same images, with its
-    interval from one joint draw; NaN where the re-measurement itself does not agree above zero.
+    interval from one joint draw; NaN where the re-measurement itself does not agree above zero, and where
+    the row is compared with other trials than the re-measurement is (:data:`AGAINST_SAME`).
     ``reference`` names that row (a key of :data:`REFERENCES`), or is empty.
 
     Columns :data:`AGREEMENT_COLUMNS`.
@@ -229,8 +237,10 @@ def agreement_table(run: RunResult, *, draws: int = DRAWS, seed: int = SEED) -> 
         metric = line["metric"]
         reference = next((name for name in REFERENCES if (name, metric) in values), "")
         ratio = (np.nan,) * 3
-        if reference:
-            ours, theirs = values[line["row"], metric], values[reference, metric]
+        same = AGAINST_SAME.get(reference) or {line["row"]: line["row"]}
+        numerator = (same.get(line["row"], ""), metric)
+        if reference and numerator in values:
+            ours, theirs = values[numerator], values[reference, metric]
             ratio = ratio_of_means(ours.to_numpy(), theirs.to_numpy(), draws=draws, seed=seed)
         normalised = dict(zip(("normalised", "normalised_low", "normalised_high"), ratio))
         lines.append({**line, **normalised, "reference": reference})
@@ -249,6 +259,11 @@ def _voxel_lines(run: RunResult) -> list[dict[str, Any]]:
             low, high = intervals.get(row, (np.nan, np.nan)) if is_r else (np.nan, np.nan)
             over = {"over": "voxels", "low": low, "high": high, **vars(quartiles(values))}
             lines.append({"row": row, **_described(metric), **over})
+            if is_r and ceiling is not None and not any(line["row"] == "noise-ceiling" for line in lines):
+                # Beside rows that have noise on both sides and end below it.
+                highest = np.sqrt(np.clip(ceiling[part["voxel"].to_numpy(dtype=int)], 0, None))
+                over = {"over": "voxels", "low": np.nan, "high": np.nan, **vars(quartiles(highest))}
+                lines.append({"row": "noise-ceiling", **_described(metric), **over})
             if is_r and ceiling is not None:
                 limits = ceiling[part["voxel"].to_numpy(dtype=int)]
                 known = int((np.isfinite(values) & np.isfinite(limits)).sum())

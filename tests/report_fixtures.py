@@ -28,7 +28,7 @@ ROWS = {
     "measured": ("measured fMRI", "all repeats of each test image, decoded", 0.62),
     "predicted": ("predicted fMRI", "the encoder's responses, adapted and decoded", 0.66),
     "measured-trial": ("measured, single trials", "each trial decoded alone", 0.45),
-    "remeasured": ("measured again", "as many fresh trials of each test image, decoded", 0.61),
+    "remeasured": ("measured again (reliability)", "as many fresh trials of each test image, decoded", 0.61),
     "oracle": ("noise-free truth", "the simulation's responses without noise, decoded", 0.7),
     "generator-ceiling": ("generator ceiling", "the decoder's generator given the true embedding", 0.86),
     "zero": ("zero fMRI", "a response of 0 in every voxel, decoded", 0.08),

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import DataError
+from harness.reports.grids import encoding_grid
 from harness.reports.tables import (
     COMPARED,
     agreement_table,
@@ -262,7 +263,41 @@ def test_agreement_names_its_reference_or_has_none(
     fixtures.change_scores(folder, "scores", change)
     table = agreement_table(RunResult.open(folder), draws=DRAWS)
     assert set(table["reference"]) == {expected}
-    assert table["normalised"].notna().all() == bool(left)
+    divided = table[table["normalised"].notna()]
+    assert set(divided["row"]) == {*left}
+    assert divided["normalised"].to_numpy() == pytest.approx(1.0)
+
+
+def test_a_half_divides_what_is_compared_with_the_same_half(folder: Path) -> None:
+    """The predicted row is compared with all trials, the odd half with the even one: not like with like."""
+
+    def change(frame: pd.DataFrame) -> pd.DataFrame:
+        ours = frame["target"] == "measured"
+        half = frame[(frame["row"] == "remeasured")].assign(row="half-1")
+        same = frame[(frame["row"] == "predicted") & ours].assign(row="predicted-half")
+        same = same.assign(value=0.8 * same["value"])  # fewer trials agree less
+        return pd.concat([frame[frame["row"] != "remeasured"], half, same])
+
+    fixtures.change_scores(folder, "scores", change)
+    table = agreement_table(RunResult.open(folder), draws=DRAWS)
+    for metric in fixtures.AGREEMENT:
+        rows = ("predicted", "predicted-half", "half-1", "oracle")
+        predicted, same, half, truth = (line(table, row=row, metric=metric) for row in rows)
+        assert same["mean"] == pytest.approx(0.8 * predicted["mean"])
+        assert predicted["normalised"] == pytest.approx(same["mean"] / half["mean"])
+        assert np.isnan(truth["normalised"])  # it has no row beside the half
+
+
+def test_the_noise_ceiling_stands_beside_what_was_measured_again(shared: RunResult) -> None:
+    table = encoding_table(shared, draws=DRAWS)
+    found = table[(table["row"] == "noise-ceiling")]
+    ceiling = np.array(shared.info["noise_ceiling"])
+    assert found["metric"].tolist() == ["voxel-r@1"]
+    assert found["mean"].item() == pytest.approx(np.sqrt(ceiling).mean())
+    assert found["label"].item() == "noise ceiling"
+    grid = encoding_grid(shared, table)
+    notes = {label: note for body in grid.bodies for label, note, _ in body.lines}
+    assert "noiseless prediction" in notes["noise ceiling"]
 
 
 def test_agreement_is_not_divided_by_a_reference_at_zero(folder: Path) -> None:

@@ -42,7 +42,7 @@ def test_scores_encoding_agreement_and_the_report_are_there(folder: Path) -> Non
         assert f"{value:.3f} [" in text
     assert "[0.310, 0.350]" in text  # voxel r over images, from the set scores
     assert "explained / explainable variance" in text
-    assert "re-measurement: measured again, as many fresh trials of the same images" in text
+    assert "re-measurement: measured again (reliability), as many fresh trials of the same images" in text
     assert "report.html" not in text  # there is none yet
     (folder / "report.html").write_text("")
     assert str(folder / "report.html") in printed(folder).replace("\n", "")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_run import only_run
 from toys import ToyBenchmark
 
 from harness.adapters import fit_adapter
 from harness.data import Responses, VoxelSpace
+from harness.reports.tables import agreement_table
 from harness.rows import response_streams
 from harness.seeds import cyclic_order, image_seeds, sample_seeds, subset
 from harness.stages.score import derangements_of
@@ -118,3 +122,29 @@ def test_adapters_use_training_statistics(data, name):
         assert whole.counts().tolist() == [3] * 60
         ratio = whole.trials().std(axis=0) / measured.std(axis=0)
         assert abs(np.median(ratio) - 1) < 0.1
+
+
+def test_predictions_stand_beside_halves_against_the_same_half(harness, tmp_path, toy_words):
+    """Without a re-measurement one half is compared with the other, and so are the predictions."""
+    (tmp_path / "real.py").write_text(
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from dataclasses import replace\n"
+        "from toys import ToyBenchmark\n"
+        "class Measured(ToyBenchmark):\n"
+        "    def load(self, subject):\n"
+        "        return replace(super().load(subject), truth=None, remeasured=None)\n"
+    )
+    metrics = ["--metrics", "pixcorr,decoded-agreement,voxel-r"]
+    harness("run", *toy_words, "--benchmark", "real.py:Measured", *metrics, "--set", "benchmark.n_test=16")
+    run = only_run(tmp_path)
+    assert run.info["test_trials"] == [3, 3]
+    scores = run.scores.set_index(["metric", "target", "row"])["value"]
+    assert "predicted-half" not in run.scores[run.scores.target == "stimulus"].row.unique()
+    whole, half = (scores["pixcorr@1", "measured", row].mean() for row in ("predicted", "predicted-half"))
+    assert half < whole  # one trial against three
+    table = agreement_table(run, draws=200).set_index(["metric", "row"])
+    ours, same, again = (
+        table.loc[("decoded-agreement@1", row)] for row in ("predicted", "predicted-half", "half-1")
+    )
+    assert ours["normalised"] == pytest.approx(same["mean"] / again["mean"])
+    assert ours["normalised"] == same["normalised"]

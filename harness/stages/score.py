@@ -43,6 +43,7 @@ class ImageSet:
     measured : the reconstructions from measured responses to compare with, None for a row without any.
     redrawn : the same with other noise of the decoder, where it draws any, else `measured`.
     rendered : what the decoder's generator makes of the true stimuli, where it can.
+    against_stimuli : False for images that another row has already, here for another measured target.
     """
 
     row: str
@@ -53,11 +54,12 @@ class ImageSet:
     measured: Stimuli | None
     redrawn: Stimuli | None = None
     rendered: Stimuli | None = None
+    against_stimuli: bool = True
 
     def target(self, name: str, *, independent: bool = False) -> Stimuli | None:
         """What `name` stands for; `independent` of the noise that the row was drawn with."""
         if name == "stimulus":
-            return self.stimuli
+            return self.stimuli if self.against_stimuli else None
         return self.redrawn if independent else self.measured
 
     def all(self) -> list[Stimuli]:
