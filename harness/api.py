@@ -79,6 +79,8 @@ class Encoder(Protocol):
     (backbone, layer) pairs that the harness must have extracted before `fit` and `predict`.
     Optional: ``adapt(subject, features, *, seed, device, checkpoint_dir)`` transfers a fitted
     encoder to one more subject.
+    Optional: ``require(stimuli)`` raises what stands against predicting them, asked once for all stimuli
+    before `predict` gets them by the batch.
     Optional, of encoders and decoders: ``identity() -> str``, a hash of what else the numbers depend on,
     ``""`` where that is unknown and nothing may be kept.  Without it the identity is: name, version, source,
     the modules that it imports from ``harness``, from its own package or, where the plugin is a file, from

@@ -7,7 +7,7 @@ the same tables.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -150,10 +150,34 @@ def _encoder(request: Request) -> tuple[PluginRef | None, Any]:
 def _params(ref: PluginRef, request: Request, section: str) -> Any:
     given = dict(request.values.get(section, {}))
     preset = given.pop("preset", None)
+    _check_whose(ref, given, request, section)
     defaults = plugin_defaults(ref.kind, ref.name, benchmark=request.benchmark, preset=preset)
     return resolve_params(
         ref.load().Params, given, section=section, sources=request.sources, defaults=defaults
     )
+
+
+def _check_whose(ref: PluginRef, given: Mapping[str, Any], request: Request, section: str) -> None:
+    """Say whose parameters `given` are, where most that `ref` does not have are another plugin's."""
+    own, sources = _parameters(ref), request.sources
+    unknown = [key for key in given if key not in own and sources.get(f"{section}.{key}")]
+    if not unknown:
+        return
+    for other in plugins.available(ref.group):
+        try:
+            theirs = [key for key in unknown if key in _parameters(other)]
+        except plugins.PluginError:
+            continue  # a broken plugin is no advice
+        if 2 * len(theirs) > len(unknown):
+            keys = ", ".join(f"'{key}'" for key in theirs[:3]) + (" …" if len(theirs) > 3 else "")
+            raise ConfigError(
+                f"{sources[f'{section}.{theirs[0]}']}: {ref.kind} '{ref.name}' has no parameter {keys}; "
+                f"{ref.kind} '{other.name}' has: for that one add --{ref.kind} {other.name}"
+            )
+
+
+def _parameters(ref: PluginRef) -> set[str]:
+    return {field.name for field in fields(ref.load().Params)}
 
 
 def _chosen_metrics(

@@ -8,6 +8,8 @@ who asks for that name without saying which.
 
 from __future__ import annotations
 
+import ast
+import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -69,7 +71,7 @@ class PluginRef:
         try:
             if self.path:
                 module = module_from_file(Path(self.path))
-                found = getattr(module, self.target.partition(":")[2])
+                found = _named_in(module, self)
             else:
                 found = EntryPoint(self.name, self.target, f"harness.{self.group}").load()
         except (KeyboardInterrupt, PluginError):
@@ -161,7 +163,9 @@ def find(group: str, spec: str) -> PluginRef:
             raise PluginError(f"{kind} '{spec}': there is no file {path}")
         return PluginRef(group, spec, f"{path.stem}:{attribute}", "file", "", str(path))
     if spec.endswith(".py"):
-        raise PluginError(f"{kind} '{spec}' names a file but no class; type --{kind} {spec}:ClassName")
+        names = class_names(Path(spec).expanduser())
+        choices = " or ".join(f"--{kind} {spec}:{name}" for name in names or ["ClassName"])
+        raise PluginError(f"{kind} '{spec}' names a file but no class; type {choices}")
     refs = available(group)
     same = [ref for ref in refs if ref.name == spec or f"{ref.dist}:{ref.name}" == spec]
     if len(same) == 1:
@@ -180,3 +184,24 @@ def _check_params(params: Any, label: str) -> None:
         f"{label}: Params is {what}; expected a dataclass. Write @dataclass(frozen=True) above "
         "'class Params:', with a type and a default for each parameter"
     )
+
+
+def class_names(file: Path) -> list[str]:
+    """Names of the classes that `file` defines, read without importing it; none for what is no Python."""
+    try:
+        body = ast.parse(file.read_bytes()).body
+    except (OSError, SyntaxError, ValueError):
+        return []
+    return [node.name for node in body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+
+
+def _named_in(module: Any, ref: PluginRef) -> Any:
+    """The attribute of a file's `module` that `ref` names; else the near one is named."""
+    file, _, name = ref.name.rpartition(":")
+    if not hasattr(module, name):
+        names = class_names(Path(ref.path))
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5) or names[:1]
+        hint = f"; type --{ref.kind} {file}:{near[0]}" if near else ""
+        others = f"only {', '.join(names)}" if names else "and no other"
+        raise PluginError(f"{file} defines no class '{name}', {others}{hint}")
+    return getattr(module, name)

@@ -78,17 +78,23 @@ class FilePredictions:
     def fit(self, subjects: Sequence[SubjectData], features: Any, **_: Any) -> None:
         """Nothing to learn."""
 
-    def predict(self, stimuli: Stimuli, features: Any, *, space: VoxelSpace, seeds: np.ndarray) -> np.ndarray:
-        """(N, S, V) the file's rows for `stimuli`; extra ids are left out, missing ones are an error."""
-        rows, values = self._content
+    def require(self, stimuli: Stimuli) -> dict[str, str]:
+        """Id of each of `stimuli` -> id in the file; a missing one is an error that counts them all."""
+        rows, _ = self._content
         matches = match_ids(stimuli.ids, rows, what=str(self.path))
         missing = [name for name in stimuli.ids if name not in matches]
         if missing:
             like = nearest_id(missing[0], rows) or next(iter(rows))
             raise DataError(
-                f"{self.path} has no prediction for {len(missing)} of {len(stimuli)} test images "
+                f"{self.path} has no prediction for {len(missing)} of {len(stimuli)} images "
                 f"(first: '{missing[0]}'; the file holds ids such as '{like}')"
             )
+        return matches
+
+    def predict(self, stimuli: Stimuli, features: Any, *, space: VoxelSpace, seeds: np.ndarray) -> np.ndarray:
+        """(N, S, V) the file's rows for `stimuli`; extra ids are left out, missing ones are an error."""
+        rows, values = self._content
+        matches = self.require(stimuli)
         if values.shape[2] != space.n_voxels:
             raise SpaceMismatch(
                 f"{self.path} holds {values.shape[2]} voxels; {space.subject} has {space.n_voxels} "

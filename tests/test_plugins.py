@@ -99,12 +99,31 @@ def test_a_class_in_a_file():
     [
         ("no/such/file.py:X", "there is no file"),
         (f"{TOYS}", "names a file but no class"),
-        (f"{TOYS}:Absent", "fails on import.*Absent"),
+        (
+            f"{TOYS}:Absent",
+            "toys.py defines no class 'Absent', only ToyBenchmark, ToyEncoder, ToyDecoder; type",
+        ),
     ],
 )
 def test_bad_paths(spec, message):
     with pytest.raises(PluginError, match=message):
         plugins.find("encoders", spec).load()
+
+
+@pytest.mark.parametrize("given", ["MyEncodr", "myencoder", ""])
+def test_a_missing_class_names_one_that_works(tmp_path, given):
+    file = tmp_path / "mine.py"
+    file.write_text(TOYS.read_text().replace("class ToyEncoder", "class MyEncoder"))
+    with pytest.raises(PluginError) as caught:
+        plugins.find("encoders", f"{file}:{given}".rstrip(":")).load()
+    (advised,) = [word for word in str(caught.value).split() if word.endswith(":MyEncoder")]
+    assert plugins.find("encoders", advised).load().__name__ == "MyEncoder"
+
+
+def test_a_file_without_classes_says_so(tmp_path):
+    (tmp_path / "empty.py").write_text("x = 1\n")
+    with pytest.raises(PluginError, match=r"defines no class 'X', and no other$"):
+        plugins.find("encoders", f"{tmp_path / 'empty.py'}:X").load()
 
 
 def test_identity_follows_own_imports_and_nothing_else(tmp_path):

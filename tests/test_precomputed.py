@@ -87,7 +87,7 @@ def test_permuted_ids_are_caught_and_a_clean_twin_is_not(harness, tmp_path, word
         (lambda ids, v: (ids[:-1], v), "15 ids for 16 predictions"),
         (lambda ids, v: ([ids[0], *ids[:-1]], v), "occurs more than once"),
         (lambda ids, v: (ids, v[:, :-1]), "holds 39 voxels; toy01 has 40"),
-        (lambda ids, v: ([f"x{i}" for i in ids], v), "no prediction for 16 of 16 test images"),
+        (lambda ids, v: ([f"x{i}" for i in ids], v), "no prediction for 16 of 16 images"),
         (lambda ids, v: (ids, np.full_like(v, np.nan)), "NaN or infinity"),
         (lambda ids, v: (ids, v[:, :, None, None]), "expected (images, voxels)"),
         (lambda ids, v: (ids, v.astype("U9")), "expected numbers"),
@@ -102,6 +102,15 @@ def test_bad_predictions_are_one_line(harness, tmp_path, words, data, spoil, mes
     assert message in last
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_missing_predictions_are_counted_over_all_test_images(harness, tmp_path, words, data):
+    ids, kept = list(data.test.stimuli.ids), [1, 2, 4, 5, 6, 8, 9, 11, 12, 14]
+    write(tmp_path / "p.npz", [ids[k] for k in kept], data.truth.mean()[kept])
+    batches = ("--set", "run.micro_batch=4")
+    done = harness("run", *words, "--encoder", "file:p.npz", *batches, check=False)
+    assert done.returncode == 2
+    assert f"no prediction for 6 of 16 images (first: '{ids[0]}'" in done.stderr
 
 
 def test_pickled_and_torn_files_are_refused(tmp_path, data):

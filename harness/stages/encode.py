@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def encode(
     progress: Callable[[int], None] = lambda images: None,
 ) -> np.ndarray:
     """(N, S, V) float32 predictions for `stimuli`; masked voxels are 0."""
-    opened: list[object] = []
+    opened: list[Any] = []
     parts = []
     for start in range(0, len(stimuli), micro_batch):
         part = stimuli.select(stimuli.ids[start : start + micro_batch])
@@ -49,6 +50,8 @@ def encode(
         def make(folder: Path, part: Stimuli = part) -> None:
             if not opened:
                 opened.append(guarded(model.ref, "cannot be loaded", lambda: model.load(space)))
+                if hasattr(opened[0], "require"):
+                    guarded(model.ref, "refuses the stimuli", lambda: opened[0].require(stimuli))
             seeds = sample_seeds(seed, part.ids, samples)
             found = guarded(
                 model.ref,
