@@ -89,8 +89,8 @@ class Paired:
         """`train` without the images that have no file, where that is allowed."""
         if lost := test.lost():
             raise DataError(
-                f"{lost_images(test, lost, split='test')}; a test image is never left out: put its file "
-                "there, or take it out of the test set"
+                f"{lost_images(test, train, lost, split='test')}; a test image is never left out: put its "
+                "file there, or take it out of the test set"
             )
         lost = train.lost()
         if not lost:
@@ -102,13 +102,13 @@ class Paired:
             listed = set(lost) if allowed else set()
         refused = [name for name in lost if name not in listed]
         if refused or len(lost) == len(train.ids):
-            message = lost_images(train, refused or lost, split="training")
+            message = lost_images(train, test, refused or lost, split="training")
             if len(lost) < len(train.ids):
                 message += "; to leave them out, with their trials, add allow_missing_images: true"
             raise DataError(message)
         logger.warning(
             "%s; they and their trials are left out",
-            lost_images(train, lost, split="training"),
+            lost_images(train, test, lost, split="training"),
             extra={"flag": "missing-training-images"},
         )
         return train.choose(np.flatnonzero(~np.isin(train.ids, lost)))

@@ -240,10 +240,14 @@ class SubjectFiles:
         return Path(self.params.base_dir).expanduser() / Path(file).expanduser()
 
 
-def lost_images(part: SplitTrials, lost: Sequence[str], *, split: str) -> str:
-    """That the images `lost` of `part` have no file, and what the first may be called instead."""
+def lost_images(part: SplitTrials, other: SplitTrials, lost: Sequence[str], *, split: str) -> str:
+    """That the images `lost` of `part` have no file, and which file the first may be.
+
+    other : the other split, whose files are not meant.
+    """
     few = ", ".join(f"'{name}'" for name in lost[:_NAMED]) + (" ..." if len(lost) > _NAMED else "")
-    near = part.images.near(lost[0])
+    folders = [other.images] if isinstance(other.images, ImageFolder) else []
+    near = part.images.near(lost[0], *folders)
     hint = f", did you mean '{near}'?" if near else ""
     return (
         f"{part.images.folder} holds no image file for {len(lost)} of {len(part.ids)} {split} images "

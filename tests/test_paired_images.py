@@ -171,7 +171,7 @@ def test_lost_training_images_are_left_out_by_name_on_request(tmp_path, allowed,
     np.testing.assert_array_equal(data.train.stimuli.images(), COLOUR[[0, 3]])
     (warning,) = [record for record in caplog.records if hasattr(record, "flag")]
     assert warning.flag == "missing-training-images"
-    assert "2 of 4 training images ('s1.png', 's2.png'" in warning.getMessage()
+    assert "2 of 4 training images ('s1.png', 's2.png')" in warning.getMessage()  # no other's file is meant
 
 
 def test_a_list_allows_no_other_image_to_be_lost(tmp_path):
@@ -189,3 +189,17 @@ def test_when_all_training_images_are_lost_none_may_be(tmp_path):
     with pytest.raises(DataError, match="4 of 4 training images") as caught:
         folder_of(tmp_path, SIX, lost=SIX[:4], allow_missing_images=True)
     assert "allow_missing_images" not in str(caught.value)
+
+
+def test_no_file_of_the_other_split_is_meant(tmp_path):
+    """One folder for both splits, as most people have it; a file that is no one's is a guess."""
+    given = {"images": "im/", "responses": "y.npy"}
+    np.save(tmp_path / "y.npy", np.random.default_rng(0).normal(size=(3, 4)))
+    for split, names in (("train", SIX[:3]), ("test", SIX[3:])):
+        (tmp_path / f"{split}.txt").write_text("\n".join(names))
+    splits = {split: given | {"ids": f"{split}.txt"} for split in ("train", "test")}
+    with pytest.raises(DataError, match=r"1 of 3 training images \('s1\.png'\); to leave"):
+        folder_of(tmp_path, SIX, lost=SIX[1:2], data=None, test_ids=[], **splits)
+    (tmp_path / "im" / "s01.png").write_bytes((tmp_path / "im" / "s0.png").read_bytes())
+    with pytest.raises(DataError, match=r"1 of 3 training images \('s1\.png', did you mean 's01'\?\)"):
+        folder_of(tmp_path, SIX, lost=SIX[1:2], data=None, test_ids=[], **splits)

@@ -136,9 +136,11 @@ class ImageFolder:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def near(self, name: str) -> str:
-        """The file that looks most like the id `name`, without its ending; "" where none does."""
-        return nearest_id(stem(name), (stem(other) for other in self.names))
+    def near(self, name: str, *others: ImageFolder) -> str:
+        """The file that looks most like the id `name` and is no image of this or the `others`; else ""."""
+        claimed = {file for images in (self, *others) for file in images.files}
+        free = (stem(other) for other in self.names if self.folder / other not in claimed)
+        return nearest_id(stem(name), free)
 
     def read(self, positions: np.ndarray) -> np.ndarray:
         """Images (n, H, W, 3) of the ids at `positions`; all must have one size, or are given one."""
