@@ -41,6 +41,11 @@ class Paired:
     def __init__(self, params: Params) -> None:
         self.params = params
 
+    @staticmethod
+    def missing(params: Params, *, subject: str) -> list[str]:
+        """A line for each file or folder of `subject` that `params` name and that is not there."""
+        return SubjectFiles(params, subject).missing()
+
     def subjects(self) -> tuple[str, ...]:
         """The subjects' names."""
         return tuple(self.params.subjects) or ("subj01",)

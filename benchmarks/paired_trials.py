@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.api import ConfigError, DataError
-from harness.reading.arrays import (
+from harness.reading.arrays import (, existing_file
     ArraySource,
     MemoryArray,
     as_integers,
@@ -116,6 +116,21 @@ class SubjectFiles:
         if not file:
             raise ConfigError(f"'{reference}' names no file; add file: FILE, or type it as FILE:{reference}")
         return open_array(self._path(file), key)
+
+    def missing(self) -> list[str]:
+        """A line for each file or folder that the parameters name and that is not there."""
+        lines = []
+        for reference in self.params.references():
+            reference = reference.replace("{subject}", self.subject)
+            if reference.endswith(("/", "\\")):
+                folder = self._path(reference)
+                lines += [] if folder.is_dir() else [f"there is no folder {folder}"]
+            elif file := split_reference(reference)[0] or self.params.file.replace("{subject}", self.subject):
+                try:
+                    existing_file(self._path(file))
+                except DataError as problem:
+                    lines.append(str(problem))
+        return list(dict.fromkeys(lines))
 
     def trials(self, name: str, keys: SplitKeys) -> SplitTrials:
         """The images and trials that `keys` name; images without a trial are left out."""

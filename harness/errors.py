@@ -49,6 +49,10 @@ class WeightsMissing(HarnessError):
     """Pretrained weights are not on this machine and may not be fetched."""
 
 
+class FilesMissing(HarnessError):
+    """Files that a run will read are not on this machine; nothing was computed."""
+
+
 def check_ranges(params: object, ranges: Mapping[str, tuple[float, float]], *, section: str) -> None:
     """Refuse fields of `params` outside their closed range (least, most), NaN always.
 

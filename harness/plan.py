@@ -14,11 +14,12 @@ from typing import Any
 
 from . import plugins
 from .backbones.weights import WeightsAbsent, stored_sha
-from .errors import ConfigError, WeightsMissing
+from .errors import ConfigError, FilesMissing, WeightsMissing, suggest
 from .identity import code_sha, digest, library_versions, named_files, plain
 from .plugins import PluginRef
 from .precomputed import FilePredictions, predictions_ref
 from .protocols import protocol_named
+from .requirements import missing_files
 from .settings import Request, RunSettings, plugin_defaults, resolve_params
 from .stages.features import backbone_identity
 from .stages.reconstructions import GivenImages
@@ -56,6 +57,7 @@ class Plan:
     settings: RunSettings
     metrics: tuple[MetricRef, ...]
     left_out: tuple[tuple[str, str], ...] = ()  # (metric, why), for those not asked for by name
+    missing: tuple[str, ...] = ()  # files that will be read and are not there, a line each
 
     @cached_property
     def identity(self) -> str:
@@ -83,6 +85,12 @@ class Plan:
         readable = "-".join("".join(c if c.isalnum() else "_" for c in part)[-24:] for part in parts)
         return f"{readable}-{digest(given)[:8]}"
 
+    def require_files(self) -> None:
+        """Raise :class:`FilesMissing` with the first of :attr:`missing`, if any, and how many there are."""
+        if self.missing:
+            more = f" (and {len(self.missing) - 1} more: harness plan lists them)" if self.missing[1:] else ""
+            raise FilesMissing(f"{self.missing[0]}{more}")
+
     def benchmark_object(self) -> Any:
         return self.benchmark.load()(self.benchmark_params)
 
@@ -96,7 +104,9 @@ def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
     benchmark = plugins.find("benchmarks", request.benchmark)
     benchmark_params = _params(benchmark, request, "benchmark")
     subjects = tuple(benchmark.load()(benchmark_params).subjects())
-    subject = request.subject or subjects[0]
+    subject = subjects[0] if request.subject is None else request.subject
+    if subject not in subjects:
+        raise ConfigError(suggest(subject, subjects, what="subject"))
     encoder, encoder_params = _encoder(request)
     decoder: PluginRef | GivenImages | None = None
     decoder_params = None
@@ -132,6 +142,18 @@ def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
         replace(settings, metrics=tuple(metric.ref.name for metric in metrics)),
         metrics,
         left_out,
+        missing_files(
+            [
+                (ref, params)
+                for ref, params in (
+                    (benchmark, benchmark_params),
+                    (encoder, encoder_params),
+                    (decoder, decoder_params),
+                )
+                if isinstance(ref, PluginRef)
+            ],
+            subject=subject,
+        ),
     )
 
 

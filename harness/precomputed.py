@@ -24,6 +24,7 @@ from .errors import DataError, SpaceMismatch
 from .plugins import PluginRef
 from .reading.arrays import BARE, ArrayFile, sidecars
 from .reading.ids import match_ids, nearest_id
+from .reading.sources import ArraySource
 from .store import file_sha
 
 _PREDICTIONS = ("predictions", "responses", "betas", BARE)
@@ -52,6 +53,12 @@ class FilePredictions:
         self.path = Path(params.path).expanduser()
         if not self.path.is_file():
             raise DataError(f"--encoder file:{params.path}: there is no such file")
+
+    @staticmethod
+    def missing(params: Params, *, subject: str) -> tuple[str, ...]:
+        """Nothing; a file that holds no predictions is refused before it is needed (:class:`DataError`)."""
+        _opened(Path(params.path).expanduser())
+        return ()
 
     @cached_property
     def _content(self) -> tuple[dict[str, int], np.ndarray]:
@@ -119,6 +126,13 @@ class FilePredictions:
 
 def read_predictions(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
     """Ids (N,) and values (N, S, V) of a predictions file; nothing pickled is read."""
+    names, source = _opened(path)
+    values = source.read()
+    return names, (values[:, None, :] if values.ndim == 2 else values).astype(np.float32)
+
+
+def _opened(path: Path) -> tuple[tuple[str, ...], ArraySource]:
+    """Ids (N,) and the array (N, V) or (N, S, V) of a predictions file, its values not yet read."""
     file = ArrayFile(path, ("ids", _SETS))
     name = next((name for name in _PREDICTIONS if name in file.infos), None)
     if name is None:
@@ -130,6 +144,4 @@ def read_predictions(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
         raise DataError(
             f"{path}: predictions have shape {source.shape}; expected (images, voxels) or (N, S, V)"
         )
-    names = file.ids(source.shape[0], what="predictions")
-    values = source.read()
-    return names, (values[:, None, :] if values.ndim == 2 else values).astype(np.float32)
+    return file.ids(source.shape[0], what="predictions"), source

@@ -27,6 +27,11 @@ class MindEye2Decoder(MindEye2Core):
         return _source(self.params).fingerprint(self.params)
 
     @staticmethod
+    def missing(params: MindEye2Params, *, subject: str) -> list[str]:
+        """A line for each file of weights that is not there."""
+        return _source(params).missing(params, subject)
+
+    @staticmethod
     def captions(params: MindEye2Params) -> bool:
         """Whether it captions what it decodes."""
         return params.captions

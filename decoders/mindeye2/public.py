@@ -30,9 +30,11 @@ second is of laion/CLIP-ViT-bigG-14-laion2B-39B-b160k:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from harness.api import WeightsMissing
 from harness.backbones import weights
@@ -160,9 +162,7 @@ def shared_weights(params: MindEye2Params, subject: str):
     if params.pretrained == "none":
         return None
     if params.pretrained == "auto":
-        return read_weights(
-            needed(public_folder(params) / "train_logs" / f"final_multisubject_{subject}" / "last.pth")
-        )
+        return read_weights(needed(_shared_file(params, subject)))
     return read_weights(needed(Path(params.pretrained).expanduser()))
 
 
@@ -193,28 +193,53 @@ def needed(
     return file
 
 
+def missing(params: MindEye2Params, subject: str) -> list[str]:
+    """A line for each file that a fit for `subject` and decoding would read and that is not there."""
+    try:
+        checks = [partial(needed, *file) for file in _files(params, [_shared_file(params, subject)])]
+    except WeightsMissing as problem:  # the folder itself
+        return [str(problem)]
+    if params.refine:
+        checks += [partial(weights.locate, name) for name in (ClipL14Text.weights, ClipL14Text.words)]
+    lines = []
+    for check in checks:
+        try:
+            check()
+        except WeightsMissing as problem:
+            lines.append(str(problem))
+    return lines
+
+
+def _files(params: MindEye2Params, shared: Sequence[Path]) -> list[tuple[Any, ...]]:
+    """Every file that `params` name, as :func:`needed` takes it; `shared` are parts trained on others."""
+    folder = public_folder(params)
+    starts = {"auto": shared, "none": ()}.get(params.pretrained, [Path(params.pretrained).expanduser()])
+    files: list[tuple[Any, ...]] = [(folder / GENERATOR,)]
+    files += [(folder / LOW_LEVEL,)] if params.low_level else []
+    files += [(file,) for file in starts]
+    files += [_teacher_file(params)] if params.low_level and params.teacher else []
+    files += _caption_files(params) if params.captions else []
+    return files + (_refine_files(params) if params.refine else [])
+
+
+def _shared_file(params: MindEye2Params, subject: str) -> Path:
+    return public_folder(params) / "train_logs" / f"final_multisubject_{subject}" / "last.pth"
+
+
 def fingerprint(params: MindEye2Params) -> str:
     """Identity of the files that `params` name: names, sizes and 64 blocks spread over each.
 
     Weights that ``harness prefetch`` keeps count by their hash.
     """
     folder = public_folder(params)
-    files = [needed(folder / GENERATOR), *([needed(folder / LOW_LEVEL)] if params.low_level else [])]
-    if params.pretrained == "auto":
-        files += sorted(folder.glob("train_logs/final_multisubject_*/last.pth"))
-    elif params.pretrained != "none":
-        files.append(Path(params.pretrained).expanduser())
+    shared = sorted(folder.glob("train_logs/final_multisubject_*/last.pth"))
+    files = [needed(*file) for file in _files(params, shared)]
     total = hashlib.sha256()
-    if params.low_level and params.teacher:
-        files.append(needed(*_teacher_file(params)))
-    if params.captions:
-        files += [needed(*one) for one in _caption_files(params)]
     if params.refine:
-        files += [needed(*one) for one in _refine_files(params)]
         for name in (ClipL14Text.weights, ClipL14Text.words):
             total.update(weights.stored_sha(name).encode())
     for file in files:
-        size = needed(file).stat().st_size
+        size = file.stat().st_size
         total.update(f"{file.name}|{size}|".encode())
         with file.open("rb") as stream:
             for block in range(SAMPLED):

@@ -139,7 +139,10 @@ def score(path: str, **given: Any) -> None:
 @click.option("--decoder", help="a name, path/file.py:Class, folder:recons/ or file:recons.pt")
 @common_options
 def plan(encoder: str | None, decoder: str | None, **given: Any) -> None:
-    """Say what a run would do and what is there already, without computing anything."""
+    """Say what a run would do and what is there already, without computing anything.
+
+    Where a file that it would read is not there, the plan says so, and the command ends with an error.
+    """
     from ..places import store_folder
     from ..store import Store
     from .progress import set_up_logging
@@ -148,6 +151,7 @@ def plan(encoder: str | None, decoder: str | None, **given: Any) -> None:
     set_up_logging(given["verbose"], console(errors=True))
     made = _plan(given, encoder=encoder, decoder=decoder, need_decoder=False)
     print_plan(made, Store(store_folder(given["store"])), console(), every_parameter=True)
+    made.require_files()
 
 
 def carry_out(made: Any, given: dict[str, Any]) -> None:
@@ -165,6 +169,7 @@ def carry_out(made: Any, given: dict[str, Any]) -> None:
     set_up_logging(given["verbose"], errors)
     store = Store(store_folder(given["store"]))
     print_plan(made, store, errors)
+    made.require_files()
     bars = Bars(errors)
     with explained(store.root):
         outcome = Pipeline(made, store, reporter=bars).run()

@@ -72,6 +72,8 @@ def print_plan(plan: Plan, store: Store, console: Console, *, every_parameter: b
     for why in dict.fromkeys(why for _, why in plan.left_out):
         names = _listed_up_to(few, [name for name, reason in plan.left_out if reason == why])
         table.add_row("left out", f"{names}: {why}")
+    for line in plan.missing:
+        table.add_row("missing", line)
     table.add_row("store", f"{store.root} ({_known(plan, store)})")
     console.print(table, highlight=False)
 

@@ -77,7 +77,7 @@ def describe(path: str | Path) -> list[ArrayInfo]:
 
     Arrays inside MATLAB structures, HDF5 groups and dictionaries are named with slashes.
     """
-    path = _existing(Path(path))
+    path = existing_file(Path(path))
     with reading(path):
         return sorted((entry.described() for entry in _entries(path)), key=lambda info: info.name)
 
@@ -88,7 +88,7 @@ def open_array(path: str | Path, key: str = BARE) -> ArraySource:
     ``.npy`` and tensors are memory-mapped, HDF5 read on demand, the others are read at once.  Raises
     :class:`DataError` for a file or key that is absent, empty, damaged, pickled or unsupported.
     """
-    path = _existing(Path(path))
+    path = existing_file(Path(path))
     with reading(path):
         return _opened(_entry(path, _entries(path), key))
 
@@ -100,7 +100,7 @@ class ArrayFile:
     """
 
     def __init__(self, path: str | Path, texts: Sequence[str] = ("ids",)) -> None:
-        self.path = _existing(Path(path))
+        self.path = existing_file(Path(path))
         with reading(self.path):
             self._entries = _entries(self.path)
         held = {BARE if entry.info.bare else entry.info.name: entry for entry in self._entries}
@@ -187,7 +187,8 @@ def as_names(source: ArraySource) -> list[str]:
     return as_ids(as_vector(source), what=source.what)
 
 
-def _existing(path: Path) -> Path:
+def existing_file(path: Path) -> Path:
+    """`path`, unless it is absent, empty or a folder (:class:`DataError`, which names a near one)."""
     if path.is_file():
         if not path.stat().st_size:
             raise DataError(f"{path} is empty (0 bytes); copy or export it again")

@@ -67,11 +67,7 @@ class BigGTokens(torch.nn.Module):
 
 def parts(params: MindEye2Params) -> Parts:
     """Everything from the files beside this one."""
-    if params.hidden != HIDDEN or not params.low_level:
-        raise ConfigError(
-            f"decoder.hidden is {params.hidden} and low_level {params.low_level}; the small parts have "
-            f"{HIDDEN} and true: --set decoder.preset=tiny sets both"
-        )
+    _require_sizes(params)
     generator = Generator.load(GENERATOR)
     drawing = replace(generator.settings, steps=params.steps, guidance=params.guidance)
     embedder = BigGTokens()
@@ -84,6 +80,29 @@ def parts(params: MindEye2Params) -> Parts:
         teacher=(lambda: embedder.teach) if params.teacher else None,
         pretrained=lambda subject: shared_weights(params, subject),
     )
+
+
+def missing(params: MindEye2Params, subject: str) -> list[str]:
+    """The part to start from, where `params` name a file that is not there; the others lie beside this one.
+
+    Raises
+    ------
+    ConfigError
+        Sizes that the small parts do not have.
+    """
+    _require_sizes(params)
+    file = Path(params.pretrained).expanduser()
+    if params.pretrained in ("auto", "none") or file.is_file():
+        return []
+    return [f"{file} is not there; give the path of a checkpoint, or --set decoder.pretrained=auto"]
+
+
+def _require_sizes(params: MindEye2Params) -> None:
+    if params.hidden != HIDDEN or not params.low_level:
+        raise ConfigError(
+            f"decoder.hidden is {params.hidden} and low_level {params.low_level}; the small parts have "
+            f"{HIDDEN} and true: --set decoder.preset=tiny sets both"
+        )
 
 
 def shared_file(subject: str) -> Path:
