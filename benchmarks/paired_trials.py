@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from harness.api import ConfigError, DataError
-from harness.reading.arrays import (, existing_file
+from harness.reading.arrays import (
     ArraySource,
     MemoryArray,
     as_integers,
     as_names,
     as_vector,
+    existing_file,
     open_array,
     split_reference,
 )

@@ -90,6 +90,9 @@ class Encoder(Protocol):
     ``training_sets()`` names of image sets that it, or weights it starts from, was trained on
     (:mod:`harness.overlaps`); ``training_hashes()`` :func:`image_sha` of such images; ``networks()``
     backbones that it looks through besides those it wants.
+    Optional, of encoders, decoders and benchmarks: a static method ``missing(params, *, subject)``, a line
+    for each file (weights, data) that a run would read and that is not there, with how to get it.  It is
+    asked with the plan, so that nobody waits an hour for it, and reads no file's content.
     """
 
     version: ClassVar[str]
@@ -146,7 +149,8 @@ class Decoder(Protocol):
     `decode` reads, may have the metadata ``{"identity": False}``: another value then fits and decodes nothing
     again;
     ``from_pretrained(params, space, *, device)`` in place of `fit` (``pretrained = True``);
-    ``identity``, ``training_sets``, ``training_hashes`` and ``networks`` as for an :class:`Encoder`.
+    ``identity``, ``training_sets``, ``training_hashes``, ``networks`` and ``missing`` as for an
+    :class:`Encoder`.
     """
 
     version: ClassVar[str]
@@ -273,7 +277,8 @@ class Benchmark(Protocol):
     ``simulated`` benchmarks are labelled so everywhere.  ``generated`` ones are computed, and the
     harness keeps what `load` returns in its store, under source, parameters and the files that these name.
     Optional: ``training_sets()`` and ``test_sets()``
-    names of the image sets that training and test images are of, to detect known overlaps.
+    names of the image sets that training and test images are of, to detect known overlaps; ``missing`` as
+    for an :class:`Encoder`.
     """
 
     version: ClassVar[str]

@@ -7,6 +7,7 @@ looked for here.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from .errors import ConfigError, WeightsMissing, suggest
@@ -27,8 +28,8 @@ def missing_files(plugins: Iterable[tuple[PluginRef, Any]], *, subject: str) -> 
     for ref, params in plugins:
         missing = getattr(ref.load(), "missing", None)
         if missing is not None:
-            answer = guarded(ref, "cannot say what is missing", lambda: missing(params, subject=subject))
-            lines += map(str, answer)
+            ask = partial(missing, params, subject=subject)
+            lines += map(str, guarded(ref, "cannot say what is missing", ask))
         if ref.group == "encoders" and not lines:
             lines += _missing_backbones(ref, params)
     return tuple(dict.fromkeys(lines))

@@ -64,6 +64,9 @@ _AUTHORS = "pscotti/mindeyev2"
 _GIT = "microsoft/git-large-coco"
 _LAION = "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k"
 
+_SMALL = "--set decoder.preset=tiny for the small parts"
+_PLAIN = "--set decoder.low_level=false to leave the low-level path out"
+
 SAMPLED = 64
 """Blocks of a file that its fingerprint reads."""
 BLOCK = 1 << 20
@@ -87,8 +90,12 @@ def parts(params: MindEye2Params, sizes: PublicSizes | None = None) -> Parts:
     """Load everything; about 30 GB are read; later 7 for a fit, 2 for captions and 18 for the refinement."""
     sizes = sizes or PublicSizes()
     folder = public_folder(params)
-    generator = needed(folder / GENERATOR)
-    vae = load_vae(read_weights(needed(folder / LOW_LEVEL)), sizes.vae) if params.low_level else None
+    generator = needed(folder / GENERATOR, _AUTHORS, _SMALL)
+    vae = (
+        load_vae(read_weights(needed(folder / LOW_LEVEL, _AUTHORS, _PLAIN)), sizes.vae)
+        if params.low_level
+        else None
+    )
     backbone = replace(sizes.network.backbone, hidden=params.hidden, low_level=params.low_level)
     return Parts(
         embedder=PatchTokens.from_public(generator, sizes.tower),
@@ -214,8 +221,8 @@ def _files(params: MindEye2Params, shared: Sequence[Path]) -> list[tuple[Any, ..
     """Every file that `params` name, as :func:`needed` takes it; `shared` are parts trained on others."""
     folder = public_folder(params)
     starts = {"auto": shared, "none": ()}.get(params.pretrained, [Path(params.pretrained).expanduser()])
-    files: list[tuple[Any, ...]] = [(folder / GENERATOR,)]
-    files += [(folder / LOW_LEVEL,)] if params.low_level else []
+    files: list[tuple[Any, ...]] = [(folder / GENERATOR, _AUTHORS, _SMALL)]
+    files += [(folder / LOW_LEVEL, _AUTHORS, _PLAIN)] if params.low_level else []
     files += [(file,) for file in starts]
     files += [_teacher_file(params)] if params.low_level and params.teacher else []
     files += _caption_files(params) if params.captions else []
