@@ -232,7 +232,9 @@ def _metrics(
 ) -> tuple[tuple[MetricRef, ...], tuple[tuple[str, str], ...]]:
     """Metrics that were asked for, or all that are on by default and whose weights are at hand."""
     found, left_out = [], []
-    for name in asked or sorted((ref.name for ref in plugins.available("metrics")), key=_as_published):
+    for name in dict.fromkeys(asked) or sorted(
+        (ref.name for ref in plugins.available("metrics")), key=_as_published
+    ):
         inputs = ""
         try:
             metric = metric_ref(name)
@@ -286,15 +288,15 @@ def _on_by_default(metric: Any, simulated: bool) -> bool:
 
 
 def _check_device(device: str) -> None:
-    kind = device.partition(":")[0]
-    if kind not in ("cpu", "cuda", "mps"):
+    kind, colon, number = device.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (colon and not (kind == "cuda" and number.isdecimal())):
         raise ConfigError(f"--device {device}: expected cpu, cuda, cuda:N or mps")
     if kind == "cpu":
         return
     import torch
 
     ready = torch.cuda.is_available() if kind == "cuda" else torch.backends.mps.is_available()
-    if not ready:
+    if not ready or (number and int(number) >= torch.cuda.device_count()):
         raise ConfigError(
             f"--device {device}: torch {torch.__version__} finds no such device here; type --device cpu"
         )

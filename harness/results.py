@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import DataError
+from .errors import DataError, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +98,12 @@ class RunResult:
             known = False
         if not known:
             raise DataError(f"{folder / 'run.json'} is damaged; type the command of that run again")
-        if run.info.get("schema", 0) > SCHEMA:
+        if type(run.info.get("schema")) is not int or run.info["schema"] < 1:
+            raise DataError(
+                f"{folder / 'run.json'} states the result schema {quoted(run.info.get('schema'))}; expected "
+                f"1 to {SCHEMA}. Type the command of that run again"
+            )
+        if run.info["schema"] > SCHEMA:
             raise DataError(
                 f"{folder} was written with result schema {run.info['schema']}; this harness reads up to "
                 f"{SCHEMA}. Type: pip install -U fmri-harness"
@@ -113,18 +118,18 @@ class RunResult:
     @cached_property
     def scores(self) -> pd.DataFrame:
         """Image-level scores, columns :data:`SCORE_COLUMNS`."""
-        table = self._table("scores")
+        table = self._table("scores", SCORE_COLUMNS)
         return table if "rivalry" in table else table.assign(rivalry=0.0)  # runs before it was recorded
 
     @cached_property
     def voxel_scores(self) -> pd.DataFrame:
         """Voxel-level scores, columns :data:`VOXEL_COLUMNS`."""
-        return self._table("voxel_scores")
+        return self._table("voxel_scores", VOXEL_COLUMNS)
 
     @cached_property
     def set_scores(self) -> pd.DataFrame:
         """Set-level scores, columns :data:`SET_COLUMNS`."""
-        return self._table("set_scores")
+        return self._table("set_scores", SET_COLUMNS)
 
     @cached_property
     def region_scores(self) -> pd.DataFrame:
@@ -145,12 +150,16 @@ class RunResult:
 
     def _later_table(self, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
         if (self.folder / f"{name}.parquet").is_file():
-            return self._table(name)
+            return self._table(name, columns)
         import pandas as pd
 
         return pd.DataFrame(columns=list(columns))
 
-    def _table(self, name: str) -> pd.DataFrame:
+    def _table(self, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
+        """The table; ValueError where it lacks some of `columns` but those that came later."""
         import pandas as pd
 
-        return pd.read_parquet(self.folder / f"{name}.parquet")
+        table = pd.read_parquet(self.folder / f"{name}.parquet")
+        if lacking := [column for column in columns if column not in table and column != "rivalry"]:
+            raise ValueError(f"it has no column {', '.join(lacking)}")
+        return table

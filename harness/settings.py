@@ -95,7 +95,7 @@ def read_request(
         for section, given in content.items():
             if section == "plugins":
                 known = ("benchmark", "encoder", "decoder", "subject")
-                chosen |= _mapping(given, known=known, where=f"{file}: plugins")
+                chosen |= _names(_mapping(given, known=known, where=f"{file}: plugins"), file)
             elif section in SECTIONS:
                 values[section] |= _mapping(given, where=f"{file}: {section}")
                 sources |= {f"{section}.{key}": str(file) for key in values[section]}
@@ -205,8 +205,8 @@ def plugin_defaults(kind: str, name: str, *, benchmark: str, preset: str | None)
     content = (load_yaml(file.read_text(), where=str(file)) if file.is_file() else None) or {}
     presets = content.get("presets", {})
     chosen = preset or content.get("on", {}).get(benchmark)
-    if chosen is not None and chosen not in presets:
-        raise ConfigError(suggest(str(chosen), presets, what=f"preset of {kind} '{name}'"))
+    if chosen is not None and (not isinstance(chosen, str) or chosen not in presets):
+        raise ConfigError(suggest(quoted(chosen).strip("'"), presets, what=f"preset of {kind} '{name}'"))
     return {**content.get("default", {}), **(presets[chosen] if chosen else {})}
 
 
@@ -219,6 +219,16 @@ def read_yaml(file: Path) -> dict[str, Any]:
     except (OSError, DataError) as problem:
         raise ConfigError(f"{file} cannot be read as text: {problem}") from None
     return _mapping(content if content is not None else {}, where=str(file))
+
+
+def _names(given: Mapping[str, Any], file: Path) -> dict[str, str]:
+    """What the section ``plugins`` of `file` names; a key without a value is as good as absent."""
+    for key, name in given.items():
+        if name is not None and (not isinstance(name, str) or not name):
+            raise ConfigError(
+                f"{file}: plugins.{key} is {quoted(name)}; expected a name, as 'harness list' shows"
+            )
+    return {key: name for key, name in given.items() if name is not None}
 
 
 def _mapping(value: Any, *, where: str, known: Sequence[str] = ()) -> dict[str, Any]:

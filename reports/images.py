@@ -138,9 +138,9 @@ def _arrays(run: RunResult) -> dict[str, np.ndarray]:
     try:
         arrays = dict(run.gallery)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as problem:
-        raise DataError(
-            f"{path} cannot be read ({str(problem).splitlines()[0]}); type the run's command again"
-        ) from None
+        # numpy takes a damaged file for a pickle and advises to load it unsafely.
+        reason = getattr(problem, "strerror", None) or "it is damaged"
+        raise DataError(f"{path} cannot be read ({reason}); type the run's command again") from None
     n = len(arrays.get("ids", ()))
     for name, images in arrays.items():
         if name != "ids" and (images.dtype != np.uint8 or images.ndim != 4 or images.shape[::3] != (n, 3)):
