@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError, DataError, suggest
 from harness.results import RunResult
@@ -92,6 +93,28 @@ def export_table(run: RunResult, name: str, *, target: str | None = None) -> pd.
             f"it comes with {EXPORTS[name].needs}"
         )
     return table
+
+
+_FORMULA = tuple("=+-@\t\r")
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?( \[[-+\d., e]*\])?")
+
+
+def csv_content(table: pd.DataFrame) -> bytes:
+    """`table` as CSV in UTF-8 whose cells no spreadsheet takes for formulas.
+
+    Text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return (an id may) has an apostrophe
+    put before it, as OWASP's "CSV Injection" advises; a number with its interval stays.  Parquet holds the
+    text as it is.
+    """
+    texts = table.select_dtypes(exclude=["number", "bool"]).columns
+    safe = table.assign(**{name: table[name].map(_no_formula) for name in texts})
+    return safe.rename(columns=_no_formula).to_csv(index=False).encode("utf-8", "backslashreplace")
+
+
+def _no_formula(cell: Any) -> Any:
+    if isinstance(cell, str) and cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
 
 
 def wide_table(table: pd.DataFrame) -> pd.DataFrame:

@@ -76,6 +76,7 @@ def compare(
     where they were run through several decoders, also whether these put them in the same order.
     """
     from harness.reports.comparison import compare as compare_runs
+    from harness.reports.exports import csv_content
 
     from .output import check_output, write_output
 
@@ -89,7 +90,7 @@ def compare(
         regions=None if regions is None else [name.strip() for name in regions.split(",")],
     )
     if csv is not None:
-        write_output(csv, found.tables[table].to_csv(index=False).encode())
+        write_output(csv, csv_content(found.tables[table]))
     if as_json:
         click.echo(json.dumps(as_dict(found), indent=1, allow_nan=False))
     else:

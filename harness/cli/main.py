@@ -14,7 +14,7 @@ from types import FrameType
 import click
 
 from .. import __version__
-from ..errors import ConfigError, HarnessError, PluginError, what_happened
+from ..errors import ConfigError, HarnessError, PluginError, visible, what_happened
 
 COMMANDS = {
     "run": ("harness.cli.run:run", "Encode, decode, score and report one subject."),
@@ -161,5 +161,5 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 
 
 def _say(text: str) -> None:
-    print_line = " ".join(text.split())
+    print_line = visible(" ".join(text.split()))
     click.echo(print_line, err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..disk import explained
-from ..errors import ConfigError, suggest
+from ..errors import ConfigError, suggest, visible
 from ..results import RunResult
 from .run import chosen_tables
 
@@ -48,7 +48,7 @@ def report(folder: Path, no_stimuli: bool, tables: tuple[str, ...]) -> None:
     RunResult.open(folder)
     with explained(folder, advice="copy the run's folder to where there is some"):
         path = write_report(folder, show_stimuli=not no_stimuli)
-    click.echo(str(path))
+    click.echo(visible(str(path)))
 
 
 @click.command(cls=TableHelp)
@@ -78,10 +78,12 @@ def export(
 
 
 def _content(table: pd.DataFrame, kind: str) -> bytes:
+    from harness.reports.exports import csv_content
+
     if kind == "parquet":
         return table.to_parquet(None, index=False)
     if kind == "csv":
-        return table.to_csv(index=False).encode()
+        return csv_content(table)
     if kind == "markdown":
         return f"{table.to_markdown(index=False)}\n".encode()
     return table.to_latex(index=False, escape=True).encode()

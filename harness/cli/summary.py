@@ -8,10 +8,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 
 from ..disk import explained
+from ..errors import visible
 from ..identity import plain
 from ..plan import Plan
 from ..protocols import PROTOCOLS
@@ -27,11 +29,33 @@ _FEW = 3
 def console(*, errors: bool = False) -> Console:
     """A console as wide as the terminal; where there is none, wide enough for a table.
 
-    It prints what it is given: paths and ids with brackets or colons are neither styles nor emoji.
+    It prints what it is given: paths and ids with brackets or colons are neither styles nor emoji, and
+    what a terminal would obey is written out (:func:`harness.errors.visible`).
     """
     plainly = {"stderr": errors, "markup": False, "emoji": False, "highlight": False}
     terminal = Console(**plainly)
-    return terminal if terminal.is_terminal or os.environ.get("COLUMNS") else Console(**plainly, width=160)
+    if not (terminal.is_terminal or os.environ.get("COLUMNS")):
+        terminal = Console(**plainly, width=160)
+    terminal.push_render_hook(_WrittenOut())
+    return terminal
+
+
+class _WrittenOut(RenderHook):
+    """Writes out control characters of all that is printed, log records and bars included."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Harmless(renderable) for renderable in renderables]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Harmless:
+    """Something to print whose text cannot command the terminal; rich's own commands can."""
+
+    inner: ConsoleRenderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.inner, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
 
 
 def print_plan(plan: Plan, store: Store, console: Console, *, every_parameter: bool = False) -> None:

@@ -129,7 +129,7 @@ def _open(path: Path, key: str) -> ArraySource:
         if "MATLAB_object_decode" in item.attrs or (kind and item.dtype.kind not in "biuf"):
             raise unsupported(what)
         if item.dtype.kind != "S" and h5py.check_string_dtype(item.dtype):
-            return MemoryArray(np.array(item.asstr()[()], str), what)
+            return MemoryArray(np.array(item.asstr("utf-8")[()], str), what)
         if item.dtype.hasobject or item.shape is None:
             raise DataError(f"{what} holds {item.dtype} objects; expected numbers, logicals or text")
         if reason := lost_data(item):

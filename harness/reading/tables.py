@@ -96,7 +96,7 @@ def _read(path: Path, changed: int, size: int) -> _Table:
     if first is None:
         raise DataError(f"{path} holds no row")
     headed = _is_head(first)
-    heads = tuple(cell.strip() for cell in first) if headed else ("",) * len(first)
+    heads = tuple(_head(cell) for cell in first) if headed else ("",) * len(first)
     sample = next(rows, None) if headed else first
     if sample is None:
         raise DataError(f"{path} holds a head and no row")
@@ -106,7 +106,7 @@ def _read(path: Path, changed: int, size: int) -> _Table:
     columns = tuple(k for k in range(len(first)) if k not in textual)
     texts: dict[int, list[str]] = {k: [] for k in textual}
     numbers: list[np.ndarray] = []
-    row = sample
+    row, shortest = sample, len(sample[-1])
     while row is not None:
         line = len(numbers) + 1 + headed
         if len(row) != len(first):
@@ -118,7 +118,9 @@ def _read(path: Path, changed: int, size: int) -> _Table:
             cells.append(row[k])
         numbers.append(_numbers(path, row, columns, line=line, comma=semicolon, heads=heads))
         last, row = row, next(rows, None)
-    _require_whole(path, text, last)
+        shortest = shortest if row is None else min(shortest, len(last[-1]))
+    if not text.endswith(("\n", "\r")):
+        _require_whole(path, last, shortest)
     listed = {k: np.array(cells, str) for k, cells in texts.items()}
     counted = (
         ids is not None and not heads[ids] and listed[ids].tolist() == [str(k) for k in range(len(numbers))]
@@ -157,6 +159,11 @@ def _is_head(row: list[str]) -> bool:
     )
 
 
+def _head(cell: str) -> str:
+    """A head as it was given; pandas calls a column without one, read and written again, "Unnamed: 0"."""
+    return "" if re.fullmatch(r"Unnamed: \d+", cell.strip()) else cell.strip()
+
+
 def _id_column(heads: tuple[str, ...], sample: list[str], *, headed: bool, comma: bool) -> int | None:
     lower = [head.lower() for head in heads]
     for name in ID_HEADS:
@@ -191,11 +198,11 @@ def _numbers(
     return np.array([np.nan if gone else float(cell) for gone, cell in zip(missing, cells)])
 
 
-def _require_whole(path: Path, text: str, last: list[str]) -> None:
+def _require_whole(path: Path, last: list[str], shortest: int) -> None:
     """A file without a line break at its end may have been cut: in its last number, if that is short."""
-    if text.endswith(("\n", "\r")) or len(last) < 2 or not _is_number(last[-1], comma=True):
+    if not _is_number(last[-1], comma=True):
         return
-    if len(last[-1]) < min(map(len, last[1:])):
+    if len(last[-1]) < min([shortest, *map(len, last[1:-1])]):
         raise DataError(
             f"{path} ends in {quoted(last[-1])} without a line break, as if it were truncated there; copy or "
             "export it again, or if it is whole add a line break at its end"
