@@ -122,10 +122,13 @@ def _read(path: Path, changed: int, size: int) -> _Table:
     if not text.endswith(("\n", "\r")):
         _require_whole(path, last, shortest)
     listed = {k: np.array(cells, str) for k, cells in texts.items()}
-    counted = (
-        ids is not None and not heads[ids] and listed[ids].tolist() == [str(k) for k in range(len(numbers))]
-    )
-    return _Table(heads, ids, listed, np.array(numbers).reshape(len(numbers), -1), columns, counted)
+    counts = [str(k) for k in range(len(numbers))]
+    counted = ids is not None and not heads[ids] and listed[ids].tolist() == counts
+    values = np.array(numbers).reshape(len(numbers), -1)
+    # pandas writes the numbers of the rows before columns with names unless it is told not to.
+    if headed and ids and not heads[0] and columns[:1] == (0,) and [f"{v:g}" for v in values[:, 0]] == counts:
+        columns, values = columns[1:], values[:, 1:]
+    return _Table(heads, ids, listed, values, columns, counted)
 
 
 def _rows(path: Path, text: str) -> Iterator[list[str]]:
