@@ -62,8 +62,8 @@ def stimuli_array(folder, array, **params):
     return stimuli(folder, images="im.npy", image_layout="nhwc", **params)
 
 
-def reconstruction_file(folder, array):
-    np.savez(folder / "rec.npz", reconstructions=array, ids=np.array(IDS))
+def reconstruction_file(folder, array, ids=IDS):
+    np.savez(folder / "rec.npz", reconstructions=array, ids=np.array(ids))
     return reconstructions(folder / "rec.npz", "file")
 
 
@@ -248,6 +248,38 @@ def test_ids_are_files_with_any_ending_and_in_a_subfolder_where_all_are(tmp_path
     for name, image in zip(IDS, PICTURES):
         Image.fromarray(image).save(root / names.format(name), **kind)
     np.testing.assert_array_equal(door(tmp_path, {}), PICTURES)
+
+
+@pytest.mark.parametrize("door", [*FOLDERS, reconstruction_file])
+def test_two_files_that_may_be_one_id_are_named(tmp_path, door):
+    if door is reconstruction_file:
+        names = ("t0.png", "t1.jpg", "t1.png", "t2.png", "t3.png")
+        given, ids = PICTURES[[0, 1, 1, 2, 3]], {"ids": names}
+    else:
+        given, ids = among_others(".png", encoded(picture())) | {"t1.jpg": JPEG}, {}
+    with pytest.raises(DataError, match=r"holds 't1\.jpg' and 't1\.png' for the id 't1'; keep one of them"):
+        door(tmp_path, given, **ids)
+
+
+def test_ids_with_endings_are_those_of_files_without(tmp_path):
+    """Made by listing a folder, as the benchmark's own message advises; everything else has other endings."""
+    names = [f"{name}.JPEG" for name in IDS]
+    wanted = Stimuli.from_array(names, PICTURES)
+    save_files(tmp_path / "rec", {f"{n}.png": encoded(Image.fromarray(i)) for n, i in zip(IDS, PICTURES)})
+    np.savez(tmp_path / "rec.npz", reconstructions=PICTURES[::-1], ids=np.array(IDS[::-1]))
+    for path, form in ((tmp_path / "rec", "folder"), (tmp_path / "rec.npz", "file")):
+        (images,) = GivenImages(str(path), form).rows(wanted, flat_row="reconstructions").values()
+        np.testing.assert_array_equal(images.images(), PICTURES)
+    (tmp_path / "shown.txt").write_text("\n".join(f"{name}.webp" for name in IDS[::-1]))
+    (tmp_path / "ids.txt").write_text("\n".join(names))
+    np.save(tmp_path / "y.npy", np.random.default_rng(1).normal(size=(4, 3)))
+    data = {"images": "rec/", "responses": "y.npy", "ids": "ids.txt", "image_ids": "shown.txt"}
+    given = {"base_dir": str(tmp_path), "data": data, "test_ids": ["t3.png"], "units": "raw"}
+    loaded = Paired(resolve_params(Paired.Params, given, section="benchmark")).load("subj01")
+    assert loaded.test.stimuli.ids == ("t3.JPEG",)
+    np.testing.assert_array_equal(loaded.train.stimuli.images(), PICTURES[:3])
+    y = np.load(tmp_path / "y.npy").astype(np.float32)
+    np.testing.assert_array_equal(loaded.train.responses.mean(), y[:0:-1])
 
 
 # Arrays.

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import TOYS
-from test_precomputed import save_images, write
+from given_files import save_images, write
 from test_run import only_run
 from toy_runs import toy_run
 from toys import ToyBenchmark
