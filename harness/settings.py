@@ -201,13 +201,29 @@ def plugin_defaults(kind: str, name: str, *, benchmark: str, preset: str | None)
 
     ``on`` maps a benchmark to the preset that it calls for (``embedded: tiny``).
     """
+    presets = presets_of(kind, name)
+    chosen = preset or presets.on.get(benchmark)
+    if chosen is not None and (not isinstance(chosen, str) or chosen not in presets.values):
+        raise ConfigError(
+            suggest(quoted(chosen).strip("'"), presets.values, what=f"preset of {kind} '{name}'")
+        )
+    return {**presets.default, **(presets.values[chosen] if chosen else {})}
+
+
+@dataclass(frozen=True)
+class Presets:
+    """Named sets of parameters of a plugin, and the benchmarks `on` which one holds by itself."""
+
+    default: Mapping[str, Any]
+    values: Mapping[str, Mapping[str, Any]]
+    on: Mapping[str, str]
+
+
+def presets_of(kind: str, name: str) -> Presets:
+    """What ``configs/KINDs/NAME.yaml`` holds; empty where there is no such file."""
     file = importlib.resources.files("harness.configs") / f"{kind}s" / f"{name}.yaml"
     content = (load_yaml(file.read_text(), where=str(file)) if file.is_file() else None) or {}
-    presets = content.get("presets", {})
-    chosen = preset or content.get("on", {}).get(benchmark)
-    if chosen is not None and (not isinstance(chosen, str) or chosen not in presets):
-        raise ConfigError(suggest(quoted(chosen).strip("'"), presets, what=f"preset of {kind} '{name}'"))
-    return {**content.get("default", {}), **(presets[chosen] if chosen else {})}
+    return Presets(content.get("default", {}), content.get("presets", {}), content.get("on", {}))
 
 
 def read_yaml(file: Path) -> dict[str, Any]:

@@ -29,6 +29,9 @@ COMMANDS = {
     "prefetch": ("harness.cli.prefetch:prefetch", "Store pretrained weights with their hashes."),
 }
 
+CLOSED_PIPE = 141
+"""Exit code of a program that writes into a closed pipe, as the shell gives it (128 + SIGPIPE)."""
+
 
 class LazyGroup(click.Group):
     """A group whose help needs no command's module."""
@@ -51,6 +54,13 @@ class LazyGroup(click.Group):
             raise HarnessError(suggest(args[0], COMMANDS, what="command"))
         _refuse_empty(args)
         return super().resolve_command(context, args)
+
+    def invoke(self, context: click.Context) -> object:
+        """Call the command; click would exit by itself, with 1, where a pipe is closed (``| head``)."""
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            os._exit(CLOSED_PIPE)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -93,7 +103,7 @@ def main() -> None:
         _say("harness: interrupted; what was finished is kept. Type the same command again to go on.")
         os._exit(130)  # a worker that is busy must not hold the prompt back
     except BrokenPipeError:
-        os._exit(141)
+        os._exit(CLOSED_PIPE)
     except OSError as problem:
         _say(f"harness: error: {_line_of(problem)}")
         logging.getLogger(__name__).debug("where it came from", exc_info=True)
