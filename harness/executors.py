@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -69,7 +70,7 @@ class Processes:
         try:
             for task in tasks:
                 # Spawned workers read the environment when they start, which is at the first submit.
-                with _environment(dict.fromkeys(_THREADS, "1")):
+                with _environment(dict.fromkeys(_THREADS, "1")), _interrupts_held_back():
                     running.add(self._pool.submit(contained, function, task))
                 while len(running) >= self._in_flight:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -87,8 +88,12 @@ class Processes:
                 future.cancel()
 
     def close(self, *, wait: bool = True) -> None:
-        """Stop; without `wait` a busy worker is left to notice that its parent has gone."""
-        self._pool.shutdown(wait=wait, cancel_futures=True)
+        """Stop; without `wait` busy workers are killed, and lose the task that they are at."""
+        if not wait:
+            for process in list((self._pool._processes or {}).values()):
+                process.kill()
+        # With its workers gone the pool ends at once, and takes its semaphores with it.
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def open_executor(name: str, *, workers: int, device: str) -> Executor:
@@ -134,6 +139,22 @@ def single_thread() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C reaches this process afterwards, and what is started meanwhile never.
+
+    A terminal interrupts all processes of a command, but only the first one knows what to say and do.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
@@ -148,6 +169,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def _start_worker(rank: Any, device: str, parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be held back
     with rank.get_lock():
         number, rank.value = rank.value, rank.value + 1
     if device == "cuda":

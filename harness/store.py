@@ -44,13 +44,31 @@ class Artifact:
 
     def array(self, name: str, *, mmap: bool = True) -> np.ndarray:
         """The array ``name.npy``, memory-mapped."""
-        return np.load(self.folder / f"{name}.npy", mmap_mode="r" if mmap else None, allow_pickle=False)
+        with self._readable(f"{name}.npy") as file:
+            return np.load(file, mmap_mode="r" if mmap else None, allow_pickle=False)
 
     def has(self, name: str) -> bool:
         return (self.folder / name).is_file()
 
     def json(self, name: str) -> Any:
-        return json.loads((self.folder / f"{name}.json").read_text())
+        with self._readable(f"{name}.json") as file:
+            return json.loads(file.read_text())
+
+    @contextlib.contextmanager
+    def _readable(self, name: str) -> Iterator[Path]:
+        """The file `name`; what no writer of this artifact can have written is removed, and said so.
+
+        Its files are as its manifest has them and arrays are arrays (:meth:`Store.open`); but a manifest can
+        have been planted that lacks one.
+        """
+        try:
+            yield self.folder / name
+        except (FileNotFoundError, EOFError, ValueError) as problem:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise StoreError(
+                f"the artifact {self.folder} has no {name} that can be read ({type(problem).__name__}). It "
+                "was removed; type the same command again, and it is computed again"
+            ) from problem
 
 
 class Store:
@@ -262,6 +280,26 @@ def _damage(folder: Path) -> str:
                 return f"{name} has {file.stat().st_size} bytes instead of {known['bytes']}"
             if file_sha(file) != known["sha256"]:
                 return f"the content of {name} changed"
+            if problem := _unreadable(file, of_plugin=manifest["stage"] == "fit"):
+                return f"{name} {problem}"
     except (OSError, ValueError, KeyError, TypeError) as problem:
         return f"manifest unreadable: {type(problem).__name__}"
+    return ""
+
+
+def _unreadable(file: Path, *, of_plugin: bool) -> str:
+    """Why a file that is as its manifest has it can still not be read, or ``""``.
+
+    of_plugin : a plugin wrote it, and may have its own idea of JSON and of arrays of objects.
+    """
+    try:
+        if file.suffix == ".npy" and of_plugin:
+            with open(file, "rb") as stream:
+                np.lib.format.read_magic(stream)
+        elif file.suffix == ".npy":
+            np.lib.format.open_memmap(file, mode="r")
+        elif file.suffix == ".json" and not of_plugin:
+            json.loads(file.read_text())
+    except (ValueError, EOFError, OverflowError, TypeError) as problem:
+        return f"cannot be read ({type(problem).__name__})"
     return ""

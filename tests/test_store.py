@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import io
 import json
 import logging
 import os
@@ -13,7 +15,7 @@ import pytest
 
 from harness.disk import explained
 from harness.errors import DataError, StoreError
-from harness.store import SCHEMA, Store, save_array, write_atomic
+from harness.store import SCHEMA, Artifact, Store, save_array, save_json, write_atomic
 
 
 def put(store: Store, value: int = 3) -> Path:
@@ -55,6 +57,88 @@ def test_an_altered_artifact_is_made_again_and_said_so(tmp_path, damage, caplog)
     assert again.array("x").tolist() == [0, 1, 2]
     assert store.computed["stage"] == 1
     assert "was altered" in caplog.text
+
+
+GARBAGE = {
+    "nothing": b"",
+    "text": b"no array at all, " * 9,
+    "a zip file": b"PK\x03\x04 and more",
+    "half a header": b"\x93NUMPY\x01\x00\xff\xff{",
+    "larger than the file": b"\x93NUMPY\x01\x00v\x00"
+    + b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000,), }".ljust(117)
+    + b"\n",
+}
+
+
+def plant(folder: Path, name: str, content: bytes) -> None:
+    """Put `content` there as whoever has the store's disk could: with a manifest that is right about it."""
+    (folder / name).write_bytes(content)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("stage", "content"),
+    # Of a plugin's own files no more is known than that they are arrays at all.
+    [("decode", name) for name in sorted(GARBAGE)]
+    + [("fit", name) for name in ("a zip file", "nothing", "text")],
+)
+@pytest.mark.parametrize("door", ["get", "open"])
+def test_a_planted_file_that_is_no_array_is_dropped_and_made_again(tmp_path, caplog, content, stage, door):
+    def get(store: Store) -> Artifact:
+        return store.get(stage, {"value": 3}, lambda folder: save_array(folder, "x", np.arange(3)))
+
+    planted = get(Store(tmp_path))
+    plant(planted.folder, "x.npy", GARBAGE[content])
+    store = Store(tmp_path)
+    with caplog.at_level(logging.WARNING, "harness"):
+        if door == "open":
+            assert store.open(stage, planted.key) is None
+        assert get(store).array("x").tolist() == [0, 1, 2]
+    assert "x.npy cannot be read" in caplog.text
+
+
+def test_a_planted_array_of_objects_is_dropped_unexecuted_and_planted_json_too(tmp_path, caplog):
+    def make(folder: Path) -> None:
+        save_array(folder, "x", np.arange(3))
+        save_json(folder, "y", [1])
+
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([{}], dtype=object), allow_pickle=True)
+    for name, content in (("x.npy", buffer.getvalue()), ("y.json", b"[1")):
+        plant(Store(tmp_path).get("score", {"a": 1}, make).folder, name, content)
+        again = Store(tmp_path).get("score", {"a": 1}, make)
+        assert (again.array("x").tolist(), again.json("y")) == ([0, 1, 2], [1])
+        assert f"{name} cannot be read" in caplog.text
+
+
+def test_what_a_plugin_saves_is_its_own_business(tmp_path, caplog):
+    def make(folder: Path) -> None:
+        np.save(folder / "x.npy", np.array([{}], dtype=object), allow_pickle=True)
+        (folder / "lines.json").write_text("1\n2\n")
+
+    Store(tmp_path).get("fit", {"a": 1}, make)
+    store = Store(tmp_path)
+    store.get("fit", {"a": 1}, make)
+    assert (store.reused["fit"], caplog.text) == (1, "")
+
+
+@pytest.mark.parametrize("read", ["array", "json"])
+def test_a_planted_artifact_that_lacks_a_file_is_removed_in_one_line(tmp_path, read):
+    def make(folder: Path) -> None:
+        save_array(folder, "x", np.arange(3))
+        save_json(folder, "x", [1])
+
+    folder = Store(tmp_path).get("score", {"a": 1}, make).folder
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"files": {}}))
+    (folder / "x.npy").unlink()
+    (folder / "x.json").unlink()
+    with pytest.raises(StoreError, match="was removed; type the same command again") as raised:
+        getattr(Store(tmp_path).get("score", {"a": 1}, make), read)("x")
+    assert "\n" not in str(raised.value)
+    assert Store(tmp_path).get("score", {"a": 1}, make).array("x").tolist() == [0, 1, 2]
 
 
 def test_a_failure_while_writing_leaves_nothing(tmp_path):

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from types import FrameType
 
@@ -100,8 +101,7 @@ def main() -> None:
         _say(f"harness: error: {problem.format_message()}")
         sys.exit(problem.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _say("harness: interrupted; what was finished is kept. Type the same command again to go on.")
-        os._exit(130)  # a worker that is busy must not hold the prompt back
+        _interrupted()
     except BrokenPipeError:
         os._exit(CLOSED_PIPE)
     except OSError as problem:
@@ -164,6 +164,21 @@ def _leave(code: int) -> None:
     except (OSError, ValueError):
         os._exit(code)
     sys.exit(code)
+
+
+def _interrupted() -> None:
+    """Say so and leave as the interpreter does, which gives semaphores back, but within seconds."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    _say("harness: interrupted; what was finished is kept. Type the same command again to go on.")
+    timer = threading.Timer(PATIENCE, os._exit, (130,))  # a library's thread must not hold the prompt back
+    timer.daemon = True
+    timer.start()
+    _leave(130)
+
+
+PATIENCE = 3.0
+"""Seconds that an interrupted command has for its exit."""
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
