@@ -11,6 +11,17 @@ import zlib
 
 import numpy as np
 import pytest
+from image_doors import (
+    ARRAYS,
+    FOLDERS,
+    IDS,
+    PICTURES,
+    UNIT,
+    encoded,
+    reconstruction_file,
+    save_files,
+    stimuli_folder,
+)
 from PIL import Image
 
 from harness.benchmarks.paired import Paired
@@ -19,65 +30,7 @@ from harness.errors import DataError
 from harness.settings import resolve_params
 from harness.stages.reconstructions import GivenImages
 
-IDS = ("t0", "t1", "t2", "t3")
-PICTURES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
-
-
-# Doors: what a user has -> (4, H, W, 3) as the engine gets it.
-
-
-def stimuli(folder, *, images, **params):
-    np.savez(folder / "y.npz", y=np.random.default_rng(1).normal(size=(4, 3)))
-    (folder / "ids.txt").write_text("\n".join(IDS))
-    data = {"images": images, "responses": "y", "ids": "ids.txt"}
-    given = {"base_dir": str(folder), "file": "y.npz", "data": data, "test_ids": ["t3"], "units": "raw"}
-    loaded = Paired(resolve_params(Paired.Params, given | params, section="benchmark")).load("subj01")
-    return np.concatenate([loaded.train.stimuli.images(), loaded.test.stimuli.images()])
-
-
-def reconstructions(path, form):
-    wanted = Stimuli.from_array(IDS, np.zeros((4, 8, 8, 3), np.uint8))
-    (images,) = GivenImages(str(path), form).rows(wanted, flat_row="reconstructions").values()
-    return images.images()
-
-
-def save_files(folder, files):
-    folder.mkdir(exist_ok=True)
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-
-
-def stimuli_folder(folder, files, **params):
-    save_files(folder / "im", files)
-    return stimuli(folder, images="im/", **params)
-
-
-def reconstruction_folder(folder, files):
-    save_files(folder / "rec", files)
-    return reconstructions(folder / "rec", "folder")
-
-
-def stimuli_array(folder, array, **params):
-    np.save(folder / "im.npy", array)
-    return stimuli(folder, images="im.npy", image_layout="nhwc", **params)
-
-
-def reconstruction_file(folder, array, ids=IDS):
-    np.savez(folder / "rec.npz", reconstructions=array, ids=np.array(ids))
-    return reconstructions(folder / "rec.npz", "file")
-
-
-FOLDERS = [stimuli_folder, reconstruction_folder]
-ARRAYS = [stimuli_array, reconstruction_file]
-
-
 # Files.
-
-
-def encoded(image, kind="PNG", **options):
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
 
 
 def picture(mode="RGB"):
@@ -285,11 +238,6 @@ def test_ids_with_endings_are_those_of_files_without(tmp_path):
 # Arrays.
 
 
-UNIT = PICTURES / 255
-OVERSHOT = UNIT.copy()
-OVERSHOT[0, 3, 3, 1], OVERSHOT[2, 1, 1] = 1.04, -0.03
-
-
 @pytest.mark.parametrize("door", ARRAYS)
 @pytest.mark.parametrize(
     ("array", "expected"),
@@ -325,69 +273,6 @@ def test_numbers_that_are_no_images_are_refused(tmp_path, door, array, message):
     with pytest.raises(DataError, match=message) as caught:
         door(tmp_path, array)
     assert "\n" not in str(caught.value)
-
-
-# Hints: what a message says, typed.
-
-
-def apply_hint(door, folder, array, message, params):
-    """What the door gives once the hint of `message` is followed, and the parameters that it took."""
-    if door is stimuli_array and "save " not in message:
-        for key, value in re.findall(r"(image_max|image_clip): ([\w.]+)", message):
-            params = params | {key: True if value == "true" else float(value)}
-        return array, params
-    expression = re.search(r"save ([^;]+)$", message)[1]
-    return eval(expression, {"images": array, "numpy": np}), params
-
-
-HINTS = {
-    "overshoot": (OVERSHOT, np.clip(OVERSHOT, 0, 1)),
-    "overshoot in half precision": (OVERSHOT.astype(np.float16), np.clip(OVERSHOT, 0, 1)),
-    "0 to 255": (UNIT * 255, UNIT),
-    "0 to 255, overshot": (OVERSHOT * 255, np.clip(OVERSHOT, 0, 1)),
-    "0 to 4095": ((UNIT * 4095).astype(np.uint16), UNIT),
-    "0 to 65535": (PICTURES.astype(np.uint16) * 257, UNIT),
-    "0 to 1.5": (UNIT * 1.5, UNIT),
-    "-1 to 1": (UNIT * 2 - 1, UNIT),
-    "0 and 1": ((PICTURES > 99).astype(np.uint8), (PICTURES > 99) * 1.0),
-    "divided twice": (UNIT / 255, UNIT),
-    "divided twice, in half precision": ((UNIT / 255).astype(np.float16), UNIT),
-}
-
-
-@pytest.mark.parametrize("door", ARRAYS)
-@pytest.mark.parametrize("case", HINTS)
-def test_hints_work_as_printed(tmp_path, door, case):
-    """At most three steps, since each split of the stimuli and each trouble is told on its own."""
-    array, expected = HINTS[case]
-    params = {}
-    with pytest.raises(DataError):
-        door(tmp_path, array)
-    for _ in range(3):
-        try:
-            images = door(tmp_path, array, **params)
-            break
-        except DataError as problem:
-            message = str(problem)
-            if "overshoot" in message and not case.startswith("0 to"):
-                assert "255" not in message
-            array, params = apply_hint(door, tmp_path, array, message, params)
-    scale = 255 if images.dtype == np.uint8 else 1
-    np.testing.assert_allclose(images / scale, expected, atol=2e-3)
-
-
-def test_a_scale_that_makes_all_stimuli_black_is_refused(tmp_path):
-    for array in (OVERSHOT, UNIT):
-        with pytest.raises(DataError, match="of 255, so all images are black") as caught:
-            stimuli_array(tmp_path, np.maximum(array, 0), image_max=255)
-        assert re.search(r"image_clip: true|image_max: 1$", str(caught.value))
-    with pytest.raises(DataError, match="of 65535, so all images are black; if white is 255, give image_max"):
-        stimuli_array(tmp_path, PICTURES.astype(np.uint16), image_max=65535)
-
-
-def test_what_lies_far_beyond_white_is_never_clipped(tmp_path):
-    with pytest.raises(DataError, match="if white is"):
-        stimuli_array(tmp_path, UNIT * 1.3, image_clip=True)
 
 
 def test_hint_of_unequal_sizes_works_as_printed(tmp_path):
