@@ -17,6 +17,7 @@ import numpy as np
 
 from .adapters import fit_adapter
 from .bottleneck import bottleneck_streams
+from .cheats import cheat_responses, cheat_streams
 from .controls import control_images, image_sets
 from .data import Stimuli, SubjectData
 from .disk import explained
@@ -33,7 +34,7 @@ from .stages.data import load_subject
 from .stages.decode import Reconstructions, decode, generate
 from .stages.encode import encode
 from .stages.features import FeatureStore
-from .stages.fit import fit_decoder, fit_encoder
+from .stages.fit import Model, fit_decoder, fit_encoder
 from .stages.reconstructions import GivenImages
 from .stages.score import (
     MetricRef,
@@ -80,6 +81,7 @@ class Pipeline:
         )
         self.features = FeatureStore(store, self.executor, device=settings.device)
         self.decoder_space = DecoderSpace()
+        self.cheats: dict[str, np.ndarray] = {}
 
     @single_thread()
     def run(self) -> Outcome:
@@ -216,20 +218,23 @@ class Pipeline:
         again = plugin.stochastic and any(getattr(m.load(), "independent", False) for m in plan.metrics)
         streams = response_streams(data, trial_rows=settings.trial_rows, redrawn=again, **drawn)
         streams += bottleneck_streams(data, settings.bottleneck, store=self.store, **drawn)
+        if settings.cheat_rows:
+            self.cheats = cheat_responses(
+                data,
+                model,
+                lambda stream: self._decoded_alone(outcome, model, stream),
+                features=self.features,
+                store=self.store,
+                seed=settings.seed,
+            )
+            streams += cheat_streams(self.cheats, data, seed=settings.seed, samples=samples)
         inputs = {"measured": data.test.responses.mean()}
         if predicted is not None:
             streams += self._predicted_streams(data, predicted, plugin)
             inputs["predicted"] = predicted.mean(axis=1, dtype=np.float64).astype(np.float32)
         ceiling = hasattr(plugin, "generate")
         with self._stage("decode", sum(len(s.responses.ids) for s in streams) + ceiling * len(data.test)):
-            common = {
-                "space": data.space,
-                "store": self.store,
-                "executor": self.executor,
-                "micro_batch": settings.micro_batch,
-                "shard_size": settings.shard_size,
-                "progress": self.reporter.advance,
-            }
+            common = self._decoding(data) | {"progress": self.reporter.advance}
             found = decode(model, streams, **common)
             decoded = {(s.row, s.trial, s.sample): r for s, r in zip(streams, found, strict=True)}
             if ceiling:
@@ -238,6 +243,20 @@ class Pipeline:
                 )
         self.decoder_space = DecoderSpace(model, data.space, decoded)
         return {name: self._chosen(outcome, made) for name, made in decoded.items()}, inputs
+
+    def _decoding(self, data: SubjectData) -> dict[str, Any]:
+        settings = self.plan.settings
+        sizes = {"micro_batch": settings.micro_batch, "shard_size": settings.shard_size}
+        return {"space": data.space, "store": self.store, "executor": self.executor, **sizes}
+
+    def _decoded_alone(
+        self, outcome: Outcome, model: Model, stream: Stream
+    ) -> tuple[Reconstructions, Stimuli]:
+        """What `model` makes of a stream that is no row, and its first candidates."""
+        with self._stage("decode noise", len(stream.responses.ids)):
+            common = self._decoding(outcome.data) | {"progress": self.reporter.advance}
+            (made,) = decode(model, [stream], **common)
+        return made, made.chosen(np.zeros(len(made.ids), np.int64))
 
     def _predicted_streams(self, data: SubjectData, predicted: np.ndarray, plugin: Any) -> list[Stream]:
         settings, ids = self.plan.settings, data.test.stimuli.ids
@@ -385,7 +404,8 @@ class Pipeline:
         if not metrics:
             return
         with self._stage("score responses", len(metrics) + 1):
-            rows, target = response_rows(outcome.data, predicted), ResponseTarget.of(outcome.data)
+            rows = response_rows(outcome.data, predicted) | self.cheats
+            target = ResponseTarget.of(outcome.data)
             common = {"store": self.store, "draws": response_samples(outcome.data, predicted)}
             for metric in outcome.scorable(metrics, lambda m: target.lacking(m, common["draws"])):
                 try:

@@ -51,6 +51,8 @@ ROWS = {
         Row("shuffled-reconstructions", "given images, shuffled", "the given images re-paired"),
         Row("nearest-train", "nearest training image", "by correlation with the predicted response"),
         Row("nearest-train-measured", "nearest training image (measured)", "by the measured response"),
+        Row("cheat-inverse", "inverse of the decoder", "what decodes to the stimulus, made without a brain"),
+        Row("cheat-pixels", "ridge on pixels", "predicted from the stimuli reduced to 8 x 8 pixels"),
         Row("mean-image", "mean training image", "the same image every time"),
         Row("flat-grey", "flat grey", "a constant image"),
     )
@@ -65,6 +67,9 @@ AGAINST_HALF = {"predicted": "predicted-half"}
 
 Agreement grows with the trials behind the measured side, so what is divided by the agreement of one half
 with the other has to be compared with that same half."""
+
+CHEATS = ("cheat-inverse", "cheat-pixels")
+"""Rows of encoders that cheat (:mod:`harness.cheats`), on request."""
 
 BOTTLENECK = "measured-rank-"
 """First part of the names of rows that pass through a bottleneck (:mod:`harness.bottleneck`)."""

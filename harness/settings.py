@@ -49,6 +49,7 @@ class RunSettings:
     adapter: Literal["none", "match-std", "add-trial-noise"] = "none"
     selection: Literal["first", "predicted-embedding", "gt-selected"] = "first"
     trial_rows: bool = False  # decode every single trial as well (row measured-trial)
+    cheat_rows: bool = False  # beside the score, encoders that cheat (harness.cheats)
     bottleneck: tuple[int, ...] = ()  # ranks K of the rows measured-rank-K (harness.bottleneck)
     derangements: int = 50  # re-pairings that the shuffled control averages
     limit: int | None = None  # test images, as a named subset; None means all

@@ -30,6 +30,8 @@ GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "shuffled-reconstructions",
             "zero",
             "train-mean",
+            "cheat-inverse",
+            "cheat-pixels",
             "nearest-train",
             "nearest-train-measured",
             "mean-image",

@@ -18,7 +18,7 @@ from ..identity import plain
 from ..plan import Plan
 from ..protocols import PROTOCOLS
 from ..results import RunResult
-from ..rows import BOTTLENECK
+from ..rows import BOTTLENECK, CHEATS
 from ..stages.reconstructions import GivenImages
 from ..store import Store, key_of
 
@@ -136,6 +136,7 @@ def _rows(plan: Plan) -> list[str]:
         return ["the given images'", "shuffled-reconstructions", *controls]
     rows = ["measured", *(["predicted"] if plan.encoder else []), "zero", "train-mean"]
     rows += ["measured-trial"] if plan.settings.trial_rows else []
+    rows += CHEATS if plan.settings.cheat_rows else []
     rows += [f"{BOTTLENECK}{rank}" for rank in sorted(set(plan.settings.bottleneck))]
     rows += ["oracle"] if plan.benchmark.load().simulated else []
     rows += ["generator-ceiling"] if hasattr(plan.decoder.load(), "generate") else []
