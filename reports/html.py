@@ -17,8 +17,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from harness.results import RunResult
 
 from . import curves, figures
@@ -50,6 +48,9 @@ from .values import image_values, noise_floor, run_metrics
 
 if TYPE_CHECKING:
     import pandas as pd
+
+TELLING = 100
+"""Test images from which the tile of agreement beyond the stimulus is shown."""
 
 LEVELS = ("alarm", "warning", "info")
 
@@ -101,6 +102,7 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     gallery = read_gallery(run, show_stimuli=show_stimuli)
     scores, encoding, agreement = score_table(run), encoding_table(run), agreement_table(run)
+    by_region = roi_table(run)
     curve = curves.curve_table(run, scores)
     drawn = Figures()
     charts = {
@@ -120,7 +122,7 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
         script_hash=digest,
         simulated=SIMULATED if is_simulated(run) else "",
         summary=_summary(run),
-        tiles=_tiles(run, scores, encoding, agreement),
+        tiles=_tiles(run, scores, encoding, by_region, agreement),
         flags=_flags(run),
         failures=run.info.get("failed_metrics") or [],
         left_out=_left_out(run),
@@ -140,7 +142,7 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
         noise_floor=noise_floor(run),
         score_meanings=meanings(ordered_metrics(run, scores["metric"])),
         encoding_meanings=_encoding_meanings(run, encoding),
-        regions=region_grid(run, roi_table(run)),
+        regions=region_grid(run, by_region),
         region_scores=all_scores_grid(run, region_table(run)),
         contrasts=contrast_grid(run, contrast_table(run)),
         agreement=agreement_grid(run, agreement),
@@ -195,7 +197,11 @@ def _with(value: Any, more: str = "") -> str:
 
 
 def _tiles(
-    run: RunResult, table: pd.DataFrame, encoding: pd.DataFrame, agreement: pd.DataFrame
+    run: RunResult,
+    table: pd.DataFrame,
+    encoding: pd.DataFrame,
+    regions: pd.DataFrame,
+    agreement: pd.DataFrame,
 ) -> list[Tile]:
     """The figures to read first, never one without its control."""
     metrics = ordered_metrics(run, table["metric"])
@@ -213,11 +219,24 @@ def _tiles(
             best = controls.sort_values("mean", ascending=not metric.higher_is_better, kind="stable").head(1)
             tiles += [_tile(f"{heading}, best control", line) for line in best.itertuples()]
     r = encoding[(encoding["row"] == "predicted") & (encoding["metric"].str.split("@").str[0] == "voxel-r")]
-    tiles += [_tile("voxel r, mean over voxels", line) for line in r.itertuples()]
+    limit = encoding[(encoding["row"] == "noise-ceiling") & encoding["metric"].isin(r["metric"])]["mean"]
+    ceiling = f", noise ceiling {number(float(limit.iloc[0]))}" if len(limit) else ""
+    areas = regions[(regions["row"] == "predicted") & (regions["kind"] == "group")]
+    by_area = "".join(f"; {line.region} {number(line.mean_r)}" for line in areas.itertuples())
+    for line in r.itertuples():
+        note = f"{line.label}{ceiling}{by_area}"
+        tiles.append(replace(_tile("voxel r, mean over voxels", line), note=note))
+    return tiles + _agreement_tiles(agreement)
+
+
+def _agreement_tiles(agreement: pd.DataFrame) -> list[Tile]:
+    """Agreement beyond the stimulus, from :data:`TELLING` images on; never a ratio without its interval."""
     part = agreement[(agreement["row"] == "predicted") & agreement["metric"].str.contains("controlled")]
-    for line in part.itertuples():
-        normalised = number(line.normalised, digits=2)
-        note = f"{normalised} of a re-measurement" if np.isfinite(line.normalised) else line.label
+    tiles = []
+    for line in part[part["n"] >= TELLING].itertuples():
+        interval = bracket(line.normalised_low, line.normalised_high, digits=2)
+        ratio = f"{number(line.normalised, digits=2)} {interval} of a re-measurement"
+        note = ratio if interval else line.label
         tiles.append(Tile(line.metric_label, number(line.mean), bracket(line.low, line.high), note))
     return tiles
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from harness.errors import DataError
 from harness.reports import figures
-from harness.reports.html import render_html, write_report
+from harness.reports.html import TELLING, render_html, write_report
 from harness.reports.images import read_gallery
 from harness.reports.layout import chance_level
 from harness.results import RunResult
@@ -521,3 +521,27 @@ def test_a_reason_is_given_once_for_all_metrics_that_share_it(fresh: Path, no_ch
 )
 def test_chance_is_written_as_people_say_it(chance: float, written: str) -> None:
     assert chance_level(chance) == written
+
+
+def tiles_of(folder: Path) -> str:
+    page = render_html(RunResult.open(folder))
+    start = page.index('<section class="tiles"')
+    return words(Page(page[start : page.index("</section>", start)]))
+
+
+def test_a_tile_of_agreement_needs_images_and_its_ratio_an_interval(tmp_path: Path, no_charts) -> None:
+    few = fixtures.write_run(tmp_path / "few", images=TELLING - 1, voxels=12, side=8)
+    assert "decoded-agreement-controlled" not in tiles_of(few)
+    enough = fixtures.write_run(tmp_path / "enough", images=TELLING, voxels=12, side=8)
+    text = tiles_of(enough)
+    assert "decoded-agreement-controlled" in text
+    assert re.search(r"\d\.\d\d \[\d\.\d\d, \d\.\d\d\] of a re-measurement", text)
+    assert text.count("of a re-measurement") == 1
+
+
+def test_the_tile_of_voxel_r_has_its_ceiling_and_its_areas_beside_it(fresh: Path, no_charts) -> None:
+    text = tiles_of(fresh)
+    run = RunResult.open(fresh)
+    ceiling = np.sqrt(np.array(run.info["noise_ceiling"])).mean()
+    assert f"noise ceiling {ceiling:.3f}" in text
+    assert all(f"{name} 0." in text for name in run.info["space"]["groups"])
