@@ -140,8 +140,7 @@ def _kept(train: Responses, rank: int, store: Store) -> Bottleneck:
     }
 
     def make(folder: Path) -> None:
-        with single_thread():
-            fitted = fit_bottleneck(train, rank)
+        fitted = fit_bottleneck(train, rank)
         save_array(folder, "mean", fitted.mean)
         save_array(folder, "components", fitted.components)
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from .. import plugins
 from ..errors import PluginError
-from ..executors import single_thread
 from ..identity import module_sha
 from ..store import Store, save_array
 from .features import backbone_identity, open_backbone
@@ -35,8 +34,7 @@ def caption_features(backbone: str, captions: Sequence[str], *, store: Store) ->
     def make(folder: Path) -> None:
         # On the CPU: a text tower is small, and captions are few.
         opened = kept_open(("text", backbone), lambda: open_backbone(backbone, device="cpu"))
-        with single_thread():
-            found = opened.extract_text(captions)
+        found = opened.extract_text(captions)
         save_array(folder, "features", np.asarray(found, np.float32))
 
     return np.array(store.get("features", ingredients, make).array("features"))

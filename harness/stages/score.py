@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import plugins
 from ..data import Stimuli
-from ..executors import Executor, single_thread
+from ..executors import Executor
 from ..identity import code_sha, digest, module_sha
 from ..metrics.lookalikes import kinds
 from ..plugins import PluginRef
@@ -318,20 +318,19 @@ def _embedding_values(
         return found.reshape(len(found), -1)
 
     def make(folder: Path) -> None:
-        with single_thread():
-            result, other = flat(images.images), flat(target)
-            more = {"stimulus": flat(images.stimuli)} if plugin.controlled else {}
-            more |= {"rendered": flat(images.rendered)} if _independent(plugin) and images.rendered else {}
-            # The targets stay in place when results are re-paired, and so do their kinds.
-            more |= {} if kind is None else {"kind": kind}
-            more |= {"captions": caption_features(layer[0], captions, store=store)} if captions else {}
-            more |= {"rivalry": True} if getattr(plugin, "rivalry", False) else {}
-            if not len(orders):
-                values = plugin.score(result, other, **more)
-            elif hasattr(plugin, "score_deranged"):
-                values = plugin.score_deranged(result, other, orders, **more)
-            else:
-                values = nanmean(np.stack([plugin.score(result[order], other, **more) for order in orders]))
+        result, other = flat(images.images), flat(target)
+        more = {"stimulus": flat(images.stimuli)} if plugin.controlled else {}
+        more |= {"rendered": flat(images.rendered)} if _independent(plugin) and images.rendered else {}
+        # The targets stay in place when results are re-paired, and so do their kinds.
+        more |= {} if kind is None else {"kind": kind}
+        more |= {"captions": caption_features(layer[0], captions, store=store)} if captions else {}
+        more |= {"rivalry": True} if getattr(plugin, "rivalry", False) else {}
+        if not len(orders):
+            values = plugin.score(result, other, **more)
+        elif hasattr(plugin, "score_deranged"):
+            values = plugin.score_deranged(result, other, orders, **more)
+        else:
+            values = nanmean(np.stack([plugin.score(result[order], other, **more) for order in orders]))
         save_array(folder, "values", np.asarray(values, np.float64))
 
     return np.array(store.get("score", ingredients, make).array("values"))

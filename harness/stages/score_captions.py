@@ -14,7 +14,6 @@ import numpy as np
 
 from ..backbones.weights import stored_sha
 from ..data import Stimuli
-from ..executors import single_thread
 from ..identity import module_sha
 from ..rows import reference_row
 from ..store import Store, save_array
@@ -124,11 +123,10 @@ def _values(
         ours, theirs = np.array(captions, object), references
         if plugin.backbone:
             ours, theirs = (caption_features(plugin.backbone[0], c, store=store) for c in (captions, theirs))
-        with single_thread():
-            if len(orders):
-                values = nanmean(np.stack([plugin.score(ours[order], theirs) for order in orders]))
-            else:
-                values = plugin.score(ours, theirs)
+        if len(orders):
+            values = nanmean(np.stack([plugin.score(ours[order], theirs) for order in orders]))
+        else:
+            values = plugin.score(ours, theirs)
         save_array(folder, "values", np.asarray(values, np.float64))
 
     return np.array(store.get("score", ingredients, make).array("values"))

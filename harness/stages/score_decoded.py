@@ -17,7 +17,7 @@ import numpy as np
 
 from ..data import Stimuli, VoxelSpace
 from ..errors import DataError, PluginError
-from ..executors import Executor, single_thread
+from ..executors import Executor
 from ..identity import module_sha
 from ..store import Artifact, Store, save_array
 from .decode import Reconstructions
@@ -231,7 +231,7 @@ def cosines(decoded: Embedding, true: Embedding, *, model: str, store: Store) ->
     }
 
     def make(folder: Path) -> None:
-        with single_thread(), np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore"):
             products = np.zeros((len(at), len(at)))
             squares = np.zeros((2, len(at)))
             step = max(1, BLOCK_NUMBERS // max(len(true.ids), 1))

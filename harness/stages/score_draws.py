@@ -24,7 +24,6 @@ from pathlib import Path
 import numpy as np
 
 from ..data import SubjectData
-from ..executors import single_thread
 from ..identity import module_sha, plain
 from ..metrics.moments import STATISTICS, Moments
 from ..nn.constancy import constant_columns
@@ -180,15 +179,14 @@ def _resampled(
         order = np.argsort(np.asarray(ids, str), kind="stable")
         weights = np.empty((draws, len(ids)), np.float32)
         weights[:, order] = bootstrap_weights(len(ids), draws=draws, seed=draw_seed(ids))
-        with single_thread():
-            found = resample_regions(
-                names,
-                predicted[:, target.valid],
-                target.measured,
-                np.stack([*regions.values()]),
-                weights,
-                ceiling=target.ceiling,
-            )
+        found = resample_regions(
+            names,
+            predicted[:, target.valid],
+            target.measured,
+            np.stack([*regions.values()]),
+            weights,
+            ceiling=target.ceiling,
+        )
         for name, array in found.items():
             exact = name in ("values", "counts")
             save_array(folder, name, array.astype(np.float64 if exact else np.float32))

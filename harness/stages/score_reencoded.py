@@ -15,7 +15,6 @@ import numpy as np
 
 from ..data import Stimuli, SubjectData, VoxelSpace
 from ..errors import PluginError
-from ..executors import single_thread
 from ..identity import module_sha
 from ..rows import STIMULUS
 from ..store import Store, save_array, save_json
@@ -121,10 +120,9 @@ def _values(
             )
         responses, given = true(tuple(images.ids)), []
         predicted = predicted[:, space.valid]
-        with single_thread():
-            for inside in members.values():
-                pair = predicted[:, inside], responses[:, inside]
-                given.append(plugin.score(*pair) if orders is None else plugin.score_deranged(*pair, orders))
+        for inside in members.values():
+            pair = predicted[:, inside], responses[:, inside]
+            given.append(plugin.score(*pair) if orders is None else plugin.score_deranged(*pair, orders))
         save_json(folder, "regions", [list(key) for key in members])
         save_array(folder, "values", np.asarray(given, np.float64))
 

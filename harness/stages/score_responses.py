@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from ..data import CeilingSource, Responses, SubjectData
-from ..executors import single_thread
 from ..identity import digest, module_sha, plain
 from ..nn.variance_components import variance_components
 from ..store import Store, save_array, save_json
@@ -237,14 +236,13 @@ def evaluate(
     def make(folder: Path) -> None:
         chosen = np.ones(len(target.baseline), bool) if everywhere else members
         more = target.extras(metric, draws.get(row), chosen)
-        with single_thread():
-            values = plugin.score(
-                predicted[:, target.valid][:, chosen],
-                target.measured[:, chosen],
-                baseline=target.baseline[chosen],
-                ceiling=None if target.ceiling is None else target.ceiling[chosen],
-                **more,
-            )
+        values = plugin.score(
+            predicted[:, target.valid][:, chosen],
+            target.measured[:, chosen],
+            baseline=target.baseline[chosen],
+            ceiling=None if target.ceiling is None else target.ceiling[chosen],
+            **more,
+        )
         parts = dict(values) if isinstance(values, Mapping) else {HEADLINE: values}
         save_json(folder, "parts", list(parts))
         for k, found in enumerate(parts.values()):

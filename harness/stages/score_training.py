@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from ..data import Stimuli, SubjectData
-from ..executors import single_thread
 from ..identity import module_sha
 from ..rows import STIMULUS
 from ..store import Store, save_array
@@ -57,8 +56,7 @@ def _values(
     }
 
     def make(folder: Path) -> None:
-        with single_thread():
-            values = plugin.score(_flat(metric, images, features), training())
+        values = plugin.score(_flat(metric, images, features), training())
         save_array(folder, "values", np.asarray(values, np.float64))
 
     return np.array(store.get("score", ingredients, make).array("values"))
