@@ -28,6 +28,7 @@ from .disk import ANOTHER_FOLDER, explained
 from .errors import DataError, StoreError
 from .executors import single_thread
 from .identity import digest, library_versions, plain
+from .pruning import in_use, mark_used
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ class Store:
         with explained(self.root):
             (self.root / "tmp").mkdir(parents=True, exist_ok=True)
             self._check_schema()
+            self._lock = in_use(self.root)
             self._sweep()
 
     def _check_schema(self) -> None:
@@ -145,6 +147,7 @@ class Store:
                 shutil.rmtree(trash, ignore_errors=True)
             return None
         self._verified.add(str(folder))
+        mark_used(folder)
         return Artifact(folder, key)
 
     def get(
