@@ -50,8 +50,10 @@ def check_images(stimuli: Stimuli, *, what: str) -> None:
 def check_responses(responses: Responses, *, what: str) -> None:
     """Finite in every valid voxel."""
     valid = responses.space.valid
+    zeros: list[int] = []
     for start in range(0, responses.n_trials, 1024):
         block = np.asarray(responses.data[start : start + 1024])
+        zeros += (start + np.flatnonzero((block[:, valid] == 0).all(axis=1))).tolist()
         bad = ~np.isfinite(block) & valid
         if bad.any():
             voxels = np.flatnonzero(bad.any(axis=0))
@@ -59,6 +61,15 @@ def check_responses(responses: Responses, *, what: str) -> None:
                 f"{what}: {len(voxels)} voxels hold NaN or inf (first: {', '.join(map(str, voxels[:5]))}); "
                 "mask them in the benchmark's `valid`"
             )
+    if zeros and responses.space.n_valid > 1:
+        logger.warning(
+            "%s: %d of %d trials are 0 in every voxel (first, from 0: %s): were they measured?",
+            what,
+            len(zeros),
+            responses.n_trials,
+            ", ".join(map(str, zeros[:5])),
+            extra={"flag": "zero-trials"},
+        )
 
 
 def check_constant(responses: Responses, *, what: str) -> None:
@@ -78,9 +89,6 @@ def check_overlap(train: Split, test: Split) -> None:
     ids = set(train.stimuli.ids) & set(test.stimuli.ids)
     if ids:
         raise DataError(f"{len(ids)} image ids are in both train and test (for example '{min(ids)}')")
-    same = overlapping_images(train.stimuli, test.stimuli)
-    if same:
-        logger.warning("%d test images are training images under another id (first: %s)", len(same), same[0])
 
 
 def overlapping_images(train: Stimuli, test: Stimuli) -> list[str]:

@@ -232,6 +232,7 @@ class Responses:
     image_index : (T,) position in `ids` of the image shown in each trial.
     session : (T,) session number of each trial; zeros when unknown.
     sha : content hash of `data`, if already known.
+    trial_number : (T,) place of each trial in the order in which the data came, kept when some are chosen.
     """
 
     def __init__(
@@ -243,6 +244,7 @@ class Responses:
         *,
         session: np.ndarray | None = None,
         sha: str | None = None,
+        trial_number: np.ndarray | None = None,
     ) -> None:
         self.space = space
         self.ids = tuple(str(i) for i in ids)
@@ -250,6 +252,7 @@ class Responses:
         self.image_index = np.asarray(image_index, np.int64)
         trials = len(self.image_index)
         self.session = np.zeros(trials, np.int64) if session is None else np.asarray(session, np.int64)
+        self.trial_number = np.arange(trials) if trial_number is None else np.asarray(trial_number, np.int64)
         self._sha = sha
         if len(set(self.ids)) != len(self.ids):
             raise DataError(f"responses of {space.subject}: an image id occurs more than once")
@@ -331,7 +334,8 @@ class Responses:
         increasing, back = np.unique(at, return_inverse=True)  # HDF5 reads sorted positions only
         data = np.asarray(self.data[increasing], np.float32)[back]
         index = np.repeat(np.arange(len(ids)), [len(p) for p in parts])
-        return Responses(self.space, ids, data, index, session=self.session[at])
+        numbers = self.trial_number[at]
+        return Responses(self.space, ids, data, index, session=self.session[at], trial_number=numbers)
 
     def data_sha(self) -> str:
         """Content hash of the (T, V) numbers as float32, computed once."""

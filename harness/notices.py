@@ -37,7 +37,7 @@ class _Ear(logging.Handler):
 
 
 @contextmanager
-def listening(name: str, *, plugin: str = "") -> Iterator[list[Flag]]:
+def hearing_warnings(name: str, *, plugin: str = "") -> Iterator[list[Flag]]:
     """The flags of every warning in this block, called `name` where they have no name of their own.
 
     plugin : module of a plugin outside this package, whose own loggers are heard too.

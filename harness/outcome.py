@@ -6,8 +6,11 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from .data import SubjectData
 from .errors import what_happened
+from .notices import Flag
 from .plan import Plan
 from .stages.data import Subset
 from .stages.score import Failure, ImageSet, MetricRef, Score
@@ -37,6 +40,9 @@ class Outcome:
     candidates: int = 1
     transductive: bool = False
     blended: float = 0.0  # share of the decoder's low-level images in what is scored
+    predicted: np.ndarray | None = None  # (N, V) mean over samples
+    copies: dict[str, np.ndarray] = field(default_factory=dict)  # small ones, by which flags compare images
+    warned: list[Flag] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 

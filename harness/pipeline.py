@@ -24,6 +24,7 @@ from .disk import explained
 from .errors import HarnessError, StoreError, WorkerDied, what_happened
 from .executors import Executor, open_executor, single_thread
 from .outcome import Outcome
+from .flags.thumbnails import look_at
 from .plan import Plan
 from .progress import Reporter, Silent, listening
 from .protocols import blended, declared_blend, protocol_named
@@ -89,7 +90,7 @@ class Pipeline:
         plan, settings = self.plan, self.plan.settings
         try:
             with self._stage("data", 1) as outcome_seconds:
-                data, subset = load_subject(
+                data, subset, warned = load_subject(
                     plan.benchmark_object(),
                     plan.subject,
                     ref=plan.benchmark,
@@ -97,7 +98,7 @@ class Pipeline:
                     limit=settings.limit,
                     present=plan.decoder.present if settings.allow_missing else None,
                 )
-            outcome = Outcome(plan, data, subset, seconds=outcome_seconds)
+            outcome = Outcome(plan, data, subset, seconds=outcome_seconds, warned=warned)
             predicted = self._encode(outcome)
             if isinstance(plan.decoder, GivenImages):
                 flat = "reconstructions" if plan.encoder is None else "predicted"
@@ -112,6 +113,10 @@ class Pipeline:
                 outcome.sets = image_sets(made | control_images(data, inputs, store=self.store), data)
             self._score(outcome)
             self._score_responses(outcome, predicted)
+            outcome.predicted = None if predicted is None else predicted.mean(axis=1, dtype=np.float64)
+            if outcome.sets:
+                with self._stage("look", len(outcome.sets)):
+                    outcome.copies = look_at(outcome.sets, data, self.store)
             return outcome
         finally:
             # Whoever interrupts does not want to wait for a worker's shard.

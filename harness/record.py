@@ -23,7 +23,8 @@ import numpy as np
 from . import __version__
 from .data import SubjectData
 from .disk import explained
-from .flags import declarations, flag_dicts, run_flags
+from .flags import Evidence, flag_dicts, run_flags
+from .flags.provenance import declarations
 from .gallery import choose_ids, pack
 from .identity import LIBRARIES, installed_version, plain
 from .metrics.ceilings import measured_floor
@@ -200,16 +201,23 @@ def run_record(
     space = data.space
     ceiling, ceiling_source = ceiling_of(data)
     flags = run_flags(
-        data=data,
-        wanted=outcome.wanted,
-        scores=outcome.scores,
-        response_scores=outcome.response_scores,
-        selection=settings.selection,
-        candidates=outcome.candidates,
-        transductive=outcome.transductive,
-        declared=declarations(plan),
-        test_sets=tuple(getattr(plan.benchmark_object(), "test_sets", tuple)()),
-        subset=outcome.subset,
+        Evidence(
+            data=data,
+            scores=outcome.scores,
+            response_scores=outcome.response_scores,
+            sets=outcome.sets,
+            copies=outcome.copies,
+            predicted=outcome.predicted,
+            voxel_r=outcome.voxel_r.get("predicted"),
+            wanted=outcome.wanted,
+            selection=settings.selection,
+            candidates=outcome.candidates,
+            transductive=outcome.transductive,
+            declared=declarations(plan),
+            test_sets=tuple(getattr(plan.benchmark_object(), "test_sets", tuple)()),
+            subset=outcome.subset,
+            warned=outcome.warned,
+        )
     )
     shown = dict.fromkeys([s.images.row for s in outcome.scores] + [s.row for s in outcome.response_scores])
     return {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import TOYS
 
-from harness.flags import run_flags
+from harness.flags import Evidence, run_flags
 from harness.metrics.lookalikes import lookalike_two_way
 from harness.pipeline import Pipeline
 from harness.plan import make_plan
@@ -151,13 +151,5 @@ def test_chance_among_lookalikes_raises_no_alarm(run):
     outcome = run("Labelled")
     score = of(outcome, "measured")
     score.values[:] = 0.5
-    flags = run_flags(
-        data=outcome.data,
-        wanted=(),
-        scores=[score],
-        response_scores=[],
-        selection="first",
-        candidates=1,
-        transductive=False,
-    )
+    flags = run_flags(Evidence(data=outcome.data, scores=[score]))
     assert "misaligned-ids" not in {flag.name for flag in flags}

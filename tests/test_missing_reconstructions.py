@@ -76,7 +76,7 @@ def test_the_named_subset_is_drawn_before_what_is_missing_is_left_out(tmp_path, 
         )
         for how in ("", "limit", "present", "limit present")
     }
-    there = {how: set(of.test.stimuli.ids) for how, (of, _) in loaded.items()}
+    there = {how: set(of.test.stimuli.ids) for how, (of, _, _) in loaded.items()}
     assert there["limit present"] == there["limit"] & there["present"]
     assert there["present"] == set(stimuli.ids[3:])
     missing = len(there["limit"] - there["present"])

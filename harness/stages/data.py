@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ import numpy as np
 from ..checks import check_subject
 from ..data import CeilingSource, Responses, Split, Stimuli, SubjectData, VoxelSpace
 from ..errors import ConfigError, suggest
-from ..identity import code_sha, named_files
+from ..identity import code_sha, module_sha, named_files
+from ..notices import Flag, hearing_warnings
 from ..plugins import PluginRef
 from ..seeds import subset
 from ..store import Artifact, Store, save_array, save_json
@@ -52,8 +54,9 @@ def load_subject(
     store: Store,
     limit: int | None = None,
     present: Callable[[Sequence[str]], Sequence[str]] | None = None,
-) -> tuple[SubjectData, Subset | None]:
-    """Load, check and order one subject; test images sorted by id, at most `limit` of them.
+) -> tuple[SubjectData, Subset | None, list[Flag]]:
+    """Load, check and order one subject; test images sorted by id, at most `limit` of them; and what
+    was warned of, whether now or when a generated subject was made.
 
     present : ids of test images -> those of them that have a reconstruction; only these are kept.
     """
@@ -65,13 +68,24 @@ def load_subject(
     def read() -> SubjectData:
         return guarded(ref, f"cannot load {subject}", lambda: benchmark.load(subject))
 
+    def heard() -> AbstractContextManager[list[Flag]]:
+        return hearing_warnings("data-warning", plugin=type(benchmark).__module__)
+
+    def make(folder: Path) -> None:
+        with heard() as flags:
+            write_subject(read(), folder)
+        save_json(folder, "warned", [asdict(flag) for flag in flags])
+
     if benchmark.generated:
         identity = data_identity(ref, benchmark.params, subject)
-        artifact = store.get("data", identity, lambda folder: write_subject(read(), folder))
+        artifact = store.get("data", identity, make)
         data = read_subject(artifact)
+        flags = [Flag(**flag) for flag in artifact.json("warned")]
     else:
-        data = read()
-    check_subject(data)
+        with heard() as flags:
+            data = read()
+    with heard() as more:
+        check_subject(data)
     ids = tuple(sorted(data.test.stimuli.ids))
     names, missing = [], []
     if limit is not None and limit < len(ids):
@@ -85,7 +99,7 @@ def load_subject(
         names.append(f"present-{len(ids)}")
     sha = hashlib.sha256("\n".join(ids).encode()).hexdigest()
     named = Subset("-".join(names), sha, len(missing), tuple(missing[:FIRST])) if names else None
-    return _select_test(data, ids), named
+    return _select_test(data, ids), named, [*flags, *more]
 
 
 def data_identity(ref: PluginRef, params: Any, subject: str) -> dict[str, Any]:
@@ -99,6 +113,7 @@ def data_identity(ref: PluginRef, params: Any, subject: str) -> dict[str, Any]:
         "params": params,
         "files": files,
         "subject": subject,
+        "stage": module_sha(__name__),
     }
 
 
