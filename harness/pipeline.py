@@ -23,8 +23,8 @@ from .data import Stimuli, SubjectData
 from .disk import explained
 from .errors import HarnessError, StoreError, WorkerDied, what_happened
 from .executors import Executor, open_executor, single_thread
-from .outcome import Outcome
 from .flags.thumbnails import look_at
+from .outcome import Outcome
 from .plan import Plan
 from .progress import Reporter, Silent, listening
 from .protocols import blended, declared_blend, protocol_named

@@ -128,7 +128,7 @@ def test_honest_runs_raise_nothing(raised, honest):
 )
 def test_a_cheat_raises_its_flag_and_no_other(raised, cheat, name, level, words):
     found = raised(**cheat)
-    assert {flag[0] for flag in found} == {name}
+    assert {flag[0] for flag in found} == {name}, found
     assert found[0][1] == level
     assert words in " ".join(flag[2] for flag in found)
 

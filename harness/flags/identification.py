@@ -100,14 +100,12 @@ def slipped_blocks(
     images: Mapping[str, Rates], data: SubjectData, predicted: np.ndarray | None
 ) -> Iterator[Flag]:
     """A block of consecutive test trials or images, or a session, that is at chance where the rest is not."""
-    ids, responses = data.test.stimuli.ids, data.test.responses
+    ids = data.test.stimuli.ids
     sequences = []
     if predicted is not None and len(ids) >= FEWEST:
-        order = np.argsort(responses.trial_number, kind="stable")
-        shown = responses.image_index[order]
-        names = [ids[k] for k in shown]
-        rates, sessions = trial_rates(data, predicted)[order], responses.session[order]
-        sequences.append(("test trials, by what is predicted for their image,", names, rates, sessions))
+        names, rates, sessions = _showings(data, trial_rates(data, predicted))
+        what = "showings of test images, by what is predicted for them,"
+        sequences.append((what, names, rates, sessions))
     for row, found in images.items():
         label, rates = max(found, key=lambda pair: np.nanmean(pair[1]) if len(pair[1]) else 0)
         what = "given reconstructions" if row == "reconstructions" else f"{row} reconstructions"
@@ -125,6 +123,21 @@ def slipped_blocks(
             f"{block.mean:.3f}, the rest {block.rest:.3f}; clean data do so once in {1 / FALSE_ALARMS:.0f} "
             "runs): a list of ids may have slipped there, or a session was lost",
         )
+
+
+def _showings(data: SubjectData, rates: np.ndarray) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Image, win rate and session of the test trials, session by session in the order in which they came.
+
+    `rates` (T,) are those of single trials.  Trials of one image in a row count as one: a hard image is hard
+    each time, which makes no block.
+    """
+    responses = data.test.responses
+    order = np.lexsort((responses.trial_number, responses.session))
+    shown, session = responses.image_index[order], responses.session[order]
+    starts = np.flatnonzero(np.r_[True, (np.diff(shown) != 0) | (np.diff(session) != 0)])
+    counts = np.diff(np.r_[starts, len(shown)])
+    means = np.add.reduceat(rates[order], starts) / counts
+    return [responses.ids[k] for k in shown[starts]], means, session[starts]
 
 
 def _patterns(responses: np.ndarray, data: SubjectData) -> np.ndarray:
