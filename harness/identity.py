@@ -129,8 +129,7 @@ def _content_sha(path: Path) -> str:
     """Hash of a file, or of a folder's files and their names."""
     if path.is_file():
         return _file_sha(path, whole=path.stat().st_size <= WHOLE)
-    walked = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
-    files = list(itertools.islice((file for file in walked if "__pycache__" not in file.parts), FOLDER + 1))
+    files = list(itertools.islice(_files_in(path), FOLDER + 1))
     if len(files) > FOLDER:
         logger.warning(
             "%s, which a parameter names, holds more than %d files: only files that come and go at its top "
@@ -141,6 +140,16 @@ def _content_sha(path: Path) -> str:
     files = [file for file in files if file.is_file()]
     whole = sum(file.stat().st_size for file in files) <= WHOLE
     return digest(sorted((str(file.relative_to(path)), _file_sha(file, whole=whole)) for file in files))
+
+
+def _files_in(path: Path) -> Iterator[Path]:
+    """Files of a folder without what is hidden or compiled, and without stores and runs, which we change."""
+    for folder, folders, names in os.walk(path):
+        if Path(folder) != path and not {"store.json", "run.json"}.isdisjoint(names):
+            folders.clear()
+            continue
+        folders[:] = [name for name in folders if not name.startswith(".") and name != "__pycache__"]
+        yield from (Path(folder, name) for name in names if not name.startswith("."))
 
 
 def _file_sha(file: Path, *, whole: bool) -> str:

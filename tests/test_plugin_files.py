@@ -20,7 +20,7 @@ from harness.errors import ConfigError, PluginError
 from harness.identity import code_sha, named_files
 from harness.settings import resolve_params
 from harness.stages.data import data_identity
-from harness.stages.fit import plugin_identity
+from harness.stages.fit import Model, plugin_identity
 
 FILES = {
     "plugin.py": "import helper\nfrom pack.inner import y\ndef z():\n    import lazy\n    return lazy.z\n",
@@ -175,6 +175,23 @@ def test_a_folder_of_too_many_files_is_not_walked_for_ever(tmp_path, monkeypatch
     assert named_files(Outer(weights=str(tmp_path))) != before
 
 
+def test_what_a_run_writes_into_a_folder_is_no_part_of_it(tmp_path):
+    write(tmp_path, {"data.txt": "x"})
+    before = named_files(Outer(weights=str(tmp_path)))
+    own = [
+        "store/store.json",
+        "store/fit/ab/x.npy",
+        "runs/a/run.json",
+        "runs/a/x.parquet",
+        ".git/HEAD",
+        ".hidden",
+    ]
+    write(tmp_path, dict.fromkeys([*own, "__pycache__/plugin.pyc"], "new"))
+    assert named_files(Outer(weights=str(tmp_path))) == before
+    write(tmp_path, {"deep/data.txt": "x"})
+    assert named_files(Outer(weights=str(tmp_path))) != before
+
+
 LAB = f"""
 import sys
 from dataclasses import dataclass
@@ -255,6 +272,14 @@ def test_a_run_follows_neighbours_and_named_files_also_in_workers(harness, tmp_p
     write(tmp_path, {"level.txt": "9"})
     output = harness(*words).stdout
     assert re.search(r"computed: decode \d+, fit 1", output), output
+
+
+def test_a_fit_that_cannot_be_loaded_says_which_folder_to_remove(tmp_path):
+    ref = plugins.find("encoders", f"{TOYS}:ToyEncoder")
+    (tmp_path / "weights.npy").write_bytes(b"planted")
+    with pytest.raises(PluginError, match=f"cannot be loaded from {tmp_path} .remove that folder") as raised:
+        Model(ref, ref.load().Params(), "key", str(tmp_path), "cpu").load(None)
+    assert "\n" not in str(raised.value)
 
 
 # Code that exits, and parameters that are none

@@ -7,6 +7,7 @@ their own, outlive a kill and go when the artifact is complete.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,7 +48,9 @@ class Model:
         """The fitted plugin object; decoders are opened for `space`."""
         plugin = self.ref.load()
         if self.folder:
-            model = plugin.load(Path(self.folder), self.params, device=self.device)
+            again = f"cannot be loaded from {self.folder} (remove that folder and it is fitted again)"
+            read = functools.partial(plugin.load, Path(self.folder), self.params, device=self.device)
+            model = guarded(self.ref, again, read)
         elif getattr(plugin, "pretrained", False):
             model = plugin.from_pretrained(self.params, space, device=self.device)
         else:
