@@ -14,13 +14,13 @@ import numpy as np
 
 from harness.api import CeilingSource, DataError, Responses, Split, Stimuli, SubjectData, VoxelSpace, suggest
 from harness.reading.arrays import as_names, as_vector
-from harness.reading.ids import match_ids
+from harness.reading.ids import match_ids, require_ids
 from harness.reading.pixels import checked_hashes
 
 from .paired_images import ChosenImages, require_same_kind
 from .paired_params import Params
 from .paired_responses import Moments, ResponseRows, estimate_ncsnr, finite_voxels, measure
-from .paired_trials import SplitTrials, SubjectFiles, absent_ids, lost_images, require_names
+from .paired_trials import SplitTrials, SubjectFiles, absent_ids, lost_images
 from .paired_voxels import read_ncsnr, read_regions, read_voxel_values
 
 logger = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class Paired:
         else:
             given = params.test_ids
             names = as_names(files.open(given)) if isinstance(given, str) else given
-            require_names(names, what="test_ids")
+            require_ids(names, what="test_ids")
             matches = match_ids(names, both.ids, what="the ids of data")
             absent = sorted(set(names) - set(matches))
             if absent:

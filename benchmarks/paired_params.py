@@ -83,7 +83,7 @@ class Params:
 
     Attributes
     ----------
-    file : file that bare keys refer to; ``.mat``, ``.npz``, ``.npy``, ``.h5`` or ``.hdf5``.
+    file : file that bare keys refer to, of any format of :mod:`harness.reading.arrays`.
     base_dir : folder that relative paths start from; the folder of the YAML file.
     train, test, data : where images and responses are (:class:`SplitKeys`).
     test_ids : ids of the test images of `data`, as a list or the name of an array; leading zeros and the

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +20,7 @@ from harness.reading.arrays import (
     open_array,
     split_reference,
 )
-from harness.reading.ids import match_ids
+from harness.reading.ids import match_ids, nearest_id, require_ids
 from harness.reading.image_files import ImageFolder, image_names
 
 from .paired_images import ArrayImages, Images
@@ -140,7 +138,7 @@ class SubjectFiles:
         shown = as_names(self.open(keys.image_ids)) if keys.image_ids else None
         for given, key in ((ids, keys.ids), (shown, keys.image_ids)):
             if given is not None:
-                require_names(given, what=f"{name}: {key}", unique=given is ids)
+                require_ids(given, what=f"{name}: {key}", unique=given is ids)
         images = self._images(keys, ids=ids, shown=shown)
         if isinstance(images, ImageFolder) and ids is None:
             ids = list(dict.fromkeys(shown))
@@ -271,20 +269,9 @@ def lost_images(part: SplitTrials, other: SplitTrials, lost: Sequence[str], *, s
     )
 
 
-def require_names(names: Sequence[str], *, what: str, unique: bool = True) -> None:
-    empty = [k for k, name in enumerate(names) if not name]
-    if empty:
-        raise DataError(f"{what} has no id in {len(empty)} places, the first at entry {empty[0]} (from 0)")
-    twice = [name for name, count in Counter(names).items() if count > 1] if unique else []
-    if twice:
-        raise DataError(
-            f"{what}: the id '{twice[0]}' occurs more than once ({len(twice)} such); ids are unique"
-        )
-
-
 def absent_ids(absent: Sequence[str], known: Sequence[str], *, what: str) -> str:
-    near = difflib.get_close_matches(absent[0], known, n=1, cutoff=0.5)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
+    near = nearest_id(absent[0], known)
+    hint = f"; did you mean '{near}'?" if near else ""
     return f"{what}: {len(absent)} ids belong to no image, for example '{absent[0]}'{hint}"
 
 

@@ -124,7 +124,7 @@ def run(encoder: str | None, decoder: str | None, **given: Any) -> None:
 def score(path: str, **given: Any) -> None:
     """Score finished reconstructions with their controls.
 
-    PATH is a folder of images named by id, or a .npz, .npy, .h5 or .pt of images and ids.
+    PATH is a folder of images named by id, or a .npz, .npy, .h5, .mat or .pt of images and ids.
     """
     from ..stages.reconstructions import check_given
 
