@@ -65,6 +65,7 @@ class Embedded:
     Params: ClassVar[type] = Params
     simulated: ClassVar[bool] = True
     generated: ClassVar[bool] = True
+    opaque_ids: ClassVar[bool] = True
 
     def __init__(self, params: Params | None = None) -> None:
         self.params = params or Params()

@@ -209,6 +209,11 @@ class Stimuli:
             hashes=None if self._hashes is None else [self._hashes[k] for k in at],
         )
 
+    def renamed(self, ids: Sequence[str]) -> Stimuli:
+        """The same images in the same order under other `ids`."""
+        more = {"captions": self.captions, "labels": self.labels, "hashes": self._hashes}
+        return Stimuli(ids, self._read, **more)
+
     def image_hashes(self) -> tuple[str, ...]:
         """Content hash of every image, computed once (:func:`image_sha`)."""
         if self._hashes is None:
@@ -336,6 +341,11 @@ class Responses:
         index = np.repeat(np.arange(len(ids)), [len(p) for p in parts])
         numbers = self.trial_number[at]
         return Responses(self.space, ids, data, index, session=self.session[at], trial_number=numbers)
+
+    def renamed(self, ids: Sequence[str]) -> Responses:
+        """The same trials of the same images under other `ids`."""
+        more = {"session": self.session, "sha": self._sha, "trial_number": self.trial_number}
+        return Responses(self.space, ids, self.data, self.image_index, **more)
 
     def data_sha(self) -> str:
         """Content hash of the (T, V) numbers as float32, computed once."""

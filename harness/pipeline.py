@@ -24,6 +24,7 @@ from .disk import explained
 from .errors import HarnessError, StoreError, WorkerDied, what_happened
 from .executors import Executor, open_executor, single_thread
 from .flags.thumbnails import look_at
+from .opaque import TRUE_IDS, OpaqueNames
 from .outcome import Outcome
 from .plan import Plan
 from .progress import Reporter, Silent, listening
@@ -99,6 +100,7 @@ class Pipeline:
                     present=plan.decoder.present if settings.allow_missing else None,
                 )
             outcome = Outcome(plan, data, subset, seconds=outcome_seconds, warned=warned)
+            self.names = OpaqueNames.of(plan.benchmark.load(), data.test.stimuli)
             predicted = self._encode(outcome)
             if isinstance(plan.decoder, GivenImages):
                 flat = "reconstructions" if plan.encoder is None else "predicted"
@@ -170,7 +172,9 @@ class Pipeline:
             )
         outcome.keys["encoder"] = self.encoder.key
         with self._stage("encode", len(data.test) + adapts * len(data.train)):
-            predicted = self._predict(data.test.stimuli, data, self._samples(encoder.stochastic), outcome)
+            samples = self._samples(encoder.stochastic)
+            names = TRUE_IDS if getattr(encoder, "by_id", False) else self.names
+            predicted = self._predict(data.test.stimuli, data, samples, outcome, names=names)
             self.trained = self._predict(data.train.stimuli, data, 1, outcome)[:, 0] if adapts else None
         return predicted
 
@@ -184,7 +188,15 @@ class Pipeline:
             if TRAINING in plugin.targets or not training
         }
 
-    def _predict(self, stimuli: Stimuli, data: SubjectData, samples: int, outcome: Outcome) -> np.ndarray:
+    def _predict(
+        self,
+        stimuli: Stimuli,
+        data: SubjectData,
+        samples: int,
+        outcome: Outcome,
+        *,
+        names: OpaqueNames = TRUE_IDS,
+    ) -> np.ndarray:
         for backbone, layer in outcome.wanted:
             self.features.hold(backbone, layer, stimuli)
         predicted = encode(
@@ -196,6 +208,7 @@ class Pipeline:
             seed=self.plan.settings.seed,
             samples=samples,
             micro_batch=self.plan.settings.micro_batch,
+            names=names,
             progress=self.reporter.advance,
         )
         self.features.release()
@@ -240,7 +253,7 @@ class Pipeline:
         ceiling = hasattr(plugin, "generate")
         with self._stage("decode", sum(len(s.responses.ids) for s in streams) + ceiling * len(data.test)):
             common = self._decoding(data) | {"progress": self.reporter.advance}
-            found = decode(model, streams, **common)
+            found = decode(model, streams, names=self.names, **common)
             decoded = {(s.row, s.trial, s.sample): r for s, r in zip(streams, found, strict=True)}
             if ceiling:
                 decoded["generator-ceiling", -1, 0] = generate(

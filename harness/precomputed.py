@@ -41,6 +41,7 @@ class FilePredictions:
     """An encoder whose responses are read from a file, never computed."""
 
     version: ClassVar[str] = "1"
+    by_id: ClassVar[bool] = True  # needs the images' own ids, whatever the benchmark says of them
 
     @dataclass(frozen=True)
     class Params:

@@ -113,6 +113,38 @@ class InverseOfTheDecoder(ToyEncoder):
         self.weights = np.vstack([np.linalg.pinv(decoder.weights), np.zeros(decoder.weights.shape[0])])
 
 
+class OpaqueBenchmark(ToyBenchmark):
+    """Its ids could be drawn again, so plugins do not get them."""
+
+    opaque_ids = True
+
+
+def numbers(ids):
+    """What ids of the toy benchmark say: which scene it is; -1 for names that say nothing."""
+    return np.array([int(i.removeprefix("test-")) if i.startswith("test-") else -1 for i in ids])
+
+
+class RedrawsFromIds(ToyDecoder):
+    """Draws the scene that an id names; without such an id it decodes."""
+
+    def decode(self, responses, *, seeds):
+        drawn, decoded = numbers(responses.ids), super().decode(responses, seeds=seeds)
+        if (drawn < 0).any():
+            return decoded
+        return replace(decoded, images=np.repeat(scenes(16, seed=2)[drawn][:, None], 2, axis=1))
+
+
+class KnowsTheTruth(ToyEncoder):
+    """Answers with the simulation's noise-free response to the scene that an id names."""
+
+    def predict(self, stimuli, features, *, space, seeds):
+        drawn = numbers(stimuli.ids)
+        if (drawn < 0).any():
+            return super().predict(stimuli, features, space=space, seeds=seeds)
+        truth = ToyBenchmark(ToyBenchmark.Params(n_test=16)).load("toy01").truth.mean()
+        return np.repeat(truth[drawn][:, None], seeds.shape[1], axis=1)
+
+
 class HalfDecoder(ToyDecoder):
     """Another decoder of the same data: it reads every other voxel only."""
 

@@ -133,6 +133,26 @@ def test_a_cheat_raises_its_flag_and_no_other(raised, cheat, name, level, words)
     assert words in " ".join(flag[2] for flag in found)
 
 
+PEEKING = {"decoder": "RedrawsFromIds", "encoder": "KnowsTheTruth"}
+
+
+def test_a_pair_that_peeks_through_ids_raises_both_flags(raised):
+    found = raised(**PEEKING)
+    levels = {name: level for name, level, _ in found}
+    assert levels["control-equals-measured"] == levels["above-ceiling"] == "alarm"
+    messages = [message for name, _, message in found if name == "control-equals-measured"]
+    assert len(messages) == 2
+    assert (
+        "zero fMRI are those of measured fMRI in all 16 images, which identify their stimulus" in messages[0]
+    )
+    assert "noise-free truth of the simulation" in next(m for n, _, m in found if n == "above-ceiling")
+
+
+def test_where_ids_are_hidden_it_sees_nothing_and_no_number_moves(raised):
+    assert raised(benchmark="OpaqueBenchmark", **PEEKING) == []
+    assert raised(benchmark="OpaqueBenchmark") == raised() == []
+
+
 def test_two_benchmarks_of_one_file_do_not_share_data(raised):
     """The honest twin ran in the same store before and after."""
     assert raised(benchmark="Shared1000") == []

@@ -122,7 +122,7 @@ def test_without_lookalikes_nothing_is_scored_and_one_line_says_why(run, caplog,
         outcome = run(benchmark, NAME, "inception-lookalike@tiny", "pixcorr")
     assert [name for name, _ in outcome.left_out] == [NAME, "inception-lookalike@tiny"]
     assert all(why in reason for _, reason in outcome.left_out)
-    (line,) = [r.getMessage() for r in caplog.records if r.name == "harness.pipeline"]
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "harness.outcome"]
     assert line.startswith(f"not scored: {NAME}, inception-lookalike@tiny: ")
     for row in ("measured", "predicted", "shuffled", "mean-image"):
         assert np.isnan(of(outcome, row).values).all()

@@ -20,6 +20,7 @@ from ..data import Decoded, Responses, Stimuli, VoxelSpace, image_sha
 from ..errors import DataError, PluginError
 from ..executors import Executor
 from ..identity import module_sha
+from ..opaque import TRUE_IDS, OpaqueNames
 from ..plugins import PluginRef
 from ..rows import Stream
 from ..seeds import image_seeds
@@ -108,17 +109,21 @@ def decode(
     executor: Executor,
     micro_batch: int,
     shard_size: int,
+    names: OpaqueNames = TRUE_IDS,
     progress: Callable[[int], None] = lambda images: None,
 ) -> list[Reconstructions]:
-    """Reconstruct every stream; the result is in the order of `streams`."""
+    """Reconstruct every stream; the result is in the order of `streams`.
+
+    names : under which the plugin gets the images; the result has their ids.
+    """
     transductive = bool(model.ref.load().transductive)
     plans: list[tuple[Responses | None, list[Piece]]] = []
     for stream in streams:
-        calibration = stream.responses if transductive else None
+        calibration = names.responses(stream.responses) if transductive else None
         common = _common(model, micro_batch, calibration)
         pieces = []
         for at, ids in _batches(stream.responses.ids, micro_batch):
-            responses = stream.responses.select(ids)
+            responses = names.responses(stream.responses.select(ids))
             seeds = stream.seeds[at]
             ingredients = {**common, "responses": responses.sha, "seeds": seeds}
             key = store.key("decode", ingredients)

@@ -11,6 +11,7 @@ import numpy as np
 from ..data import Stimuli, VoxelSpace
 from ..errors import PluginError
 from ..identity import module_sha
+from ..opaque import TRUE_IDS, OpaqueNames
 from ..plugins import PluginRef
 from ..seeds import sample_seeds
 from ..store import Store, save_array
@@ -29,13 +30,18 @@ def encode(
     seed: int,
     samples: int,
     micro_batch: int,
+    names: OpaqueNames = TRUE_IDS,
     progress: Callable[[int], None] = lambda images: None,
 ) -> np.ndarray:
-    """(N, S, V) float32 predictions for `stimuli`; masked voxels are 0."""
+    """(N, S, V) float32 predictions for `stimuli`; masked voxels are 0.
+
+    names : under which the plugin gets the images; seeds are those of their ids.
+    """
     opened: list[Any] = []
     parts = []
     for start in range(0, len(stimuli), micro_batch):
-        part = stimuli.select(stimuli.ids[start : start + micro_batch])
+        ids = stimuli.ids[start : start + micro_batch]
+        part = names.stimuli(stimuli.select(ids))
         ingredients = {
             "model": model.key,
             "images": part.sha,
@@ -47,12 +53,12 @@ def encode(
             "stage": module_sha(__name__),
         }
 
-        def make(folder: Path, part: Stimuli = part) -> None:
+        def make(folder: Path, part: Stimuli = part, ids: tuple[str, ...] = ids) -> None:
             if not opened:
                 opened.append(guarded(model.ref, "cannot be loaded", lambda: model.load(space)))
                 if hasattr(opened[0], "require"):
                     guarded(model.ref, "refuses the stimuli", lambda: opened[0].require(stimuli))
-            seeds = sample_seeds(seed, part.ids, samples)
+            seeds = sample_seeds(seed, ids, samples)
             found = guarded(
                 model.ref,
                 "fails while predicting",
