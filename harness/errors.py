@@ -81,11 +81,18 @@ def what_happened(problem: BaseException) -> str:
     return f"it calls sys.exit({'' if problem.code is None else repr(problem.code)}){where}"
 
 
+SUGGESTED = 40
+"""Names that a line lists; of more, the near ones."""
+
+
 def suggest(given: str, known: Iterable[str], *, what: str) -> str:
     """Return ``"unknown WHAT 'given'; did you mean 'x'? Known: ..."``."""
     names = sorted(known)
     near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else "."
+    if len(names) > SUGGESTED:
+        shown = difflib.get_close_matches(given, names, n=12, cutoff=0.3) or names[:12]
+        names = [*sorted(shown), f"and {len(names) - len(shown)} more"]
     return f"unknown {what} '{given}'{hint} Known: {', '.join(names) or 'none'}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import errno
 import hashlib
 import io
 import json
@@ -70,16 +71,27 @@ def write_run(outcome: Outcome, folder: Path, *, command: Sequence[str], store: 
             for name, content in files.items():
                 (fresh / name).write_bytes(content)
             (fresh / "run.json").write_text(json.dumps(plain(record), indent=1, allow_nan=False))
-            if folder.exists():
-                old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old")
-                os.rename(folder, old)
-                os.rename(fresh, folder)
-                shutil.rmtree(old, ignore_errors=True)
-            else:
-                os.rename(fresh, folder)
+            _put_in_place(fresh, folder)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     return True
+
+
+def _put_in_place(fresh: Path, folder: Path) -> None:
+    """Rename `fresh` to `folder`, whose content goes; of several processes that do so the last one stays."""
+    while True:
+        old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old")
+        try:
+            if folder.is_dir():
+                os.rename(folder, old)
+            os.rename(fresh, folder)
+            return
+        except OSError as problem:
+            # Between two lines another process took the old one away, or put its own there.
+            if problem.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST) or not fresh.is_dir():
+                raise
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def score_frame(outcome: Outcome) -> pd.DataFrame:

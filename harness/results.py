@@ -159,7 +159,9 @@ class RunResult:
         """The table; ValueError where it lacks some of `columns` but those that came later."""
         import pandas as pd
 
-        table = pd.read_parquet(self.folder / f"{name}.parquet")
+        # Opened here: pyarrow encodes names as UTF-8, which those of another locale are not.
+        with open(self.folder / f"{name}.parquet", "rb") as file:
+            table = pd.read_parquet(file)
         if lacking := [column for column in columns if column not in table and column != "rivalry"]:
             raise ValueError(f"it has no column {', '.join(lacking)}")
         return table

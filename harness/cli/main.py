@@ -121,6 +121,8 @@ def _called() -> int:
     except (Exception, KeyboardInterrupt):
         raise
     except BaseException as problem:
+        if isinstance(problem.__context__, BrokenPipeError):  # click and rich make an exit of it
+            raise problem.__context__ from None
         raise PluginError(f"a plugin ends the command: {what_happened(problem)}") from problem
 
 

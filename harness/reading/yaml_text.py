@@ -44,6 +44,8 @@ def load_yaml(text: str, *, where: str) -> Any:
         mark = getattr(problem, "problem_mark", None)
         line = f" (line {mark.line + 1})" if mark else ""
         raise ConfigError(f"{where} is not valid YAML{line}") from None
+    except (ValueError, TypeError, LookupError) as problem:  # a tag such as !!int before what is none
+        raise ConfigError(f"{where} is not valid YAML ({quoted(str(problem))})") from None
     except RecursionError:
         raise ConfigError(f"{where} is nested too deeply to be read") from None
     finally:
