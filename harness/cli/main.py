@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import itertools
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import FrameType
+from typing import Any
 
 import click
 
@@ -35,8 +38,33 @@ CLOSED_PIPE = 141
 """Exit code of a program that writes into a closed pipe, as the shell gives it (128 + SIGPIPE)."""
 
 
+class ReaderGone(Exception):
+    """Whoever read what is printed, such as ``head``, has what it wanted."""
+
+
+@contextlib.contextmanager
+def _noticing_readers() -> Iterator[None]:
+    """Raise :class:`ReaderGone` before click or rich make an exit of their own of a closed pipe."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise ReaderGone from None
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):
+            raise ReaderGone from None
+        raise
+
+
 class LazyGroup(click.Group):
     """A group whose help needs no command's module."""
+
+    def make_context(self, *given: Any, **named: Any) -> click.Context:
+        with _noticing_readers():
+            return super().make_context(*given, **named)
+
+    def invoke(self, context: click.Context) -> Any:
+        with _noticing_readers():
+            return super().invoke(context)
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -56,13 +84,6 @@ class LazyGroup(click.Group):
             raise HarnessError(suggest(args[0], COMMANDS, what="command"))
         _refuse_empty(args)
         return super().resolve_command(context, args)
-
-    def invoke(self, context: click.Context) -> object:
-        """Call the command; click would exit by itself, with 1, where a pipe is closed (``| head``)."""
-        try:
-            return super().invoke(context)
-        except BrokenPipeError:
-            os._exit(CLOSED_PIPE)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -103,7 +124,7 @@ def main() -> None:
         sys.exit(problem.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _interrupted()
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGone):
         os._exit(CLOSED_PIPE)
     except OSError as problem:
         _say(f"harness: error: {_line_of(problem)}")
@@ -121,8 +142,6 @@ def _called() -> int:
     except (Exception, KeyboardInterrupt):
         raise
     except BaseException as problem:
-        if isinstance(problem.__context__, BrokenPipeError):  # click and rich make an exit of it
-            raise problem.__context__ from None
         raise PluginError(f"a plugin ends the command: {what_happened(problem)}") from problem
 
 
@@ -142,6 +161,9 @@ def _open_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    # A terminal of another encoding gets escapes in place of what it cannot show.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _flush() -> None:
