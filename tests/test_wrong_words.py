@@ -147,9 +147,14 @@ def wrong_commands():
     yield [*RUN, "--store", "empty.npz"]
 
 
-@pytest.mark.parametrize(
-    "words", [*wrong_commands()], ids=lambda words: " ".join(words).replace(str(TOYS), "toys.py")[-70:]
-)
+def in_part():
+    """Every fourth command is typed in the usual loop, all of them with ``-m slow``."""
+    for number, words in enumerate(wrong_commands()):
+        name = " ".join(words).replace(str(TOYS), "toys.py")[-70:]
+        yield pytest.param(words, id=name, marks=[pytest.mark.slow] if number % 4 else [])
+
+
+@pytest.mark.parametrize("words", [*in_part()])
 def test_one_line(words, place, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(place)
     monkeypatch.setenv("HARNESS_STORE", str(tmp_path / "store"))
