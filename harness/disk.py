@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import re
+import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -54,6 +57,23 @@ def explained(place: Path | None, *, advice: str = ANOTHER_FOLDER) -> Iterator[N
         if line := _explanation(problem, place, advice):
             raise StoreError(line) from problem
         raise
+
+
+def put_in_place(fresh: Path, folder: Path) -> None:
+    """Rename `fresh` to `folder`, whose content goes; of several processes that do so the last one stays."""
+    while True:
+        old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old")
+        try:
+            if folder.is_dir():
+                os.rename(folder, old)
+            os.rename(fresh, folder)
+            return
+        except OSError as problem:
+            # Between two lines another process took the old one away, or put its own there.
+            if problem.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST) or not fresh.is_dir():
+                raise
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _explanation(problem: Exception, place: Path | None, advice: str) -> str:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import errno
 import hashlib
 import io
 import json
-import os
 import platform
 import resource
 import shutil
@@ -23,7 +21,7 @@ import numpy as np
 
 from . import __version__
 from .data import SubjectData
-from .disk import explained
+from .disk import explained, put_in_place
 from .flags import Evidence, flag_dicts, run_flags
 from .flags.provenance import declarations
 from .gallery import choose_ids, pack
@@ -71,27 +69,10 @@ def write_run(outcome: Outcome, folder: Path, *, command: Sequence[str], store: 
             for name, content in files.items():
                 (fresh / name).write_bytes(content)
             (fresh / "run.json").write_text(json.dumps(plain(record), indent=1, allow_nan=False))
-            _put_in_place(fresh, folder)
+            put_in_place(fresh, folder)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     return True
-
-
-def _put_in_place(fresh: Path, folder: Path) -> None:
-    """Rename `fresh` to `folder`, whose content goes; of several processes that do so the last one stays."""
-    while True:
-        old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old")
-        try:
-            if folder.is_dir():
-                os.rename(folder, old)
-            os.rename(fresh, folder)
-            return
-        except OSError as problem:
-            # Between two lines another process took the old one away, or put its own there.
-            if problem.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST) or not fresh.is_dir():
-                raise
-        finally:
-            shutil.rmtree(old, ignore_errors=True)
 
 
 def score_frame(outcome: Outcome) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from conftest import TOYS, call_harness
 from rich.table import Table
 
 from harness.cli import summary
-from harness.record import _put_in_place
+from harness.disk import put_in_place
 
 HARNESS = str(Path(sys.executable).with_name("harness"))
 NAMES = ("[bold]x[", "[", "a[0]:smile:")
@@ -105,7 +105,7 @@ def test_runs_that_are_put_into_one_place_at_once(tmp_path):
             fresh.mkdir()
             for name in ("a", "b"):
                 (fresh / name).write_text(str((number, turn)))
-            _put_in_place(fresh, tmp_path / "run")
+            put_in_place(fresh, tmp_path / "run")
 
     problems: list[object] = []
     threads = [threading.Thread(target=put, args=(number,)) for number in range(4)]
@@ -126,5 +126,5 @@ def test_a_file_in_the_place_of_a_run_stays(tmp_path):
     (tmp_path / "run").write_text("mine")
     (tmp_path / "fresh").mkdir()
     with pytest.raises(OSError):
-        _put_in_place(tmp_path / "fresh", tmp_path / "run")
+        put_in_place(tmp_path / "fresh", tmp_path / "run")
     assert (tmp_path / "run").read_text() == "mine"
