@@ -14,7 +14,7 @@ from .notices import Flag
 from .plan import Plan
 from .stages.data import Subset
 from .stages.score import Failure, ImageSet, MetricRef, Score
-from .stages.score_draws import RegionDraws
+from .stages.score_contributions import Contributions
 from .stages.score_regions import RegionScore
 from .stages.score_responses import ResponseScore
 
@@ -32,7 +32,7 @@ class Outcome:
     scores: list[Score] = field(default_factory=list)
     response_scores: list[ResponseScore] = field(default_factory=list)
     region_scores: list[RegionScore] = field(default_factory=list)
-    region_draws: list[RegionDraws] = field(default_factory=list)
+    region_contributions: list[Contributions] = field(default_factory=list)
     voxel_r: dict[str, Sequence[float]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)  # (metric, why), found out on the way

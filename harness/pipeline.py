@@ -49,9 +49,9 @@ from .stages.score import (
 )
 from .stages.score_captions import INPUTS as CAPTIONS
 from .stages.score_captions import lacks_captions, score_captions
+from .stages.score_contributions import VOXEL_R, region_contributions, voxel_r_intervals
 from .stages.score_decoded import INPUTS as DECODER_EMBEDDING
 from .stages.score_decoded import DecoderSpace
-from .stages.score_draws import VOXEL_R, draw_regions, voxel_r_intervals
 from .stages.score_reencoded import INPUTS as REENCODED
 from .stages.score_reencoded import lacking_space, score_reencoded
 from .stages.score_regions import score_regions
@@ -442,7 +442,7 @@ class Pipeline:
                     outcome.note_failure(metric, problem)
                 self.reporter.advance(1)
             scored = {score.metric.label for score in outcome.response_scores}
-            drawn = draw_regions({*scored, VOXEL_R}, rows, target, outcome.data, store=self.store)
-            outcome.region_draws = [one for one in drawn if one.metric in scored]
-            outcome.voxel_r = voxel_r_intervals(drawn, rows)
+            kept = region_contributions({*scored, VOXEL_R}, rows, target, outcome.data, store=self.store)
+            outcome.region_contributions = [line for line in kept if line.metric in scored]
+            outcome.voxel_r = voxel_r_intervals(kept, rows)
             self.reporter.advance(1)

@@ -33,7 +33,7 @@ from .plan import EXECUTION, Plan
 from .plugins import PluginRef
 from .protocol_notes import protocol_notes
 from .protocols import side_by_side
-from .results import DRAW_COLUMNS, REGION_COLUMNS, SCHEMA, SCORE_COLUMNS, SET_COLUMNS, VOXEL_COLUMNS
+from .results import CONTRIBUTION_COLUMNS, REGION_COLUMNS, SCHEMA, SCORE_COLUMNS, SET_COLUMNS, VOXEL_COLUMNS
 from .rows import row_named
 from .stages.reconstructions import GivenImages
 from .stages.score import MetricRef
@@ -53,7 +53,7 @@ def write_run(outcome: Outcome, folder: Path, *, command: Sequence[str], store: 
         "voxel_scores.parquet": _parquet(voxel_frame(outcome)),
         "set_scores.parquet": _parquet(set_frame(outcome)),
         "region_scores.parquet": _parquet(region_frame(outcome)),
-        "region_draws.parquet": _parquet(draw_frame(outcome)),
+        "region_contributions.parquet": _parquet(contribution_frame(outcome)),
     }
     gallery, rule = _gallery(outcome)
     files = {**tables, **({"gallery.npz": gallery} if gallery else {})}
@@ -146,7 +146,7 @@ def voxel_frame(outcome: Outcome) -> pd.DataFrame:
 
 
 def set_frame(outcome: Outcome) -> pd.DataFrame:
-    """Set-level scores; mean voxel r comes with its 95 % bootstrap interval over images."""
+    """Set-level scores; mean voxel r comes with its 95 % interval over images."""
     import pandas as pd
 
     ids = outcome.data.test.stimuli.ids
@@ -172,18 +172,18 @@ def region_frame(outcome: Outcome) -> pd.DataFrame:
     return _ordered(outcome, [frame], REGION_COLUMNS)
 
 
-def draw_frame(outcome: Outcome) -> pd.DataFrame:
-    """Resamples of the voxel scores by region, columns :data:`harness.results.DRAW_COLUMNS`."""
+def contribution_frame(outcome: Outcome) -> pd.DataFrame:
+    """What images contribute to voxel scores by region, :data:`harness.results.CONTRIBUTION_COLUMNS`."""
     import pandas as pd
 
     ids = list(outcome.data.test.stimuli.ids)
-    names = ("metric", "row", "region", "kind", "n_voxels", "value", "draws", "contributions")
+    names = ("metric", "row", "region", "kind", "n_voxels", "value", "contributions")
     frame = pd.DataFrame(
-        [[getattr(one, name) for name in names] for one in outcome.region_draws], columns=names
+        [[getattr(one, name) for name in names] for one in outcome.region_contributions], columns=names
     )
     frame["n"], frame["pool"] = len(ids), _pool(ids)
     frame["image_ids"] = [ids] * len(frame)
-    return _ordered(outcome, [frame], DRAW_COLUMNS)
+    return _ordered(outcome, [frame], CONTRIBUTION_COLUMNS)
 
 
 def run_record(
@@ -351,7 +351,7 @@ def _ordered(outcome: Outcome, frames: Sequence[pd.DataFrame], columns: Sequence
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(columns))
     for name, value in identity.items():
         table[name] = value
-    values = ("value", "rivalry", "n", "n_voxels", "pool", "draws", "contributions", "image_ids")
+    values = ("value", "rivalry", "n", "n_voxels", "pool", "contributions", "image_ids")
     keys = [c for c in columns if c not in (*values, *identity)]
     return table.sort_values(keys, kind="stable", ignore_index=True)[list(columns)]
 

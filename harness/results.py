@@ -1,19 +1,19 @@
 """The result of a run: one folder, its tables, one document.  Everything shown derives from it.
 
-==========================  ================================================================
-``run.json``                plan, parameters, seeds, versions, device, timings, data hashes, flags
-``scores.parquet``          one value per row x target x image x trial x sample x metric
-``voxel_scores.parquet``    one value per row x voxel x metric (encoding scores)
-``set_scores.parquet``      one value per row x metric that exists only for the whole set
-``region_scores.parquet``   one value per row x ROI or cortical group x metric (encoding scores)
-``region_draws.parquet``    resamples of the voxel scores by region, for comparisons of encoders
-``gallery.npz``             the images that the report shows, chosen by a printed rule
-``report.html``             made from the files above by :mod:`harness.reports`
-==========================  ================================================================
+================================  ==========================================================
+``run.json``                      plan, parameters, seeds, versions, device, timings, data hashes, flags
+``scores.parquet``                one value per row x target x image x trial x sample x metric
+``voxel_scores.parquet``          one value per row x voxel x metric (encoding scores)
+``set_scores.parquet``            one value per row x metric that exists only for the whole set
+``region_scores.parquet``         one value per row x ROI or cortical group x metric (encoding scores)
+``region_contributions.parquet``  what each image adds to voxel scores by region, to compare encoders
+``gallery.npz``                   the images that the report shows, chosen by a printed rule
+``report.html``                   made from the files above by :mod:`harness.reports`
+================================  ==========================================================
 
 Values are NaN where an image could not be scored; such values stay in the table and every mean
 counts how many it left out.  ``rivalry`` has mean 0 over a set: means are those of ``value``, and
-intervals over images resample ``value + rivalry`` (:mod:`harness.statistics.pairs`).
+intervals over images rest on ``value + rivalry`` (:mod:`harness.statistics.pairs`).
 """
 
 from __future__ import annotations
@@ -67,13 +67,12 @@ REGION_COLUMNS = (
     "n",  # test images
     "value",  # means over voxels or images, or one value of the whole region
 )
-DRAW_COLUMNS = (
+CONTRIBUTION_COLUMNS = (
     *("run", *IDENTITY, "row", "metric", "region", "kind"),  # as above; voxel metrics and rows of an encoder
     "n_voxels",
     "n",
-    "pool",  # hash of the images' ids: draws are shared by all runs in which it is the same
+    "pool",  # hash of the images' ids
     "value",  # mean over the region's voxels
-    "draws",  # list: that mean for each resample of images
     "contributions",  # list: what each image contributes to it, with itself as their mean
     "image_ids",  # list: the images, in the order of contributions
 )
@@ -137,10 +136,10 @@ class RunResult:
         return self._later_table("region_scores", REGION_COLUMNS)
 
     @cached_property
-    def region_draws(self) -> pd.DataFrame:
-        """Resamples of voxel scores by region (:mod:`harness.stages.score_draws`), columns
-        :data:`DRAW_COLUMNS`; empty for runs from before they were kept."""
-        return self._later_table("region_draws", DRAW_COLUMNS)
+    def region_contributions(self) -> pd.DataFrame:
+        """What images contribute to voxel scores by region (:mod:`harness.stages.score_contributions`),
+        columns :data:`CONTRIBUTION_COLUMNS`; empty for runs from before they were kept."""
+        return self._later_table("region_contributions", CONTRIBUTION_COLUMNS)
 
     @cached_property
     def gallery(self) -> dict[str, np.ndarray]:

@@ -14,11 +14,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.results import RunResult
+from harness.statistics import ratio_of_means
 
 from .grids import Body, Cell, Grid, Head
 from .layout import MetricInfo, bracket, left_out, number, ordered_metrics, ordered_rows
-from .ratios import ratio_of_means
-from .tables import DRAWS, SEED, score_table
+from .tables import score_table
 from .values import image_values, run_metrics
 
 if TYPE_CHECKING:
@@ -46,12 +46,12 @@ def caption_metrics(run: RunResult) -> list[MetricInfo]:
     return ordered_metrics(run, [metric.name for metric in found if metric.inputs == "captions"])
 
 
-def caption_table(run: RunResult, *, draws: int = DRAWS, seed: int = SEED) -> pd.DataFrame:
+def caption_table(run: RunResult) -> pd.DataFrame:
     """One line per caption metric and row that says something; the captioner itself is in each line.
 
-    Means over images with 95 % intervals from one draw of images for all figures; ``relative`` draws
-    both of its means at once (:func:`.ratios.ratio_of_means`) and is NaN where there is nothing to
-    divide by.  ``n`` and ``missing`` count images of the row's own scores.
+    Means over images with 95 % intervals; ``relative`` is a ratio of means over the same images
+    (:func:`harness.statistics.ratio_of_means`) and is NaN where there is nothing to divide by.
+    ``n`` and ``missing`` count images of the row's own scores.
 
     Columns :data:`CAPTION_COLUMNS`; empty where the run has no captions.
     """
@@ -61,8 +61,7 @@ def caption_table(run: RunResult, *, draws: int = DRAWS, seed: int = SEED) -> pd
     names = [metric.name for metric in metrics]
     if not names:
         return pd.DataFrame(columns=list(CAPTION_COLUMNS))
-    given = {"metrics": names, "draws": draws, "seed": seed}
-    means = {target: _by_key(score_table(run, target, **given)) for target in ("stimulus", "image")}
+    means = {target: _by_key(score_table(run, target, metrics=names)) for target in ("stimulus", "image")}
     values = {target: image_values(run, target) for target in means}
     rows = ordered_rows(run, (row for found in means.values() for row, _ in found if row != CEILING))
     lines = []
@@ -81,7 +80,7 @@ def caption_table(run: RunResult, *, draws: int = DRAWS, seed: int = SEED) -> pd
             if captioner and image:
                 x, y = values["image"][key], values["stimulus"][CEILING, metric.name]
                 both = pd.concat([x, y], axis=1, keys=("x", "y"))
-                ratio = ratio_of_means(both["x"].to_numpy(), both["y"].to_numpy(), draws=draws, seed=seed)
+                ratio = ratio_of_means(both["x"].to_numpy(), both["y"].to_numpy())
                 line |= dict(zip(("relative", "relative_low", "relative_high"), ratio))
             lines.append(line | {"n": own["n"], "missing": own["missing"]})
     return pd.DataFrame(lines, columns=list(CAPTION_COLUMNS))
@@ -100,7 +99,7 @@ def caption_grid(run: RunResult, table: pd.DataFrame) -> Grid | None:
         )
         bodies.append(Body(ours["metric_label"].iloc[0], lines))
     heads = tuple(Head(*words) for words in FIGURES.values())
-    caption = "Captions: mean over images [95 % bootstrap interval over images]; relative is a ratio of means"
+    caption = "Captions: mean over images [95 % interval over images]; relative is a ratio of means"
     return Grid("captions", caption, "row", heads, tuple(bodies))
 
 

@@ -1,8 +1,10 @@
 """Tables that compare systems: runs of several encoders, or several rows of one run, on the same images.
 
 A system is a row of a run; runs that differ in nothing but the subject are one system, whose score is
-the mean over subjects of each subject's mean over images.  Subjects are held fixed: every resample of
-images and every swap of labels is one for all subjects, systems and metrics.
+the mean over subjects of each subject's mean over images.  Subjects are held fixed: an image, and every swap
+of labels, is one for all subjects, systems and metrics.  Runs that differ in the seed are replicates of one
+system: its score is their mean, and how far they lie apart is part of every interval and p
+(:mod:`harness.statistics.replicates`).
 """
 
 from __future__ import annotations
@@ -16,35 +18,44 @@ import numpy as np
 
 from harness.errors import DataError, suggest
 from harness.results import RunResult
-from harness.statistics import holm, mean_intervals, paired_differences, tie_letters, variance_components
+from harness.statistics import (
+    holm,
+    mean_intervals,
+    paired_differences,
+    tie_letters,
+    variance_components,
+)
 from harness.statistics.components import PARTS
 
 from .comparable import check_benchmark, comparable_metrics
+from .compared_images import ImageScores
 from .encoder_comparison import (
     ALPHA,
     REGION_DIFFERENCE_COLUMNS,
     REGION_MEAN_COLUMNS,
     EncoderScores,
     encoder_tables,
+    family_name,
 )
 from .layout import MetricInfo, is_simulated, ordered_metrics
-from .systems import System, find_encoders, find_systems
+from .systems import System, find_encoders, find_systems, seed_of
 from .values import image_values, stored
 
 if TYPE_CHECKING:
     import pandas as pd
 
-DRAWS = 10_000
+FLIPS = 10_000
 SEED = 0
 
 TARGETS = ("stimulus", "measured", "responses", "training", "brain")
 
 MEAN_COLUMNS = ("system", "metric", "metric_label", "target", "higher_is_better", "chance")
-MEAN_COLUMNS += ("mean", "low", "high", "n", "missing", "subjects", "group")
+MEAN_COLUMNS += ("mean", "low", "high", "n", "missing", "doubt", "subjects", "seeds", "group")
 DIFFERENCE_COLUMNS = ("a", "b", "metric", "metric_label", "target", "higher_is_better", "difference")
-DIFFERENCE_COLUMNS += ("low", "high", "p", "p_holm", "p_bootstrap", "n", "subjects", "better")
-SUBJECT_COLUMNS = ("system", "subject", "run", "metric", "mean", "n")
-VARIANCE_COLUMNS = ("system", "subject", "metric", "metric_label", "target", "mean")
+DIFFERENCE_COLUMNS += ("low", "high", "p", "p_holm", "p_t", "n", "subjects", "seeds_a", "seeds_b")
+DIFFERENCE_COLUMNS += ("better", "family")
+SUBJECT_COLUMNS = ("system", "subject", "seed", "run", "metric", "mean", "n")
+VARIANCE_COLUMNS = ("system", "subject", "seed", "metric", "metric_label", "target", "mean")
 VARIANCE_COLUMNS += (*PARTS, *(f"{part}_share" for part in PARTS), "n", "values")
 
 
@@ -54,11 +65,12 @@ class Comparison:
 
     means : one line per metric and system.  ``group`` holds the letters of its tie groups: systems
         that share a letter were not told apart, ``a`` being the best (:mod:`harness.statistics.groups`).
-    differences : one line per metric and pair, `a` less `b`.  ``p`` by sign flips, ``p_holm``
-        corrected over all lines of this table, ``p_bootstrap`` by the bootstrap; ``better`` names the
-        better system, told apart when ``p_holm`` is below 0.05 and the interval excludes 0, else ``""``.
-    subjects : the points behind each mean.
-    variance : components per system, subject and metric, where trials or samples vary.
+    differences : one line per metric and pair, `a` less `b`.  ``p`` by sign flips, or of the
+        interval where a side has several seeds (``seeds_a``, ``seeds_b``), ``p_holm`` corrected over all
+        lines of this table, which ``family`` describes, ``p_t`` of the interval; ``better`` names the better
+        system, told apart when ``p_holm`` is below 0.05 and the interval excludes 0, else ``""``.
+    subjects : the points behind each mean, one for each subject and seed.
+    variance : components per system, subject, seed and metric, where trials or samples vary.
     encoders : the systems as encoders, and region_means and region_differences like means and
         differences of their voxel scores by region (:mod:`.encoder_comparison`), with a correction of
         their own; empty where the rows are no encoder's.
@@ -78,6 +90,12 @@ class Comparison:
     simulated: bool
 
     @property
+    def families(self) -> dict[str, str]:
+        """Table -> what Holm's correction runs over, in words."""
+        tables = {name: self.tables[name] for name in ("differences", "region_differences")}
+        return {name: str(table["family"].iloc[0]) for name, table in tables.items() if len(table)}
+
+    @property
     def tables(self) -> dict[str, pd.DataFrame]:
         names = ("means", "differences", "subjects", "variance", "region_means", "region_differences")
         return {name: getattr(self, name) for name in names}
@@ -90,7 +108,7 @@ def compare(
     target: str = "stimulus",
     metrics: Collection[str] | None = None,
     regions: Collection[str] | None = None,
-    draws: int = DRAWS,
+    flips: int = FLIPS,
     seed: int = SEED,
 ) -> Comparison:
     """Compare `rows` of `runs` by their image scores against `target`, and encoders by voxel scores.
@@ -110,15 +128,19 @@ def compare(
         raise DataError(f"{twice[0]} is given twice; give each run once")
     notes = check_benchmark(runs)
     for run, row in itertools.product(runs, rows):
-        known = list(dict.fromkeys([*stored(run, "scores")["row"], *stored(run, "region_draws")["row"]]))
+        known = list(
+            dict.fromkeys([*stored(run, "scores")["row"], *stored(run, "region_contributions")["row"]])
+        )
         if row not in known:
             raise DataError(
                 f"{run.folder} has no row '{row}'; its rows: {', '.join(known)}. Type --row with one of them"
             )
     systems = find_systems(runs, rows)
     if len(systems) < 2:
+        seeds = f", of seeds {', '.join(systems[0].seeds)}," if len(systems[0].seeds) > 1 else ""
         raise DataError(
-            "there is one system to compare with nothing; give runs of two encoders, or --row more than once"
+            f"there is one system{seeds} to compare with nothing; give runs of two encoders, or --row more "
+            "than once"
         )
     subjects = [name for name in systems[0].runs if all(name in system.runs for system in systems)]
     if not subjects:
@@ -127,14 +149,15 @@ def compare(
     for system in systems:
         if alone := [name for name in system.runs if name not in subjects]:
             notes.append(f"left out: {', '.join(alone)} of {system.label}, which not all systems have")
-    used = [run for system in systems for name, run in system.runs.items() if name in subjects]
+    notes += _seed_notes(systems)
+    used = [run for system in systems for name in subjects for run in system.replicates[name]]
     names, left_out = comparable_metrics(used, rows, target)
     voxels = EncoderScores.of(find_encoders(systems), subjects)
     left_out += voxels.left_out
     voxel_names = list(voxels.names)
     if metrics is not None:
         names, voxel_names = _asked([names, voxel_names], left_out, metrics)
-    arrays = _Arrays.of(systems, subjects, names, target) if names else None
+    arrays = ImageScores.of(systems, subjects, names, target) if names else None
     for name in list(names):
         scored = np.isfinite(arrays.values[..., names.index(name)]).any(axis=(0, 1))  # by system
         if not scored.all():
@@ -146,16 +169,16 @@ def compare(
         raise DataError(f"the runs share no metric against '{target}' ({why})")
     infos = ordered_metrics(used[0], names)
     common = {"target": target}
-    differences, told = _differences(systems, infos, arrays, draws, seed) if names else ([], {})
-    means = _means(systems, infos, arrays, told, draws, seed) if names else []
+    differences, told = _differences(systems, infos, arrays, flips, seed) if names else ([], {})
+    means = _means(systems, infos, arrays, told) if names else []
     region_means, region_differences = encoder_tables(
-        voxels, metrics=voxel_names, regions=regions, flips=draws, seed=seed
+        voxels, metrics=voxel_names, regions=regions, flips=flips, seed=seed
     )
     return Comparison(
         systems=tuple(systems),
         means=_frame(means, MEAN_COLUMNS, **common),
         differences=_frame(differences, DIFFERENCE_COLUMNS, **common),
-        subjects=_frame(_points(systems, infos, arrays) if names else [], SUBJECT_COLUMNS),
+        subjects=_frame(_points(systems, subjects, infos, target) if names else [], SUBJECT_COLUMNS),
         variance=_frame(_variance(systems, subjects, infos, target), VARIANCE_COLUMNS, **common),
         encoders=voxels.encoders,
         region_means=_frame(region_means, REGION_MEAN_COLUMNS),
@@ -166,54 +189,26 @@ def compare(
     )
 
 
-@dataclass(frozen=True)
-class _Arrays:
-    """(subjects, images, systems, metrics) values and rivalry; NaN: absent or not scored."""
-
-    subjects: list[str]
-    values: np.ndarray
-    rivalry: np.ndarray
-
-    @classmethod
-    def of(
-        cls, systems: Sequence[System], subjects: Sequence[str], names: Sequence[str], target: str
-    ) -> _Arrays:
-        tables = {
-            column: [
-                [image_values(s.runs[name], target, column=column)[s.row] for s in systems]
-                for name in subjects
-            ]
-            for column in ("value", "rivalry")
-        }
-        ids = sorted({one for line in tables["value"] for table in line for one in table.index})
-        return cls(
-            list(subjects),
-            *(
-                np.stack(
-                    [
-                        np.stack(
-                            [table.reindex(index=ids, columns=list(names)).to_numpy(float) for table in line],
-                            1,
-                        )
-                        for line in found
-                    ]
-                )
-                for found in tables.values()
-            ),
+def _seed_notes(systems: Sequence[System]) -> list[str]:
+    """What seeds have to do with the intervals."""
+    several = [system for system in systems if len(system.seeds) > 1]
+    single = [system for system in systems if len(system.seeds) == 1]
+    notes = [
+        f"{system.label}: seeds {', '.join(system.seeds)} are replicates of one system; its mean is over "
+        "them, and intervals and p take in how far they lie apart"
+        for system in several
+    ]
+    if single:
+        which = "all systems" if not several else ", ".join(system.label for system in single)
+        notes.append(
+            f"one seed of {which}: what another seed of fit or decoder would score is in no interval and no "
+            "p; give runs of several seeds (--seed 1, --seed 2) to have it in"
         )
-
-    def without(self, metric: int) -> _Arrays:
-        """All but one metric, by position."""
-        rest = (np.delete(array, metric, axis=3) for array in (self.values, self.rivalry))
-        return _Arrays(self.subjects, *rest)
-
-    def flat(self, values: np.ndarray) -> np.ndarray:
-        """(S, N, systems or pairs, metrics) as (S, N, K)."""
-        return values.reshape(*values.shape[:2], -1)
+    return notes
 
 
 def _differences(
-    systems: Sequence[System], infos: Sequence[MetricInfo], arrays: _Arrays, draws: int, seed: int
+    systems: Sequence[System], infos: Sequence[MetricInfo], arrays: ImageScores, flips: int, seed: int
 ) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
     """Lines of the table, and metric -> (M, M) which systems were told apart."""
     pairs = list(itertools.combinations(range(len(systems)), 2))
@@ -221,11 +216,16 @@ def _differences(
     tests = paired_differences(
         arrays.flat(arrays.values[:, :, first] - arrays.values[:, :, second]),
         rivalry=arrays.flat(arrays.rivalry[:, :, first] - arrays.rivalry[:, :, second]),
-        draws=draws,
-        flips=max(draws, int(2 * len(pairs) * len(infos) / ALPHA)),  # so that Holm can find anything
+        seeds=[
+            first_seeds + second_seeds
+            for a, b in pairs
+            for first_seeds, second_seeds in zip(arrays.spreads[a], arrays.spreads[b])
+        ],
+        flips=max(flips, int(2 * len(pairs) * len(infos) / ALPHA)),  # so that Holm can find anything
         seed=seed,
     )
     corrected = holm([test.p for test in tests])
+    family = family_name(len(pairs), "systems", len(infos), "metric")
     told = {metric.name: np.zeros((len(systems), len(systems)), bool) for metric in infos}
     lines = []
     for k, metric in enumerate(infos):
@@ -241,10 +241,13 @@ def _differences(
                     "b": systems[b].label,
                     **_described(metric),
                     "difference": test.mean,
-                    **{name: getattr(test, name) for name in ("low", "high", "p", "p_bootstrap", "n")},
+                    **{name: getattr(test, name) for name in ("low", "high", "p", "p_t", "n")},
                     "p_holm": p,
                     "subjects": len(arrays.subjects),
+                    "seeds_a": len(systems[a].seeds),
+                    "seeds_b": len(systems[b].seeds),
                     "better": winner if apart else "",
+                    "family": family,
                 }
             )
     return lines, told
@@ -253,13 +256,14 @@ def _differences(
 def _means(
     systems: Sequence[System],
     infos: Sequence[MetricInfo],
-    arrays: _Arrays,
+    arrays: ImageScores,
     told: dict[str, np.ndarray],
-    draws: int,
-    seed: int,
 ) -> list[dict[str, Any]]:
     intervals = mean_intervals(
-        arrays.flat(arrays.values), rivalry=arrays.flat(arrays.rivalry), draws=draws, seed=seed
+        arrays.flat(arrays.values),
+        rivalry=arrays.flat(arrays.rivalry),
+        limits=[metric.limits for _ in systems for metric in infos],
+        seeds=[own for line in arrays.spreads for own in line],
     )
     lines = []
     for k, metric in enumerate(infos):
@@ -268,25 +272,32 @@ def _means(
         best_first = np.argsort([sign * one.mean for one in own], kind="stable").tolist()
         letters = tie_letters(told[metric.name], best_first)
         for system, interval, group in zip(systems, own, letters):
-            found = {name: getattr(interval, name) for name in ("mean", "low", "high", "n", "missing")}
-            more = {"subjects": len(arrays.subjects), "group": group if np.isfinite(interval.mean) else ""}
+            fields = ("mean", "low", "high", "n", "missing", "doubt")
+            found = {name: getattr(interval, name) for name in fields}
+            more = {
+                "subjects": len(arrays.subjects),
+                "seeds": len(system.seeds),
+                "group": group if np.isfinite(interval.mean) else "",
+            }
             lines.append({"system": system.label, **_described(metric), **found, **more})
     return lines
 
 
-def _points(systems: Sequence[System], infos: Sequence[MetricInfo], arrays: _Arrays) -> list[dict[str, Any]]:
+def _points(
+    systems: Sequence[System], subjects: Sequence[str], infos: Sequence[MetricInfo], target: str
+) -> list[dict[str, Any]]:
+    """The mean of each subject and seed."""
     lines = []
-    for (s, subject), (m, system), (k, metric) in itertools.product(
-        enumerate(arrays.subjects), enumerate(systems), enumerate(infos)
-    ):
-        values = arrays.values[s, :, m, k]
-        known = values[np.isfinite(values)]
-        mean = float(known.mean()) if len(known) else float("nan")
-        run = system.runs[subject].folder.name
-        lines.append(
-            {"system": system.label, "subject": subject, "run": run, "metric": metric.name, "mean": mean}
-            | {"n": len(known)}
-        )
+    for subject, system in itertools.product(subjects, systems):
+        for run in system.replicates[subject]:
+            table = image_values(run, target)[system.row]
+            for metric in infos:
+                values = table[metric.name].to_numpy(float)
+                scored = values[np.isfinite(values)]
+                mean = float(scored.mean()) if len(scored) else float("nan")
+                line = {"system": system.label, "subject": subject, "seed": seed_of(run)}
+                line |= {"run": run.folder.name, "metric": metric.name, "mean": mean, "n": len(scored)}
+                lines.append(line)
     return lines
 
 
@@ -296,18 +307,21 @@ def _variance(
     """Components where an image has more than one value."""
     lines = []
     for metric, system, subject in itertools.product(infos, systems, subjects):
-        scores = stored(system.runs[subject], "scores")
-        part = scores[
-            (scores["target"] == target) & (scores["row"] == system.row) & (scores["metric"] == metric.name)
-        ]
-        if part["image_id"].nunique() == len(part):
-            continue
-        found = variance_components(
-            part["value"].to_numpy(float), part["image_id"], part["trial"], part["sample"]
-        )
-        shares = {f"{name}_share": share for name, share in found.shares().items()}
-        line = {"system": system.label, "subject": subject, **_described(metric), **vars(found), **shares}
-        lines.append(line)
+        for run in system.replicates[subject]:
+            scores = stored(run, "scores")
+            part = scores[
+                (scores["target"] == target)
+                & (scores["row"] == system.row)
+                & (scores["metric"] == metric.name)
+            ]
+            if part["image_id"].nunique() == len(part):
+                continue
+            found = variance_components(
+                part["value"].to_numpy(float), part["image_id"], part["trial"], part["sample"]
+            )
+            shares = {f"{name}_share": share for name, share in found.shares().items()}
+            line = {"system": system.label, "subject": subject, "seed": seed_of(run)}
+            lines.append({**line, **_described(metric), **vars(found), **shares})
     return lines
 
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.results import RunResult
+from harness.statistics import ratio_of_means
 
 from .drawing import CONTROL, INK, MEASURED, to_svg
 from .grids import Body, Cell, Grid, Head
 from .layout import MetricInfo, bracket, left_out, number, ordered_metrics, ordered_rows, rank_of
-from .ratios import ratio_of_means
-from .tables import DRAWS, SEED, score_table
+from .tables import score_table
 from .values import image_values, stored
 
 if TYPE_CHECKING:
@@ -35,18 +35,16 @@ _DASHES = ([1, 0], [2, 2], [6, 3], [9, 3, 2, 3])
 _PER_LINE = 3
 
 
-def curve_table(
-    run: RunResult, scores: pd.DataFrame | None = None, *, draws: int = DRAWS, seed: int = SEED
-) -> pd.DataFrame:
+def curve_table(run: RunResult, scores: pd.DataFrame | None = None) -> pd.DataFrame:
     """Scores against the stimuli by rank, the row ``measured`` last with rank NaN; empty without ranks.
 
-    scores : :func:`.tables.score_table` of the run with the same draws, where it was made before.
+    scores : :func:`.tables.score_table` of the run, where it was made before.
 
     ``share`` is how far the score has come from no brain to all of it,
 
         (mean of the rank - mean of ``train-mean``) / (mean of ``measured`` - mean of ``train-mean``),
 
-    with an interval from one joint draw of images; NaN where the two ends are not told apart.
+    with its interval (:func:`harness.statistics.ratio_of_means`); NaN where the two ends are not told apart.
 
     Columns :data:`CURVE_COLUMNS`.
     """
@@ -56,7 +54,7 @@ def curve_table(
     ranks = {row: rank for row in rows if (rank := rank_of(row)) is not None}
     if not ranks:
         return pd.DataFrame(columns=list(CURVE_COLUMNS))
-    table = score_table(run, draws=draws, seed=seed) if scores is None else scores
+    table = score_table(run) if scores is None else scores
     resampled = image_values(run) + image_values(run, column="rivalry")
     found = {(line["row"], line["metric"]): line for line in table.to_dict("records")}
     lines = []
@@ -64,7 +62,7 @@ def curve_table(
         for row in (*sorted(ranks, key=ranks.__getitem__), WHOLE):
             if (line := found.get((row, metric.name))) is None:
                 continue
-            share = _share(resampled, row, metric, draws=draws, seed=seed)
+            share = _share(resampled, row, metric)
             names = dict(zip(("share", "share_low", "share_high"), share))
             lines.append({**line, **names, "rank": ranks.get(row, float("nan"))})
     return pd.DataFrame(lines, columns=list(CURVE_COLUMNS))
@@ -85,7 +83,7 @@ def curve_grid(run: RunResult, table: pd.DataFrame) -> Grid | None:
         Head(m.label, "↑ higher is better" if m.higher_is_better else "↓ lower is better") for m in metrics
     )
     caption = (
-        "Measured responses through so many dimensions, against the stimuli: mean [95 % bootstrap interval "
+        "Measured responses through so many dimensions, against the stimuli: mean [95 % interval "
         "over images], and how much of the way that is from the mean training response to all voxels"
     )
     return Grid("bottleneck", caption, "dimensions", heads, (Body("", tuple(lines)),))
@@ -161,15 +159,13 @@ def curve_text(run: RunResult, table: pd.DataFrame) -> str:
     return " ".join(parts)
 
 
-def _share(
-    values: pd.DataFrame, row: str, metric: MetricInfo, *, draws: int, seed: int
-) -> tuple[float, float, float]:
+def _share(values: pd.DataFrame, row: str, metric: MetricInfo) -> tuple[float, float, float]:
     ends = [(end, metric.name) for end in (row, WHOLE, NOTHING)]
     if not all(end in values for end in ends):
         return (float("nan"),) * 3
     ours, whole, nothing = (values[end].to_numpy() for end in ends)
     sign = 1 if metric.higher_is_better else -1
-    return ratio_of_means(sign * (ours - nothing), sign * (whole - nothing), draws=draws, seed=seed)
+    return ratio_of_means(sign * (ours - nothing), sign * (whole - nothing))
 
 
 def _cell(line: dict[str, Any] | None) -> Cell | None:

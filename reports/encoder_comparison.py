@@ -2,9 +2,9 @@
 
 An encoder is a system (:mod:`.systems`) without what comes after it: runs that differ in decoder,
 adapter or selection alone have one encoder, which is shown once.  Values come from
-``region_draws.parquet``: intervals from draws of images that all runs on the same images share, p by
-sign flips of what each image contributes (:mod:`harness.statistics.drawn`).  With several subjects the
-mean over subjects is compared; those who saw the same images share the draws, others are drawn apart.
+``region_contributions.parquet``: intervals and sign flips are of what each image contributes
+(:mod:`harness.statistics.contributed`).  With several subjects the mean over subjects is compared, with
+several seeds the mean over seeds, whose spread is part of every interval.
 """
 
 from __future__ import annotations
@@ -19,7 +19,17 @@ import numpy as np
 
 from harness.errors import DataError, suggest
 from harness.results import RunResult
-from harness.statistics import PairedDifference, drawn_differences, drawn_intervals, holm, tie_letters
+from harness.statistics import (
+    Interval,
+    PairedDifference,
+    SeedSpread,
+    contributed_differences,
+    contributed_intervals,
+    holm,
+    mean_over_seeds,
+    seed_spread,
+    tie_letters,
+)
 
 from .comparable import definition_difference
 from .layout import MetricInfo, ordered_metrics
@@ -34,26 +44,27 @@ Key = tuple[str, str, str]
 """Metric, kind and region."""
 
 REGION_MEAN_COLUMNS = ("system", "metric", "metric_label", "region", "kind", "unit", "higher_is_better")
-REGION_MEAN_COLUMNS += ("chance", "n_voxels", "mean", "low", "high", "n", "subjects", "group")
+REGION_MEAN_COLUMNS += ("chance", "n_voxels", "mean", "low", "high", "n", "subjects", "seeds", "group")
 REGION_DIFFERENCE_COLUMNS = ("a", "b", "metric", "metric_label", "region", "kind", "unit")
 REGION_DIFFERENCE_COLUMNS += ("higher_is_better", "n_voxels", "difference", "low", "high")
-REGION_DIFFERENCE_COLUMNS += ("p", "p_holm", "p_bootstrap", "n", "subjects", "better")
+REGION_DIFFERENCE_COLUMNS += ("p", "p_holm", "p_t", "n", "subjects", "seeds_a", "seeds_b", "better", "family")
 
 UNIT = "image"
-"""What is drawn and flipped; voxels are neither independent nor a sample."""
+"""What intervals and flips are over; voxels are neither independent nor a sample."""
 
 
 @dataclass(frozen=True)
 class EncoderScores:
     """Voxel scores by region of several encoders on the same images.
 
-    lines : [subject][encoder] metric, kind and region -> line of :data:`harness.results.DRAW_COLUMNS`.
+    lines : [subject][encoder][seed] metric, kind and region -> line of
+        :data:`harness.results.CONTRIBUTION_COLUMNS`.
     names : metrics, with version, that can be compared; left_out : (metric, why) of the others.
     """
 
     encoders: tuple[System, ...]
     subjects: tuple[str, ...]
-    lines: tuple[tuple[dict[Key, Any], ...], ...]
+    lines: tuple[tuple[tuple[dict[Key, Any], ...], ...], ...]
     names: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
@@ -63,16 +74,19 @@ class EncoderScores:
         """Scores of those `encoders` that have any; comparable are metrics that all of these have."""
         notes, kept = [], []
         for encoder in encoders:
-            runs = [encoder.runs[subject] for subject in subjects]
+            runs = [run for subject in subjects for run in encoder.replicates[subject]]
             if all(_lines(run, encoder.row) for run in runs):
                 kept.append(encoder)
             elif old := [run.folder.name for run in runs if _is_older(run, encoder.row)]:
                 notes.append(
-                    f"voxel scores are not compared: {old[0]} holds no region_draws.parquet; "
+                    f"voxel scores are not compared: {old[0]} holds no region_contributions.parquet; "
                     "type the command of that run again"
                 )
-        lines = tuple(tuple(_lines(e.runs[subject], e.row) for e in kept) for subject in subjects)
-        sides = [side for of_subject in lines for side in of_subject]
+        lines = tuple(
+            tuple(tuple(_lines(run, e.row) for run in e.replicates[subject]) for e in kept)
+            for subject in subjects
+        )
+        sides = [side for of_subject in lines for of_encoder in of_subject for side in of_encoder]
         every = list(dict.fromkeys(key for side in sides for key in side)) if len(kept) > 1 else []
         problems = {name: _difference(name, kept, subjects, lines) for name, _, _ in every}
         names = tuple(name for name, why in problems.items() if not why)
@@ -85,7 +99,7 @@ class EncoderScores:
     @cached_property
     def keys(self) -> list[Key]:
         """What every encoder and subject has a score of, by kind of region."""
-        sides = [line for side in self.lines for line in side]
+        sides = [side for of_subject in self.lines for of_encoder in of_subject for side in of_encoder]
         shared = [
             key
             for key in (sides[0] if sides else ())
@@ -131,6 +145,7 @@ def encoder_tables(
     pairs = list(itertools.combinations(range(len(scores.encoders)), 2))
     tests = arrays.tests(pairs, flips=max(flips, int(2 * len(pairs) * len(keys) / ALPHA)), seed=seed)
     corrected = holm([test.p for test in tests])
+    family = family_name(len(pairs), "encoders", len(keys), "regional voxel score")
     means, differences = [], []
     for k, key in enumerate(keys):
         info = infos[key[0]]
@@ -138,98 +153,130 @@ def encoder_tables(
         apart = np.zeros((len(scores.encoders),) * 2, bool)
         for number, (a, b) in enumerate(pairs):
             test, p = tests[number * len(keys) + k], float(corrected[number * len(keys) + k])
+            first, second = scores.encoders[a], scores.encoders[b]
             told = p < ALPHA and (test.low > 0 or test.high < 0)
             apart[[a, b], [b, a]] = told
             winner = scores.encoders[a if (test.low > 0) == info.higher_is_better else b].label
-            found = {name: getattr(test, name) for name in ("low", "high", "p", "p_bootstrap", "n")}
+            found = {name: getattr(test, name) for name in ("low", "high", "p", "p_t", "n")}
             differences.append(
                 common
-                | {"a": scores.encoders[a].label, "b": scores.encoders[b].label, "difference": test.mean}
+                | {"a": first.label, "b": second.label, "difference": test.mean}
+                | {"seeds_a": len(first.seeds), "seeds_b": len(second.seeds)}
                 | found
-                | {"p_holm": p, "better": winner if told else ""}
+                | {"p_holm": p, "better": winner if told else "", "family": family}
             )
-        intervals = drawn_intervals(arrays.values[..., k], arrays.draws[:, :, k], arrays.counts[:, k])
+        intervals = arrays.intervals(k)
         sign = -1 if info.higher_is_better else 1
         order = np.argsort([sign * one.mean for one in intervals], kind="stable").tolist()
         for encoder, one, group in zip(scores.encoders, intervals, tie_letters(apart, order)):
             found = {name: getattr(one, name) for name in ("mean", "low", "high", "n")}
-            means.append(common | {"system": encoder.label, "group": group} | found)
+            seeds = {"seeds": len(encoder.seeds)}
+            means.append(common | {"system": encoder.label, "group": group} | found | seeds)
     return means, differences
+
+
+def family_name(pairs: int, systems: str, scores: int, what: str) -> str:
+    """Holm's family in words: what the correction of one table runs over; `what` is one of the `scores`."""
+
+    def counted(number: int, word: str) -> str:
+        return f"{number} {word}{'' if number == 1 else 's'}"
+
+    return f"{counted(pairs * scores, 'comparison')}: {counted(pairs, 'pair')} of {systems} x " + counted(
+        scores, what
+    )
 
 
 @dataclass(frozen=True)
 class _Arrays:
-    """Of S subjects, E encoders, K keys, D draws, N images of any subject.
+    """Of S subjects, E encoders, K keys, N images of any subject; means over seeds.
 
-    values : (S, E, K); draws : (S, E, K, D); contributions : (S, N, E, K), NaN where a subject lacks
-    the image; voxels : (K,) of all subjects.
+    values : (S, E, K); contributions : (S, N, E, K), NaN where a subject lacks the image; voxels : (K,) of
+    all subjects; spreads : [E][K] of the seeds, one for each subject that has several.
     """
 
     values: np.ndarray
-    draws: np.ndarray
     contributions: np.ndarray
     voxels: tuple[int, ...]
+    spreads: tuple[tuple[tuple[SeedSpread, ...], ...], ...]
 
     @classmethod
     def of(cls, scores: EncoderScores, keys: Sequence[Key]) -> _Arrays:
-        lines = [[[side[key] for key in keys] for side in subject] for subject in scores.lines]
-        ids = sorted({one for subject in lines for one in subject[0][0].image_ids})
-        place = {one: k for k, one in enumerate(ids)}
-        contributions = np.full((len(lines), len(ids), len(scores.encoders), len(keys)), np.nan)
-        for s, subject in enumerate(lines):
-            at = [place[one] for one in subject[0][0].image_ids]
-            for e, side in enumerate(subject):
-                contributions[s, at, e] = np.stack([line.contributions for line in side], axis=1)
-        return cls(
-            np.array([[[line.value for line in side] for side in subject] for subject in lines], np.float64),
-            np.array([[[line.draws for line in side] for side in subject] for subject in lines], np.float64),
-            contributions,
-            tuple(sum(subject[0][k].n_voxels for subject in lines) for k in range(len(keys))),
-        )
+        lines = [
+            [[[line[key] for key in keys] for line in of_encoder] for of_encoder in of_subject]
+            for of_subject in scores.lines
+        ]
+        ids = sorted({name for of_subject in lines for name in of_subject[0][0][0].image_ids})
+        place = {name: k for k, name in enumerate(ids)}
+        subjects, encoders = len(lines), len(scores.encoders)
+        values = np.zeros((subjects, encoders, len(keys)))
+        contributions = np.full((subjects, len(ids), encoders, len(keys)), np.nan)
+        spreads: list[list[list[SeedSpread]]] = [[[] for _ in keys] for _ in range(encoders)]
+        for s, of_subject in enumerate(lines):
+            at = [place[name] for name in of_subject[0][0][0].image_ids]
+            for e, of_encoder in enumerate(of_subject):
+                parts = np.array([[line.contributions for line in side] for side in of_encoder], np.float64)
+                values[s, e] = np.mean([[line.value for line in side] for side in of_encoder], axis=0)
+                contributions[s, at, e] = mean_over_seeds(parts).T
+                for k in range(len(keys)):
+                    if (spread := seed_spread(parts[:, k])) is not None:
+                        spreads[e][k].append(spread.of(subjects))
+        voxels = tuple(sum(of_subject[0][0][k].n_voxels for of_subject in lines) for k in range(len(keys)))
+        return cls(values, contributions, voxels, tuple(tuple(map(tuple, own)) for own in spreads))
 
-    @property
-    def counts(self) -> np.ndarray:
-        """(E, K) images."""
-        return np.isfinite(self.contributions).any(axis=0).sum(axis=0)
+    def intervals(self, k: int) -> tuple[Interval, ...]:
+        """Of each encoder for one key."""
+        return contributed_intervals(
+            self.values[..., k], self.contributions[..., k], seeds=[own[k] for own in self.spreads]
+        )
 
     def tests(self, pairs: Sequence[tuple[int, int]], *, flips: int, seed: int) -> Sequence[PairedDifference]:
         """Of each of `pairs`, for each of the K keys, in this order."""
         a, b = (list(side) for side in zip(*pairs))
-        subjects, draws = len(self.values), self.draws.shape[-1]
-        return drawn_differences(
-            (self.values[:, a] - self.values[:, b]).reshape(subjects, -1),
-            (self.draws[:, a] - self.draws[:, b]).reshape(subjects, -1, draws),
+        return contributed_differences(
+            (self.values[:, a] - self.values[:, b]).reshape(len(self.values), -1),
             (self.contributions[:, :, a] - self.contributions[:, :, b]).reshape(
                 *self.contributions.shape[:2], -1
             ),
+            seeds=[
+                first + second
+                for one, other in pairs
+                for first, second in zip(self.spreads[one], self.spreads[other])
+            ],
             flips=flips,
             seed=seed,
         )
 
 
 def _difference(
-    name: str, encoders: Sequence[System], subjects: Sequence[str], lines: Sequence[Sequence[dict[Key, Any]]]
+    name: str,
+    encoders: Sequence[System],
+    subjects: Sequence[str],
+    lines: Sequence[Sequence[Sequence[dict[Key, Any]]]],
 ) -> str:
     """Why the metric `name` cannot be compared, or ``""``."""
-    runs = [encoder.runs[subject] for subject in subjects for encoder in encoders]
+    runs = []
     for subject, sides in zip(subjects, lines):
-        found = [[line for key, line in side.items() if key[0] == name] for side in sides]
-        for encoder, own in zip(encoders, found):
-            if not own:
-                return f"not scored in {encoder.runs[subject].folder.name} for {encoder.row}"
-        if len({(line.pool, len(line.draws)) for own in found for line in own}) > 1:
+        pools = set()
+        for encoder, of_encoder in zip(encoders, sides):
+            for run, side in zip(encoder.replicates[subject], of_encoder):
+                own = [line for key, line in side.items() if key[0] == name]
+                if not own:
+                    return f"not scored in {run.folder.name} for {encoder.row}"
+                pools |= {line.pool for line in own}
+                runs.append(run)
+        if len(pools) > 1:
             return "one value for all test images together, and the test images differ"
     return definition_difference(name, runs)
 
 
 def _lines(run: RunResult, row: str) -> dict[Key, Any]:
-    table = stored(run, "region_draws")
+    table = stored(run, "region_contributions")
     return {(line.metric, line.kind, line.region): line for line in table[table["row"] == row].itertuples()}
 
 
 def _is_older(run: RunResult, row: str) -> bool:
-    """Whether `run` has voxel scores of an encoder's `row` from before draws were kept."""
-    if row not in ENCODING_ROWS or (run.folder / "region_draws.parquet").is_file():
+    """Whether `run` has voxel scores of an encoder's `row` from before contributions were kept."""
+    if row not in ENCODING_ROWS or (run.folder / "region_contributions.parquet").is_file():
         return False
     return row in set(stored(run, "voxel_scores")["row"])
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.results import RunResult
+from harness.statistics import FEW, FEW_IMAGES, NEARLY_ALIKE
 
 from .layout import (
     GROUPS,
@@ -83,7 +84,7 @@ def score_grid(run: RunResult, table: pd.DataFrame, target: str) -> Grid | None:
         heads.append(near if target == "training" else _head(metric, scale))
         for line in ours.itertuples():
             size = f"n = {line.n}" if n_test is not None and line.n + line.missing != n_test else ""
-            note = ", ".join(filter(None, (size, left_out(line.missing))))
+            note = ", ".join(filter(None, (size, left_out(line.missing), _doubt(line.doubt))))
             cells[line.row, metric.name] = Cell(
                 line.mean, number(line.mean), bracket(line.low, line.high), note, scale.marks(line)
             )
@@ -93,9 +94,16 @@ def score_grid(run: RunResult, table: pd.DataFrame, target: str) -> Grid | None:
         "training": "Distance of reconstructions, and of the stimuli, to the nearest training image",
         "brain": "Responses that an encoder predicts for the images, against the measured responses",
     }[target]
-    caption += ": mean over images [95 % bootstrap interval over images]"
+    caption += ": mean over images [95 % interval over images]"
+    if FEW_IMAGES in set(table["doubt"]):
+        caption += f"; of fewer than {FEW} images it may cover less than 90 %"
     bodies = _bodies(ordered_rows(run, table["row"]), [m.name for m in metrics], cells)
     return Grid(f"scores-{target}", caption, "row", tuple(heads), bodies)
+
+
+def _doubt(why: str) -> str:
+    """Note of one cell; few images are said once for all."""
+    return f"{NEARLY_ALIKE}: interval uncertain" if why == NEARLY_ALIKE else ""
 
 
 class _Scale:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.statistics import share_limits
+
 if TYPE_CHECKING:
     from harness.results import RunResult
 
@@ -81,6 +83,11 @@ class MetricInfo:
     def base(self) -> str:
         """The name without its version."""
         return self.name.split("@")[0]
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """Range of its values, for intervals (:func:`harness.statistics.share_limits`)."""
+        return share_limits(self.pool, self.chance)
 
     @property
     def direction(self) -> str:

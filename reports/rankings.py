@@ -39,7 +39,7 @@ def ranking_table(found: Comparison) -> pd.DataFrame:
     better = {
         (line.metric, frozenset((line.a, line.b))): line.better for line in found.differences.itertuples()
     }
-    encoders = _named(found.systems, "encoder", ("adapter", "seed", "samples", "n_train"))
+    encoders = _named(found.systems, "encoder", ("adapter", "samples", "n_train"))
     decoders = _named(found.systems, "decoder", ("selection",))
     cells: dict[tuple[str, str], dict[str, System]] = {}
     for system, encoder, decoder in zip(found.systems, encoders, decoders):

@@ -1,4 +1,8 @@
-"""What is compared: rows of runs as systems, what two of them differ in, and what they are called."""
+"""What is compared: rows of runs as systems, what two of them differ in, and what they are called.
+
+Runs that differ in the subject alone are one system, and so are runs that differ in the seed: seeds are
+replicates, whose spread a difference between systems is judged against.
+"""
 
 from __future__ import annotations
 
@@ -16,28 +20,45 @@ AFTER = ("decoder", "decoder settings", "adapter", "selection")
 
 @dataclass(frozen=True)
 class System:
-    """A row of one run per subject; `label` tells it from the others compared."""
+    """A row of the runs of each subject, one per seed; `label` tells it from the others compared."""
 
     label: str
     row: str
-    runs: dict[str, RunResult]
+    replicates: dict[str, tuple[RunResult, ...]]
+
+    @property
+    def runs(self) -> dict[str, RunResult]:
+        """The first seed's run of each subject."""
+        return {subject: of_subject[0] for subject, of_subject in self.replicates.items()}
+
+    @property
+    def seeds(self) -> tuple[str, ...]:
+        """Seeds of its runs, each once."""
+        every = [seed_of(run) for of_subject in self.replicates.values() for run in of_subject]
+        return tuple(dict.fromkeys(every))
+
+
+def seed_of(run: RunResult) -> str:
+    return str(run.info.get("seed"))
 
 
 def find_systems(runs: Sequence[RunResult], rows: Sequence[str]) -> list[System]:
-    """Rows of `runs` as systems, in the order given; a run of one more subject joins its system."""
-    found: list[tuple[dict[str, str], str, dict[str, RunResult]]] = []
+    """Rows of `runs` as systems, in the order given; a run of one more subject or seed joins its system."""
+    grouped: list[tuple[dict[str, str], str, dict[str, list[RunResult]]]] = []
     for row in rows:
         for run in runs:
             traits = _row_traits(run, row)
             subject = str(run.info.get("subject") or "")
-            for other, name, members in found:
-                if other == traits and name == row and subject not in members:
-                    members[subject] = run
+            for other, name, members in grouped:
+                own = members.get(subject, ())
+                if other == traits and name == row and seed_of(run) not in map(seed_of, own):
+                    members.setdefault(subject, []).append(run)
                     break
             else:
-                found.append((traits, row, {subject: run}))
-    labels = _labels([traits for traits, _, _ in found], [members for _, _, members in found])
-    return [System(label, row, members) for label, (_, row, members) in zip(labels, found)]
+                grouped.append((traits, row, {subject: [run]}))
+    replicates = [{subject: tuple(own) for subject, own in members.items()} for _, _, members in grouped]
+    labels = _labels([traits for traits, _, _ in grouped], replicates)
+    return [System(label, row, own) for label, (_, row, _), own in zip(labels, grouped, replicates)]
 
 
 def find_encoders(systems: Sequence[System]) -> list[System]:
@@ -49,12 +70,15 @@ def find_encoders(systems: Sequence[System]) -> list[System]:
         after = [traits.pop(key) for key in AFTER]
         if first.setdefault((system.row, *traits.values()), after) == after:
             kept.append((traits, system))
-    labels = _labels([traits for traits, _ in kept], [system.runs for _, system in kept])
-    return [System(label, system.row, system.runs) for label, (_, system) in zip(labels, kept)]
+    labels = _labels([traits for traits, _ in kept], [system.replicates for _, system in kept])
+    return [System(label, system.row, system.replicates) for label, (_, system) in zip(labels, kept)]
 
 
 def _traits(run: RunResult) -> dict[str, str]:
-    """What makes two runs the same system, as text; keys in the order in which labels use them."""
+    """What makes two runs the same system, as text; keys in the order in which labels use them.
+
+    The seed is none of it.
+    """
     info = run.info
     found = {}
     for kind in ("encoder", "decoder"):
@@ -62,14 +86,16 @@ def _traits(run: RunResult) -> dict[str, str]:
         found[kind] = str(plugin.get("name") or f"no {kind}").rpartition("/")[2]
         found[f"{kind} settings"] = json.dumps([plugin.get("version"), plugin.get("params")], sort_keys=True)
     found["n_train"] = f"{info.get('n_train')} training images"
-    return found | {name: f"{name} {info.get(name)}" for name in ("adapter", "selection", "seed", "samples")}
+    return found | {name: f"{name} {info.get(name)}" for name in ("adapter", "selection", "samples")}
 
 
 def _row_traits(run: RunResult, row: str) -> dict[str, str]:
     return {**_traits(run), "row": ordered_rows(run, [row])[0].label}
 
 
-def _labels(traits: Sequence[dict[str, str]], members: Sequence[dict[str, RunResult]]) -> list[str]:
+def _labels(
+    traits: Sequence[dict[str, str]], members: Sequence[dict[str, tuple[RunResult, ...]]]
+) -> list[str]:
     """Short names: the encoder, whatever else differs, and the run's name where that does not suffice."""
     differing = [key for key in traits[0] if len({one[key] for one in traits}) > 1]
     shown = [key for key in differing if not key.endswith("settings")]
@@ -82,7 +108,7 @@ def _labels(traits: Sequence[dict[str, str]], members: Sequence[dict[str, RunRes
             " · ".join(filter(None, (_changed(one, traits) if k == "changed" else one[k] for k in shown)))
         )
     return [
-        text if texts.count(text) == 1 else f"{text} ({next(iter(runs.values())).folder.name})"
+        text if texts.count(text) == 1 else f"{text} ({next(iter(runs.values()))[0].folder.name})"
         for text, runs in zip(texts, members)
     ]
 

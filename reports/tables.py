@@ -1,8 +1,7 @@
 """Tables of a finished run, derived from its stored scores and nothing else.
 
-Images are the unit of every interval: values are first averaged over the trials and samples of an
-image, then the images are drawn with replacement, the same draw for every row and metric; in
-identification an image counts as a rival too (:mod:`harness.statistics`).  Subjects are held fixed.
+Images are the unit of every interval: values are first averaged over the trials and samples of an image;
+in identification an image counts as a rival too (:mod:`harness.statistics`).  Subjects are held fixed.
 Voxels are neither independent nor a sample of a population: voxel scores are described by mean and
 quartiles, never by an interval over voxels.
 """
@@ -15,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.results import RunResult
-from harness.statistics import holm, mean_intervals, paired_differences
+from harness.statistics import holm, mean_intervals, paired_differences, ratio_of_means
 
 from .layout import MetricInfo, RowInfo, is_agreement, ordered_metrics, ordered_rows
-from .ratios import ratio_of_means
 from .values import (
     VOXEL_R_PARTS,
     base_names,
@@ -37,7 +35,7 @@ from .values import (
 if TYPE_CHECKING:
     import pandas as pd
 
-DRAWS = 10_000
+FLIPS = 10_000
 SEED = 0
 
 _SHARED_CONTROLS = ("zero", "train-mean", "mean-image", "flat-grey")
@@ -66,9 +64,9 @@ AGAINST_SAME = {
 any, each row is as it stands.  Agreement grows with trials, so a ratio needs as many on either side."""
 
 SCORE_COLUMNS = ("row", "label", "group", "target", "metric", "metric_label", "backbone")
-SCORE_COLUMNS += ("higher_is_better", "chance", "mean", "low", "high", "n", "missing")
+SCORE_COLUMNS += ("higher_is_better", "chance", "mean", "low", "high", "n", "missing", "doubt")
 PAIRED_COLUMNS = ("row", "label", "control", "control_label", "metric", "metric_label")
-PAIRED_COLUMNS += ("difference", "low", "high", "p", "p_holm", "n", "verdict")
+PAIRED_COLUMNS += ("difference", "low", "high", "p", "p_holm", "n", "verdict", "family")
 ENCODING_COLUMNS = ("row", "label", "metric", "metric_label", "over", "higher_is_better", "chance")
 ENCODING_COLUMNS += ("mean", "low", "high", "q25", "median", "q75", "n", "missing")
 ROI_COLUMNS = ("region", "kind", "row", "label", "n_voxels", "mean_r", "q25", "median_r", "q75")
@@ -82,8 +80,6 @@ def score_table(
     target: str = "stimulus",
     *,
     metrics: Collection[str] | None = None,
-    draws: int = DRAWS,
-    seed: int = SEED,
 ) -> pd.DataFrame:
     """Mean and 95 % interval over images of every row and image metric, one line each.
 
@@ -92,7 +88,8 @@ def score_table(
         ``image``, the decoder's own caption of the true image.
     metrics : names with version; None means all.
 
-    Columns :data:`SCORE_COLUMNS`; ``n`` counts images, ``missing`` those that could not be scored.
+    Columns :data:`SCORE_COLUMNS`; ``n`` counts images, ``missing`` those that could not be scored;
+    ``doubt`` says why the interval may cover less than 90 % (:class:`harness.statistics.Interval`).
     """
     values = image_values(run, target)
     if metrics is not None and not values.empty:
@@ -100,12 +97,16 @@ def score_table(
     if values.empty:
         return _frame([], SCORE_COLUMNS)
     rivalry = image_values(run, target, column="rivalry")[values.columns]
-    intervals = mean_intervals(values.to_numpy(), rivalry=rivalry.to_numpy(), draws=draws, seed=seed)
+    metric_names = values.columns.get_level_values("metric")
+    limits = {metric.name: metric.limits for metric in ordered_metrics(run, metric_names)}
+    intervals = mean_intervals(
+        values.to_numpy(), rivalry=rivalry.to_numpy(), limits=[limits[name] for name in metric_names]
+    )
     found = dict(zip(values.columns, intervals))
     present = images_present(run, target)
     lines = []
     for row in ordered_rows(run, values.columns.get_level_values("row")):
-        for metric in ordered_metrics(run, values.columns.get_level_values("metric")):
+        for metric in ordered_metrics(run, metric_names):
             if (interval := found.get((row.name, metric.name))) is None:
                 continue
             lines.append(
@@ -115,19 +116,19 @@ def score_table(
                     "target": target,
                     **_described(metric),
                     "backbone": metric.backbone,
-                    **{name: getattr(interval, name) for name in ("mean", "low", "high", "n")},
+                    **{name: getattr(interval, name) for name in ("mean", "low", "high", "n", "doubt")},
                     "missing": present[row.name, metric.name] - interval.n,
                 }
             )
     return _frame(lines, SCORE_COLUMNS)
 
 
-def paired_table(run: RunResult, *, draws: int = DRAWS, seed: int = SEED) -> pd.DataFrame:
+def paired_table(run: RunResult, *, flips: int = FLIPS, seed: int = SEED) -> pd.DataFrame:
     """Differences on the same images: each row of :data:`COMPARED` minus each of its controls.
 
     Holm's correction runs over one family per row: all its controls by all image metrics against
-    the stimulus.  ``verdict`` is ``better`` or ``worse`` when the corrected p is below 0.05 and the
-    interval excludes 0, with the metric's direction; else ``undecided``.
+    the stimulus, as ``family`` says.  ``verdict`` is ``better`` or ``worse`` when the corrected p is below
+    0.05 and the interval excludes 0, with the metric's direction; else ``undecided``.
 
     Columns :data:`PAIRED_COLUMNS`; ``p`` by sign flips, ``n`` images that both rows have.
     """
@@ -151,7 +152,7 @@ def paired_table(run: RunResult, *, draws: int = DRAWS, seed: int = SEED) -> pd.
             np.stack([(of[row.name, m.name] - of[c.name, m.name]).to_numpy() for c, m in pairs], axis=1)
             for of in (values, rivalry)
         )
-        tests = paired_differences(differences, rivalry=others, draws=draws, seed=seed)
+        tests = paired_differences(differences, rivalry=others, flips=flips, seed=seed)
         for found, corrected, (control, metric) in zip(tests, holm([one.p for one in tests]), pairs):
             lines.append(
                 {
@@ -163,12 +164,13 @@ def paired_table(run: RunResult, *, draws: int = DRAWS, seed: int = SEED) -> pd.
                     **{name: getattr(found, name) for name in ("low", "high", "n", "p")},
                     "p_holm": float(corrected),
                     "verdict": _verdict(found.low, found.high, float(corrected), metric),
+                    "family": f"{len(pairs)} comparisons: {row.label} with its controls x image metrics",
                 }
             )
     return _frame(lines, PAIRED_COLUMNS)
 
 
-def encoding_table(run: RunResult, *, draws: int = DRAWS, seed: int = SEED) -> pd.DataFrame:
+def encoding_table(run: RunResult) -> pd.DataFrame:
     """Encoding scores of every row, one line per metric; ``over`` says what was averaged.
 
     ``images``: mean with 95 % interval over images.  ``voxels``: mean and quartiles; ``low`` and
@@ -178,7 +180,7 @@ def encoding_table(run: RunResult, *, draws: int = DRAWS, seed: int = SEED) -> p
 
     Columns :data:`ENCODING_COLUMNS`.
     """
-    lines = [*_voxel_lines(run), *_image_lines(run, draws, seed), *_set_lines(run)]
+    lines = [*_voxel_lines(run), *_image_lines(run), *_set_lines(run)]
     rows = ordered_rows(run, (line["row"] for line in lines))
     return _frame(
         [{**line, **_names(row)} for row in rows for line in lines if line["row"] == row.name],
@@ -219,18 +221,18 @@ def roi_table(run: RunResult) -> pd.DataFrame:
     return _frame(lines, ROI_COLUMNS)
 
 
-def agreement_table(run: RunResult, *, draws: int = DRAWS, seed: int = SEED) -> pd.DataFrame:
+def agreement_table(run: RunResult) -> pd.DataFrame:
     """Agreement of each row's reconstructions with the measured ones, also per re-measurement.
 
     ``normalised`` is the row's mean over the re-measurement's mean on the same images, with its
-    interval from one joint draw; NaN where the re-measurement itself does not agree above zero, and where
-    the row is compared with other trials than the re-measurement is (:data:`AGAINST_SAME`).
+    interval (:func:`harness.statistics.ratio_of_means`); NaN where the re-measurement itself does not agree
+    above zero, and where the row is compared with other trials than it is (:data:`AGAINST_SAME`).
     ``reference`` names that row (a key of :data:`REFERENCES`), or is empty.
 
     Columns :data:`AGREEMENT_COLUMNS`.
     """
     metrics = [metric.name for metric in run_metrics(run, "measured") if is_agreement(metric)]
-    table = score_table(run, "measured", metrics=metrics, draws=draws, seed=seed)
+    table = score_table(run, "measured", metrics=metrics)
     values = image_values(run, "measured")
     lines = []
     for line in table.to_dict("records"):
@@ -241,7 +243,7 @@ def agreement_table(run: RunResult, *, draws: int = DRAWS, seed: int = SEED) -> 
         numerator = (same.get(line["row"], ""), metric)
         if reference and numerator in values:
             ours, theirs = values[numerator], values[reference, metric]
-            ratio = ratio_of_means(ours.to_numpy(), theirs.to_numpy(), draws=draws, seed=seed)
+            ratio = ratio_of_means(ours.to_numpy(), theirs.to_numpy())
         normalised = dict(zip(("normalised", "normalised_low", "normalised_high"), ratio))
         lines.append({**line, **normalised, "reference": reference})
     return _frame(lines, AGREEMENT_COLUMNS)
@@ -282,8 +284,8 @@ def _voxel_lines(run: RunResult) -> list[dict[str, Any]]:
     return lines
 
 
-def _image_lines(run: RunResult, draws: int, seed: int) -> list[dict[str, Any]]:
-    table = score_table(run, "responses", draws=draws, seed=seed)
+def _image_lines(run: RunResult) -> list[dict[str, Any]]:
+    table = score_table(run, "responses")
     return [{**line, "over": "images"} for line in table.to_dict("records")]
 
 

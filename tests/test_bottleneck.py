@@ -161,7 +161,7 @@ def test_the_curve_of_a_run(tmp_path):
     assert [row.label for row in shown] == [f"measured, rank {k}" for k in (40, 16, 2, 0)]
     assert all("principal components" in row.note for row in shown)
     assert run.info["settings"]["bottleneck"] == ranks
-    curve = curve_table(run, draws=200).set_index(["metric", "rank"])
+    curve = curve_table(run).set_index(["metric", "rank"])
     for metric in ("pixcorr@1", "pixel-2way@1"):
         assert list(curve.loc[metric].index[:-1]) == sorted(ranks)
         whole = curve.loc[(metric, 40), ["share", "share_low", "share_high"]]

@@ -82,7 +82,8 @@ def test_the_command_prints_means_differences_and_groups(harness, runs):
     assert "left out: " not in done.stdout
     means = [text for text in done.stdout.splitlines() if re.search(r"\d\] +16 +\w", text)]
     assert [text.split()[-1] for text in means[:2]] == ["a", "b"]  # PixCorr of the good and the noisy one
-    assert "Holm's correction over all lines" in done.stdout
+    assert "Holm's family: 2 comparisons: 1 pair of systems x 2 metrics" in done.stdout
+    assert "one seed of all systems: what another seed" in done.stdout
     assert "share of images, trials, samples, rest" in done.stdout
     assert done.stderr == ""
 
@@ -124,7 +125,8 @@ def test_the_tables_are_those_of_the_stored_values(runs):
     p = []
     for metric in dict.fromkeys(found.means.metric):
         for label in labels:
-            expected = mean_interval(values[label, metric], rivalry=others[label, metric])
+            limits = (0.0, 1.0) if metric == "pixel-2way@1" else None
+            expected = mean_interval(values[label, metric], rivalry=others[label, metric], limits=limits)
             got = line(found.means, system=label, metric=metric)
             assert (got["mean"], got.low, got.high) == pytest.approx(
                 (expected.mean, expected.low, expected.high)
@@ -135,7 +137,7 @@ def test_the_tables_are_those_of_the_stored_values(runs):
             rivalry=others[labels[0], metric] - others[labels[1], metric],
         )
         got = line(found.differences, metric=metric)
-        for name in ("low", "high", "p", "p_bootstrap"):
+        for name in ("low", "high", "p", "p_t"):
             assert got[name] == pytest.approx(getattr(expected, name))
         assert got.difference == pytest.approx(expected.mean)
         p.append(expected.p)
@@ -251,7 +253,48 @@ def test_what_else_differs_is_said(runs, tmp_path):
     assert "training data of toy01 differ: 60 images" in notes
     assert f"different code under one version: {metrics[0]['name']}" in notes
     assert any(metrics[1]["name"] == name and "chance is" in why for name, why in found.left_out)
-    assert found.systems[1].label.endswith("30 training images · seed 7 · noise=2.0")
+    assert found.systems[1].label.endswith("30 training images · noise=2.0")
+
+
+def test_seeds_of_one_system_are_replicates(harness, runs, tmp_path):
+    """Means are over seeds, their spread is in p, and no seed is ranked against another."""
+
+    def shifted(name, seed, by):
+        folder = tmp_path / f"{name}-{seed}"
+        copied(runs[name], folder, seed=seed)
+        report_fixtures.change_scores(
+            folder,
+            "scores",
+            lambda scores: scores.assign(
+                value=scores.value
+                + by * ((scores.row == "predicted") & (scores.metric == f"{PIXCORR}@1")).astype(float)
+            ),
+        )
+        return folder
+
+    good = [runs["good"], shifted("good", 1, 0.02), shifted("good", 2, -0.03)]
+    noisy = [runs["noisy"], shifted("noisy", 1, -0.01), shifted("noisy", 2, 0.02)]
+    with pytest.raises(DataError, match="one system, of seeds 0, 1, 2, to compare with nothing"):
+        compare([RunResult.open(folder) for folder in good])
+    found = compare([RunResult.open(folder) for folder in (*good, *noisy)], metrics=[PIXCORR])
+    single = compare(opened(runs, "good", "noisy"), metrics=[PIXCORR])
+    assert [system.label for system in found.systems] == [system.label for system in single.systems]
+    assert [system.seeds for system in found.systems] == [("0", "1", "2")] * 2
+    (ours,), (alone,) = found.differences.itertuples(), single.differences.itertuples()
+    assert (ours.seeds_a, ours.seeds_b, alone.seeds_a) == (3, 3, 1)
+    assert ours.difference == pytest.approx(alone.difference - 0.01 / 3 - 0.01 / 3)
+    assert ours.high - ours.low > alone.high - alone.low
+    assert ours.p == ours.p_t != alone.p
+    assert len(found.subjects) == 6
+    assert found.subjects.seed.tolist() == ["0", "1", "2"] * 2
+    assert any("seeds 0, 1, 2 are replicates" in note for note in found.notes)
+    given = json.loads(harness("compare", *good, *noisy, "--metrics", PIXCORR, "--json").stdout)
+    assert given["families"] == {"differences": "1 comparison: 1 pair of systems x 1 metric"}
+    assert list(given["systems"][0]["seeds"]["toy01"]) == ["0", "1", "2"]
+    assert given["differences"][0]["family"] == given["families"]["differences"]
+    printed = harness("compare", *good, *noisy, "--metrics", PIXCORR).stdout
+    assert "Holm's family: 1 comparison: 1 pair" in printed
+    assert "where a system has several seeds p (t)" in printed
 
 
 def test_equal_systems_are_told_by_their_run(runs, tmp_path):
@@ -372,7 +415,7 @@ def test_a_metric_that_scored_nothing_is_left_out(tmp_path):
 
 def test_a_large_family_can_still_tell_systems_apart(three):
     """100 draws have no p below 1/101, and twelve times that is no finding."""
-    few = compare([next(iter(system.runs.values())) for system in three.systems], draws=100)
+    few = compare([next(iter(system.runs.values())) for system in three.systems], flips=100)
     assert 1 / 101 * len(few.differences) > 0.05
     assert (few.differences.better != "").any()
 

@@ -16,8 +16,8 @@ from toy_runs import toy_run
 
 from harness.errors import DataError
 from harness.reports.comparison import compare
-from harness.results import DRAW_COLUMNS, RunResult
-from harness.statistics import holm, sign_flip_ps
+from harness.results import CONTRIBUTION_COLUMNS, RunResult
+from harness.statistics import holm, mean_interval, sign_flip_ps
 
 REGIONAL = f"{TOYS.with_name('regional.py')}:Regional"
 HALF = f"{TOYS.with_name('cheats.py')}:HalfDecoder"
@@ -54,8 +54,8 @@ def pair(runs) -> list[RunResult]:
     return [runs["good"], runs["noisy"]]
 
 
-def drawn(run, row="predicted") -> pd.DataFrame:
-    table = run.region_draws
+def kept(run, row="predicted") -> pd.DataFrame:
+    table = run.region_contributions
     return table[table.row == row].set_index(["metric", "region"])
 
 
@@ -67,46 +67,47 @@ def line(table: pd.DataFrame, **values: str) -> pd.Series:
 
 
 def copied(run: RunResult, folder: Path, change=None, **info) -> RunResult:
-    """A copy with other draws (``change(table)``) or other keys in run.json."""
+    """A copy with other contributions (``change(table)``) or other keys in run.json."""
     shutil.copytree(run.folder, folder)
     if change is not None:
-        report_fixtures.change_scores(folder, "region_draws", change)
+        report_fixtures.change_scores(folder, "region_contributions", change)
     (folder / "run.json").write_text(json.dumps(run.info | info))
     return RunResult.open(folder)
 
 
 def test_a_run_keeps_what_its_encoder_scores_rest_on(runs):
     run = runs["good"]
-    table = run.region_draws
-    assert tuple(table.columns) == DRAW_COLUMNS
+    table = run.region_contributions
+    assert tuple(table.columns) == CONTRIBUTION_COLUMNS
     assert set(table.metric) == {"voxel-r@1", "voxel-r2@1", "voxel-r2-nc@1"}  # moments give no others
     assert set(table.row) == {"predicted"}
     scores = run.region_scores.set_index(["row", "metric", "region"])
     for one in table.itertuples():
-        kept = scores.loc[(one.row, one.metric, one.region)]
-        assert (one.value, one.n_voxels, one.n) == pytest.approx((kept.value, kept.n_voxels, 40))
-        assert (len(one.draws), len(one.contributions), len(one.image_ids)) == (1000, 40, 40)
+        score = scores.loc[(one.row, one.metric, one.region)]
+        assert (one.value, one.n_voxels, one.n) == pytest.approx((score.value, score.n_voxels, 40))
+        assert (len(one.contributions), len(one.image_ids)) == (40, 40)
         assert np.mean(one.contributions) == pytest.approx(one.value, abs=1e-5)
 
 
 def test_files_stay_small(runs):
-    size = (runs["good"].folder / "region_draws.parquet").stat().st_size
-    assert size < 18 * (1040 * 4 + 1500)  # regions x metrics, single-precision numbers
+    size = (runs["good"].folder / "region_contributions.parquet").stat().st_size
+    assert size < 18 * (40 * 4 + 1500)  # regions x metrics, single-precision numbers
 
 
-def test_the_tables_are_those_of_the_stored_draws(pair):
+def test_the_tables_are_those_of_the_stored_contributions(pair):
     found = compare(pair, regions=["all"])
     labels = [encoder.label for encoder in found.encoders]
     assert labels == ["toys.py:ToyEncoder · noise=0.1", "toys.py:ToyEncoder · noise=2.0"]
-    ours, theirs = (drawn(run) for run in pair)
+    ours, theirs = (kept(run) for run in pair)
     p, flips = [], int(2 * len(found.region_differences) / 0.05)
     for got in found.region_differences.itertuples():
         a, b = ours.loc[(got.metric, got.region)], theirs.loc[(got.metric, got.region)]
         difference = a.value - b.value
-        draws = np.float64(a.draws) - np.float64(b.draws)
-        low, high = np.percentile(draws, [2.5, 97.5]) - np.median(draws) + difference
-        assert (got.difference, got.low, got.high) == pytest.approx((difference, low, high))
         parts = np.float64(a.contributions) - np.float64(b.contributions)
+        expected = mean_interval(parts)
+        moved = difference - expected.mean  # single precision
+        bounds = (expected.low + moved, expected.high + moved)
+        assert (got.difference, got.low, got.high) == pytest.approx((difference, *bounds))
         p.append(sign_flip_ps(parts[:, None], draws=max(10_000, flips))[0])
         assert got.p == p[-1]
         assert (got.a, got.b, got.n, got.subjects, got.unit) == (*labels, 40, 1, "image")
@@ -121,8 +122,10 @@ def test_the_tables_are_those_of_the_stored_draws(pair):
     assert set(found.differences.metric) == {"pixel-2way@1"}  # a family of its own
     for got in found.region_means.itertuples():
         one = (ours if got.system == labels[0] else theirs).loc[(got.metric, got.region)]
-        low, high = np.percentile(one.draws, [2.5, 97.5]) - np.median(one.draws) + one.value
-        assert (got.mean, got.low, got.high) == pytest.approx((one.value, low, high), abs=1e-6)
+        expected = mean_interval(np.float64(one.contributions))
+        assert (got.mean, got.low, got.high) == pytest.approx(
+            (one.value, expected.low, expected.high), abs=1e-6
+        )
         assert (got.n_voxels, got.n) == (one.n_voxels, 40)
 
 
@@ -163,21 +166,21 @@ def test_a_run_differs_from_itself_by_exactly_nothing(runs, tmp_path):
     table = found.region_differences
     assert len(table) == 18
     assert (table[["difference", "low", "high"]] == 0).all(axis=None)
-    assert (table[["p", "p_holm", "p_bootstrap"]] == 1).all(axis=None)
+    assert (table[["p", "p_holm", "p_t"]] == 1).all(axis=None)
     assert set(table.better) == {""}
     assert set(found.region_means.group) == {"a"}
 
 
 def test_subjects_are_averaged(runs, tmp_path):
     def doubled(table):
-        twice = {name: [2 * array for array in table[name]] for name in ("draws", "contributions")}
-        return table.assign(value=2 * table.value, **twice)
+        twice = [2 * array for array in table.contributions]
+        return table.assign(value=2 * table.value, contributions=twice)
 
     others = [copied(runs[name], tmp_path / name, doubled, subject="two") for name in ("good", "noisy")]
     one = compare([runs["good"], runs["noisy"]], metrics=["voxel-r"])
     both = compare([runs["good"], runs["noisy"], *others], metrics=["voxel-r"])
     assert set(both.region_differences.subjects) == {2}
-    for name in ("difference", "low", "high"):  # the mean of a subject and its double, on the same draws
+    for name in ("difference", "low", "high"):  # the mean of a subject and its double, on the same images
         assert both.region_differences[name].to_numpy() == pytest.approx(
             1.5 * one.region_differences[name], abs=1e-6
         )
@@ -188,12 +191,14 @@ def test_subjects_are_averaged(runs, tmp_path):
 def test_what_cannot_be_compared_is_said(runs, tmp_path):
     (tmp_path / "old").mkdir()
     for file in runs["noisy"].folder.iterdir():
-        if file.name != "region_draws.parquet":
+        if file.name != "region_contributions.parquet":
             shutil.copy(file, tmp_path / "old")
     found = compare([runs["good"], RunResult.open(tmp_path / "old")])
     assert len(found.differences) > 0
     assert len(found.region_means) == 0
-    assert "old holds no region_draws.parquet; type the command of that run again" in " ".join(found.notes)
+    assert "old holds no region_contributions.parquet; type the command of that run again" in " ".join(
+        found.notes
+    )
 
     def without(table):
         return table[(table.metric != "voxel-r2@1") & (table.region != "early")]
@@ -208,18 +213,18 @@ def test_what_cannot_be_compared_is_said(runs, tmp_path):
     assert why["voxel-r2@1"] == "not scored in other for predicted"
     assert "another definition: chance is" in why["voxel-r2-nc@1"]
     assert list(dict.fromkeys(found.region_means.region)) == ["all voxels", "higher"]
-    assert found.notes == ("voxel scores of 'early' are not compared: not all runs have it",)
+    assert found.notes[-1] == "voxel scores of 'early' are not compared: not all runs have it"
 
 
 def test_rows_that_no_encoder_made_have_no_voxel_scores(runs):
     found = compare([runs["good"]], rows=("measured", "predicted", "flat-grey"))
     assert len(found.systems) == 3
     assert len(found.region_means) == 0
-    assert not found.notes
+    assert [note.partition(":")[0] for note in found.notes] == ["one seed of all systems"]
 
 
 def test_runs_without_image_scores_are_compared(runs, tmp_path):
-    """Computed anew, in a store of their own, the draws are the same to the last digit."""
+    """Computed anew, in a store of their own, the contributions are the same to the last digit."""
     plain = [
         toy_run(
             tmp_path / str(noise),
@@ -229,9 +234,8 @@ def test_runs_without_image_scores_are_compared(runs, tmp_path):
         )
         for noise in (0.1, 2.0)
     ]
-    for name in ("draws", "contributions"):
-        expected = drawn(runs["good"]).loc["voxel-r@1"][name]
-        assert np.array_equal(np.stack(drawn(plain[0])[name]), np.stack(expected))
+    expected = kept(runs["good"]).loc["voxel-r@1"].contributions
+    assert np.array_equal(np.stack(kept(plain[0]).contributions), np.stack(expected))
     found = compare(plain)
     assert len(found.means) == len(found.differences) == len(found.variance) == 0
     expected = compare([runs["good"], runs["noisy"]], metrics=["voxel-r"]).region_differences

@@ -68,10 +68,10 @@ def test_one_image_for_all_is_at_chance_without_doubt(sizes, seed):
     """What one image wins as a flat-grey reconstruction, another of its kind loses."""
     _, target, kind = pool(sizes, seed)
     values, rivalry = scored(np.broadcast_to(target[0] + target[-1], target.shape), target, kind)
-    found = mean_interval(values, rivalry=rivalry, draws=200)
+    found = mean_interval(values, rivalry=rivalry)
     assert found.mean == pytest.approx(0.5)
     assert (found.low, found.high) == pytest.approx((0.5, 0.5), abs=1e-6)
-    alone = mean_interval(values, draws=200)
+    alone = mean_interval(values)
     assert len(kind) < 10 or alone.high - alone.low > 0.1
 
 
@@ -101,7 +101,7 @@ def test_intervals_cover_the_score_of_fresh_kinds(kinds, size, lost, spread):
     kind, truth = np.repeat(np.arange(kinds), size), found.mean()
     rivalry = np.stack([kind_rivalry(values, np.zeros(len(kind)), kind=kind) for values in found])
     right, alone = (
-        np.mean([one.low <= truth <= one.high for one in mean_intervals(found.T, rivalry=others, draws=1000)])
+        np.mean([one.low <= truth <= one.high for one in mean_intervals(found.T, rivalry=others)])
         for others in (rivalry.T, None)
     )
     error = 2 * np.sqrt(0.05 * 0.95 / 600)

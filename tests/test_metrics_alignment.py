@@ -88,3 +88,21 @@ def test_what_does_not_differ_between_images(pair):
     assert np.isnan(alignment.linear_cka(pair[0][:1], pair[1][:1]))
     assert encoding.synbrain_cka(flat, pair[1]) == pytest.approx(0, abs=1e-12)
     assert np.isnan(encoding.synbrain_cka(pair[0], np.zeros_like(pair[0])))
+
+
+@pytest.mark.parametrize("shift", [0.0, 3.0, 1e3])
+def test_images_that_are_equally_far_apart_align_with_nothing(shift):
+    """All products of different images are equal: nothing is left of them but rounding, to which 0 is due."""
+    measured = np.random.default_rng(0).standard_normal((6, 9))
+    for equidistant in (
+        np.eye(6),
+        0.1 * np.eye(6)[:, ::-1],
+        np.eye(6)[:, [0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5]],
+    ):
+        assert alignment.linear_cka(equidistant + shift, measured, debiased=True) == 0
+        assert np.isnan(alignment.linear_cka(measured, equidistant + shift, debiased=True))
+        assert (
+            alignment.linear_cka(equidistant + shift, measured) > 0.1
+        )  # the plain one counts an image with itself
+    nearly = np.eye(6) + 1e-3 * np.random.default_rng(1).standard_normal((6, 6))
+    assert alignment.linear_cka(nearly, nearly, debiased=True) == pytest.approx(1)

@@ -60,7 +60,7 @@ def mean(run, metric, target):
     ],
 )
 def test_tau_orders_and_verdicts_are_those_of_the_runs(runs, target, metric):
-    found = compare(list(runs.values()), target=target, metrics=[metric], draws=500)
+    found = compare(list(runs.values()), target=target, metrics=[metric], flips=500)
     table = ranking_table(found)
     assert tuple(table.columns) == RANKING_COLUMNS
     (line,) = table.itertuples()
@@ -86,7 +86,7 @@ def test_a_cheat_that_one_decoder_likes_moves_in_the_ranking_of_the_other(runs):
         return cheat - good
 
     assert above_good("inverted") > 0 > above_good("other")
-    (line,) = ranking_table(compare(list(runs.values()), metrics=[PIXCORR], draws=500)).itertuples()
+    (line,) = ranking_table(compare(list(runs.values()), metrics=[PIXCORR], flips=500)).itertuples()
     assert line.reversed >= 1
     # What the stimulus does not explain finds it out under both.
     for decoder in DECODERS:
@@ -95,10 +95,10 @@ def test_a_cheat_that_one_decoder_likes_moves_in_the_ranking_of_the_other(runs):
 
 
 def test_one_decoder_gives_no_table(runs):
-    found = compare([runs["inverted", name] for name in ENCODERS], draws=200)
+    found = compare([runs["inverted", name] for name in ENCODERS], flips=200)
     assert len(ranking_table(found)) == 0
     assert list(ranking_table(found).columns) == list(RANKING_COLUMNS)
-    one_each = compare([runs["inverted", "good"], runs["other", "noisy"]], draws=200)
+    one_each = compare([runs["inverted", "good"], runs["other", "noisy"]], flips=200)
     assert len(ranking_table(one_each)) == 0
 
 
@@ -110,17 +110,27 @@ def test_the_command_shows_it(runs):
     assert {line["metric"] for line in given["rankings"]} == {f"{PIXCORR}@1"}
 
 
-def test_seeds_of_one_encoder_are_told_apart(tmp_path):
+def test_seeds_of_one_encoder_are_one_encoder(tmp_path):
     runs = [
         toy_run(
-            tmp_path / f"{name}-{seed}",
+            tmp_path / f"{name}-{noise}-{seed}",
             tmp_path / "store",
-            {"run": {"metrics": [PIXCORR], "derangements": 1, "seed": seed}, "encoder": {"noise": 1.0}},
+            {"run": {"metrics": [PIXCORR], "derangements": 1, "seed": seed}, "encoder": {"noise": noise}},
             decoder=decoder,
         )
         for name, decoder in DECODERS.items()
+        for noise in (0.5, 1.5)
         for seed in (0, 1)
     ]
-    table = ranking_table(compare(runs))
+    found = compare(runs)
+    assert len(found.systems) == 4
+    table = ranking_table(found)
     assert set(table.encoders) == {2}
-    assert {"toys.py:ToyEncoder (seed 0)", "toys.py:ToyEncoder (seed 1)"} == set(table.order_a[0].split(", "))
+    assert {"toys.py:ToyEncoder (noise=0.5)", "toys.py:ToyEncoder (noise=1.5)"} == set(
+        table.order_a[0].split(", ")
+    )
+    for system in found.systems:
+        means = [mean(run, f"{PIXCORR}@1", "stimulus") for own in system.replicates.values() for run in own]
+        assert len(means) == 2
+        (own,) = found.means[found.means.system == system.label].itertuples()
+        assert (own.mean, own.seeds) == pytest.approx((np.mean(means), 2))

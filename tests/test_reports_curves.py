@@ -16,9 +16,8 @@ from harness.reports.curves import CURVE_COLUMNS, curve_chart, curve_grid, curve
 from harness.reports.html import render_html
 from harness.reports.tables import score_table
 from harness.results import RunResult
-from harness.statistics import bootstrap_weights, mean_interval
+from harness.statistics import mean_interval, ratio_of_means
 
-DRAWS = 300
 RANKS = (0, 4, 32)
 
 
@@ -35,7 +34,7 @@ def values(run: RunResult, row: str, metric: str, column: str = "value") -> np.n
 @pytest.mark.parametrize("metric", ["pixcorr@1", "distance@1"])  # the latter is better when low
 def test_scores_and_shares_are_those_of_the_stored_values(folder: Path, metric: str) -> None:
     run = RunResult.open(folder)
-    table = curve_table(run, draws=DRAWS, seed=2)
+    table = curve_table(run)
     assert tuple(table.columns) == CURVE_COLUMNS
     ours = table[table["metric"] == metric]
     assert ours["row"].tolist() == [*(f"measured-rank-{rank}" for rank in RANKS), "measured"]
@@ -44,23 +43,20 @@ def test_scores_and_shares_are_those_of_the_stored_values(folder: Path, metric: 
     nothing, whole = (values(run, row, metric) for row in ("train-mean", "measured"))
     for found in ours.itertuples():
         scores, rivalry = (values(run, found.row, metric, column) for column in ("value", "rivalry"))
-        expected = mean_interval(scores, rivalry=rivalry, draws=DRAWS, seed=2)
+        expected = mean_interval(scores, rivalry=rivalry)
         assert (found.mean, found.low, found.high) == pytest.approx(
             (expected.mean, expected.low, expected.high)
         )
         moved = scores + rivalry  # what an image does to the others' scores when it is drawn
-        shares = [
-            np.average(moved - nothing, weights=one) / np.average(whole - nothing, weights=one)
-            for one in bootstrap_weights(12, draws=DRAWS, seed=2)
-        ]
-        bounds = np.percentile(shares, [2.5, 97.5])
-        assert (found.share_low, found.share_high) == pytest.approx(bounds, rel=1e-5)
+        sign = -1 if metric == "distance@1" else 1
+        expected_share = ratio_of_means(sign * (moved - nothing), sign * (whole - nothing))
+        assert (found.share, found.share_low, found.share_high) == pytest.approx(expected_share)
         assert found.share == pytest.approx((moved.mean() - nothing.mean()) / (whole - nothing).mean())
 
 
 def test_the_ends_are_nothing_and_everything(folder: Path) -> None:
     fixtures.change_scores(folder, "scores", lambda frame: frame.assign(rivalry=0.0))
-    table = curve_table(RunResult.open(folder), draws=DRAWS).set_index(["metric", "row"])
+    table = curve_table(RunResult.open(folder)).set_index(["metric", "row"])
     names = ["share", "share_low", "share_high"]
     for metric in ("pixcorr@1", "distance@1", "pixel-2way@1"):
         assert table.loc[(metric, "measured-rank-0"), names].tolist() == pytest.approx([0, 0, 0])
@@ -77,7 +73,7 @@ def test_a_score_that_needs_no_brain_has_no_share(folder: Path) -> None:
         return pd.concat([frame[~ours], same])
 
     fixtures.change_scores(folder, "scores", change)
-    table = curve_table(RunResult.open(folder), draws=DRAWS)
+    table = curve_table(RunResult.open(folder))
     assert table.loc[table["metric"] == "ssim@1", "share"].isna().all()
     assert table.loc[table["metric"] == "pixcorr@1", "share"].notna().all()
 
@@ -104,8 +100,8 @@ class Svg(HTMLParser):
 
 def test_the_chart_has_a_panel_per_metric_with_its_rules_and_says_so(folder: Path) -> None:
     run = RunResult.open(folder)
-    table = curve_table(run, draws=DRAWS)
-    svg = curve_chart(run, table, score_table(run, draws=DRAWS))
+    table = curve_table(run)
+    svg = curve_chart(run, table, score_table(run))
     chart = Svg(svg)
     panels = len(fixtures.IMAGE_METRICS)
     for kind in ("area", "line", "symbol"):
@@ -133,7 +129,7 @@ def test_the_report_shows_it_only_where_there_are_ranks(
     assert table.empty
     assert tuple(table.columns) == CURVE_COLUMNS
     assert curve_grid(bare, table) is None
-    assert curve_chart(bare, table, score_table(bare, draws=DRAWS)) == ""
+    assert curve_chart(bare, table, score_table(bare)) == ""
     assert "Through a bottleneck" not in render_html(bare)
     text = render_html(RunResult.open(folder))
     assert "Through a bottleneck" in text
@@ -142,7 +138,7 @@ def test_the_report_shows_it_only_where_there_are_ranks(
 
 def test_the_table_is_ordered_by_dimensions_and_ends_with_all_voxels(folder: Path) -> None:
     run = RunResult.open(folder)
-    table = curve_table(run, draws=DRAWS)
+    table = curve_table(run)
     grid = curve_grid(run, table)
     ((_, lines),) = [(body.heading, body.lines) for body in grid.bodies]
     assert [label for label, _, _ in lines] == ["0", "4", "32", "all voxels"]

@@ -26,7 +26,7 @@ from harness.reports.values import image_values, quartiles
 from harness.results import RunResult
 from harness.statistics import holm, mean_interval
 
-DRAWS = 400
+FLIPS = 400
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def line(table: pd.DataFrame, **where: str) -> pd.Series:
 def test_score_means_average_samples_and_trials_within_an_image(shared: RunResult) -> None:
     scores = shared.scores.query("target == 'stimulus'")
     expected = scores.groupby(["row", "metric", "image_id"])["value"].mean().groupby(["row", "metric"]).mean()
-    table = score_table(shared, draws=DRAWS)
+    table = score_table(shared)
     assert len(table) == len(expected) == len(fixtures.ROWS) * len(fixtures.IMAGE_METRICS)
     found = table.set_index(["row", "metric"])["mean"]
     np.testing.assert_allclose(found.sort_index(), expected.sort_index(), rtol=1e-12)
@@ -59,18 +59,18 @@ def test_score_means_average_samples_and_trials_within_an_image(shared: RunResul
 def test_score_interval_is_the_bootstrap_over_images(shared: RunResult) -> None:
     values = shared.scores.query("target == 'stimulus' and row == 'predicted' and metric == 'ssim@1'")
     images = values.groupby("image_id")["value"].mean().sort_index().to_numpy()
-    expected = mean_interval(images, draws=DRAWS, seed=3)
-    found = line(score_table(shared, draws=DRAWS, seed=3), row="predicted", metric="ssim@1")
+    expected = mean_interval(images)
+    found = line(score_table(shared), row="predicted", metric="ssim@1")
     assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high), rel=1e-12)
     assert found["low"] < found["mean"] < found["high"]
 
 
 def test_more_samples_of_the_same_images_do_not_narrow_an_interval(folder: Path) -> None:
-    before = score_table(RunResult.open(folder), draws=DRAWS)
+    before = score_table(RunResult.open(folder))
     fixtures.change_scores(
         folder, "scores", lambda f: pd.concat([f, *(f.assign(sample=f["sample"] + 10 * k) for k in (1, 2))])
     )
-    pd.testing.assert_frame_equal(score_table(RunResult.open(folder), draws=DRAWS), before)
+    pd.testing.assert_frame_equal(score_table(RunResult.open(folder)), before)
 
 
 def test_rows_are_grouped_and_unknown_ones_come_last(folder: Path) -> None:
@@ -78,7 +78,7 @@ def test_rows_are_grouped_and_unknown_ones_come_last(folder: Path) -> None:
         return frame.assign(row=frame["row"].replace({"flat-grey": "a-new-row"}))
 
     fixtures.change_scores(folder, "scores", rename)
-    table = score_table(RunResult.open(folder), draws=DRAWS)
+    table = score_table(RunResult.open(folder))
     assert list(dict.fromkeys(table["group"])) == ["compared", "reference", "control", "other"]
     assert list(dict.fromkeys(table["row"]))[:2] == ["measured", "predicted"]
     assert set(table.loc[table["group"] == "other", "row"]) == {"a-new-row"}
@@ -95,7 +95,7 @@ def test_values_that_are_not_scored_are_counted_and_left_out(folder: Path) -> No
     before = image_values(RunResult.open(folder))["predicted", "ssim@1"]
     fixtures.change_scores(folder, "scores", spoil)
     run = RunResult.open(folder)
-    found = line(score_table(run, draws=DRAWS), row="predicted", metric="ssim@1")
+    found = line(score_table(run), row="predicted", metric="ssim@1")
     assert (found["n"], found["missing"]) == (11, 1)
     after = image_values(run)["predicted", "ssim@1"]
     assert np.isnan(after["scene-003"])
@@ -110,7 +110,7 @@ def test_an_image_that_a_row_never_had_is_not_called_missing(folder: Path) -> No
         return frame[~((frame["row"] == "measured-trial") & (frame["image_id"] == "scene-000"))]
 
     fixtures.change_scores(folder, "scores", drop)
-    table = score_table(RunResult.open(folder), draws=DRAWS)
+    table = score_table(RunResult.open(folder))
     assert set(table.loc[table["row"] == "measured-trial", "n"]) == {11}
     assert set(table["missing"]) == {0}
 
@@ -121,11 +121,11 @@ def test_order_of_stored_lines_changes_nothing(shared: RunResult, seed: int) -> 
     order = np.random.default_rng(seed).permutation(len(shared.scores))
     other = RunResult(shared.folder)
     other.__dict__["scores"] = shared.scores.iloc[order].reset_index(drop=True)
-    pd.testing.assert_frame_equal(score_table(other, draws=100), score_table(shared, draws=100))
+    pd.testing.assert_frame_equal(score_table(other), score_table(shared))
 
 
 def test_paired_differences_match_the_images_and_holm_runs_over_a_row(shared: RunResult) -> None:
-    table = paired_table(shared, draws=DRAWS)
+    table = paired_table(shared, flips=FLIPS)
     values = image_values(shared)
     assert set(table["row"]) == {"predicted", "measured", "oracle"}
     for _, ours in table.groupby("row"):
@@ -140,7 +140,7 @@ def test_paired_differences_match_the_images_and_holm_runs_over_a_row(shared: Ru
 
 
 def test_verdicts_follow_the_metrics_direction(shared: RunResult) -> None:
-    table = paired_table(shared, draws=2000)
+    table = paired_table(shared, flips=2000)
     for metric in ("pixcorr@1", "distance@1"):
         assert line(table, row="predicted", control="zero", metric=metric)["verdict"] == "better"
         assert line(table, row="measured", control="zero", metric=metric)["verdict"] == "better"
@@ -158,7 +158,7 @@ def test_equal_rows_are_undecided_and_a_worse_one_is_worse(folder: Path) -> None
         return pd.concat([keep, pd.concat([ours, other]).assign(row="flat-grey"), better])
 
     fixtures.change_scores(folder, "scores", change)
-    table = paired_table(RunResult.open(folder), draws=4000)
+    table = paired_table(RunResult.open(folder), flips=4000)
     table = table[table["row"] == "predicted"]
     same = table[table["control"] == "flat-grey"]
     assert set(same["verdict"]) == {"undecided"}
@@ -167,7 +167,7 @@ def test_equal_rows_are_undecided_and_a_worse_one_is_worse(folder: Path) -> None
 
 
 def test_encoding_describes_voxels_without_an_interval_over_them(shared: RunResult) -> None:
-    table = encoding_table(shared, draws=DRAWS)
+    table = encoding_table(shared)
     values = shared.voxel_scores.query("row == 'oracle' and metric == 'voxel-r@1'")["value"]
     found = line(table, row="oracle", metric="voxel-r@1")
     assert found["over"] == "voxels"
@@ -185,7 +185,7 @@ def test_encoding_describes_voxels_without_an_interval_over_them(shared: RunResu
 
 
 def test_encoding_has_image_and_set_scores(shared: RunResult) -> None:
-    table = encoding_table(shared, draws=DRAWS)
+    table = encoding_table(shared)
     pattern = line(table, row="predicted", metric="pattern-r@1")
     assert pattern["over"] == "images"
     assert pattern["mean"] == pytest.approx(0.3 + 0.01 * 23 / 2)
@@ -199,7 +199,7 @@ def test_ceiling_fraction_is_a_ratio_of_sums(shared: RunResult) -> None:
     r = shared.voxel_scores.query("row == 'predicted' and metric == 'voxel-r@1'").set_index("voxel")["value"]
     ceiling = np.array(shared.info["noise_ceiling"])
     expected = sum(max(r[k], 0) ** 2 for k in range(len(ceiling))) / ceiling.sum()
-    found = line(encoding_table(shared, draws=DRAWS), row="predicted", metric="ceiling-fraction")
+    found = line(encoding_table(shared), row="predicted", metric="ceiling-fraction")
     assert found["mean"] == pytest.approx(expected)
     everything = line(roi_table(shared), row="predicted", region="all voxels")
     assert everything["ceiling_fraction"] == pytest.approx(expected)
@@ -211,7 +211,7 @@ def test_voxels_without_a_score_are_counted(folder: Path) -> None:
 
     fixtures.change_scores(folder, "voxel_scores", spoil)
     run = RunResult.open(folder)
-    found = line(encoding_table(run, draws=DRAWS), row="predicted", metric="voxel-r@1")
+    found = line(encoding_table(run), row="predicted", metric="voxel-r@1")
     assert (found["n"], found["missing"]) == (26, 4)
     assert line(roi_table(run), row="predicted", region="V1")["n_voxels"] == 6
 
@@ -237,11 +237,11 @@ def test_regions_without_ceiling_have_no_fraction(tmp_path: Path) -> None:
     table = roi_table(run)
     assert table["ceiling_fraction"].isna().all()
     assert table["mean_r"].notna().all()
-    assert "ceiling-fraction" not in set(encoding_table(run, draws=50)["metric"])
+    assert "ceiling-fraction" not in set(encoding_table(run)["metric"])
 
 
 def test_agreement_is_divided_by_the_remeasurement(shared: RunResult) -> None:
-    table = agreement_table(shared, draws=DRAWS)
+    table = agreement_table(shared)
     assert set(table["metric"]) == set(fixtures.AGREEMENT)
     assert set(table["reference"]) == {"remeasured"}
     for metric in fixtures.AGREEMENT:
@@ -261,7 +261,7 @@ def test_agreement_names_its_reference_or_has_none(
         return pd.concat([frame[frame["row"] != "remeasured"], *(again.assign(row=name) for name in left)])
 
     fixtures.change_scores(folder, "scores", change)
-    table = agreement_table(RunResult.open(folder), draws=DRAWS)
+    table = agreement_table(RunResult.open(folder))
     assert set(table["reference"]) == {expected}
     divided = table[table["normalised"].notna()]
     assert set(divided["row"]) == {*left}
@@ -279,7 +279,7 @@ def test_a_half_divides_what_is_compared_with_the_same_half(folder: Path) -> Non
         return pd.concat([frame[frame["row"] != "remeasured"], half, same])
 
     fixtures.change_scores(folder, "scores", change)
-    table = agreement_table(RunResult.open(folder), draws=DRAWS)
+    table = agreement_table(RunResult.open(folder))
     for metric in fixtures.AGREEMENT:
         rows = ("predicted", "predicted-half", "half-1", "oracle")
         predicted, same, half, truth = (line(table, row=row, metric=metric) for row in rows)
@@ -289,7 +289,7 @@ def test_a_half_divides_what_is_compared_with_the_same_half(folder: Path) -> Non
 
 
 def test_the_noise_ceiling_stands_beside_what_was_measured_again(shared: RunResult) -> None:
-    table = encoding_table(shared, draws=DRAWS)
+    table = encoding_table(shared)
     found = table[(table["row"] == "noise-ceiling")]
     ceiling = np.array(shared.info["noise_ceiling"])
     assert found["metric"].tolist() == ["voxel-r@1"]
@@ -307,7 +307,7 @@ def test_agreement_is_not_divided_by_a_reference_at_zero(folder: Path) -> None:
         return frame.assign(value=np.where(ours, sign, frame["value"]))
 
     fixtures.change_scores(folder, "scores", change)
-    table = agreement_table(RunResult.open(folder), draws=DRAWS)
+    table = agreement_table(RunResult.open(folder))
     assert table["normalised"].isna().all()
     assert table["mean"].notna().all()
 
@@ -330,7 +330,7 @@ def test_damaged_tables_are_named(folder: Path, name: str, damage: str) -> None:
     else:
         path.write_bytes(path.read_bytes()[:100] if damage == "truncated" else b"hello")
     with pytest.raises(DataError) as error:
-        encoding_table(RunResult.open(folder), draws=50)
+        encoding_table(RunResult.open(folder))
     assert f"{name}.parquet" in str(error.value)
     assert ("is missing" if damage == "absent" else "cannot be read") in str(error.value)
     assert "Type the run's command again" in str(error.value)

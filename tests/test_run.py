@@ -24,7 +24,7 @@ TABLES = (
     "scores.parquet",
     "voxel_scores.parquet",
     "set_scores.parquet",
-    "region_draws.parquet",
+    "region_contributions.parquet",
     "gallery.npz",
 )
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from harness.metrics.encoding import pattern_two_way
 from harness.metrics.identification import (
@@ -18,7 +19,6 @@ from harness.metrics.lookalikes import lookalike_two_way
 from harness.statistics import (
     bootstrap_weights,
     mean_interval,
-    pair_interval,
     pair_resamples,
     paired_difference,
 )
@@ -63,24 +63,36 @@ def test_pair_resamples_equal_explicit_resampling():
     np.testing.assert_allclose(pair_resamples(wins, draws=40, seed=3), expected, atol=1e-12)
 
 
+def spread(result, target):
+    """Width of an interval from the exact resamples of pairs."""
+    return 2 * stats.t.ppf(0.975, len(target) - 1) * pair_resamples(win_matrix(result, target)).std()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_values_with_rivalry_have_the_interval_of_the_pairs(kind):
-    """First order against exact, 100 images: the same mean, nearly the same bounds."""
+    """First order against exact, 100 images: the same mean, nearly the same width."""
     result, target = features(kind, 100, 1)
     values, rivalry = two_way_with_rivalry(result, target)
-    found, exact = mean_interval(values, rivalry=rivalry), pair_interval(win_matrix(result, target))
-    assert found.mean == pytest.approx(exact.mean, abs=1e-12)
-    width = exact.high - exact.low
-    assert (found.low, found.high) == pytest.approx((exact.low, exact.high), abs=0.12 * width)
+    found = mean_interval(values, rivalry=rivalry)
+    wins = win_matrix(result, target)
+    assert found.mean == pytest.approx(wins[~np.eye(100, dtype=bool)].mean(), abs=1e-12)
+    exact = spread(result, target)
+    error = (values + rivalry).std(ddof=1) / 10
+    assert 2 * stats.t.ppf(0.975, 99) * error == pytest.approx(exact, rel=0.15)
+    if kind == "good":  # nearly all win every time: the rare failures that were not seen make it longer below
+        assert found.mean - found.low > 2 * (found.high - found.mean)
+        assert found.high - found.low > exact
+    else:
+        assert found.high - found.low == pytest.approx(exact, rel=0.15)
 
 
 def test_win_rates_alone_are_not_enough():
-    """Resampling win rates without their rivalry errs in both directions."""
+    """Win rates without their rivalry err in both directions."""
     ratios = {}
     for kind in ("hubs", "unequal kinds"):
         result, target = features(kind, 100, 1)
-        alone, exact = mean_interval(two_way(result, target)), pair_interval(win_matrix(result, target))
-        ratios[kind] = (alone.high - alone.low) / (exact.high - exact.low)
+        alone = mean_interval(two_way(result, target))
+        ratios[kind] = (alone.high - alone.low) / spread(result, target)
     assert ratios["hubs"] > 2
     assert ratios["unequal kinds"] < 0.8
 
@@ -101,8 +113,8 @@ def test_intervals_cover_the_score_of_fresh_pools():
     hits = {"pairs": 0, "alone": 0}
     for seed in range(150):
         values, rivalry = two_way_with_rivalry(*features("unequal kinds", 60, seed))
-        pairs = mean_interval(values, rivalry=rivalry, draws=400)
-        alone = mean_interval(values, draws=400)
+        pairs = mean_interval(values, rivalry=rivalry)
+        alone = mean_interval(values)
         hits["pairs"] += pairs.low < truth < pairs.high
         hits["alone"] += alone.low < truth < alone.high
     assert 0.88 < hits["pairs"] / 150 < 0.99
@@ -191,15 +203,13 @@ def test_differences_of_two_systems_in_one_pool():
     found = paired_difference(a[0], b[0], rivalry=a[1] - b[1])
     wins = win_matrix(first, target) - win_matrix(second, target)
     exact = pair_resamples(wins)
-    low, high = np.percentile(exact, [2.5, 97.5])
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.12 * (high - low))
+    width = 2 * stats.t.ppf(0.975, len(target) - 1) * exact.std()
+    assert found.high - found.low == pytest.approx(width, rel=0.12)
     assert found.mean == pytest.approx(a[0].mean() - b[0].mean())
 
 
-def test_the_first_order_stays_within_the_values():
+def test_the_first_order_stays_within_the_limits():
     values = np.append(np.ones(39), 0.9)
-    found = mean_interval(values, rivalry=np.append(np.zeros(39), -0.4) + 0.01)
-    assert found.high == pytest.approx(1.0)
+    found = mean_interval(values, rivalry=np.append(np.zeros(39), -0.4) + 0.01, limits=(0.0, 1.0))
+    assert found.high == 1.0
     assert found.low < found.mean == pytest.approx(values.mean())
-    one = pair_interval(np.ones((1, 1)))
-    assert np.isnan([one.mean, one.low, one.high]).all()

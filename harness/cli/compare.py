@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Said = Callable[..., None]
 
 TABLES = ("means", "differences", "subjects", "variance", "region_means", "region_differences")
-DIFFERENCE_HEADS = ("pair", "difference", "p", "p (Holm)", "p (bootstrap)", "better")
+DIFFERENCE_HEADS = ("pair", "difference", "p", "p (Holm)", "p (t)", "better")
 WIDEST = 30
 """Characters of a system's name in a table; where any is longer, all are numbered."""
 
@@ -71,7 +71,8 @@ def compare(
     """Compare finished runs of one benchmark on the same test images.
 
     For each metric: the mean of every run with its 95 % interval and tie group, and every paired
-    difference with interval and p.  Runs that differ in nothing but the subject count as one system.
+    difference with interval and p.  Runs that differ in nothing but the subject count as one system, and so
+    do runs that differ in the seed: seeds are replicates, and their spread is part of intervals and p.
     Encoders are compared by voxel scores too, for all voxels and by region, whatever their decoders;
     where they were run through several decoders, also whether these put them in the same order.
     """
@@ -102,6 +103,7 @@ def compare(
 def as_dict(found: Comparison) -> dict[str, Any]:
     """The comparison as JSON types: every table as a list of lines, NaN as null."""
     from harness.reports.rankings import ranking_table
+    from harness.reports.systems import seed_of
 
     return {
         "simulated": found.simulated,
@@ -111,11 +113,16 @@ def as_dict(found: Comparison) -> dict[str, Any]:
                     "label": system.label,
                     "row": system.row,
                     "runs": {subject: str(run.folder) for subject, run in system.runs.items()},
+                    "seeds": {
+                        subject: {seed_of(run): str(run.folder) for run in own}
+                        for subject, own in system.replicates.items()
+                    },
                 }
                 for system in systems
             ]
             for kind, systems in (("systems", found.systems), ("encoders", found.encoders))
         },
+        "families": found.families,
         "notes": list(found.notes),
         "left_out": [{"metric": name, "why": why} for name, why in found.left_out],
         **{name: _lines(table) for name, table in found.tables.items()},
@@ -148,7 +155,9 @@ def print_comparison(found: Comparison, console: Console) -> None:
             (
                 line.metric_label,
                 names[line.system],
-                line.subject,
+                f"{line.subject}, seed {line.seed}"
+                if len(found.variance["seed"].unique()) > 1
+                else line.subject,
                 *(number(getattr(line, f"{part}_share"), digits=2) for part in parts),
             )
             for line in found.variance.itertuples()
@@ -181,7 +190,8 @@ def _print_images(found: Comparison, names: dict[str, str], console: Console, sa
     said("paired differences on the same images [95 % interval]", "bold")
     differences = [(line.metric_label, *_difference(line, names)) for line in found.differences.itertuples()]
     _print(console, ("metric", *DIFFERENCE_HEADS), differences)
-    said("p by sign flips of whole images; Holm's correction over all lines of this table", "dim")
+    flips = "p by sign flips of whole images"
+    said(f"{_tests(found, flips)}; Holm's family: {found.families['differences']}", "dim")
     rankings = ranking_table(found)
     if len(rankings):
         said("do two decoders put the encoders in the same order?", "bold")
@@ -227,11 +237,16 @@ def _print_voxels(found: Comparison, names: dict[str, str], console: Console, sa
         for line in found.region_differences.itertuples()
     ]
     _print(console, ("metric", *DIFFERENCE_HEADS), differences)
-    said(
-        "the unit is the test image, voxels and subjects being fixed: p by sign flips of what each image "
-        "contributes; Holm's correction over all lines of this table",
-        "dim",
-    )
+    flips = "the unit is the test image, voxels and subjects being fixed: p by sign flips of what each image "
+    flips += "contributes"
+    said(f"{_tests(found, flips)}; Holm's family: {found.families['region_differences']}", "dim")
+
+
+def _tests(found: Comparison, flips: str) -> str:
+    """How p came about."""
+    if not any(len(system.seeds) > 1 for system in found.systems):
+        return flips
+    return f"{flips}, and where a system has several seeds p (t), which takes in how far they lie apart"
 
 
 def _difference(line: Any, names: dict[str, str]) -> tuple[str, ...]:
@@ -241,7 +256,7 @@ def _difference(line: Any, names: dict[str, str]) -> tuple[str, ...]:
     return (
         f"{names[line.a]} − {names[line.b]}",
         f"{number(line.difference)} {bracket(line.low, line.high)}".rstrip(),
-        *(probability(p) for p in (line.p, line.p_holm, line.p_bootstrap)),
+        *(probability(p) for p in (line.p, line.p_holm, line.p_t)),
         names.get(line.better, "undecided"),
     )
 

@@ -17,7 +17,7 @@ from ..overlaps import Declared
 from ..stages.data import Subset
 from ..stages.score import ImageSet, Score
 from ..stages.score_responses import ResponseScore, ceiling_of
-from . import identification, images, leaks, provenance, responses
+from . import identification, images, leaks, provenance, responses, uncertainty
 
 __all__ = ["Evidence", "Flag", "flag_dicts", "run_flags"]
 
@@ -74,6 +74,7 @@ def run_flags(evidence: Evidence) -> list[Flag]:
         *leaks.control_equals_measured(e.sets, e.copies),
         *leaks.above_ceiling(data, e.predicted, interval=e.voxel_r, ceiling=ceiling, source=source),
         *leaks.decoder_prior_zone(e.scores),
+        *uncertainty.uncertain_intervals(e.scores, e.response_scores),
     ]
 
 

@@ -15,12 +15,16 @@ from .encoding import ResponseMetric, checked, rsa
 
 Array = np.ndarray
 
+ROUNDING = 1e-10
+"""Share of the products of images below which what is left of them by centring is nothing."""
+
 
 def linear_cka(predicted: np.ndarray, measured: np.ndarray, *, debiased: bool = False) -> float:
     """Linear CKA of (N, V) and (N, W) responses: normalised product of their image-by-image products.
 
-    Each voxel is centred over images.  0 where no predicted image differs from another, NaN where no
-    measured one does, for N < 2 (`debiased`: N < 4) and where a response is NaN.
+    Each voxel is centred over images.  0 where no predicted image differs from another and where all are
+    equally far apart, so that the centred products are rounding; NaN where that is so of the measured ones,
+    for N < 2 (`debiased`: N < 4) and where a response is NaN.
     """
     n = len(predicted)
     if n < (4 if debiased else 2):
@@ -31,7 +35,9 @@ def linear_cka(predicted: np.ndarray, measured: np.ndarray, *, debiased: bool = 
         centred = exact - exact.mean(axis=0)
         flat = negligible(np.linalg.norm(centred), np.linalg.norm(exact))
         gram = centred @ centred.T
-        grams.append(None if flat else (_u_centred(gram) if debiased else gram))
+        products = _u_centred(gram) if debiased else gram
+        rounding = not np.linalg.norm(products) > ROUNDING * np.linalg.norm(gram)
+        grams.append(None if flat or (rounding and np.isfinite(gram).all()) else products)
     if grams[1] is None:
         return float("nan")
     if grams[0] is None:

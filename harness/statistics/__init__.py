@@ -1,12 +1,23 @@
 """Intervals, paired tests, tie groups and variance components, with images as the unit.
 
-Trials, samples and voxels are averaged before; subjects are held fixed and share each draw of images.
+Trials, samples and voxels are averaged before; subjects are held fixed and share each image.
 """
 
-from .bootstrap import Interval, bootstrap_weights, mean_interval, mean_intervals
+from .bootstrap import bootstrap_weights
 from .components import Components, variance_components
-from .drawn import drawn_differences, drawn_interval, drawn_intervals
+from .contributed import contributed_differences, contributed_interval, contributed_intervals
 from .groups import tie_groups, tie_letters
+from .intervals import (
+    FEW,
+    FEW_IMAGES,
+    NEARLY_ALIKE,
+    Estimate,
+    Interval,
+    doubt,
+    mean_interval,
+    mean_intervals,
+    share_limits,
+)
 from .paired import (
     PairedDifference,
     holm,
@@ -15,23 +26,34 @@ from .paired import (
     sign_flip_p,
     sign_flip_ps,
 )
-from .pairs import pair_interval, pair_resamples
+from .pairs import pair_resamples
+from .ratios import ratio_of_means
+from .replicates import SeedSpread, mean_over_seeds, seed_spread
 
 __all__ = [
+    "FEW",
+    "FEW_IMAGES",
+    "NEARLY_ALIKE",
     "Components",
+    "Estimate",
     "Interval",
     "PairedDifference",
+    "SeedSpread",
     "bootstrap_weights",
-    "drawn_differences",
-    "drawn_interval",
-    "drawn_intervals",
+    "contributed_differences",
+    "contributed_interval",
+    "contributed_intervals",
+    "doubt",
     "holm",
     "mean_interval",
     "mean_intervals",
-    "pair_interval",
+    "mean_over_seeds",
     "pair_resamples",
     "paired_difference",
     "paired_differences",
+    "ratio_of_means",
+    "seed_spread",
+    "share_limits",
     "sign_flip_p",
     "sign_flip_ps",
     "tie_groups",

@@ -1,4 +1,4 @@
-"""Paired tests on the same images: sign flips, bootstrap, Holm's correction.
+"""Paired tests on the same images: sign flips, Student's t without skewness, Holm's correction.
 
 Under the hypothesis of a sign-flip test, which of two values of an image came from which side is
 arbitrary.  Images are the unit and subjects are held fixed, so an image's labels are swapped in all
@@ -13,17 +13,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .bootstrap import DRAWS, LEVEL, SIGN_FLIP, block_sizes, percentiles, resample
+from .bootstrap import DRAWS, SIGN_FLIP, block_sizes
+from .intervals import LEVEL, Estimate, as_cube, contributions
+from .replicates import SeedSpread
 
 EXACT = 12  # up to here all 2^n sign patterns are enumerated
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Mean of a - b over the `n` images that have both, with its bootstrap interval.
+    """Mean of a - b over the `n` images that have both, with its interval (:mod:`.intervals`).
 
-    p : two-sided, by sign flips; p_bootstrap : two-sided, twice the share of resamples on the far
-    side of 0 with the observed one counted, below 0.05 where the 95 % interval excludes 0.
+    p : two-sided, by sign flips, or where seeds are replicates p_t, since flips know of images only.
+    p_t : two-sided, that of the interval, so that it is below 0.05 where the 95 % interval excludes 0.
     """
 
     mean: float
@@ -31,7 +33,7 @@ class PairedDifference:
     high: float
     p: float
     n: int
-    p_bootstrap: float = float("nan")
+    p_t: float = float("nan")
 
 
 def paired_difference(
@@ -39,13 +41,13 @@ def paired_difference(
     b: np.ndarray,
     *,
     rivalry: np.ndarray | None = None,
-    draws: int = DRAWS,
+    flips: int = DRAWS,
     seed: int = 0,
     level: float = LEVEL,
 ) -> PairedDifference:
     """Compare `a` and `b` (N,), values of the same images in the same order.
 
-    rivalry : (N,) a's less b's; see :func:`.bootstrap.mean_intervals`.
+    rivalry : (N,) a's less b's; see :func:`.intervals.mean_intervals`.
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.shape != b.shape or a.ndim != 1:
@@ -55,7 +57,7 @@ def paired_difference(
     return paired_differences(
         difference[known, None],
         rivalry=None if rivalry is None else np.asarray(rivalry)[known, None],
-        draws=draws,
+        flips=flips,
         seed=seed,
         level=level,
     )[0]
@@ -65,31 +67,39 @@ def paired_differences(
     differences: np.ndarray,
     *,
     rivalry: np.ndarray | None = None,
-    draws: int = DRAWS,
-    flips: int | None = None,
+    seeds: Sequence[Sequence[SeedSpread]] | None = None,
+    flips: int = DRAWS,
     seed: int = 0,
     level: float = LEVEL,
 ) -> tuple[PairedDifference, ...]:
     """Interval and tests of each column of `differences`, (N, K) or for S subjects (S, N, K).
 
-    rivalry : like `differences`, a's less b's; see :func:`.bootstrap.mean_intervals`.
-    flips : sign patterns, default `draws`; 1 / (flips + 1) is the smallest p, which a correction
-        over many tests multiplies.
+    rivalry : like `differences`, a's less b's; see :func:`.intervals.mean_intervals`.
+    seeds : for each column the spreads of both sides' seeds, whose mean values were subtracted.
+    flips : sign patterns; 1 / (flips + 1) is the smallest p, which a correction over many tests
+        multiplies.
     """
-    found = resample(differences, rivalry=rivalry, draws=draws, seed=seed)
-    flipped = sign_flip_ps(differences, draws=draws if flips is None else flips, seed=seed)
-    return tuple(
-        PairedDifference(
-            float(mean),
-            *percentiles(deviations, mean, fewest, level),
-            float(p),
-            int(count),
-            beyond_zero(deviations + mean) if fewest > 1 else float("nan"),
-        )
-        for mean, deviations, count, fewest, p in zip(
-            found.means, found.deviations, found.counts, found.fewest, flipped, strict=True
-        )
-    )
+    flipped = sign_flip_ps(differences, draws=flips, seed=seed)
+    parts_of = zip(*contributions(as_cube(differences), rivalry), strict=True)
+    estimates = [(Estimate.of(mean, parts, fewest - 1), len(parts)) for mean, parts, fewest in parts_of]
+    return tested(estimates, flipped, seeds, level)
+
+
+def tested(
+    estimates: Sequence[tuple[Estimate, int]],
+    flipped: np.ndarray,
+    seeds: Sequence[Sequence[SeedSpread]] | None,
+    level: float,
+) -> tuple[PairedDifference, ...]:
+    """Differences from their `estimates` and numbers of images, with `flipped` (K,) p of sign flips."""
+    tests = []
+    for k, ((estimate, n), p) in enumerate(zip(estimates, flipped, strict=True)):
+        spreads = () if seeds is None else seeds[k]
+        widened = estimate.with_seeds(spreads)
+        p_t = widened.p()
+        bounds = widened.bounds(level)
+        tests.append(PairedDifference(estimate.mean, *bounds, p_t if spreads else float(p), n, p_t))
+    return tuple(tests)
 
 
 def sign_flip_p(differences: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> float:
@@ -143,10 +153,3 @@ def _contributions(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     counts = known.sum(axis=1)  # (S, K)
     shares = matrix / np.maximum(counts, 1)[:, None]
     return shares.sum(axis=0), (counts > 0).all(axis=0)
-
-
-def beyond_zero(resampled: np.ndarray) -> float:
-    """Two-sided p from resampled differences (draws,)."""
-    drawn = resampled[np.isfinite(resampled)]
-    fewer = min((drawn <= 0).sum(), (drawn >= 0).sum())
-    return float(min(1.0, 2.0 * (fewer + 1) / (len(drawn) + 1)))

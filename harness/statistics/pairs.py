@@ -36,7 +36,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .bootstrap import DRAWS, LEVEL, Interval, bootstrap_weights, percentiles
+from .bootstrap import DRAWS, bootstrap_weights
 
 
 def pair_resamples(wins: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
@@ -47,15 +47,6 @@ def pair_resamples(wins: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> np
     wins = np.array(wins, np.float64)
     np.fill_diagonal(wins, 0.0)
     return np.concatenate([*_blocks(wins, draws, seed), np.empty(0)])
-
-
-def pair_interval(wins: np.ndarray, *, draws: int = DRAWS, seed: int = 0, level: float = LEVEL) -> Interval:
-    """Two-way score of `wins` (N, N) with its pair-aware interval."""
-    n = len(wins)
-    off = ~np.eye(n, dtype=bool)
-    mean = float(np.asarray(wins, np.float64)[off].mean()) if n > 1 else float("nan")
-    drawn = pair_resamples(wins, draws=draws, seed=seed) - mean
-    return Interval(mean, *percentiles(drawn, mean, n, level), n, 0)
 
 
 def _blocks(wins: np.ndarray, draws: int, seed: int) -> Iterator[np.ndarray]:

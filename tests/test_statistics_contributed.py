@@ -1,4 +1,4 @@
-"""Scores that are no means over images: draws and contributions against loops, tests under no difference."""
+"""Scores that are no means over images: contributions against loops, coverage, tests under no difference."""
 
 from dataclasses import replace
 
@@ -10,9 +10,15 @@ from regional import Regional
 
 from harness.metrics.moments import STATISTICS
 from harness.stages.score import metric_ref
-from harness.stages.score_draws import draw_regions, draw_seed, resample_regions, voxel_r_intervals
+from harness.stages.score_contributions import contribute, region_contributions, voxel_r_intervals
 from harness.stages.score_responses import ResponseTarget, response_rows
-from harness.statistics import bootstrap_weights, drawn_differences, drawn_interval, sign_flip_ps
+from harness.statistics import (
+    bootstrap_weights,
+    contributed_differences,
+    contributed_interval,
+    mean_intervals,
+    sign_flip_ps,
+)
 from harness.store import Store
 
 N, V = 30, 9
@@ -46,16 +52,11 @@ def plain_mean(name, predicted, measured, ceiling, members):
 
 
 @pytest.mark.parametrize("name", STATISTICS)
-def test_draws_and_contributions_are_the_metric_on_other_images(name):
+def test_contributions_are_the_metric_without_each_image(name):
     predicted, measured = responses()
     assert metric_ref(name.partition("@")[0]).label == name
-    weights = bootstrap_weights(N, draws=40, seed=3)
-    found = resample_regions([name], predicted, measured, MEMBERS, weights, ceiling=CEILING)
+    found = contribute([name], predicted, measured, MEMBERS, ceiling=CEILING)
     for r, members in enumerate(MEMBERS):
-        for d, copies in enumerate(weights.astype(int)):
-            at = np.repeat(np.arange(N), copies)
-            expected = plain_mean(name, predicted[at], measured[at], CEILING, members)
-            assert found["draws"][0, r, d] == pytest.approx(expected, abs=1e-9, nan_ok=True)
         score = plain_mean(name, predicted, measured, CEILING, members)
         assert found["values"][0, r] == pytest.approx(score, abs=1e-9, nan_ok=True)
         left = [
@@ -67,26 +68,15 @@ def test_draws_and_contributions_are_the_metric_on_other_images(name):
         expected = score + (N - 1) * (np.mean(left) - np.array(left))
         assert found["contributions"][0, r] == pytest.approx(expected, abs=1e-7, nan_ok=True)
         assert found["contributions"][0, r].mean() == pytest.approx(score, abs=1e-7, nan_ok=True)
-    assert np.isfinite(found["draws"][0, :2]).all()
-
-
-def test_draws_of_voxel_r_are_those_of_corrcoef():
-    predicted, measured = (side[:, [0, 3, 4, 5, 6, 7]] for side in responses(1))
-    weights = bootstrap_weights(N, draws=60, seed=8)
-    found = resample_regions(["voxel-r@1"], predicted, measured, np.ones((1, 6), bool), weights)
-    for drawn, copies in zip(found["draws"][0, 0], weights.astype(int)):
-        at = np.repeat(np.arange(N), copies)
-        r = [np.corrcoef(predicted[at, v], measured[at, v])[0, 1] for v in range(6)]
-        assert drawn == pytest.approx(np.mean(r), abs=1e-9)
+    assert np.isfinite(found["contributions"][0, :2]).all()
 
 
 def test_more_voxels_than_a_block_are_all_counted(monkeypatch):
     predicted, measured = responses(2)
-    weights = bootstrap_weights(N, draws=20, seed=0)
     names = list(STATISTICS)
-    once = resample_regions(names, predicted, measured, MEMBERS, weights, ceiling=CEILING)
-    monkeypatch.setattr("harness.stages.score_draws.BLOCK", 4)
-    parts = resample_regions(names, predicted, measured, MEMBERS, weights, ceiling=CEILING)
+    once = contribute(names, predicted, measured, MEMBERS, ceiling=CEILING)
+    monkeypatch.setattr("harness.stages.score_contributions.BLOCK", 4)
+    parts = contribute(names, predicted, measured, MEMBERS, ceiling=CEILING)
     for name, array in once.items():
         np.testing.assert_allclose(parts[name], array, atol=1e-9)
 
@@ -95,11 +85,9 @@ def test_more_voxels_than_a_block_are_all_counted(monkeypatch):
 @settings(max_examples=15, deadline=None)
 def test_r_does_not_know_scale_and_offset(seed, scale, shift):
     predicted, measured = responses(seed)
-    weights = bootstrap_weights(N, draws=20, seed=seed)
-    ours = resample_regions(["voxel-r@1"], predicted, measured, MEMBERS, weights)
-    theirs = resample_regions(["voxel-r@1"], scale * predicted + shift, measured, MEMBERS, weights)
-    for name in ("draws", "contributions"):
-        np.testing.assert_allclose(theirs[name], ours[name], atol=1e-4)
+    ours = contribute(["voxel-r@1"], predicted, measured, MEMBERS)
+    theirs = contribute(["voxel-r@1"], scale * predicted + shift, measured, MEMBERS)
+    np.testing.assert_allclose(theirs["contributions"], ours["contributions"], atol=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -107,33 +95,30 @@ def data():
     return Regional(Regional.Params()).load("one")
 
 
-def drawn(data, predicted, folder, **more):
+def kept(data, predicted, folder):
     rows, target = response_rows(data, predicted[:, None]), ResponseTarget.of(data)
-    return draw_regions(STATISTICS, rows, target, data, store=Store(folder), **more), rows
+    return region_contributions(STATISTICS, rows, target, data, store=Store(folder)), rows
 
 
-def test_draws_follow_from_the_ids_alone(data, tmp_path):
-    """Other encoders share them, and so does another order of the images."""
+def test_another_order_of_the_images_changes_their_order_only(data, tmp_path):
     noise = np.random.default_rng(0).standard_normal((len(data.test), data.space.n_voxels))
     predicted = (0.5 * data.test.responses.mean() + 0.3 * noise).astype(np.float32)
-    found, _ = drawn(data, predicted, tmp_path)
+    found, _ = kept(data, predicted, tmp_path)
     back = tuple(reversed(data.test.stimuli.ids))
-    moved, _ = drawn(replace(data, test=data.test.select(back)), predicted[::-1], tmp_path)
+    moved, _ = kept(replace(data, test=data.test.select(back)), predicted[::-1], tmp_path)
     assert len(found) == len(moved) > 0
     for one, other in zip(found, moved):
-        np.testing.assert_allclose(other.draws, one.draws, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(other.contributions[::-1], one.contributions, rtol=1e-3, atol=1e-3)
-    assert draw_seed(["a", "b"]) == draw_seed(["b", "a"]) != draw_seed(["a", "c"])
 
 
-def test_the_interval_of_mean_voxel_r_is_of_the_same_draws(data, tmp_path):
-    found, rows = drawn(data, 0.5 * data.test.responses.mean(), tmp_path, draws=200)
+def test_the_interval_of_mean_voxel_r_is_of_the_same_contributions(data, tmp_path):
+    found, rows = kept(data, 0.5 * data.test.responses.mean(), tmp_path)
     intervals = voxel_r_intervals(found, rows)
-    assert intervals["zero"] == intervals["train-mean"] == (0, 0, 0)  # constant: worth nothing, not drawn
+    assert intervals["zero"] == intervals["train-mean"] == (0, 0, 0)  # constant: worth nothing, not kept
     assert {one.row for one in found} == set(rows) - {"zero", "train-mean"}
     (own,) = (o for o in found if (o.metric, o.row, o.kind) == ("voxel-r@1", "predicted", "all"))
-    low, high = np.percentile(own.draws, [2.5, 97.5]) - np.median(own.draws) + own.value
-    assert intervals["predicted"] == pytest.approx((own.value, low, high))
+    expected = contributed_interval(own.value, own.contributions)
+    assert intervals["predicted"] == (own.value, expected.low, expected.high)
 
 
 def encoders(generator, *, n=50, better=0.0, scale=1.0):
@@ -147,17 +132,29 @@ def encoders(generator, *, n=50, better=0.0, scale=1.0):
     return (1 + better) * truth + noise(), scale * (truth + noise()), truth + noise()
 
 
-def compared(a, b, measured, *, seed, names=("voxel-r@1",), draws=200):
-    weights = bootstrap_weights(len(measured), draws=draws, seed=seed)
+def compared(a, b, measured, *, seed, names=("voxel-r@1",)):
     everywhere = np.ones((1, measured.shape[1]), bool)
     ceiling = np.full(measured.shape[1], 0.5)
-    ours, theirs = (
-        resample_regions(names, side, measured, everywhere, weights, ceiling=ceiling) for side in (a, b)
-    )
+    ours, theirs = (contribute(names, side, measured, everywhere, ceiling=ceiling) for side in (a, b))
     parts = {name: (ours[name] - theirs[name])[:, 0] for name in ours}
-    return drawn_differences(
-        parts["values"][None], parts["draws"][None], parts["contributions"].T[None], flips=499, seed=seed
+    return contributed_differences(
+        parts["values"][None], parts["contributions"].T[None], flips=499, seed=seed
     )
+
+
+@pytest.mark.parametrize(("n", "least"), [(8, 0.89), (12, 0.89), (40, 0.91)])
+def test_intervals_cover_the_score_of_many_images(n, least):
+    """Percentiles of 400 resamples covered 82 to 87 % (r) and 72 to 77 % (R²) of such data with 8 to 30."""
+    names, generator = ("voxel-r@1", "voxel-r2@1"), np.random.default_rng(0)
+    everywhere = np.ones((1, 20), bool)
+    truth = contribute(names, *encoders(generator, n=20_000)[::2], everywhere)["values"][:, 0]
+    hits = np.zeros(2)
+    for _ in range(250):
+        found = contribute(names, *encoders(generator, n=n)[::2], everywhere)
+        for k in range(2):
+            interval = contributed_interval(found["values"][k, 0], found["contributions"][k, 0])
+            hits[k] += interval.low < truth[k] < interval.high
+    assert (hits / 250 > least).all(), hits
 
 
 def test_no_difference_is_found_about_as_often_as_it_should():
@@ -168,7 +165,7 @@ def test_no_difference_is_found_about_as_often_as_it_should():
     for k in range(2):
         assert 0.015 < np.mean([pair[k].p <= 0.05 for pair in found]) < 0.08
         assert np.mean([pair[k].low > 0 or pair[k].high < 0 for pair in found]) < 0.1
-        assert np.mean([pair[k].p_bootstrap <= 0.05 for pair in found]) < 0.1
+        assert np.mean([pair[k].p_t <= 0.05 for pair in found]) < 0.1
         assert np.mean([pair[k].p for pair in found]) == pytest.approx(0.5, abs=0.06)
 
 
@@ -178,7 +175,7 @@ def test_a_better_encoder_is_found_and_pairing_makes_it_sharp():
     assert found.p == 1 / 500
     assert 0 < found.low < found.mean < found.high
     (back,) = compared(b, a, measured, seed=0)
-    assert (back.mean, back.p, back.p_bootstrap) == pytest.approx((-found.mean, found.p, found.p_bootstrap))
+    assert (back.mean, back.p, back.p_t) == pytest.approx((-found.mean, found.p, found.p_t))
     assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
     other = np.random.default_rng(2).permutation(200)
     unpaired = compared(a, b[other], measured, seed=0)[0]
@@ -188,36 +185,40 @@ def test_a_better_encoder_is_found_and_pairing_makes_it_sharp():
 def test_equal_sides_differ_by_exactly_nothing():
     a, _, measured = encoders(np.random.default_rng(3))
     for found in compared(a, a.copy(), measured, seed=0, names=tuple(STATISTICS)):
-        assert (found.mean, found.low, found.high, found.p, found.p_bootstrap) == (0, 0, 0, 1, 1)
+        assert (found.mean, found.low, found.high, found.p, found.p_t) == (0, 0, 0, 1, 1)
 
 
-def test_draws_and_contributions_spread_alike():
-    """To first order a resample's score is the mean of its contributions."""
+def test_scores_of_resamples_are_the_mean_of_their_contributions():
+    """To first order, by scoring 300 resamples of images again."""
     a, _, measured = encoders(np.random.default_rng(4), n=300)
-    weights = bootstrap_weights(300, draws=500, seed=1)
-    found = resample_regions(["voxel-r@1"], a, measured, np.ones((1, 20), bool), weights)
-    linear = weights @ found["contributions"][0, 0] / 300
-    assert np.corrcoef(linear, found["draws"][0, 0])[0, 1] > 0.99
-    assert linear.std() == pytest.approx(found["draws"].std(), rel=0.05)
+    everywhere = np.ones((1, 20), bool)
+    weights = bootstrap_weights(300, draws=300, seed=1)
+    parts = contribute(["voxel-r@1"], a, measured, everywhere)["contributions"][0, 0]
+    again = [
+        contribute(["voxel-r@1"], a[at], measured[at], everywhere)["values"][0, 0]
+        for at in (np.repeat(np.arange(300), line.astype(int)) for line in weights)
+    ]
+    linear = weights @ parts / 300
+    assert np.corrcoef(linear, again)[0, 1] > 0.99
+    assert linear.std() == pytest.approx(np.std(again), rel=0.05)
 
 
-def test_subjects_are_averaged_draw_by_draw():
+def test_subjects_are_averaged_image_by_image():
     draw = np.random.default_rng(5)
-    values, draws = draw.random((3, 2)), draw.random((3, 2, 400))
+    values = draw.random((3, 2))
     contributions = draw.standard_normal((3, 25, 2))
     contributions[0, 20:] = np.nan  # images that a subject did not see
-    found = drawn_differences(values, draws, contributions, flips=300, seed=6)
-    ps = sign_flip_ps(contributions, draws=300, seed=6)
+    found = contributed_differences(values, contributions, flips=300, seed=6)
+    ps, means = sign_flip_ps(contributions, draws=300, seed=6), mean_intervals(contributions)
     for k, one in enumerate(found):
-        pooled = draws[:, k].mean(axis=0)
-        bounds = np.percentile(pooled, [2.5, 97.5]) - np.median(pooled) + values[:, k].mean()
-        assert (one.low, one.high) == pytest.approx(tuple(bounds))
         assert (one.mean, one.p, one.n) == pytest.approx((values[:, k].mean(), ps[k], 25))
+        moved = one.mean - means[k].mean
+        assert (one.low - moved, one.high - moved) == pytest.approx((means[k].low, means[k].high))
 
 
 def test_one_image_has_a_score_but_no_interval():
     predicted, measured = responses(n=1)
-    found = resample_regions(["voxel-mse@1"], predicted, measured, MEMBERS, np.ones((10, 1)))
+    found = contribute(["voxel-mse@1"], predicted, measured, MEMBERS)
     assert np.isfinite(found["values"]).all()
     assert np.isnan(found["contributions"]).all()
-    assert np.isnan(drawn_interval(found["values"][0, 0], found["draws"][0, 0], 1).low)
+    assert np.isnan(contributed_interval(found["values"][0, 0], found["contributions"][0, 0]).low)
