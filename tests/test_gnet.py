@@ -308,7 +308,7 @@ def run(folder, patch, *, as_nsd: bool):
             old = getattr(piece, "responses", piece)
             new = Responses(named, old.ids, old.trials(), old.image_index, session=old.session)
             pieces[name] = new if old is piece else replace(piece, responses=new)
-        return replace(data, space=named, **pieces), None
+        return replace(data, space=named, **pieces), None, []
 
     patch.setitem(gnet.NSDGENERAL, "subj01", V)
     patch.setattr("harness.pipeline.load_subject", load)

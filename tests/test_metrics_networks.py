@@ -343,16 +343,16 @@ def test_brain_diffusers_pixels_take_floats_as_pictures(pictures):
 def test_a_flag_finds_one_network_behind_two_preprocessings(monkeypatch):
     from types import SimpleNamespace
 
-    from harness import flags
+    from harness.flags import provenance
 
     shas = {"clip": "a", "clip-v1": "a", "swav-v1": "b"}
-    monkeypatch.setattr(flags, "_weights", shas.get)
+    monkeypatch.setattr(provenance, "_weights", shas.get)
 
     def score(name):
         found = metric(name)
         return SimpleNamespace(metric=SimpleNamespace(load=lambda: found, label=f"{name}@1"))
 
-    (flag,) = flags._shared_backbones([("clip", "image")], [score("clip"), score("swav")])
+    (flag,) = provenance.shared_backbones([("clip", "image")], [score("clip"), score("swav")])
     assert "built on 'clip', which also scores clip@1:" in flag.message
 
 
