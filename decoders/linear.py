@@ -76,6 +76,7 @@ class LinearDecoder:
             train.responses.mean()[:, space.valid],
             components.embed(images),
             ids=train.stimuli.ids,
+            contents=train.stimuli.image_hashes(),
             penalties=self.params.alphas,
             folds=self.params.folds,
             fold_by=self.params.fold_by,

@@ -114,6 +114,7 @@ class RidgeEncoder:
             self._design(train.stimuli, features),
             train.responses.mean()[:, space.valid],
             ids=train.stimuli.ids,
+            contents=train.stimuli.image_hashes(),
             penalties=self.params.alphas,
             folds=self.params.folds,
             fold_by=self.params.fold_by,

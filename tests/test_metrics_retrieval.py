@@ -402,3 +402,7 @@ def test_run_record_keeps_the_reason(tmp_path, odd_decoders):
     record = run_record(outcome, command=[], store=store, gallery_rule="")
     assert [entry["metric"] for entry in record["left_out_metrics"]] == list(NAMES)
     json.dumps(record["left_out_metrics"])
+
+
+def test_one_image_is_not_scored():
+    assert np.isnan(top1(np.ones((1, 1)))).all()

@@ -253,3 +253,15 @@ def test_bad_input_is_one_line():
     model = fit_ridge(features, targets, ids=ids, folds=3)
     with pytest.raises(DataError, match=r"fitted on 5 features per image; given an array of shape \(20, 4\)"):
         model.predict(features[:, :4])
+
+
+def test_images_of_equal_content_share_a_fold():
+    ids = [f"image-{k:02d}" for k in range(40)]
+    plain = fold_numbers(ids, 5, seed=3)
+    assert np.array_equal(fold_numbers(ids, 5, seed=3, contents=ids), plain)
+    contents = [f"content-{k % 35}" for k in range(40)]
+    fold = fold_numbers(ids, 5, seed=3, contents=contents)
+    assert np.array_equal(fold[:5], fold[35:])
+    assert np.array_equal(fold[5:35], plain[5:35])
+    assert set(fold) == set(range(5))
+    assert (plain[:5] != plain[35:]).any()

@@ -37,7 +37,9 @@ TIE = 1e-12
 
 
 def top1(cosines: np.ndarray) -> np.ndarray:
-    """(n,) share of the first place that candidate j has in row j of `cosines` (n, n)."""
+    """(n,) share of the first place that candidate j has in row j of `cosines` (n, n); NaN for n = 1."""
+    if len(cosines) < 2:
+        return np.full(len(cosines), np.nan)  # the only candidate is found by nobody
     own = np.diagonal(cosines)
     above = (cosines > own[:, None] + TIE).any(axis=1)
     level = (cosines >= own[:, None] - TIE).sum(axis=1)  # one's own among them

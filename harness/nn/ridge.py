@@ -119,6 +119,7 @@ def fit_ridge(
     penalties: Sequence[float] = PENALTIES,
     folds: int = 5,
     fold_by: Literal["id", "position"] = "id",
+    contents: Sequence[str] | None = None,
     seed: int = 0,
     sample_weight: np.ndarray | None = None,
     standardise: bool = True,
@@ -131,6 +132,8 @@ def fit_ridge(
     ----------
     ids : n names of the images; ``fold_by="id"`` cuts folds in the order of their hashes with
         `seed`, ``"position"`` cuts contiguous ones.
+    contents : hashes of the images; those of equal content share a fold, so that no fold is held out
+        against copies of its own images.
     penalties : grid, positive.  With one penalty nothing is cross-validated.
     sample_weight : (n,) positive, for example repeats per image; scaled to mean 1, so that equal
         weights change nothing.
@@ -146,7 +149,11 @@ def fit_ridge(
     grid = _checked_grid(penalties)
     n, p = features.shape
     weight = _normalised(sample_weight, n)
-    fold = fold_numbers(ids, folds, by=fold_by, seed=seed) if len(grid) > 1 else np.zeros(n, np.int64)
+    fold = (
+        fold_numbers(ids, folds, by=fold_by, seed=seed, contents=contents)
+        if len(grid) > 1
+        else np.zeros(n, np.int64)
+    )
     mean, gain = _feature_statistics(features, weight, standardise=standardise)
     target_mean = sum(weight[rows] @ targets[rows].astype(np.float64) for rows in _row_blocks(n)) / n
     primal = p < n if solver == "auto" else solver == "primal"
@@ -184,8 +191,16 @@ def check_penalties(penalties: Sequence[float], folds: int, *, section: str) -> 
         )
 
 
-def fold_numbers(ids: Sequence[str], folds: int, *, by: str = "id", seed: int = 0) -> np.ndarray:
-    """(n,) int64 fold of each image; sizes differ by one at most.
+def fold_numbers(
+    ids: Sequence[str],
+    folds: int,
+    *,
+    by: str = "id",
+    seed: int = 0,
+    contents: Sequence[str] | None = None,
+) -> np.ndarray:
+    """(n,) int64 fold of each image; sizes differ by one at most, but for images of equal `contents`,
+    which all go where the first of them goes.
 
     ``by="id"`` ranks images by a hash of seed and id, so that sorted or blocked stimulus lists make
     no difference and an image keeps its rank whatever order it comes in; ``"position"`` cuts
@@ -204,7 +219,17 @@ def fold_numbers(ids: Sequence[str], folds: int, *, by: str = "id", seed: int = 
         rank[sorted(range(n), key=keys.__getitem__)] = np.arange(n)
     else:
         raise ConfigError(f"fold_by is {by!r}; expected 'id' or 'position'")
-    return rank * folds // n
+    fold = rank * folds // n
+    if contents is not None and len(set(contents)) < n:
+        first: dict[str, int] = {}
+        for position in np.argsort(rank):
+            first.setdefault(contents[position], int(fold[position]))
+        fold = np.unique([first[content] for content in contents], return_inverse=True)[1].astype(np.int64)
+        if fold.max() == 0:
+            raise DataError(
+                f"{n} training images have too few contents to choose a penalty; give one penalty"
+            )
+    return fold
 
 
 def _choose(
