@@ -171,6 +171,7 @@ class Pipeline:
                 device=settings.device,
             )
         outcome.keys["encoder"] = self.encoder.key
+        outcome.warned += self.encoder.warned
         with self._stage("encode", len(data.test) + adapts * len(data.train)):
             samples = self._samples(encoder.stochastic)
             names = TRUE_IDS if getattr(encoder, "by_id", False) else self.names
@@ -229,6 +230,7 @@ class Pipeline:
                 device=settings.device,
             )
         outcome.keys["decoder"] = model.key
+        outcome.warned += model.warned
         plugin = plan.decoder.load()
         outcome.transductive = bool(plugin.transductive)
         samples = self._samples(plugin.stochastic)

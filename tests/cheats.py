@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -143,6 +144,12 @@ class KnowsTheTruth(ToyEncoder):
             return super().predict(stimuli, features, space=space, seeds=seeds)
         truth = ToyBenchmark(ToyBenchmark.Params(n_test=16)).load("toy01").truth.mean()
         return np.repeat(truth[drawn][:, None], seeds.shape[1], axis=1)
+
+
+class WarnsWhileFitting(ToyEncoder):
+    def fit(self, subjects, features, **more):
+        logging.getLogger(__name__).warning("the loss did not fall")
+        super().fit(subjects, features, **more)
 
 
 class HalfDecoder(ToyDecoder):

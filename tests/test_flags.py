@@ -158,6 +158,11 @@ def test_where_ids_are_hidden_it_sees_nothing_and_no_number_moves(raised):
     assert raised(benchmark="OpaqueBenchmark") == raised() == []
 
 
+def test_what_a_fit_warned_of_stands_in_every_run_with_it(raised):
+    for _ in range(2):  # the second takes the fit from the store
+        assert raised(encoder="WarnsWhileFitting") == [("fit-warning", "warning", "the loss did not fall")]
+
+
 def test_two_benchmarks_of_one_file_do_not_share_data(raised):
     """The honest twin ran in the same store before and after."""
     assert raised(benchmark="Shared1000") == []

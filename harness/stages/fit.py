@@ -16,13 +16,18 @@ from typing import Any
 
 from ..data import SubjectData, VoxelSpace
 from ..identity import code_sha, module_sha, named_files
+from ..notices import Flag, hearing_warnings
 from ..plugins import PluginRef
 from ..settings import resolve_params
-from ..store import Store, is_known, key_of
+from ..store import Store, is_known, key_of, save_json
 from .features import FeatureStore, backbone_identity
 from .guard import guarded
 
 logger = logging.getLogger(__name__)
+
+
+WARNED = "harness-warned"
+"""File beside what a plugin saved: what was warned of while it was fitted."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class Model:
 
     key : identity of the fitted model, or ``""`` when it has none.
     folder : what ``save`` wrote; ``""`` for a model that loads its own pretrained weights.
+    warned : what was warned of while it was fitted, now or long ago.
     """
 
     ref: PluginRef
@@ -38,6 +44,7 @@ class Model:
     key: str
     folder: str
     device: str
+    warned: tuple[Flag, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker cannot unpickle an instance of a class in a path plugin's file before loading it.
@@ -160,9 +167,12 @@ def _fit(
 ) -> Model:
     def make(folder: Path) -> None:
         checkpoints = store.checkpoints(key_of("fit", ingredients))
-        model = guarded(ref, "fails while fitting", lambda: train(checkpoints), place=store.root)
+        with hearing_warnings("fit-warning", plugin=ref.load().__module__) as warned:
+            model = guarded(ref, "fails while fitting", lambda: train(checkpoints), place=store.root)
         guarded(ref, "fails while saving", lambda: model.save(folder), place=store.root)
+        save_json(folder, WARNED, [dataclasses.asdict(flag) for flag in warned])
 
     artifact = store.get("fit", ingredients, make)
     known = is_known(ingredients)
-    return Model(ref, params, artifact.key if known else "", str(artifact.folder), device)
+    warned = tuple(Flag(**flag) for flag in artifact.json(WARNED))
+    return Model(ref, params, artifact.key if known else "", str(artifact.folder), device, warned)
