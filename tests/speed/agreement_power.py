@@ -19,14 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.controls import image_sets
 from harness.executors import open_executor
 from harness.metrics.agreement import controlled_agreement
-from harness.outcome import Outcome
 from harness.pipeline import Pipeline
 from harness.plan import make_plan
 from harness.settings import read_request
-from harness.stages.data import load_subject
 from harness.stages.features import FeatureStore
 from harness.store import Store
 
@@ -36,18 +33,18 @@ ROWS = ("oracle", "predicted")
 
 def decoded(decoder: str, store: Store, *, images: int) -> dict[str, np.ndarray]:
     """Row -> (N, D) pixels of its reconstructions, with ``stimulus``, ``measured`` and ``rendered``."""
-    words = [f"benchmark.n_test={images}", "encoder.preset=cls"]
+    words = [f"benchmark.n_test={images}", "encoder.preset=cls", "run.metrics=[decoded-agreement-controlled]"]
     plugins = {"benchmark": "embedded", "encoder": "ridge", "decoder": decoder, "subject": None}
     plan = make_plan(read_request(None, words, plugins=plugins))
-    data, _ = load_subject(plan.benchmark_object(), plan.subject, ref=plan.benchmark, store=store)
-    pipeline, outcome = Pipeline(plan, store), Outcome(plan, data, None)
-    made, _ = pipeline._decode(outcome, pipeline._encode(outcome))
+    outcome = Pipeline(plan, store).run()
     features = FeatureStore(store, open_executor("inline", workers=1, device="cpu"), device="cpu")
-    sets = {one.row: one for one in image_sets(made, data)}
+    sets = {of_row.row: of_row for of_row in outcome.sets}
     whole = sets["predicted"]
     wanted = {row: sets[row].images for row in ROWS}
     wanted |= {"stimulus": whole.stimuli, "measured": whole.redrawn, "rendered": whole.rendered}
-    return {name: features.layer("pixels", "rgb8", one).reshape(images, -1) for name, one in wanted.items()}
+    return {
+        name: features.layer("pixels", "rgb8", of_row).reshape(images, -1) for name, of_row in wanted.items()
+    }
 
 
 def told_apart(pixels: dict[str, np.ndarray], size: int, *, draws: int, seed: int = 0) -> tuple[float, ...]:
