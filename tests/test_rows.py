@@ -142,7 +142,7 @@ def test_predictions_stand_beside_halves_against_the_same_half(harness, tmp_path
     assert "predicted-half" not in run.scores[run.scores.target == "stimulus"].row.unique()
     whole, half = (scores["pixcorr@1", "measured", row].mean() for row in ("predicted", "predicted-half"))
     assert half < whole  # one trial against three
-    table = agreement_table(run, draws=200).set_index(["metric", "row"])
+    table = agreement_table(run).set_index(["metric", "row"])
     ours, same, again = (
         table.loc[("decoded-agreement@1", row)] for row in ("predicted", "predicted-half", "half-1")
     )
