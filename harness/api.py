@@ -2,9 +2,9 @@
 
 A plugin package imports this module and nothing else of the engine.  The data classes are defined
 in :mod:`harness.data`; the plugin kinds below are protocols, so that any class with these methods
-will do, without inheritance.  A `fit` that takes long says how far it is by wrapping its loop,
-``for epoch in track(range(epochs), "stage 1")``, or by calling ``progress("stage 1", done, total)``: both
-change nothing but what the terminal shows.
+will do, without inheritance; metrics are rows (:class:`Metric`).  A `fit` that takes long says how far it
+is by wrapping its loop, ``for epoch in track(range(epochs), "stage 1")``, or by calling
+``progress("stage 1", done, total)``: both change nothing but what the terminal shows.
 
 Shapes: N images, T trials, V voxels, S samples, C candidates, R repeats, H x W pixels.
 """
@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
+from .catalogue import Metric, call, plugin
 from .data import CeilingSource, Decoded, Responses, Split, Stimuli, SubjectData, VoxelSpace, image_sha
 from .errors import (
     ConfigError,
@@ -53,8 +54,10 @@ __all__ = [
     "SubjectData",
     "VoxelSpace",
     "WeightsMissing",
+    "call",
     "check_ranges",
     "image_sha",
+    "plugin",
     "progress",
     "suggest",
     "track",
@@ -193,81 +196,6 @@ class Backbone(Protocol):
 
     def extract(self, images: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:
         """Images (n, H, W, 3) uint8 or float in [0, 1] -> layer -> (n, ...) float32."""
-
-
-@runtime_checkable
-class Metric(Protocol):
-    """A score.  Built as ``cls()``; every attribute is part of its definition.
-
-    inputs : ``images`` | ``embedding`` | ``decoder-embedding`` | ``reencoded`` | ``captions`` |
-        ``responses``.
-    targets : what reconstructions are compared with: ``stimulus``, ``measured`` (the
-        reconstruction from measured responses) or both; or ``training`` alone, all training images;
-        or ``brain`` alone, the mean measured responses, for ``reencoded``.
-    backbone : (name, layer) whose features `score` gets, for ``embedding``; for ``reencoded`` (name,
-        ``"subject"``), the layer named as the subject being its predicted responses; else None.
-    unit : ``image`` -> (N,) values, ``voxel`` -> (V,) values, ``set`` -> one value, ``region`` -> one
-        value of each ROI and cortical group and none of the whole (``responses`` only).
-    pool : True when an image's value depends on the other images (identification).
-    controlled : True when `score` also gets ``stimulus=`` (N, D), the stimuli's features.
-    independent : optional, for ``embedding``; True where the target ``measured`` is to share no noise of the
-        decoder with the row, and `score` also gets ``rendered=`` (N, D), the features of what the decoder's
-        generator makes of the true stimuli, where the decoder can.
-    default : optional; False leaves the metric out unless it is asked for by name, ``"simulated"``
-        does so on real data only (small networks that were trained on simulated scenes), ``"real"`` on
-        simulated data only (networks for photographs).
-    kind : optional, for ``embedding``; names of labels of the stimuli.  `score` also gets ``kind=``
-        (N,), equal numbers where all of these labels are equal; without the labels all values are NaN.
-    captions : optional, for ``embedding``; True where `score` also gets ``captions=`` (N, D), the stimuli's
-        captions in the space of the backbone's images (``extract_text``); without captions likewise.
-    gallery : optional; one is sought among this many candidates or, with fewer images, among all.
-        Reports then show that number and its chance, 1 / candidates, in place of `chance`.
-
-    ``images`` metrics: ``prepare(images (n, H, W, 3)) -> dict of arrays (n, ...)`` once per image,
-    then ``score(prepared, prepared_target) -> (n,)``, pairwise; both dicts hold the same n.
-    ``embedding`` metrics: ``score(result (N, D), target (N, D)) -> (N,)``; against ``training`` the
-    target is (M, D), and the stimuli are scored as a row of their own.
-    ``decoder-embedding`` metrics: ``score(cosines (N, N), *, ids) -> (N,)`` with ``cosines[j, i]``
-    between what the decoder decoded for image j and its own embedding of the true image i; the target
-    is ``stimulus``, and rows without a decoded embedding are left out.
-    ``reencoded`` metrics: ``score(predicted (N, V), measured (N, V)) -> (N,)`` over the valid voxels, or
-    those of a region, ``score_deranged`` as below, and ``lacking(space) -> str``, why responses of a space
-    cannot be compared with what the backbone predicts.
-    ``captions`` metrics: ``score(captions, references) -> (N,)`` over N strings each or, with a backbone,
-    over their features (N, D) by its ``extract_text``.  References are those of the stimuli (``stimulus``),
-    the decoder's own captions of the true images, from `generate` (``image``), and those decoded from
-    measured responses (``measured``).  On by default for decoders with ``captions = True`` only.
-    weights : optional; names of weights that `score` reads, besides the backbone's.
-    ``responses`` metrics: ``score(predicted (N, V), measured (N, V), *, baseline, ceiling)`` over
-    valid voxels, with the training mean (V,) and the noise ceiling (V,) or None.
-    needs : optional, for ``responses``; further keywords of `score`.  ``trials``: ``trials=`` (T, V)
-        measured trials and ``image_index=`` (T,); ``samples``: ``samples=`` (N, S, V), NaN where an
-        image has fewer, for rows that have two or more, the others are not scored; ``labels``:
-        ``labels=`` {name: (N,)} of the test images for the names in the attribute `labels`.
-    by_region : optional, for ``responses`` of other units than ``voxel``; True where it may be scored
-        on the voxels of each ROI and cortical group as well.  A ``set`` or ``region`` metric may return a
-        dict of values by name, of which ``""`` is the score and the others are kept by region;
-        ``describes_measured = True`` has these also of the measured responses.
-    rivalry : optional; True where `score` and `score_deranged` take ``rivalry=True`` and then return
-        (2, N), the values and what each image does to the others' as their rival, for intervals
-        (:class:`harness.metrics.identification.Rivalry`).
-    on : optional method ``on(device) -> Metric`` of ``images`` and ``embedding`` metrics; the same metric
-        computing on a torch device, used with ``--device cuda``.  What `prepare` returns may then be tensors
-        there; `score` takes those, or arrays of features, and returns arrays all the same.
-    NaN means: not scored.  Optional: ``score_deranged(result, target, orders (K, N)) -> (N,)``, the
-    mean over re-pairings ``result[orders[k]]``, where a pool need not be compared K times, with the
-    keywords that `score` gets; ``label``.
-    """
-
-    version: ClassVar[str]
-    inputs: ClassVar[str]
-    targets: ClassVar[tuple[str, ...]]
-    backbone: ClassVar[tuple[str, str] | None]
-    unit: ClassVar[str]
-    pool: ClassVar[bool]
-    controlled: ClassVar[bool]
-    higher_is_better: ClassVar[bool]
-    chance: ClassVar[float | None]
 
 
 @runtime_checkable

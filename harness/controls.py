@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from .data import Stimuli, SubjectData, image_sha
 from .nn.nearest import nearest
 from .rows import AGAINST_HALF, NEAREST, REDRAWN, reference_row
-from .stages.score import ImageSet
+from .scoring.scores import ImageSet
 from .store import Store, save_array
 
 Made = dict[tuple[str, int, int], Stimuli]
@@ -84,20 +84,39 @@ def mean_image(train: Stimuli, dtype: np.dtype, store: Store) -> np.ndarray:
     return np.array(store.get("controls", {"what": "mean-image", "train": train.sha}, make).array("image"))
 
 
+@dataclass(frozen=True)
+class ConstantReader:
+    """Reads one image (H, W, 3) whatever is asked for."""
+
+    image: np.ndarray
+    portable = True
+
+    def __call__(self, positions: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(self.image, (len(positions), *self.image.shape)).copy()
+
+
+@dataclass(frozen=True)
+class SameReader:
+    """Reads the images of `stimuli` called `names`, of which some may be equal."""
+
+    stimuli: Stimuli
+    names: tuple[str, ...]
+
+    @property
+    def portable(self) -> bool:
+        return self.stimuli.portable
+
+    def __call__(self, positions: np.ndarray) -> np.ndarray:
+        return self.stimuli.images([self.names[k] for k in positions])
+
+
 def constant_set(ids: tuple[str, ...], image: np.ndarray) -> Stimuli:
     """One image (H, W, 3) for all `ids`."""
 
-    def read(positions: np.ndarray) -> np.ndarray:
-        return np.broadcast_to(image, (len(positions), *image.shape)).copy()
-
-    return Stimuli(ids, read, hashes=[image_sha(image)] * len(ids))
+    return Stimuli(ids, ConstantReader(image), hashes=[image_sha(image)] * len(ids))
 
 
 def renamed(stimuli: Stimuli, at: np.ndarray, ids: tuple[str, ...]) -> Stimuli:
     """The images at positions `at`, under other ids; an image may stand for several."""
     names, hashes = [stimuli.ids[k] for k in at], stimuli.image_hashes()
-
-    def read(positions: np.ndarray) -> np.ndarray:
-        return stimuli.images([names[k] for k in positions])
-
-    return Stimuli(ids, read, hashes=[hashes[k] for k in at])
+    return Stimuli(ids, SameReader(stimuli, tuple(names)), hashes=[hashes[k] for k in at])

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .errors import DataError, SpaceMismatch
+from .image_readers import ArrayReader, PartReader
 
 
 def _digest(*parts: bytes) -> str:
@@ -140,7 +141,7 @@ class Stimuli:
     ----------
     ids : N unique names.
     read : positions (n,) int -> images (n, H, W, 3), uint8, or float in [0, 1] where the source
-        is float.
+        is float.  One that is picklable and reads in any process says so by ``portable = True``.
     captions : N strings, optional.
     labels : attribute -> (N,) array, optional (``category``, ``background`` ...); never given to
         an encoder or decoder that does not ask, used for look-alike scores and reports.
@@ -175,7 +176,7 @@ class Stimuli:
         """Stimuli over an array or memory map `images` (N, H, W, 3)."""
         if len(ids) != len(images):
             raise DataError(f"{len(ids)} ids for {len(images)} images")
-        return cls(ids, lambda positions: np.asarray(images[positions]), **more)
+        return cls(ids, ArrayReader(images), **more)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -203,7 +204,7 @@ class Stimuli:
         at = self.positions(ids)
         return Stimuli(
             ids,
-            lambda positions: self._read(at[positions]),
+            PartReader(self._read, at),
             captions=None if self.captions is None else [self.captions[k] for k in at],
             labels={name: values[at] for name, values in self.labels.items()},
             hashes=None if self._hashes is None else [self._hashes[k] for k in at],
@@ -213,6 +214,11 @@ class Stimuli:
         """The same images in the same order under other `ids`."""
         more = {"captions": self.captions, "labels": self.labels, "hashes": self._hashes}
         return Stimuli(ids, self._read, **more)
+
+    @property
+    def portable(self) -> bool:
+        """Whether another process of this machine can read them when it is sent this object."""
+        return bool(getattr(self._read, "portable", False))
 
     def image_hashes(self) -> tuple[str, ...]:
         """Content hash of every image, computed once (:func:`image_sha`)."""

@@ -12,16 +12,22 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+
 from .errors import HarnessError, PluginError, WorkerDied, suggest, what_happened
+from .storage.references import Filed, Held, Reference
 
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
@@ -34,6 +40,9 @@ class Executor(Protocol):
 
     def map(self, function: Callable[[Task], Outcome], tasks: Iterable[Task]) -> Iterator[Outcome]: ...
 
+    def share(self, array: np.ndarray) -> Reference:
+        """`array` where every task can load it, until :meth:`close`."""
+
     def close(self, *, wait: bool = True) -> None: ...
 
 
@@ -45,6 +54,10 @@ class Inline:
             with single_thread():
                 outcome = contained(function, task)
             yield outcome
+
+    def share(self, array: np.ndarray) -> Reference:
+        """The array itself."""
+        return Held(array)
 
     def close(self, *, wait: bool = True) -> None:
         """Nothing to close."""
@@ -60,6 +73,7 @@ class Processes:
         context = multiprocessing.get_context("spawn")
         rank = context.Value("i", 0)
         self._in_flight = 2 * workers
+        self._shared: list[Path] = []
         with _environment(dict.fromkeys(_THREADS, "1")):
             self._pool = ProcessPoolExecutor(
                 workers, mp_context=context, initializer=_start_worker, initargs=(rank, device, os.getpid())
@@ -87,6 +101,15 @@ class Processes:
             for future in running:
                 future.cancel()
 
+    def share(self, array: np.ndarray) -> Reference:
+        """A temporary file that workers map into memory."""
+        if not self._shared:
+            self._shared.append(Path(tempfile.mkdtemp(prefix="harness-")))
+        file = self._shared[0] / f"{len(self._shared)}.npy"
+        self._shared.append(file)
+        np.save(file, array, allow_pickle=False)
+        return Filed(str(file))
+
     def close(self, *, wait: bool = True) -> None:
         """Stop; without `wait` busy workers are killed, and lose the task that they are at."""
         if not wait:
@@ -94,6 +117,9 @@ class Processes:
                 process.kill()
         # With its workers gone the pool ends at once, and takes its semaphores with it.
         self._pool.shutdown(wait=True, cancel_futures=True)
+        for folder in self._shared[:1]:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._shared.clear()
 
 
 def open_executor(name: str, *, workers: int, device: str) -> Executor:

@@ -17,7 +17,8 @@ import itertools
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,8 @@ def plain(value: Any) -> Any:
 
 
 def code_sha(ref: PluginRef) -> str:
-    """Hash of the plugin's source and of all it imports from ``harness``, its own package or its folder.
+    """Hash of the plugin's source, of all it imports from ``harness``, its own package or its folder, and of
+    its row.
 
     Its folder is that of a plugin in a file of its own (:mod:`harness.plugin_files`).
     """
@@ -72,7 +74,8 @@ def code_sha(ref: PluginRef) -> str:
     if file is None or not file.is_file():
         return UNKNOWN
     name = "" if ref.path else ref.module
-    return _closure_sha(name, file)
+    closure = _closure_sha(name, file)
+    return digest([closure, ref.arguments]) if ref.arguments else closure
 
 
 @lru_cache(maxsize=1)
@@ -168,14 +171,36 @@ ENDS = 2**16
 """Bytes of each end of a large file."""
 
 
+def modules_sha(modules: Iterable[str]) -> str:
+    """Hash of the source of `modules` and of all that they import from ``harness`` or their own packages."""
+    found = {module: _find(module) for module in modules}
+    if any(file is None for file in found.values()):
+        return UNKNOWN
+    return digest({module: _closure_sha(module, file) for module, file in found.items()})
+
+
 def module_sha(module: str) -> str:
     """Hash of one module's source, for stages of the engine."""
     spec = importlib.util.find_spec(module)
     return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
 
 
+def function_identity(function: Callable[..., Any]) -> dict[str, Any]:
+    """What the numbers of a module-level `function` depend on besides its arguments.
+
+    Its name, and the source of its module and of all that this imports from ``harness`` or its own package.
+    The versions of libraries are in every key anyhow.
+    """
+    module = sys.modules[function.__module__]
+    return {
+        "name": f"{module.__name__}:{function.__qualname__}",
+        "code": _closure_sha(module.__name__, Path(module.__file__)),
+    }
+
+
 @lru_cache(maxsize=256)
 def _closure_sha(name: str, file: Path) -> str:
+    """Hash of the module `name` in `file` and of all that it imports from ``harness`` or its own package."""
     roots = {"harness", name.partition(".")[0]} - {""}
     files: dict[str, Path] = {}
     pending = [(name or file.stem, file)]
@@ -186,17 +211,16 @@ def _closure_sha(name: str, file: Path) -> str:
         if module in files:
             continue
         files[module] = source
-        pending += [pair for pair in _imports(module, source, roots) if pair[0] not in files]
+        names = imported_names(module, source)
+        pending += [
+            (name, found)
+            for name in names
+            if name.partition(".")[0] in roots and name not in files and (found := _find(name)) is not None
+        ]
     sha = hashlib.sha256()
     for module in sorted(files):
         sha.update(module.encode() + b"\0" + files[module].read_bytes() + b"\0")
     return sha.hexdigest()
-
-
-def _imports(module: str, file: Path, roots: set[str]) -> list[tuple[str, Path]]:
-    """(module, file) of every import of `file` that lies under one of `roots`, lazy ones too."""
-    under = [name for name in imported_names(module, file) if name.partition(".")[0] in roots]
-    return [(name, source) for name in under if (source := _find(name)) is not None]
 
 
 def _find(name: str) -> Path | None:

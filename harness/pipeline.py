@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,8 +20,6 @@ from .bottleneck import bottleneck_streams
 from .cheats import cheat_responses, cheat_streams
 from .controls import control_images, image_sets
 from .data import Stimuli, SubjectData
-from .disk import explained
-from .errors import HarnessError, StoreError, WorkerDied, what_happened
 from .executors import Executor, open_executor, single_thread
 from .flags.thumbnails import look_at
 from .opaque import TRUE_IDS, OpaqueNames
@@ -30,6 +28,10 @@ from .plan import Plan
 from .progress import Reporter, Silent, listening
 from .protocols import blended, declared_blend, protocol_named
 from .rows import SHUFFLED, Stream, response_streams
+from .scoring.context import Scoring
+from .scoring.contributions import VOXEL_R, region_contributions, voxel_r_intervals
+from .scoring.driver import layers_read, score_all
+from .scoring.response_target import ResponseTarget, response_rows
 from .seeds import image_seeds
 from .selection import choose
 from .stages.data import load_subject
@@ -38,37 +40,9 @@ from .stages.encode import encode
 from .stages.features import FeatureStore
 from .stages.fit import Model, fit_decoder, fit_encoder
 from .stages.reconstructions import GivenImages
-from .stages.score import (
-    MetricRef,
-    Score,
-    lacking_images,
-    lacking_labels,
-    score_embeddings,
-    score_pixels,
-    unscored,
-)
-from .stages.score_captions import INPUTS as CAPTIONS
-from .stages.score_captions import lacks_captions, score_captions
-from .stages.score_contributions import VOXEL_R, region_contributions, voxel_r_intervals
-from .stages.score_decoded import INPUTS as DECODER_EMBEDDING
-from .stages.score_decoded import DecoderSpace
-from .stages.score_reencoded import INPUTS as REENCODED
-from .stages.score_reencoded import lacking_space, score_reencoded
-from .stages.score_regions import score_regions
-from .stages.score_responses import (
-    ResponseTarget,
-    response_rows,
-    response_samples,
-    score_responses,
-)
-from .stages.score_training import TARGET as TRAINING
-from .stages.score_training import score_against_training
 from .store import Store
 
 logger = logging.getLogger(__name__)
-
-ENDS_A_RUN = (StoreError, WorkerDied, KeyboardInterrupt)
-"""What is no metric's fault; all else that one raises, ``SystemExit`` too, costs its own values alone."""
 
 
 class Pipeline:
@@ -82,15 +56,17 @@ class Pipeline:
             settings.executor, workers=settings.workers, device=settings.device
         )
         self.features = FeatureStore(store, self.executor, device=settings.device)
-        self.decoder_space = DecoderSpace()
         self.cheats: dict[str, np.ndarray] = {}
+        self.seconds: dict[str, float] = {}
+        self.model: Model | None = None
+        self.decoded: dict[tuple[str, int, int], Reconstructions] = {}
 
     @single_thread()
     def run(self) -> Outcome:
         """Carry out every stage; what is in the store is not computed again."""
         plan, settings = self.plan, self.plan.settings
         try:
-            with self._stage("data", 1) as outcome_seconds:
+            with self._stage("data", 1):
                 data, subset, warned = load_subject(
                     plan.benchmark_object(),
                     plan.subject,
@@ -99,7 +75,7 @@ class Pipeline:
                     limit=settings.limit,
                     present=plan.decoder.present if settings.allow_missing else None,
                 )
-            outcome = Outcome(plan, data, subset, seconds=outcome_seconds, warned=warned)
+            outcome = Outcome(plan, data, subset, seconds=self.seconds, warned=warned)
             self.names = OpaqueNames.of(plan.benchmark.load(), data.test.stimuli)
             predicted = self._encode(outcome)
             if isinstance(plan.decoder, GivenImages):
@@ -113,8 +89,7 @@ class Pipeline:
                 made, inputs = {}, {}
             if made:
                 outcome.sets = image_sets(made | control_images(data, inputs, store=self.store), data)
-            self._score(outcome)
-            self._score_responses(outcome, predicted)
+            self._score(outcome, predicted)
             outcome.predicted = None if predicted is None else predicted.mean(axis=1, dtype=np.float64)
             if outcome.sets:
                 with self._stage("look", len(outcome.sets)):
@@ -127,14 +102,13 @@ class Pipeline:
             self.store.close()
 
     @contextmanager
-    def _stage(self, name: str, total: int) -> Iterator[dict[str, float]]:
-        seconds: dict[str, float] = getattr(self, "_seconds", {})
-        self._seconds = seconds
+    def _stage(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
+        seconds = self.seconds
         started = time.perf_counter()
         self.reporter.start(name, total)
         try:
             with listening(self.reporter.within):
-                yield seconds
+                yield self.reporter.advance
         finally:
             self.reporter.finish()
             seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - started
@@ -158,7 +132,8 @@ class Pipeline:
             for backbone, names in layers.items():
                 for stimuli in sets:
                     # One pass over the images for the encoder and for what is scored later.
-                    both = {*names, *self._scored_layers(backbone, training=stimuli is data.train.stimuli)}
+                    which = "training" if stimuli is data.train.stimuli else "test"
+                    both = {*names, *self._scored_layers(backbone, which)}
                     self.features.extract(backbone, sorted(both), [stimuli], progress=self.reporter.advance)
         with self._stage("fit encoder", 1):
             self.encoder = fit_encoder(
@@ -179,15 +154,9 @@ class Pipeline:
             self.trained = self._predict(data.train.stimuli, data, 1, outcome)[:, 0] if adapts else None
         return predicted
 
-    def _scored_layers(self, backbone: str, *, training: bool) -> set[str]:
-        """Layers of `backbone` that metrics compare, of the test stimuli or of the `training` stimuli."""
-        scored = [metric.load() for metric in self.plan.metrics if self.plan.decoder is not None]
-        return {
-            plugin.backbone[1]
-            for plugin in scored
-            if plugin.inputs == "embedding" and plugin.backbone[0] == backbone
-            if TRAINING in plugin.targets or not training
-        }
+    def _scored_layers(self, backbone: str, which: str) -> set[str]:
+        """Layers of `backbone` that metrics compare, of the stimuli `which`."""
+        return layers_read(self.plan.metrics, backbone, which) if self.plan.decoder is not None else set()
 
     def _predict(
         self,
@@ -235,7 +204,7 @@ class Pipeline:
         outcome.transductive = bool(plugin.transductive)
         samples = self._samples(plugin.stochastic)
         drawn = {"seed": settings.seed, "samples": samples, "repeats": plugin.repeats}
-        again = plugin.stochastic and any(getattr(m.load(), "independent", False) for m in plan.metrics)
+        again = plugin.stochastic and any(metric.load().independent for metric in plan.metrics)
         streams = response_streams(data, trial_rows=settings.trial_rows, redrawn=again, **drawn)
         streams += bottleneck_streams(data, settings.bottleneck, store=self.store, **drawn)
         if settings.cheat_rows:
@@ -261,7 +230,7 @@ class Pipeline:
                 decoded["generator-ceiling", -1, 0] = generate(
                     model, data.test.stimuli, seed=settings.seed, **common
                 )
-        self.decoder_space = DecoderSpace(model, data.space, decoded)
+        self.model, self.decoded = model, decoded
         return {name: self._chosen(outcome, made) for name, made in decoded.items()}, inputs
 
     def _decoding(self, data: SubjectData) -> dict[str, Any]:
@@ -310,141 +279,35 @@ class Pipeline:
         outcome.blended = share
         return blended(images, low_level, share=share, enlarge=protocol is not None)
 
-    def _score(self, outcome: Outcome) -> None:
-        """Image scores; a metric that raises is recorded and the next one goes on."""
-        kinds = ("images", "embedding", DECODER_EMBEDDING, REENCODED, CAPTIONS)
-        metrics = [m for m in self.plan.metrics if m.load().inputs in kinds]
-        if not outcome.sets:
-            return
-        self._embed(outcome, metrics)
-        metrics = self._embed_truth(outcome, metrics)
-        data = outcome.data
-        metrics = outcome.scorable(
-            metrics,
-            lambda m: (
-                lacking_images(m, len(data.test))
-                or lacking_labels(m, data.test.stimuli)
-                or lacking_space(m, data.space)
-            ),
+    def _score(self, outcome: Outcome, predicted: np.ndarray | None) -> None:
+        """Scores of everything that was decoded and predicted."""
+        settings = self.plan.settings
+        run = Scoring(
+            outcome.data,
+            self.store,
+            self.executor,
+            self.features,
+            sets=outcome.sets,
+            predicted=predicted,
+            cheats=self.cheats,
+            decoder=self.model,
+            decoded=self.decoded,
+            shuffled=SHUFFLED.get,
+            derangements=settings.derangements,
+            micro_batch=settings.micro_batch,
+            device=settings.device,
+            stage=self._stage,
         )
-        # Where some rows have captions these are scored, and it is said which have none.
-        made = self.decoder_space.made
-        outcome.scorable(metrics, lambda m: lacks_captions(m, made, data.test.stimuli))
-        with self._stage("score", len(metrics)):
-            for metric in metrics:
-                try:
-                    with explained(self.store.root):
-                        scores = self._scores(outcome, metric)
-                    if why := unscored(score.values for score in scores):
-                        outcome.leave_out([metric], why)
-                    else:
-                        outcome.scores += scores
-                except ENDS_A_RUN:
-                    raise
-                except BaseException as problem:
-                    outcome.note_failure(metric, problem)
-                self.reporter.advance(1)
+        outcome.scored = score_all(self.plan.metrics, run)
+        labels = {score.metric.label for score in outcome.scored.responses}
+        if labels:
+            self._contribute(outcome, labels, run)
 
-    def _scores(self, outcome: Outcome, metric: MetricRef) -> list[Score]:
-        settings, inputs = self.plan.settings, metric.load().inputs
-        common = {"store": self.store, "derangements": settings.derangements, "shuffled": SHUFFLED.get}
-        if inputs == "images":
-            device = settings.device
-            return score_pixels(metric, outcome.sets, executor=self.executor, device=device, **common)
-        once = [images for images in outcome.sets if images.against_stimuli]
-        if TRAINING in metric.load().targets:
-            return score_against_training(
-                metric, once, outcome.data, features=self.features, store=self.store
-            )
-        if inputs == REENCODED:
-            scores, regions = score_reencoded(metric, once, outcome.data, features=self.features, **common)
-            outcome.region_scores += regions
-            return scores
-        if inputs == DECODER_EMBEDDING:
-            return self.decoder_space.score(metric, once, **common)
-        if inputs == CAPTIONS:
-            return score_captions(metric, once, self.decoder_space.made, **common)
-        return score_embeddings(
-            metric, outcome.sets, features=self.features, device=settings.device, **common
-        )
-
-    def _embed(self, outcome: Outcome, metrics: Sequence[MetricRef]) -> None:
-        layers: dict[str, set[str]] = {}
-        sets = {images.sha: images for s in outcome.sets for images in s.all()}
-        wanted: dict[str, dict[str, Stimuli]] = {}
-        for plugin in (metric.load() for metric in metrics):
-            if plugin.inputs == "embedding":
-                backbone, layer = plugin.backbone
-                layers.setdefault(backbone, set()).add(layer)
-                wanted.setdefault(backbone, dict(sets))
-                if TRAINING in plugin.targets:
-                    train = outcome.data.train.stimuli
-                    wanted[backbone][train.sha] = train
-        with self._stage("embed", sum(len(images) for of in wanted.values() for images in of.values())):
-            for backbone, names in sorted(layers.items()):
-                unique = list(wanted[backbone].values())
-                try:
-                    self.features.extract(backbone, sorted(names), unique, progress=self.reporter.advance)
-                except ENDS_A_RUN:
-                    raise
-                except BaseException as problem:
-                    # Its metrics fail one by one below, with this as their reason.
-                    logger.warning("backbone '%s' fails: %s", backbone, what_happened(problem))
-
-    def _embed_truth(self, outcome: Outcome, metrics: Sequence[MetricRef]) -> list[MetricRef]:
-        """Embed the stimuli as the decoder does; the metrics that can be scored."""
-        stimuli, space = outcome.data.test.stimuli, self.decoder_space
-        retrievals = [m for m in metrics if m.load().inputs == DECODER_EMBEDDING]
-        if not retrievals:
-            return list(metrics)
-        problem = space.problem()
-        if not problem:
-            with self._stage("embed", len(stimuli)):
-                try:
-                    space.embed(
-                        stimuli,
-                        store=self.store,
-                        executor=self.executor,
-                        micro_batch=self.plan.settings.micro_batch,
-                        progress=self.reporter.advance,
-                    )
-                except ENDS_A_RUN:
-                    raise
-                except HarnessError as failure:
-                    for metric in retrievals:
-                        outcome.note_failure(metric, failure)
-                    return [m for m in metrics if m not in retrievals]
-            problem = space.problem()
-        if problem:
-            outcome.leave_out(retrievals, problem)
-        return [m for m in metrics if space.true is not None or m not in retrievals]
-
-    def _score_responses(self, outcome: Outcome, predicted: np.ndarray | None) -> None:
-        metrics = [m for m in self.plan.metrics if m.load().inputs == "responses"]
-        if not metrics:
-            return
-        with self._stage("score responses", len(metrics) + 1):
-            rows = response_rows(outcome.data, predicted) | self.cheats
+    def _contribute(self, outcome: Outcome, labels: set[str], run: Scoring) -> None:
+        """What each image contributes to voxel scores, by region."""
+        with self._stage("score responses", 1):
+            rows = response_rows(outcome.data, run.predicted) | self.cheats
             target = ResponseTarget.of(outcome.data)
-            common = {"store": self.store, "draws": response_samples(outcome.data, predicted)}
-            for metric in outcome.scorable(metrics, lambda m: target.lacking(m, common["draws"])):
-                try:
-                    with explained(self.store.root):
-                        found = score_responses(metric, rows, target, **common)
-                        if why := unscored(score.values for score in found):
-                            outcome.leave_out([metric], why)
-                            continue
-                        outcome.response_scores += found
-                        outcome.region_scores += score_regions(
-                            metric, rows, found, target, outcome.data.space, **common
-                        )
-                except ENDS_A_RUN:
-                    raise
-                except BaseException as problem:
-                    outcome.note_failure(metric, problem)
-                self.reporter.advance(1)
-            scored = {score.metric.label for score in outcome.response_scores}
-            kept = region_contributions({*scored, VOXEL_R}, rows, target, outcome.data, store=self.store)
-            outcome.region_contributions = [line for line in kept if line.metric in scored]
+            kept = region_contributions({*labels, VOXEL_R}, rows, target, outcome.data, store=self.store)
+            outcome.region_contributions = [line for line in kept if line.metric in labels]
             outcome.voxel_r = voxel_r_intervals(kept, rows)
-            self.reporter.advance(1)

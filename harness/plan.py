@@ -14,30 +14,23 @@ from typing import Any
 
 from . import plugins
 from .backbones.weights import WeightsAbsent, stored_sha
+from .catalogue import Metric
 from .errors import ConfigError, FilesMissing, WeightsMissing, suggest
 from .identity import code_sha, digest, library_versions, named_files, plain
 from .plugins import PluginRef
 from .precomputed import FilePredictions, predictions_ref
 from .protocols import protocol_named
 from .requirements import missing_files
+from .scoring.context import Circumstances
+from .scoring.driver import scorer_of
+from .scoring.scores import MetricRef, metric_ref
 from .settings import Request, RunSettings, plugin_defaults, resolve_params
 from .stages.features import backbone_identity
 from .stages.reconstructions import GivenImages
-from .stages.score import MetricRef, metric_ref
-from .stages.score_captions import INPUTS as CAPTIONS
-from .stages.score_decoded import INPUTS as DECODER_EMBEDDING
-from .stages.score_decoded import lacks_embed
 
 logger = logging.getLogger(__name__)
 
-FIELD_ORDER = (
-    *("pixcorr", "ssim", "alexnet2", "alexnet5", "inception", "clip", "dinov2", "efficientnet", "swav"),
-    *("image-retrieval", "brain-retrieval"),
-)
-"""Metrics as published tables have them, with those that are on by default here in their places."""
-
-_FETCH = "its weights are not on this machine. Type, where there is internet: harness prefetch metrics"
-_FETCH_CAPTIONS = _FETCH.replace("prefetch metrics", "prefetch captions")
+_FETCH = "its weights are not on this machine. Type, where there is internet: harness prefetch {}"
 
 EXECUTION = ("device", "executor", "workers", "shard_size")
 """Settings that must not change a number; they are no part of a plan's identity."""
@@ -123,13 +116,11 @@ def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
             "--allow-missing is for images made elsewhere (harness score PATH, --decoder folder:PATH or "
             "file:PATH); leave it out for a decoder that runs here"
         )
+    captions = _captions(decoder, decoder_params)
     metrics, left_out = _chosen_metrics(
         settings,
-        has_encoder=encoder is not None,
-        decoder=decoder,
-        captions=_captions(decoder, decoder_params),
         simulated=bool(benchmark.load().simulated),
-        samples=settings.samples,
+        circumstances=Circumstances(encoder is not None, decoder, captions, settings.samples),
     )
     return Plan(
         benchmark,
@@ -217,55 +208,44 @@ def _chosen_metrics(
             f"{protocol.weights}; without networks: --metrics pixcorr,ssim"
         ) from None
     others, left_out = _metrics((), **circumstances)
-    silent = [m for m in others if m.load().inputs == "responses" or "stimulus" not in m.load().targets]
-    return (*found, *silent), tuple((name, why) for name, why in left_out if why != _FETCH)
+    silent = [metric for metric in others if "stimulus" not in metric.load().targets]
+    fetched = _FETCH.format("metrics")
+    return (*found, *silent), tuple((name, why) for name, why in left_out if why != fetched)
 
 
 def _metrics(
-    asked: Sequence[str],
-    *,
-    has_encoder: bool,
-    decoder: PluginRef | GivenImages | None,
-    simulated: bool,
-    samples: int,
-    captions: bool = False,
+    asked: Sequence[str], *, simulated: bool, circumstances: Circumstances
 ) -> tuple[tuple[MetricRef, ...], tuple[tuple[str, str], ...]]:
     """Metrics that were asked for, or all that are on by default and whose weights are at hand."""
-    found, left_out = [], []
-    for name in dict.fromkeys(asked) or sorted(
-        (ref.name for ref in plugins.available("metrics")), key=_as_published
-    ):
-        inputs = ""
+    chosen, left_out = [], []
+    refs = sorted(plugins.available("metrics"), key=_as_published)
+    for name in dict.fromkeys(asked) or [ref.name for ref in refs]:
+        fetch = "metrics"
         try:
             metric = metric_ref(name)
-            if not asked and not _on_by_default(metric.load(), simulated):
-                continue
-            inputs, backbone = metric.load().inputs, metric.load().backbone
-            if inputs == CAPTIONS and not asked and not captions:
-                continue
-            if backbone is not None:
-                backbone_identity(backbone[0])
-            for weights in getattr(metric.load(), "weights", ()):
+            row = metric.load()
+            scorer = scorer_of(row)
+            fetch = scorer.fetch
+            if not asked:
+                why = scorer.expected(row, circumstances) if _on_by_default(row, simulated) else None
+                if why is None:
+                    continue
+                if why:
+                    left_out.append((name, why))
+                    continue
+            if row.backbone is not None:
+                backbone_identity(row.backbone[0])
+            for weights in row.weights:
                 stored_sha(weights)
         except (WeightsMissing, plugins.PluginError) as problem:
             if asked:
                 raise
-            fetch = _FETCH_CAPTIONS if inputs == CAPTIONS else _FETCH
-            left_out.append((name, fetch if isinstance(problem, WeightsAbsent) else str(problem)))
+            absent = isinstance(problem, WeightsAbsent)
+            left_out.append((name, _FETCH.format(fetch) if absent else str(problem)))
             logger.info("metric '%s' is left out: %s", name, problem)
             continue
-        if inputs == "responses" and not has_encoder and not asked:
-            continue
-        if samples < 2 and "samples" in getattr(metric.load(), "needs", ()) and not asked:
-            continue
-        if inputs == DECODER_EMBEDDING and not asked:
-            if not isinstance(decoder, PluginRef):
-                continue
-            if why := lacks_embed(decoder):
-                left_out.append((name, why))
-                continue
-        found.append(metric)
-    return tuple(found), tuple(left_out)
+        chosen.append(metric)
+    return tuple(chosen), tuple(left_out)
 
 
 def _captions(decoder: PluginRef | GivenImages | None, params: Any) -> bool:
@@ -276,15 +256,13 @@ def _captions(decoder: PluginRef | GivenImages | None, params: Any) -> bool:
     return bool(said(params) if callable(said) else said)
 
 
-def _as_published(metric: str) -> tuple[int, str]:
+def _as_published(ref: PluginRef) -> tuple[int, str]:
     """Key that puts metrics in the order of the field's tables, others behind by name."""
-    name = metric.partition("@")[0]
-    return FIELD_ORDER.index(name) if name in FIELD_ORDER else len(FIELD_ORDER), metric
+    return ref.row.column if ref.row is not None else Metric.column, ref.name
 
 
-def _on_by_default(metric: Any, simulated: bool) -> bool:
-    wish = getattr(metric, "default", True)
-    return {"simulated": simulated, "real": not simulated}.get(wish, bool(wish))
+def _on_by_default(metric: Metric, simulated: bool) -> bool:
+    return {"simulated": simulated, "real": not simulated}.get(metric.default, bool(metric.default))
 
 
 def _check_device(device: str) -> None:

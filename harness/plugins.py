@@ -1,9 +1,9 @@
 """Plugin discovery: entry points are listed without importing anything and loaded one at a time.
 
-A plugin is named by its entry point (``ridge``), by distribution and entry point
-(``my-lab:ridge``), or by a file and a class (``path/file.py:Class``).  A plugin that fails on
-import never hides another one, nor does one that exits; two plugins of one name are an error only for
-who asks for that name without saying which.
+A plugin is an entry point of its own or a row of a catalogue (:mod:`harness.catalogue`).  It is named by
+that name (``ridge``), by distribution and name (``my-lab:ridge``), or by a file and a class
+(``path/file.py:Class``).  A plugin that fails on import never hides another one, nor does one that
+exits; two plugins of one name are an error only for who asks for that name without saying which.
 """
 
 from __future__ import annotations
@@ -18,18 +18,21 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, is_dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 from . import api
+from .catalogue import Metric
 from .errors import PluginError, suggest, what_happened
 from .plugin_files import module_from_file
 
 logger = logging.getLogger(__name__)
 
-GROUPS = ("encoders", "decoders", "benchmarks", "metrics", "backbones")
+GROUPS = ("encoders", "decoders", "benchmarks", "metrics", "backbones", "scorers")
+CATALOGUES = "harness.catalogues"
+"""Entry points that name whole catalogues."""
 
 _REQUIRED = {
     "encoders": ("version", "Params", "stochastic", "wants", "fit", "predict", "save", "load"),
@@ -38,11 +41,8 @@ _REQUIRED = {
         *("fit", "open", "decode", "save", "load"),
     ),
     "benchmarks": ("version", "Params", "simulated", "generated", "subjects", "load"),
-    "metrics": (
-        *("version", "inputs", "targets", "backbone", "unit", "pool", "controlled"),
-        *("higher_is_better", "chance", "score"),
-    ),
     "backbones": ("version", "layers", "identity", "open", "extract"),
+    "scorers": ("inputs", "expected", "reads", "problem", "prepare", "score"),
 }
 
 
@@ -56,6 +56,8 @@ class PluginRef:
     dist: str  # distribution, or "file"
     dist_version: str
     path: str = ""  # file of a path plugin
+    arguments: tuple[tuple[str, Any], ...] = ()  # of a catalogue's row, besides what all are built with
+    row: Metric | None = None  # of a catalogue
 
     @property
     def kind(self) -> str:
@@ -66,7 +68,12 @@ class PluginRef:
         return self.target.partition(":")[0]
 
     def load(self) -> Any:
-        """Import the class and check its interface; every failure is a :class:`PluginError`."""
+        """Import what builds the plugin and check its interface; every failure is a :class:`PluginError`.
+
+        A class, or one with a row's arguments bound; of a metric, its row.
+        """
+        if self.row is not None:
+            return self.row
         label = f"{self.kind} '{self.name}' ({self.dist})"
         try:
             if self.path:
@@ -82,6 +89,10 @@ class PluginRef:
                 ". A file imports what lies beside it by name: import helper, from helper import x" * relative
             )
             raise PluginError(f"{label} fails on import: {what_happened(problem)}{hint}") from problem
+        if self.group == "metrics":
+            if not isinstance(found, Metric):
+                raise PluginError(f"{label} is no row but {type(found).__name__}; see harness.api.Metric")
+            return found
         interface = getattr(found, "interface", api.INTERFACE)
         if interface != api.INTERFACE:
             raise PluginError(
@@ -93,7 +104,8 @@ class PluginRef:
             raise PluginError(f"{label} lacks {', '.join(missing)}; see harness.api.{self.kind.capitalize()}")
         if "Params" in _REQUIRED[self.group]:
             _check_params(found.Params, label)
-        return found
+        return partial(found, **dict(self.arguments)) if self.arguments else found
+        return partial(found, **dict(self.arguments)) if self.arguments else found
 
     def source_file(self) -> Path | None:
         """The file that defines the plugin, found without importing the plugin; None if unknown."""
@@ -133,16 +145,42 @@ def _search_path() -> tuple[tuple[str, float], ...]:
 @lru_cache(maxsize=4)
 def _installed(search_path: tuple[tuple[str, float], ...]) -> dict[str, tuple[PluginRef, ...]]:
     """The plugins of every group; `search_path` is the cache's key."""
-    return {group: tuple(_in_group(group)) for group in GROUPS}
+    refs: dict[str, list[PluginRef]] = {group: [] for group in GROUPS}
+    for group in GROUPS:
+        refs[group] += [
+            PluginRef(group, entry.name, entry.value, *_distribution(entry))
+            for entry in entry_points(group=f"harness.{group}")
+        ]
+    for entry in entry_points(group=CATALOGUES):
+        for row in _rows(entry):
+            place = (row.group, row.name, row.build.target, *_distribution(entry))
+            more = {"row": row} if isinstance(row, Metric) else {"arguments": row.build.arguments}
+            refs[row.group].append(PluginRef(*place, **more))
+    return {
+        group: tuple(sorted(of_group, key=lambda ref: (ref.name, ref.dist)))
+        for group, of_group in refs.items()
+    }
 
 
-def _in_group(group: str) -> list[PluginRef]:
-    found = []
-    for entry in entry_points(group=f"harness.{group}"):
-        dist = entry.dist
-        name, version = (dist.name, dist.version) if dist else ("unknown", "unknown")
-        found.append(PluginRef(group, entry.name, entry.value, name, version))
-    return sorted(found, key=lambda ref: (ref.name, ref.dist))
+def _distribution(entry: EntryPoint) -> tuple[str, str]:
+    """Name and version of the distribution that `entry` belongs to."""
+    return (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "unknown")
+
+
+def _rows(entry: EntryPoint) -> tuple[Any, ...]:
+    """The rows of one catalogue; one that is broken hides no other, and says so."""
+    try:
+        rows = tuple(entry.load())
+        unknown = [row.group for row in rows if row.group not in GROUPS]
+        if unknown:
+            raise PluginError(suggest(unknown[0], GROUPS, what="group"))
+        return rows
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:
+        dist, _ = _distribution(entry)
+        logger.warning("the catalogue '%s' of %s is left out: %s", entry.name, dist, what_happened(problem))
+        return ()
 
 
 def doubled(refs: Iterable[PluginRef]) -> dict[str, list[PluginRef]]:

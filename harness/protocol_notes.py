@@ -15,7 +15,9 @@ def protocol_notes(outcome: Outcome) -> dict[str, Any] | None:
     protocol = protocol_named(plan.settings.protocol)
     if protocol is None:
         return None
-    lost = {f.metric.partition("@")[0] for f in outcome.failures} | {name for name, _ in outcome.left_out}
+    lost = {f.metric.partition("@")[0] for f in outcome.scored.failures} | {
+        name for name, _ in outcome.scored.left_out
+    }
     facts = RunFacts(
         test_images=len(stimuli),
         stimulus_size=stimuli.images(stimuli.ids[:1]).shape[1:3],

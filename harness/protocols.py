@@ -280,14 +280,24 @@ def blended(
     if not enlarge:
         larger = np.maximum(images.images(images.ids[:1]).shape[1:3], low_level[0].shape[1:3])
         side = tuple(int(pixels) for pixels in np.minimum(larger, BLEND_SIDE))
-    where = [(part, k) for part in low_level for k in range(len(part))]
-    if len(where) != len(images):
-        raise DataError(f"{len(where)} low-level images for {len(images)} reconstructions")
+    found = sum(map(len, low_level))
+    if found != len(images):
+        raise DataError(f"{found} low-level images for {len(images)} reconstructions")
+    return Stimuli(images.ids, BlendReader(images, tuple(low_level), share, side))
 
-    def read(positions: np.ndarray) -> np.ndarray:
-        sharp = unit_range(images.images([images.ids[k] for k in positions]))
+
+@dataclass(frozen=True)
+class BlendReader:
+    """Reads images with `share` of their low-level images mixed in; see :func:`blended`."""
+
+    images: Stimuli
+    low_level: tuple[np.ndarray, ...]
+    share: float
+    side: tuple[int, int]
+
+    def __call__(self, positions: np.ndarray) -> np.ndarray:
+        where = [(part, k) for part in self.low_level for k in range(len(part))]
+        sharp = unit_range(self.images.images([self.images.ids[k] for k in positions]))
         blurry = np.clip(unit_range(np.stack([where[k][0][where[k][1]] for k in positions])), 0, 1)
-        sharp, blurry = (resize(part, side, antialias=False) for part in (sharp, blurry))
-        return np.clip((1 - share) * sharp + share * blurry, 0, 1).astype(np.float32)
-
-    return Stimuli(images.ids, read)
+        sharp, blurry = (resize(part, self.side, antialias=False) for part in (sharp, blurry))
+        return np.clip((1 - self.share) * sharp + self.share * blurry, 0, 1).astype(np.float32)

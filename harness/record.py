@@ -35,9 +35,9 @@ from .protocol_notes import protocol_notes
 from .protocols import side_by_side
 from .results import CONTRIBUTION_COLUMNS, REGION_COLUMNS, SCHEMA, SCORE_COLUMNS, SET_COLUMNS, VOXEL_COLUMNS
 from .rows import row_named
+from .scoring.response_target import ceiling_of
+from .scoring.scores import MetricRef
 from .stages.reconstructions import GivenImages
-from .stages.score import MetricRef
-from .stages.score_responses import ceiling_of
 from .store import Store
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def score_frame(outcome: Outcome) -> pd.DataFrame:
     import pandas as pd
 
     frames = []
-    for score in outcome.scores:
+    for score in outcome.scored.images:
         plugin = score.metric.load()
         images = score.images
         ids = images.images.ids
@@ -102,7 +102,7 @@ def score_frame(outcome: Outcome) -> pd.DataFrame:
             )
         )
     ids = outcome.data.test.stimuli.ids
-    for score in outcome.response_scores:
+    for score in outcome.scored.responses:
         if score.unit == "image":
             frames.append(
                 pd.DataFrame(
@@ -139,7 +139,7 @@ def voxel_frame(outcome: Outcome) -> pd.DataFrame:
                 "value": score.values[valid],
             }
         )
-        for score in outcome.response_scores
+        for score in outcome.scored.responses
         if score.unit == "voxel"
     ]
     return _ordered(outcome, frames, VOXEL_COLUMNS)
@@ -150,7 +150,7 @@ def set_frame(outcome: Outcome) -> pd.DataFrame:
     import pandas as pd
 
     ids = outcome.data.test.stimuli.ids
-    rows = [(s.row, s.metric.label, s.values[0]) for s in outcome.response_scores if s.unit == "set"]
+    rows = [(s.row, s.metric.label, s.values[0]) for s in outcome.scored.responses if s.unit == "set"]
     for row, values in outcome.voxel_r.items():
         names = ("voxel-r-mean@1", "voxel-r-low@1", "voxel-r-high@1")
         rows += [(row, name, value) for name, value in zip(names, values, strict=True)]
@@ -165,7 +165,7 @@ def region_frame(outcome: Outcome) -> pd.DataFrame:
 
     columns = ("row", "metric", "region", "kind", "part", "n_voxels", "value")
     rows = [
-        (s.row, s.metric.label, s.region, s.kind, s.part, s.n_voxels, s.value) for s in outcome.region_scores
+        (s.row, s.metric.label, s.region, s.kind, s.part, s.n_voxels, s.value) for s in outcome.scored.regions
     ]
     frame = pd.DataFrame(rows, columns=list(columns))
     frame["n"] = len(outcome.data.test)
@@ -196,8 +196,8 @@ def run_record(
     flags = run_flags(
         Evidence(
             data=data,
-            scores=outcome.scores,
-            response_scores=outcome.response_scores,
+            scores=outcome.scored.images,
+            response_scores=outcome.scored.responses,
             sets=outcome.sets,
             copies=outcome.copies,
             predicted=outcome.predicted,
@@ -212,7 +212,9 @@ def run_record(
             warned=outcome.warned,
         )
     )
-    shown = dict.fromkeys([s.images.row for s in outcome.scores] + [s.row for s in outcome.response_scores])
+    shown = dict.fromkeys(
+        [s.images.row for s in outcome.scored.images] + [s.row for s in outcome.scored.responses]
+    )
     return {
         "schema": SCHEMA,
         "run": plan.name,
@@ -260,7 +262,7 @@ def run_record(
         "protocol": protocol_notes(outcome),
         "protocols": side_by_side(),
         "left_out_metrics": [
-            {"metric": name, "why": why} for name, why in (*plan.left_out, *outcome.left_out)
+            {"metric": name, "why": why} for name, why in (*plan.left_out, *outcome.scored.left_out)
         ],
         "failed_metrics": [
             {
@@ -268,7 +270,7 @@ def run_record(
                 "error": f.error,
                 "how_to_rerun": "mend the metric and type the same command again",
             }
-            for f in outcome.failures
+            for f in outcome.scored.failures
         ],
         "flags": flag_dicts(flags),
         "gallery_rule": gallery_rule,
@@ -331,7 +333,7 @@ def _gallery(outcome: Outcome) -> tuple[bytes, str]:
 
 def _scored(outcome: Outcome, row: str) -> Any:
     """The first image score of `row` against the stimulus."""
-    return next((s for s in outcome.scores if s.images.row == row and s.target == "stimulus"), None)
+    return next((s for s in outcome.scored.images if s.images.row == row and s.target == "stimulus"), None)
 
 
 def _ordered(outcome: Outcome, frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
@@ -397,8 +399,8 @@ def _decoder(plan: Plan) -> dict[str, Any] | None:
 def _metric(metric: MetricRef, images: int) -> dict[str, Any]:
     """A metric as a report needs it; what hangs on the size of a gallery is that of `images`."""
     plugin = metric.load()
-    label, chance, gallery = getattr(plugin, "label", metric.ref.name), plugin.chance, None
-    if getattr(plugin, "gallery", None):
+    label, chance, gallery = plugin.label or metric.ref.name, plugin.chance, None
+    if plugin.gallery:
         gallery = min(plugin.gallery, images)
         label, chance = f"{label}, {gallery}-way", 1 / gallery
     return {
@@ -412,6 +414,7 @@ def _metric(metric: MetricRef, images: int) -> dict[str, Any]:
         "gallery": gallery,
         "backbone": ":".join(plugin.backbone) if plugin.backbone else "",
         "pool": plugin.pool,
+        "meaning": plugin.meaning,
         "dist": metric.ref.dist,
         "file_sha": metric.ref.file_sha(),
     }

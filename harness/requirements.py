@@ -40,7 +40,7 @@ def _missing_backbones(ref: PluginRef, params: Any) -> list[str]:
     lines = []
     wanted = guarded(ref, "cannot be built", lambda: tuple(ref.load()(params).wants()))
     for name, layer in wanted:
-        layers = find("backbones", name).load().layers
+        layers = find("backbones", name).load()().layers
         if layer not in layers:
             raise ConfigError(f"encoder '{ref.name}': " + suggest(layer, layers, what=f"layer of '{name}'"))
         try:

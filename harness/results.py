@@ -137,7 +137,7 @@ class RunResult:
 
     @cached_property
     def region_contributions(self) -> pd.DataFrame:
-        """What images contribute to voxel scores by region (:mod:`harness.stages.score_contributions`),
+        """What images contribute to voxel scores by region (:mod:`harness.scoring.contributions`),
         columns :data:`CONTRIBUTION_COLUMNS`; empty for runs from before they were kept."""
         return self._later_table("region_contributions", CONTRIBUTION_COLUMNS)
 

@@ -17,7 +17,7 @@ import shutil
 import socket
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -222,6 +222,14 @@ class Store:
         shutil.rmtree(self.root / "checkpoints" / key, ignore_errors=True)
         self._verified.add(str(final))
         self.computed[stage] += 1
+
+    @contextlib.contextmanager
+    def writing_all(
+        self, stage: str, artifacts: Sequence[tuple[str, Mapping[str, Any]]]
+    ) -> Iterator[list[Path]]:
+        """As :meth:`writing`, of several (key, ingredients) that one call makes: all of them or none."""
+        with contextlib.ExitStack() as stack:
+            yield [stack.enter_context(self.writing(stage, *artifact)) for artifact in artifacts]
 
     def _temporary(self) -> Path:
         return self.root / "tmp" / f"{socket.gethostname()}@{os.getpid()}-{uuid.uuid4().hex}"

@@ -2,93 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from .layout import MetricInfo
 
-_WINS = (
-    "how often the features of a reconstruction correlate more with those of its own stimulus than with "
-    "those of {rivals}"
-)
-_TWO_WAY = _WINS.format(
-    rivals="one other test stimulus, over all pairs; 0.5 is guessing, and a "
-    "shuffled row lies a little below it, since no image is re-paired with its own stimulus"
-)
-_STRICT = "; equal correlations are lost"
-_NETWORKS = ("alexnet2", "alexnet5", "inception", "clip", "dinov2")
-_HUNDRED_WAY = _WINS.format(rivals="99 other test stimuli at once; 0.01 is guessing")
-_LOOKALIKE = _WINS.format(
-    rivals="one other test stimulus of the same category and background; 0.5 is guessing, "
-    "and intervals draw whole kinds, since the images of a kind are scored against each other"
-)
-_DISTANCE = "1 − correlation of the features of a reconstruction and its stimulus"
-
-MEANINGS: Mapping[str, str] = {
-    "pixcorr": "correlation over pixels of a reconstruction and its stimulus",
-    "ssim": "structural similarity of the two images in grey: local brightness, contrast and structure",
-    "pixel-2way": _TWO_WAY + "; the features are pixels",
-    "pixel-2way-strict": _TWO_WAY + "; the features are pixels" + _STRICT,
-    "pixel-100way": _HUNDRED_WAY + "; the features are pixels",
-    **dict.fromkeys(_NETWORKS, _TWO_WAY),
-    **dict.fromkeys((f"{name}-strict" for name in _NETWORKS), _TWO_WAY + _STRICT),
-    "clip-100way": _HUNDRED_WAY,
-    **dict.fromkeys(("clip-lookalike", "inception-lookalike"), _LOOKALIKE),
-    **dict.fromkeys(
-        ("clip-cos", "dinov2-cos"), "cosine of the features of a reconstruction and its stimulus"
-    ),
-    **dict.fromkeys(("efficientnet", "swav"), _DISTANCE),
-    "image-retrieval": "given responses, how often the decoder's embedding finds the stimulus among others",
-    "brain-retrieval": "given a stimulus, how often its embedding finds the responses to it among others",
-    "category-agreement": "whether a reconstruction is taken for the same object as its stimulus, beyond "
-    "chance (Cohen's kappa)",
-    "caption-agreement": "whether the same captions fit a reconstruction and its stimulus",
-    "caption-meteor": "words, stems and synonyms that a caption shares with its reference, and their order",
-    "caption-rouge1": "words that a caption shares with its reference (F1)",
-    "caption-rougel": "longest run of words, gaps allowed, that a caption shares with its reference (F1)",
-    **dict.fromkeys(
-        ("caption-minilm", "caption-clip-b32", "caption-clip-l14"),
-        "cosine of the embeddings of a caption and its reference: how close they are in meaning",
-    ),
-    "voxel-r": "for each voxel, correlation over test images of predicted and mean measured responses",
+OWN = {
     "ceiling-fraction": "squared voxel r over the noise ceiling, summed over voxels before dividing: the "
     "share of the variance that repeats which was predicted",
-    "variance-ratio": "spread of a voxel's predictions over that of its measurements; regression and "
-    "averaging make it less than 1",
-    "voxel-mse": "mean squared error of a voxel, in squared units of the responses; measurement noise leaves "
-    "a floor",
-    "voxel-r2": "variance of a voxel that was predicted, scale and offset included; below 0 is worse "
-    "than its mean",
-    "voxel-r2-nc": "squared voxel r over the voxel's noise ceiling; voxels with little signal may exceed 1",
-    "voxel-r-nc": "voxel r over the highest r that noise allows",
-    "pattern-2way": "how often a predicted pattern over voxels is more like the measured one of its own "
-    "image than like another's; 0.5 is guessing",
-    "pattern-r": "for each image, correlation over voxels of predicted and measured patterns, the mean "
-    "training pattern taken off",
-    "pattern-r-raw": "for each image, correlation over voxels of predicted and measured patterns as they "
-    "are: what all images share counts too",
-    "pattern-cosine": "for each image, cosine of predicted and measured patterns, the mean training pattern "
-    "taken off",
-    "rsa": "correlation of predicted and measured dissimilarities between all pairs of test images",
-    "rsa-spearman": "rank correlation of predicted and measured dissimilarities between all pairs of test "
-    "images",
-    **dict.fromkeys(
-        ("cka", "cka-debiased"),
-        "how alike predicted and measured responses arrange the test images; 1 where they are equal up to "
-        "scale and rotation",
-    ),
-    "mse-explained": "share of the error that was removed, of what could be: 0 for the mean training "
-    "response, 1 at the noise floor",
-    "category-contrast": "correlation over voxels of predicted and measured contrast maps, each category "
-    "against the others",
-    "category-profile": "correlation over categories of an area's predicted and measured preference",
-    "voxel-r-one-sample": "voxel r of a single draw of a stochastic encoder",
-    "sample-spread": "spread of an encoder's draws beside that of measured repeats",
-    "energy-distance": "how far the distribution of an encoder's draws is from that of measured repeats",
 }
-"""Name of a metric, without version, family (``@tiny``) or ``-v2`` -> its meaning."""
+"""Values that reports derive, by the name they have in tables; metrics bring their meanings themselves."""
 
 
 def meanings(metrics: Iterable[MetricInfo]) -> list[tuple[str, str]]:
-    """(label, meaning) of those of `metrics` that are known here, in their order."""
-    found = [(metric.label, MEANINGS.get(metric.base.removesuffix("-v2"))) for metric in metrics]
-    return [(label, text) for label, text in dict(found).items() if text]
+    """(label, meaning) of those of `metrics` that have one, in their order."""
+    texts = {metric.label: metric.meaning or OWN.get(metric.base, "") for metric in metrics}
+    return [(label, text) for label, text in texts.items() if text]

@@ -78,6 +78,7 @@ class MetricInfo:
     targets: tuple[str, ...]
     backbone: str
     pool: bool
+    meaning: str = ""
 
     @property
     def base(self) -> str:
@@ -199,4 +200,5 @@ def _metric(name: str, given: Mapping[str, Any]) -> MetricInfo:
         targets=tuple(given.get("targets") or ()),
         backbone=backbone,
         pool=bool(given.get("pool", False)),
+        meaning=str(given.get("meaning") or ""),
     )

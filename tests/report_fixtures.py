@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.metrics.meanings import MEANINGS
 from harness.results import SCORE_COLUMNS, SET_COLUMNS, VOXEL_COLUMNS
 
 IDENTITY = {
@@ -97,6 +98,7 @@ def run_info(ids: list[str], voxels: int, seed: int) -> dict[str, Any]:
             ("rsa@1", "RSA", "set"),
         )
     ]
+    metrics = [{**m, "meaning": MEANINGS.get(m["name"].split("@")[0], "")} for m in metrics]
     return {
         "schema": 1,
         "run": "synthetic",

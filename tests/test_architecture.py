@@ -44,7 +44,7 @@ def under(name: str, *allowed: str) -> bool:
 
 @pytest.mark.parametrize("folder", PLUGIN_FOLDERS)
 def test_plugins_import_contracts_and_blocks_only(folder):
-    allowed = ("harness.api", "harness.nn", "harness.backbones", f"harness.{folder}")
+    allowed = ("harness.api", "harness.catalogue", "harness.nn", "harness.backbones", f"harness.{folder}")
     if folder == "benchmarks":
         allowed += ("harness.reading",)
     for file in (ROOT / folder).rglob("*.py"):
@@ -71,7 +71,7 @@ def test_the_engine_imports_no_plugin_folder():
 
 
 def test_contracts_need_numpy_and_the_standard_library_only():
-    for name in ("api", "data", "errors"):
+    for name in ("api", "catalogue", "data", "errors"):
         for node in ast.walk(ast.parse((ROOT / "harness" / f"{name}.py").read_text())):
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]
@@ -88,6 +88,7 @@ def test_contracts_need_numpy_and_the_standard_library_only():
 def test_building_blocks_do_not_know_the_pipeline(layer):
     allowed = (
         "harness.api",
+        "harness.catalogue",
         "harness.data",
         "harness.errors",
         "harness.places",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from named_backbones import backbone_named
 
 from harness.api import Backbone, ConfigError, DataError, PluginError, WeightsMissing
 from harness.backbones import weights
-from harness.backbones.alexnet import AlexNet, AlexNetRandom
+from harness.backbones.alexnet import AlexNet
 from harness.backbones.images import planes, resized
 from harness.backbones.pixels import Pixels
 from harness.backbones.preprocessing import IMAGENET
@@ -21,8 +22,8 @@ def images() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def random_alexnet() -> AlexNetRandom:
-    backbone = AlexNetRandom()
+def random_alexnet() -> AlexNet:
+    backbone = backbone_named("alexnet@random")
     backbone.open(device="cpu")
     return backbone
 
@@ -98,7 +99,7 @@ def test_unknown_layers_suggest_the_near_one(images, random_alexnet):
     with pytest.raises(ConfigError, match=r"'feature.4'; did you mean 'features.4'\?"):
         random_alexnet.extract(images, ["feature.4"])
     with pytest.raises(PluginError, match="backbone 'alexnet@random' is not open"):
-        AlexNetRandom().extract(images, ["features.4"])
+        backbone_named("alexnet@random").extract(images, ["features.4"])
 
 
 def test_alexnet_equals_torchvisions_feature_extractor(images, random_alexnet):
@@ -141,7 +142,7 @@ def test_random_weights_are_the_same_every_time_and_leave_the_generator_alone(ra
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    again = AlexNetRandom()
+    again = backbone_named("alexnet@random")
     state = again.state()
     assert torch.equal(torch.rand(3), expected)
     assert all(
@@ -179,7 +180,7 @@ def test_alexnet_reads_the_weights_that_prefetch_stored(stored_alexnet, images):
     import torch
     from torchvision.models import alexnet
 
-    backbone = AlexNet()
+    backbone = backbone_named("alexnet")
     backbone.open(device="cpu")
     network = alexnet(weights=None)
     network.load_state_dict(stored_alexnet)
@@ -189,13 +190,13 @@ def test_alexnet_reads_the_weights_that_prefetch_stored(stored_alexnet, images):
     np.testing.assert_allclose(
         backbone.extract(images, ["classifier.6"])["classifier.6"], reference, rtol=1e-4
     )
-    assert backbone.identity() != AlexNetRandom().identity()
+    assert backbone.identity() != backbone_named("alexnet@random").identity()
 
 
 def test_missing_weights_offline_are_one_clear_line(tmp_path, monkeypatch):
     monkeypatch.setenv("HARNESS_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("HARNESS_OFFLINE", "1")
-    for use in (AlexNet().identity, lambda: AlexNet().open(device="cpu")):
+    for use in (backbone_named("alexnet").identity, lambda: backbone_named("alexnet").open(device="cpu")):
         with pytest.raises(WeightsMissing) as caught:
             use()
         line = str(caught.value)

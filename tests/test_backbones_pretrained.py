@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from named_backbones import backbone_named
 from test_preprocessing import NOTEBOOK, normal, tensor
 from torch.nn import functional
 from torchvision import models
@@ -22,9 +23,9 @@ from torchvision.transforms import Resize
 from harness import plugins
 from harness.api import PluginError, WeightsMissing
 from harness.backbones import weights
-from harness.backbones.pooled import EfficientNetV1, InceptionV1, SwAVV1, swav_trunk
-from harness.backbones.preprocessing import PREPROCESSING
-from harness.backbones.transformers_models import Clip, ClipV1, DINOv2
+from harness.backbones.catalogue import PREPROCESSING
+from harness.backbones.pooled import swav_trunk
+from harness.backbones.transformers_models import Clip, DINOv2
 
 pytestmark = pytest.mark.filterwarnings("ignore:NOTE. The nodes obtained by tracing")
 
@@ -128,7 +129,7 @@ def test_inception_equals_torchvisions(store, images):
     network = inception()
     state = settled(network)
     store("inception", state)
-    found = opened(InceptionV1()).extract(images, ["avgpool"])["avgpool"]
+    found = opened(backbone_named("inception-v1")).extract(images, ["avgpool"])["avgpool"]
     assert (found.shape, found.dtype) == ((2, 2048), np.float32)
     close(found, reference(network, "inception", images))
 
@@ -138,7 +139,7 @@ def test_files_from_before_batch_counts_are_read(store):
     state = random_state(meta(models.inception_v3, init_weights=False))
     old = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
     store("inception", old)
-    network = opened(InceptionV1())._network
+    network = opened(backbone_named("inception-v1"))._network
     left = [k for k, v in [*network.named_parameters(), *network.named_buffers()] if v.is_meta]
     assert left == []
 
@@ -147,12 +148,12 @@ def test_efficientnet_equals_torchvisions_and_each_family_has_its_weights(store,
     network = models.efficientnet_b1(weights=None)
     state = settled(network)
     store("efficientnet", state)
-    found = opened(EfficientNetV1()).extract(images, ["avgpool"])["avgpool"]
+    found = opened(backbone_named("efficientnet-v1")).extract(images, ["avgpool"])["avgpool"]
     assert found.shape == (2, 1280)
     close(found, reference(network, "efficientnet", images))
     kinds = models.EfficientNet_B1_Weights
     used = {
-        name: weights.WEIGHTS[plugins.find("backbones", name).load().weights].url
+        name: weights.WEIGHTS[backbone_named(name).weights].url
         for name in ("efficientnet-v1", "efficientnet-brain-diffuser")
     }
     assert used == {
@@ -172,7 +173,7 @@ def test_swavs_checkpoint_goes_into_torchvisions_resnet(store, images):
         "module.prototypes.weight": torch.zeros(5, 4),
     }
     store("swav", checkpoint)
-    found = opened(SwAVV1()).extract(images, ["avgpool"])["avgpool"]
+    found = opened(backbone_named("swav-v1")).extract(images, ["avgpool"])["avgpool"]
     assert found.shape == (2, 2048)
     network.load_state_dict({k.replace("module.", ""): v for k, v in checkpoint.items()}, strict=False)
     close(found, reference(network, "swav", images))
@@ -185,7 +186,7 @@ def test_weights_of_another_network_are_one_line(store, key, change):
     state = {k: v for k, v in state.items() if k != key} if change == "gone" else state | {key: torch.ones(1)}
     file = store("swav", state)
     with pytest.raises(WeightsMissing, match="are those of another network") as caught:
-        SwAVV1().open(device="cpu")
+        backbone_named("swav-v1").open(device="cpu")
     line = str(caught.value)
     assert "\n" not in line
     assert str(file) in line
@@ -196,7 +197,7 @@ def test_weights_of_another_network_are_one_line(store, key, change):
 # Transformers
 
 
-class TinyClip(ClipV1):
+class TinyClip(Clip):
     config = Clip.config | {
         "hidden_size": 32,
         "intermediate_size": 48,
@@ -284,7 +285,7 @@ def clip_by_hand(state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tenso
 def test_clip_equals_the_network_written_out(store, images):
     state = clip_checkpoint()
     store("clip", state)
-    found = opened(TinyClip()).extract(images, ["image"])["image"]
+    found = opened(backbone_named("clip-v1", TinyClip)).extract(images, ["image"])["image"]
     assert (found.shape, found.dtype) == ((2, 12), np.float32)
     expected = clip_by_hand(state, PREPROCESSING["clip-v1"].apply(images)).numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
@@ -344,7 +345,7 @@ def dinov2_by_hand(s: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
 def test_dinov2_equals_the_network_written_out(store, images):
     state = dinov2_checkpoint()
     store("dinov2", state)
-    backbone = opened(TinyDINOv2())
+    backbone = opened(backbone_named("dinov2", TinyDINOv2))
     found = backbone.extract(images, ["patches", "cls"])
     expected = dinov2_by_hand(state, PREPROCESSING["dinov2"].apply(images)).numpy()
     assert (found["cls"].shape, found["patches"].shape) == ((2, 32), (2, 16, 32))
@@ -367,7 +368,7 @@ def test_dinov2_takes_neither_more_nor_less_than_its_parameters(store, key, valu
     state = state | {key: value} if value is not None else {k: v for k, v in state.items() if k != key}
     store("dinov2", state)
     with pytest.raises(WeightsMissing, match=r"of another network .*harness prefetch dinov2") as caught:
-        TinyDINOv2().open(device="cpu")
+        backbone_named("dinov2", TinyDINOv2).open(device="cpu")
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().out == ""
 
@@ -444,7 +445,7 @@ def test_another_filter_is_another_identity_where_it_resizes(store, monkeypatch)
 
 def test_a_backbone_says_what_is_wrong(images, tmp_path, monkeypatch):
     with pytest.raises(PluginError, match="backbone 'clip-v1' is not open"):
-        ClipV1().extract(images, ["image"])
+        backbone_named("clip-v1").extract(images, ["image"])
     monkeypatch.setenv("HARNESS_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("HARNESS_OFFLINE", "1")
     for name in PREPROCESSING:
@@ -460,7 +461,7 @@ def test_importing_backbones_and_metrics_needs_neither_torchvision_nor_transform
     code = (
         "import sys\n"
         "import harness.backbones.pooled, harness.backbones.transformers_models\n"
-        "import harness.metrics.pretrained, harness.metrics.brain_diffuser\n"
+        "import harness.metrics.catalogue, harness.metrics.brain_diffuser\n"
         "assert not {'torch', 'torchvision', 'transformers', 'PIL'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)

@@ -19,7 +19,7 @@ from harness.stages import features
 from harness.stages.worker import forget
 from harness.store import Store
 
-METRICS = ("pixel-2way", "pixel-100way", "decoded-agreement", "decoded-agreement-controlled")
+METRICS = ("pixel-2way", "pixel-2way-strict", "decoded-agreement", "decoded-agreement-controlled")
 
 
 def run_of(store, *, metrics=METRICS, n_test=70, layers=()):
@@ -65,7 +65,7 @@ def test_each_image_set_is_embedded_once_whatever_the_metrics_rows_and_encoders(
 
     embedded.clear()
     all_metrics = run_of(tmp_path / "all")
-    assert {s.metric.ref.name for s in all_metrics.scores} == set(METRICS)
+    assert {s.metric.ref.name for s in all_metrics.scored.images} == set(METRICS)
     assert embedded == dict.fromkeys(batches(all_metrics), 1)
 
     # Another encoder has other predictions, and training images that it is fitted on; else all is there.
@@ -86,10 +86,10 @@ def test_a_backbone_that_raises_costs_its_own_metrics_only(tmp_path, monkeypatch
         raise ZeroDivisionError("an odd card")
 
     monkeypatch.setattr(Pixels, "extract", broken)
-    outcome = run_of(tmp_path, metrics=("pixcorr", *METRICS), n_test=4)
-    assert {s.metric.ref.name for s in outcome.scores} == {"pixcorr"}
-    assert [f.metric.partition("@")[0] for f in outcome.failures] == list(METRICS)
-    assert {f.error for f in outcome.failures} == {"ZeroDivisionError: an odd card"}
+    outcome = run_of(tmp_path, metrics=("pixcorr", *METRICS), n_test=8)
+    assert {s.metric.ref.name for s in outcome.scored.images} == {"pixcorr"}
+    assert [f.metric.partition("@")[0] for f in outcome.scored.failures] == list(METRICS)
+    assert {f.error for f in outcome.scored.failures} == {"ZeroDivisionError: an odd card"}
     assert "backbone 'pixels' fails: ZeroDivisionError: an odd card" in caplog.text
 
 

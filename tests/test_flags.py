@@ -49,7 +49,7 @@ def raised(tmp_path_factory):
         )
         here = Store(store)
         outcome = Pipeline(make_plan(request), here).run()
-        assert outcome.failures == []
+        assert outcome.scored.failures == []
         record = run_record(outcome, command=[], store=here, gallery_rule="")
         # Sixteen easy images nearly all win, which says nothing of cheating.
         raised_flags = [flag for flag in record["flags"] if flag["name"] != "nearly-alike"]

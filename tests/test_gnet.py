@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TOYS, call_harness
+from named_metrics import metric_named
 from PIL import Image
 from scipy.stats import pearsonr
 from torch.nn import functional
@@ -22,16 +23,15 @@ from toys import ToyBenchmark
 from harness.api import ConfigError, Responses, Stimuli, VoxelSpace, WeightsMissing
 from harness.backbones import gnet, weights
 from harness.backbones.gnet import GNet, read_gnet
-from harness.metrics.reencoding import GNetBrainCorrelation
 from harness.pipeline import Pipeline
 from harness.plan import make_plan
 from harness.record import write_run
 from harness.reports.functional import brain_region_table, region_table
 from harness.reports.html import write_report
 from harness.results import RunResult
+from harness.scoring.compare import derangements_of
 from harness.settings import Request
 from harness.stages.features import backbone_identity
-from harness.stages.score import derangements_of
 from harness.stages.worker import forget
 from harness.store import Store
 
@@ -255,7 +255,7 @@ def test_nothing_in_the_file_is_run(content, stored, tmp_path):
 def test_scores_are_correlations_over_voxels():
     rng = np.random.default_rng(0)
     predicted, measured = rng.standard_normal((2, 6, 50))
-    metric = GNetBrainCorrelation()
+    metric = metric_named("gnet-brain-correlation")
     expected = [pearsonr(p, m).statistic for p, m in zip(predicted, measured)]
     np.testing.assert_allclose(metric.score(predicted, measured), expected, atol=1e-12)
     orders = np.stack([np.roll(np.arange(6), k) for k in (1, 2, 3)])
@@ -283,7 +283,7 @@ def space(**other) -> VoxelSpace:
     ],
 )
 def test_other_voxels_are_left_out_with_a_reason(other, said):
-    found = GNetBrainCorrelation().lacking(space(**other))
+    found = metric_named("gnet-brain-correlation").lacking(space(**other))
     assert said in found
     assert bool(found) == bool(said)
 
@@ -323,7 +323,7 @@ def run(folder, patch, *, as_nsd: bool):
     )
     store = Store(folder / "store")
     outcome = Pipeline(make_plan(request), store).run()
-    assert not outcome.failures
+    assert not outcome.scored.failures
     write_run(outcome, folder / "run", command=["harness"], store=store)
     return outcome
 
@@ -344,10 +344,10 @@ def test_a_run_scores_rows_stimuli_and_regions(finished):
     outcome, _, backbone = finished
     data = outcome.data
     valid, truth = data.space.valid, data.test.responses.mean()
-    found = {s.images.row: s for s in outcome.scores if s.target == "brain" and s.images.trial < 0}
+    found = {s.images.row: s for s in outcome.scored.images if s.target == "brain" and s.images.trial < 0}
     assert {"measured", "predicted", "stimulus", "shuffled", "shuffled-measured", "flat-grey"} <= set(found)
     regions = {
-        (r.row, r.region): r for r in outcome.region_scores if r.metric.ref.name == "gnet-brain-correlation"
+        (r.row, r.region): r for r in outcome.scored.regions if r.metric.ref.name == "gnet-brain-correlation"
     }
     for row in ("measured", "stimulus"):
         images: Stimuli = found[row].images.images
@@ -389,8 +389,8 @@ def test_tables_and_report_show_it_apart_from_encoding_scores(finished):
 def test_other_data_are_left_out_of_a_run(content, stored, tmp_path, monkeypatch):
     stored(content)
     outcome = run(tmp_path, monkeypatch, as_nsd=False)
-    assert not [s for s in outcome.scores if s.target == "brain"]
-    ((name, why),) = outcome.left_out
+    assert not [s for s in outcome.scored.images if s.target == "brain"]
+    ((name, why),) = outcome.scored.left_out
     assert name == "gnet-brain-correlation"
     assert why.endswith("these are nsdgeneral of subj01 of toy")
 

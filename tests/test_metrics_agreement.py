@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from named_metrics import metric_named
 from test_run import only_run
 
 from harness.metrics.agreement import (
-    DecodedAgreement,
-    DecodedAgreementControlled,
     agreement,
     controlled_agreement,
 )
@@ -188,11 +187,11 @@ def test_pools_too_small_and_rows_with_nan_are_not_scored():
 def test_the_metrics_are_these_functions():
     generator = np.random.default_rng(0)
     result, target, stimulus = generator.standard_normal((3, 20, 6))
-    assert np.array_equal(DecodedAgreement().score(result, target), agreement(result, target))
-    found = DecodedAgreementControlled().score(result, target, stimulus=stimulus)
+    assert np.array_equal(metric_named("decoded-agreement").score(result, target), agreement(result, target))
+    found = metric_named("decoded-agreement-controlled").score(result, target, stimulus=stimulus)
     assert np.array_equal(found, controlled_agreement(result, target, stimulus))
-    assert DecodedAgreementControlled.controlled
-    assert not DecodedAgreement.controlled
+    assert metric_named("decoded-agreement-controlled").gets == ("stimulus", "rendered")
+    assert metric_named("decoded-agreement").gets == ()
 
 
 def test_what_the_decoder_makes_of_the_true_stimulus_is_no_agreement():

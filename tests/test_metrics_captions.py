@@ -15,6 +15,7 @@ import torch
 from conftest import TOYS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from named_metrics import metric_named
 from rouge_score.rouge_scorer import RougeScorer
 from sklearn.metrics.pairwise import cosine_similarity
 from test_run import only_run
@@ -25,13 +26,13 @@ from harness.backbones import texts, weights
 from harness.backbones.wordnet import open_wordnet
 from harness.errors import PluginError, WeightsMissing
 from harness.metrics.captions import cosines, longest_common, meteor, rouge_1, rouge_l
-from harness.stages.score import derangements_of
+from harness.scoring.compare import derangements_of
 
 NAMES = ("meteor", "rouge1", "rougel", "minilm", "clip-b32", "clip-l14")
 
 
 def metric(name):
-    return plugins.find("metrics", f"caption-{name}").load()()
+    return metric_named(f"caption-{name}")
 
 
 @pytest.fixture
@@ -269,7 +270,7 @@ def test_another_networks_weights_are_refused(keep, merges, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_contract(name):
     one = metric(name)
-    assert isinstance(one, Metric)
+    assert isinstance(one.row, Metric)
     assert (one.inputs, one.targets) == ("captions", ("stimulus", "image", "measured"))
     for needed in (*getattr(one, "weights", ()), *((one.backbone[0],) if one.backbone else ())):
         if needed in weights.WEIGHTS:

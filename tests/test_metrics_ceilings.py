@@ -130,7 +130,7 @@ def test_error_removed_is_0_for_the_training_mean_and_1_for_the_truth():
     baseline = measured.mean(axis=0)
 
     def removed(predicted):
-        return ceilings.MSEExplained().score(predicted, measured, baseline=baseline, ceiling=ceiling)
+        return ceilings.mse_explained(predicted, measured, baseline=baseline, ceiling=ceiling)
 
     assert removed(np.tile(baseline, (20_000, 1))) == 0
     assert removed(truth) == pytest.approx(1.0, abs=0.02)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from named_metrics import metric_named
 from scipy.spatial.distance import pdist
 from scipy.stats import pearsonr
 from sklearn.metrics import mean_squared_error, r2_score
@@ -14,8 +15,8 @@ from harness.metrics.identification import two_way
 
 N, V = 40, 30
 CLASSES = (
-    *(encoding.VoxelR, encoding.VoxelR2, encoding.VoxelMSE, encoding.VoxelR2NC, encoding.VarianceRatio),
-    *(encoding.PatternR, encoding.PatternRRaw, encoding.Pattern2Way, encoding.RSA),
+    *("voxel-r", "voxel-r2", "voxel-mse", "voxel-r2-nc", "variance-ratio"),
+    *("pattern-r", "pattern-r-raw", "pattern-2way", "rsa"),
 )
 
 
@@ -30,8 +31,10 @@ def data():
     return predicted.astype(np.float32), measured.astype(np.float32), baseline.astype(np.float32)
 
 
-def score(cls, predicted, measured, baseline, ceiling=None):
-    return cls().score(predicted, measured, baseline=baseline, ceiling=ceiling)
+def score(name, predicted, measured, baseline, ceiling=None):
+    metric = metric_named(name)
+    offered = {"baseline": baseline, "ceiling": ceiling}
+    return metric.score(predicted, measured, **{key: offered[key] for key in metric.gets if key in offered})
 
 
 def test_voxel_scores_equal_other_implementations(data):
@@ -39,15 +42,13 @@ def test_voxel_scores_equal_other_implementations(data):
     exact = predicted.astype(float), measured.astype(float)
     columns = list(zip(exact[0].T, exact[1].T))
     expected = {
-        encoding.VoxelR: [pearsonr(x, y).statistic for x, y in columns],
-        encoding.VoxelR2: r2_score(exact[1], exact[0], multioutput="raw_values"),
-        encoding.VoxelMSE: mean_squared_error(exact[1], exact[0], multioutput="raw_values"),
-        encoding.VarianceRatio: exact[0].std(axis=0) / exact[1].std(axis=0),
+        "voxel-r": [pearsonr(x, y).statistic for x, y in columns],
+        "voxel-r2": r2_score(exact[1], exact[0], multioutput="raw_values"),
+        "voxel-mse": mean_squared_error(exact[1], exact[0], multioutput="raw_values"),
+        "variance-ratio": exact[0].std(axis=0) / exact[1].std(axis=0),
     }
     for cls, values in expected.items():
-        np.testing.assert_allclose(
-            score(cls, predicted, measured, baseline), values, rtol=1e-10, err_msg=cls.label
-        )
+        np.testing.assert_allclose(score(cls, predicted, measured, baseline), values, rtol=1e-10, err_msg=cls)
 
 
 def test_pattern_scores_equal_other_implementations(data):
@@ -55,23 +56,23 @@ def test_pattern_scores_equal_other_implementations(data):
     rows = range(N)
     raw = [np.corrcoef(x[k], y[k])[0, 1] for k in rows]
     centred = [np.corrcoef(x[k] - b, y[k] - b)[0, 1] for k in rows]
-    np.testing.assert_allclose(score(encoding.PatternRRaw, *data), raw, rtol=1e-10)
-    np.testing.assert_allclose(score(encoding.PatternR, *data), centred, rtol=1e-10)
+    np.testing.assert_allclose(score("pattern-r-raw", *data), raw, rtol=1e-10)
+    np.testing.assert_allclose(score("pattern-r", *data), centred, rtol=1e-10)
     r = np.corrcoef(y - b, x - b)[:N, N:]  # measured i, predicted j
     expected = ((r < np.diag(r)).sum(axis=0)) / (N - 1)
-    np.testing.assert_allclose(score(encoding.Pattern2Way, *data), expected)
+    np.testing.assert_allclose(score("pattern-2way", *data), expected)
     rdms = [pdist(side, "correlation") for side in (x, y)]
-    assert score(encoding.RSA, *data) == pytest.approx(np.corrcoef(*rdms)[0, 1], abs=1e-10)
+    assert score("rsa", *data) == pytest.approx(np.corrcoef(*rdms)[0, 1], abs=1e-10)
 
 
 def test_the_mean_pattern_flatters_only_the_raw_correlation(data):
     _, measured, baseline = data
     blind = np.tile(baseline, (N, 1))  # the training mean, whatever the image
-    assert score(encoding.PatternRRaw, blind, measured, baseline).mean() > 0.8
-    assert np.array_equal(score(encoding.PatternR, blind, measured, baseline), np.zeros(N))
-    assert np.array_equal(score(encoding.VoxelR, blind, measured, baseline), np.zeros(V))
-    assert np.array_equal(score(encoding.Pattern2Way, blind, measured, baseline), np.full(N, 0.5))
-    assert score(encoding.RSA, blind, measured, baseline) == 0.0
+    assert score("pattern-r-raw", blind, measured, baseline).mean() > 0.8
+    assert np.array_equal(score("pattern-r", blind, measured, baseline), np.zeros(N))
+    assert np.array_equal(score("voxel-r", blind, measured, baseline), np.zeros(V))
+    assert np.array_equal(score("pattern-2way", blind, measured, baseline), np.full(N, 0.5))
+    assert score("rsa", blind, measured, baseline) == 0.0
     assert two_way(blind, measured).mean() == pytest.approx(0.5, abs=0.05)
 
 
@@ -79,14 +80,14 @@ def test_normalised_r2_is_not_clipped_above_and_needs_a_ceiling(data):
     predicted, measured, baseline = data
     ceiling = np.full(V, 0.1)
     ceiling[:2] = 0.0, np.nan
-    values = score(encoding.VoxelR2NC, predicted, measured, baseline, ceiling)
+    values = score("voxel-r2-nc", predicted, measured, baseline, ceiling)
     r = encoding.voxel_r(predicted, measured)
     assert np.isnan(values[:2]).all()
     np.testing.assert_allclose(values[2:], r[2:] ** 2 / 0.1)
     assert values[2:].max() > 1
-    negative = score(encoding.VoxelR2NC, -predicted, measured, baseline, ceiling)
+    negative = score("voxel-r2-nc", -predicted, measured, baseline, ceiling)
     assert (negative[2:] == 0).all()
-    assert np.isnan(score(encoding.VoxelR2NC, predicted, measured, baseline, None)).all()
+    assert np.isnan(score("voxel-r2-nc", predicted, measured, baseline, None)).all()
 
 
 def test_constant_predictions_are_zero_and_constant_measurements_nan(data):
@@ -119,9 +120,9 @@ def test_one_image_has_an_error_but_no_correlation(data):
 def test_nan_stays_in_its_voxel(data):
     predicted, measured, baseline = (side.copy() for side in data)
     predicted[3, 5] = np.nan
-    for cls in (encoding.VoxelR, encoding.VoxelR2, encoding.VoxelMSE, encoding.VarianceRatio):
+    for cls in ("voxel-r", "voxel-r2", "voxel-mse", "variance-ratio"):
         values = score(cls, predicted, measured, baseline)
-        assert np.flatnonzero(np.isnan(values)).tolist() == [5], cls.label
+        assert np.flatnonzero(np.isnan(values)).tolist() == [5], cls
     assert np.flatnonzero(np.isnan(encoding.pattern_r(predicted, measured))).tolist() == [3]
 
 
@@ -149,14 +150,14 @@ def test_blocks_do_not_change_the_values(data, monkeypatch):
     monkeypatch.setattr(encoding, "BLOCK", 100)
     blocks = [score(cls, predicted, measured, baseline, np.full(V, 0.5)) for cls in CLASSES]
     for cls, one, other in zip(CLASSES, whole, blocks):
-        np.testing.assert_allclose(other, one, rtol=1e-12, err_msg=cls.label)
+        np.testing.assert_allclose(other, one, rtol=1e-12, err_msg=cls)
 
 
 def test_units_say_what_score_returns(data):
     for cls in CLASSES:
         values = np.asarray(score(cls, *data, ceiling=np.full(V, 0.5)))
-        assert values.shape == {"voxel": (V,), "image": (N,), "set": ()}[cls.unit], cls.label
-    assert not encoding.VoxelMSE.higher_is_better
+        assert values.shape == {"voxel": (V,), "image": (N,), "set": ()}[metric_named(cls).unit], cls
+    assert not metric_named("voxel-mse").higher_is_better
 
 
 def test_null_predictor_and_noise_floor_match_a_simulation():

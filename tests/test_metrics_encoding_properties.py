@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from named_metrics import metric_named
 
 from harness import plugins
 
@@ -15,7 +16,7 @@ def response_metrics():
     found = {}
     for ref in plugins.available("metrics"):
         if ref.module.startswith("harness.metrics."):
-            plugin = ref.load()()
+            plugin = metric_named(ref.name)
             if plugin.inputs == "responses":
                 found[ref.name] = plugin
     return found
@@ -23,7 +24,7 @@ def response_metrics():
 
 METRICS = response_metrics()
 ALL = sorted(METRICS)
-NO_SAMPLES = [name for name in ALL if "samples" not in METRICS[name].needs]
+NO_SAMPLES = [name for name in ALL if "samples" not in METRICS[name].gets]
 # Of the plain mean over repeats; SynBrain's trials and other targets differ from what is predicted.
 BEST = {
     **dict.fromkeys(("voxel-r", "voxel-r2", "pattern-r", "pattern-r-raw", "pattern-2way"), 1.0),
@@ -61,14 +62,10 @@ def means(data):
 def score(name, data, *, predicted=None, measured=None):
     """Values of a metric; those under "" of one that returns several by name."""
     plugin = METRICS[name]
-    given = {"trials": ("trials", "image_index"), "samples": ("samples",), "labels": ("labels",)}
-    wanted = [key for need in plugin.needs for key in given[need]]
     values = plugin.score(
         data["samples"].mean(axis=1) if predicted is None else predicted,
         means(data) if measured is None else measured,
-        baseline=data["baseline"],
-        ceiling=data["ceiling"],
-        **{key: data[key] for key in wanted},
+        **{key: data[key] for key in plugin.gets if key != "rivalry"},
     )
     return np.asarray(values[""] if isinstance(values, dict) else values, np.float64)
 

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from named_metrics import metric_named
 from scipy.spatial.distance import correlation
 from scipy.stats import spearmanr
 
 from harness.metrics.identification import (
-    Pixel2Way,
-    Pixel100Way,
     correlation_distance,
     n_way,
     two_way,
@@ -156,7 +155,7 @@ def test_pools_too_small_are_not_scored():
     assert np.isnan(two_way(result[:1], target[:1])).all()
     assert np.isnan(n_way(result, target, 6)).all()
     assert np.isfinite(n_way(result, target, 5)).all()
-    assert np.isnan(Pixel100Way().score(result, target)).all()
+    assert np.isnan(metric_named("pixel-100way").score(result, target)).all()
 
 
 def test_correlation_distance_equals_scipy():
@@ -166,7 +165,9 @@ def test_correlation_distance_equals_scipy():
     assert correlation_distance(np.ones((1, 4)), np.arange(4.0)[None]) == pytest.approx([1.0])
 
 
-@pytest.mark.parametrize(("metric", "n"), [(Pixel2Way(), 40), (Pixel100Way(), 120)])
+@pytest.mark.parametrize(
+    ("metric", "n"), [(metric_named("pixel-2way"), 40), (metric_named("pixel-100way"), 120)]
+)
 def test_the_metrics_are_these_functions(metric, n):
     result, target = noisy_pair(n, 30, noise=3.0)
     expected = two_way(result, target) if metric.candidates == 2 else n_way(result, target, 100)
@@ -174,7 +175,9 @@ def test_the_metrics_are_these_functions(metric, n):
     assert metric.chance == pytest.approx(1 / metric.candidates)
 
 
-@pytest.mark.parametrize(("metric", "n"), [(Pixel2Way(), 30), (Pixel100Way(), 110)])
+@pytest.mark.parametrize(
+    ("metric", "n"), [(metric_named("pixel-2way"), 30), (metric_named("pixel-100way"), 110)]
+)
 def test_derangements_at_once_equal_one_by_one(metric, n):
     result, target = noisy_pair(n, 12, noise=1.0)
     result[4] = np.nan

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import TOYS
+from named_metrics import metric_named
 from scipy.spatial.distance import cdist
 
-from harness.metrics.nearest_train import PixelNearestTrain, distance_to_nearest
+from harness.metrics.nearest_train import distance_to_nearest
 from harness.pipeline import Pipeline
 from harness.plan import make_plan
 from harness.record import write_run
@@ -69,7 +70,9 @@ def outcome(tmp_path_factory):
 
 def of(outcome, row, name):
     (found,) = [
-        s for s in outcome.scores if (s.images.row, s.metric.ref.name, s.target) == (row, name, "training")
+        s
+        for s in outcome.scored.images
+        if (s.images.row, s.metric.ref.name, s.target) == (row, name, "training")
     ]
     return found.values
 
@@ -95,7 +98,9 @@ def test_values_come_from_the_training_images(outcome):
         found = Pixels().extract(stimuli.images(), ["rgb16"])["rgb16"]
         return found.reshape(len(found), -1)
 
-    expected = PixelNearestTrain().score(features(data.test.stimuli), features(data.train.stimuli))
+    expected = metric_named("pixel-nearest-train").score(
+        features(data.test.stimuli), features(data.train.stimuli)
+    )
     np.testing.assert_allclose(of(made, "stimulus", "pixel-nearest-train"), expected)
 
 

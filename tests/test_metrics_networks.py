@@ -7,12 +7,14 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from named_backbones import backbone_named
+from named_metrics import metric_named
 from scipy.spatial.distance import correlation, cosine
 
 from harness import plugins
 from harness.api import DataError, Metric
-from harness.metrics import networks
-from harness.metrics.lookalikes import KIND, kinds, lookalike_two_way
+from harness.metrics.catalogue import LOOKALIKE
+from harness.metrics.lookalikes import kinds, lookalike_two_way
 from harness.metrics.networks import cosine_similarity
 
 SLOTS = {
@@ -33,7 +35,7 @@ COSINES = ("clip-cos@tiny", "dinov2-cos@tiny")
 
 
 def metric(name):
-    return plugins.find("metrics", name).load()()
+    return metric_named(name)
 
 
 def pair(n=120, d=30, noise=2.0, seed=0):
@@ -45,14 +47,14 @@ def pair(n=120, d=30, noise=2.0, seed=0):
 @pytest.mark.parametrize("name", SLOTS)
 def test_every_slot_names_a_layer_that_its_backbone_has_and_never_that_of_encoders(name):
     one = metric(name)
-    assert isinstance(one, Metric)
+    assert isinstance(one.row, Metric)
     assert one.backbone == SLOTS[name]
     backbone = plugins.find("backbones", one.backbone[0]).load()
     assert one.backbone[1] in backbone.layers
     assert one.backbone[0] != "scenes@tiny"
     # They judge drawn scenes only, so never real data by themselves.
     assert one.default == (False if name in COSINES else "simulated")
-    assert (one.unit, one.inputs, one.controlled) == ("image", "embedding", False)
+    assert (one.unit, one.inputs, "stimulus" in one.gets) == ("image", "embedding", False)
     assert one.targets == ("stimulus", "measured")
 
 
@@ -125,7 +127,7 @@ def test_labels_are_distinct():
     labels = [metric(name).label for name in SLOTS]
     assert len(set(labels)) == len(labels)
     assert all("tiny" in label for label in labels)
-    assert networks.Clip.label != networks.Clip100Way.label
+    assert metric("clip@tiny").label != metric("clip-100way@tiny").label
 
 
 # Pretrained networks
@@ -154,12 +156,12 @@ PUBLISHED = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_slots_have_their_own_networks_and_are_on_for_real_data_in_one_family(name):
     one = metric(name)
-    assert isinstance(one, Metric)
+    assert isinstance(one.row, Metric)
     assert one.backbone == PUBLISHED[name]
-    assert one.backbone[1] in plugins.find("backbones", one.backbone[0]).load().layers
+    assert one.backbone[1] in backbone_named(one.backbone[0]).layers
     first_family = not name.endswith("-v2") and not name.startswith("brain-diffuser-")
     assert one.default == ("real" if first_family else False)
-    assert (one.unit, one.inputs, one.controlled) == ("image", "embedding", False)
+    assert (one.unit, one.inputs, "stimulus" in one.gets) == ("image", "embedding", False)
     assert one.targets == ("stimulus", "measured")
 
 
@@ -382,7 +384,7 @@ def test_knowing_the_kind_alone_is_chance_among_lookalikes_but_not_in_two_way():
     typical = generator.standard_normal((20, 50))
     target = typical[kind] + 0.7 * generator.standard_normal((200, 50))
     result = typical[kind] + 0.1 * generator.standard_normal((200, 50))
-    assert networks.Clip().score(result, target).mean() > 0.95
+    assert metric_named("clip@tiny").score(result, target).mean() > 0.95
     assert abs(lookalike_two_way(result, target, kind=kind).mean() - 0.5) < 0.06
     exact = target + 0.1 * generator.standard_normal((200, 50))
     assert lookalike_two_way(exact, target, kind=kind).mean() > 0.99
@@ -402,12 +404,12 @@ def test_kinds_are_combinations_of_labels():
         "background": np.array(["sea", "sky", "sea", "sea", "sea"]),
         "other": np.arange(5),
     }
-    kind = kinds(labels)
+    kind = kinds(labels, LOOKALIKE)
     assert kind[0] == kind[4] != kind[1]
     assert kind[2] == kind[3] != kind[0]
     assert len(set(kind)) == 3
-    assert kinds({"category": labels["category"]}) is None
-    assert KIND == ("category", "background")
+    assert kinds({"category": labels["category"]}, LOOKALIKE) is None
+    assert LOOKALIKE == ("category", "background")
 
 
 def test_lookalike_errors_say_what_is_wrong():
@@ -415,4 +417,4 @@ def test_lookalike_errors_say_what_is_wrong():
     with pytest.raises(DataError, match="4 reconstructions, 4 targets and 3 kinds; expected equal numbers"):
         lookalike_two_way(target, target, kind=np.zeros(3))
     with pytest.raises(DataError, match=r"different lengths \(category: 2, background: 3\)"):
-        kinds({"category": np.zeros(2), "background": np.zeros(3)})
+        kinds({"category": np.zeros(2), "background": np.zeros(3)}, LOOKALIKE)

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from named_metrics import metric_named
 from toy_metrics import SmallPixCorr
 
-from harness import plugins
 from harness.api import DataError, Stimuli
 from harness.executors import Inline
 from harness.metrics import correlations_on_device, pixel, pixel_on_device
 from harness.metrics.correlations import Rows, correlations
 from harness.metrics.identification import (
-    Pixel2Way,
-    Pixel100Way,
     Rivalry,
     correlation_distance,
     deranged_ranks,
+    identify,
     ranks,
 )
-from harness.metrics.networks import EfficientNet
-from harness.metrics.pixel import SSIM, PixCorr
-from harness.metrics.pixel_families import MINDEYE2_V1, V2, Family
+from harness.metrics.pixel_families import FAMILIES, Family
 from harness.metrics.pixel_on_device import PixCorrOn, SSIMOn
-from harness.stages.devices import place, placed
+from harness.scoring.context import Scoring
+from harness.scoring.devices import torch_device
+from harness.scoring.driver import scorer_of
+from harness.scoring.scores import ImageSet, MetricRef
 from harness.stages.features import FeatureStore
-from harness.stages.score import ImageSet, MetricRef, score_embeddings, score_pixels
 from harness.store import Store
 
 DEVICES = [
@@ -42,7 +44,12 @@ DEVICES = [
     ),
 ]
 on_every_device = pytest.mark.parametrize("device", DEVICES)
-SMALL = Family("small", sizes=(40, 70), antialias=False)
+SMALL = "small"
+
+
+@pytest.fixture(autouse=True)
+def small_family(monkeypatch):
+    monkeypatch.setitem(FAMILIES, SMALL, Family(SMALL, sizes=(40, 70), antialias=False))
 
 
 def pictures(n, height, width, seed=0):
@@ -57,14 +64,14 @@ def pictures(n, height, width, seed=0):
 def both(images, other, on, prepare, score, *, dtype):
     """Values on a device, and those of numpy."""
     found = on.score(on.prepare(images), on.prepare(other))
-    return found, score(*(prepare(x, on.family, dtype=dtype) for x in (images, other)))
+    return found, score(*(prepare(x, family=on.family, dtype=dtype) for x in (images, other)))
 
 
 # Pixels
 
 
 @on_every_device
-@pytest.mark.parametrize("family", [MINDEYE2_V1, V2])
+@pytest.mark.parametrize("family", ["mindeye2-v1", "v2"])
 @pytest.mark.parametrize("single", [True, False])
 def test_pixel_metrics_equal_numpys(device, family, single):
     images, other = pictures(3, 300, 280), pictures(3, 256, 500, seed=1)
@@ -104,7 +111,7 @@ def test_pixel_metrics_equal_numpys_at_any_size(sides, seed, levels):
 def test_odd_images_are_as_for_numpy():
     gap = pictures(3, 50, 60).astype(np.float32) / 255
     gap[1, 5, 5] = np.nan
-    for metric in (PixCorr(), SSIM()):
+    for metric in (metric_named("pixcorr"), metric_named("ssim")):
         on = metric.on("cpu")
         values = on.score(on.prepare(gap), on.prepare(gap))
         assert np.isnan(values).tolist() == [False, True, False]
@@ -198,7 +205,13 @@ def test_ties_equal_numpys(seed, n, d, levels):
 
 @on_every_device
 @pytest.mark.parametrize(
-    "metric", [Pixel2Way(), Pixel100Way(), EfficientNet(), plugins.find("metrics", "clip-strict").load()()]
+    "metric",
+    [
+        metric_named("pixel-2way"),
+        metric_named("pixel-100way"),
+        metric_named("efficientnet@tiny"),
+        metric_named("clip-strict"),
+    ],
 )
 def test_metrics_of_features_equal_numpys(device, metric):
     result, target = features(110, 30)
@@ -206,7 +219,7 @@ def test_metrics_of_features_equal_numpys(device, metric):
     on = metric.on(device)
     assert (on.device, metric.device) == (device, None)
     np.testing.assert_allclose(on.score(result, target), metric.score(result, target), rtol=0, atol=1e-9)
-    if hasattr(metric, "score_deranged"):
+    if metric.row.deranged is not None:
         orders = np.stack([np.roll(np.arange(110), k) for k in (1, 2)])
         for more in ({}, {"rivalry": True}):
             found, expected = (one.score_deranged(result, target, orders, **more) for one in (on, metric))
@@ -216,87 +229,93 @@ def test_metrics_of_features_equal_numpys(device, metric):
 # Who computes where
 
 
-class OwnScore(Pixel2Way):
-    """Scores otherwise, and knows of devices only by inheritance."""
-
-    def score(self, result, target, *, rivalry=False):
-        return np.zeros((2, len(result)) if rivalry else len(result))
+def without_places(result, target):
+    """Scores, and knows nothing of devices."""
+    return np.asarray(result[:, 0], np.float64)
 
 
-class OwnPlace(OwnScore):
-    def on(self, device):
-        return super().on(device)
+OWN = replace(metric_named("decoded-agreement").row, score=without_places)
 
 
 def test_only_cuda_and_only_metrics_that_know_of_it():
-    for metric in (PixCorr(), pixel.SSIMV2(), Pixel100Way(), EfficientNet(), OwnPlace()):
-        assert [place(metric, device) for device in ("cpu", "mps", "cuda", "cuda:1")] == [
-            *("cpu", "cpu", "cuda", "cuda")
-        ]
-        assert placed(metric, "cpu") is metric
-        assert placed(metric, "cuda:1").device == "cuda:1"
-    for metric in (SmallPixCorr(), OwnScore(), plugins.find("metrics", "decoded-agreement").load()()):
-        assert place(metric, "cuda") == "cpu"
-        assert placed(metric, "cuda") is metric
+    for name in ("pixcorr", "ssim-v2", "pixel-100way", "efficientnet@tiny"):
+        row = metric_named(name).row
+        places = [torch_device(row, device) for device in ("cpu", "mps", "cuda", "cuda:1")]
+        assert places == [None, None, "cuda", "cuda:1"]
+    for row in (SmallPixCorr, OWN, metric_named("decoded-agreement").row):
+        assert torch_device(row, "cuda") is None
 
 
-class CardPixCorr(PixCorr):
+USED: list[str] = []
+
+
+def card_pixels(*, device, family):
     """On the processor, asked for the card: a machine without one can run it."""
-
-    def on(self, device):
-        assert device == "cuda"
-        return super().on("cpu")
+    USED.append(device)
+    return PixCorrOn(family, "cpu")
 
 
-class CardTwoWay(Pixel2Way):
-    def on(self, device):
-        assert device == "cuda"
-        return super().on("cpu")
+def card_two_way(result, target, *, device=None, **more):
+    if device is not None:
+        USED.append(device)
+    return identify(result, target, candidates=2, device="cpu" if device else None, **more)
 
 
+CARD = {
+    "pixcorr": {"on": partial(card_pixels, family="mindeye2-v1")},
+    "pixel-2way": {"score": card_two_way, "deranged": None},
+}
+
+
+@dataclass(frozen=True)
 class Installed:
     """Stands for the reference to a plugin."""
 
-    def __init__(self, cls):
-        self.cls, self.name = cls, cls.__name__
+    row: object
+    name: str
 
     def load(self):
-        return self.cls
+        return self.row
 
 
-def scored(cls, store, device, count):
-    """Values of `cls` in a run on `device` and of its shuffled control; what was computed and reused."""
+def scored(row, store, device, count):
+    """Values of `row` in a run on `device` and of its shuffled control; `count` artifacts are computed."""
     images, other = (
         Stimuli.from_array([f"i{k:02d}" for k in range(12)], pictures(12, 40, 40, s)) for s in (0, 1)
     )
-    metric = MetricRef(Installed(cls), {"metric": cls.__name__, "version": "1", "code": cls.__name__})
-    sets = [ImageSet("measured", -1, 0, images, other, None)]
+    metric = MetricRef(Installed(row, row.name), {"metric": row.name, "version": "1", "code": str(row.score)})
+    run = Scoring(
+        data=None,
+        store=store,
+        executor=Inline(),
+        features=FeatureStore(store, Inline(), device="cpu"),
+        sets=[ImageSet("measured", -1, 0, images, other, None)],
+        shuffled={"measured": "shuffled"}.get,
+        derangements=3,
+        device=device,
+    )
     before = store.computed["score"]
-    common = {"store": store, "derangements": 3, "shuffled": {"measured": "shuffled"}.get, "device": device}
-    if cls.inputs == "images":
-        found = score_pixels(metric, sets, executor=Inline(), **common)
-    else:
-        found = score_embeddings(metric, sets, features=FeatureStore(store, Inline(), device="cpu"), **common)
+    found = scorer_of(row)(run).score(metric).images
     assert store.computed["score"] - before == count
     return np.stack([score.values for score in found])
 
 
-@pytest.mark.parametrize(("cls", "card"), [(PixCorr, CardPixCorr), (Pixel2Way, CardTwoWay)])
-def test_a_run_on_a_card_scores_the_same_and_keeps_it_apart(cls, card, tmp_path, monkeypatch):
-    used = []
-    monkeypatch.setattr(card, "on", lambda self, device, on=card.on: used.append(device) or on(self, device))
+@pytest.mark.parametrize("name", CARD)
+def test_a_run_on_a_card_scores_the_same_and_keeps_it_apart(name, tmp_path):
+    row = metric_named(name).row
+    card = replace(row, name="card", **CARD[name])
     store = Store(tmp_path)
-    expected = scored(cls, store, "cpu", 2)
-    processor = scored(card, store, "cpu", 2)
-    assert used == []
-    np.testing.assert_array_equal(processor, expected)
+    USED.clear()
+    expected = scored(row, store, "cpu", 2)
+    np.testing.assert_allclose(scored(card, store, "cpu", 2), expected, rtol=0, atol=1e-12)
+    assert USED == []
     np.testing.assert_allclose(scored(card, store, "cuda", 2), expected, rtol=0, atol=2e-6)
-    assert set(used) == {"cuda"}
+    assert set(USED) == {"cuda"}
     scored(card, store, "cuda", 0)
     scored(card, store, "cpu", 0)
 
 
-@pytest.mark.parametrize("cls", [SmallPixCorr, OwnScore])
-def test_metrics_that_know_nothing_of_devices_are_computed_once_for_all(cls, tmp_path):
-    store = Store(tmp_path)
-    np.testing.assert_array_equal(scored(cls, store, "cpu", 2), scored(cls, store, "cuda", 0))
+@pytest.mark.parametrize("row", [SmallPixCorr, OWN], ids=["images", "embedding"])
+def test_metrics_that_know_nothing_of_devices_are_computed_once_for_all(row, tmp_path):
+    row, store = replace(row, targets=("stimulus",)), Store(tmp_path)
+    np.testing.assert_array_equal(scored(row, store, "cpu", 2), scored(row, store, "cuda", 0))

@@ -1,12 +1,11 @@
 """What every installed image score keeps to: best for the image itself, chance, order, gaps, ties, types."""
 
-import inspect
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from named_metrics import metric_named
 from skimage.metrics import structural_similarity
 from torchvision.transforms.functional import resize as torch_resize
 
@@ -26,10 +25,12 @@ def image_metrics(inputs):
     ways = {}
     for ref in plugins.available("metrics"):
         if ref.module.startswith("harness.metrics."):
-            one = ref.load()()
-            given = set(inspect.signature(one.score).parameters) - {"rivalry"}
-            if one.inputs == inputs and "training" not in one.targets and given <= GIVEN:
-                way = type(one).score, getattr(one, "candidates", 0), getattr(one, "family", None)
+            one = metric_named(ref.name)
+            given = {"result", "target", *one.gets} - {"rivalry", "device"}
+            if one.inputs == inputs and given <= GIVEN:
+                if one.strict:  # ties are lost: chance is not what guessing wins
+                    continue
+                way = one.row.score.target, one.candidates, one.row.prepare
                 ways.setdefault(way, (ref.name, one))
     return dict(ways.values())
 
@@ -54,11 +55,11 @@ def pair(name, seed, *, noise=1.0):
     """Results, targets (n, D) and what else the metric `name` is given."""
     one = EMBEDDED[name]
     generator = np.random.default_rng(seed)
-    n = 104 if getattr(one, "candidates", 0) == 100 else 24
+    n = 104 if one.candidates == 100 else 24
     target = generator.standard_normal((n, D)).astype(np.float32)
     result = target + noise * generator.standard_normal((n, D)).astype(np.float32)
-    more = {"stimulus": generator.standard_normal((n, D))} if one.controlled else {}
-    if hasattr(one, "kind"):
+    more = {"stimulus": generator.standard_normal((n, D))} if "stimulus" in one.gets else {}
+    if "kind" in one.gets:
         more["kind"] = np.arange(n) % KINDS
     return result, target, more
 
@@ -358,11 +359,12 @@ def test_a_grey_picture_in_colour_counts_as_its_single_plane(seed):
 
 
 @pytest.mark.parametrize("sizes", [(40,), (40, 61), (40, 61, 97)])
-def test_pixcorr_enlarges_in_effect_whatever_the_steps(sizes):
+def test_pixcorr_enlarges_in_effect_whatever_the_steps(sizes, monkeypatch):
     """It never makes the large image: the factor of one enlargement has two diagonals, that of two more."""
     family = pixel.Family("odd", sizes=sizes, antialias=False)
+    monkeypatch.setitem(pixel.FAMILIES, "odd", family)
     sides = [smooth(seed, 2, 40, 56).astype(np.float64) / 255 for seed in (1, 2)]
-    found = pixel.pixcorr(*(pixel.prepare_pixcorr(one, family, dtype=np.float64) for one in sides))
+    found = pixel.pixcorr(*(pixel.prepare_pixcorr(one, family="odd", dtype=np.float64) for one in sides))
     large = [pixel.through_sizes(one, family).reshape(2, -1) for one in sides]
     assert large[0].shape == (2, 3 * sizes[-1] ** 2)
     np.testing.assert_allclose(found, [np.corrcoef(a, b)[0, 1] for a, b in zip(*large)], atol=1e-12)

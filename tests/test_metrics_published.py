@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from named_metrics import metric_named
 from scipy.stats import pearsonr
 from sklearn.metrics import r2_score
 from sklearn.metrics.pairwise import cosine_similarity
 
 from harness.metrics import published
+from harness.metrics.response_rows import RESPONSES
 
 N, V = 12, 20
 
@@ -21,28 +23,29 @@ def data():
     return (truth + 0.5 * generator.standard_normal((N, V))).astype(np.float32), trials, index
 
 
-def score(cls, predicted, trials, index, ceiling=None):
+def score(name, predicted, trials, index, ceiling=None):
     measured = np.stack([trials[index == k].mean(axis=0) for k in range(len(predicted))])
-    more = {"trials": trials, "image_index": index} if cls.needs else {}
-    return cls().score(predicted, measured, baseline=np.zeros(trials.shape[1]), ceiling=ceiling, **more)
+    metric = metric_named(name)
+    offered = {"trials": trials, "image_index": index, "ceiling": ceiling}
+    return metric.score(predicted, measured, **{key: offered[key] for key in metric.gets})
 
 
 def test_synbrain_compares_with_every_trial(data):
     predicted, trials, index = data
     pairs = [(predicted[i].astype(float), trials[t]) for t, i in enumerate(index)]
     expected = {
-        published.SynBrainMSE: np.mean([((x - y) ** 2).mean() for x, y in pairs]),
-        published.SynBrainR: np.mean([pearsonr(x, y).statistic for x, y in pairs]),
-        published.SynBrainCosine: np.mean([cosine_similarity([x], [y])[0, 0] for x, y in pairs]),
+        "synbrain-mse": np.mean([((x - y) ** 2).mean() for x, y in pairs]),
+        "synbrain-r": np.mean([pearsonr(x, y).statistic for x, y in pairs]),
+        "synbrain-cosine": np.mean([cosine_similarity([x], [y])[0, 0] for x, y in pairs]),
     }
     for cls, value in expected.items():
         values = score(cls, *data)
         assert values.shape == (N,)
-        assert values.mean() == pytest.approx(value), cls.label
+        assert values.mean() == pytest.approx(value), cls
     x = predicted[index].astype(float)
     x, y = x - x.mean(axis=0), trials - trials.mean(axis=0)
     norms = np.linalg.norm(x @ x.T) * np.linalg.norm(y @ y.T)
-    assert score(published.SynBrainCKA, *data) == pytest.approx(np.linalg.norm(x @ y.T) ** 2 / norms)
+    assert score("synbrain-cka", *data) == pytest.approx(np.linalg.norm(x @ y.T) ** 2 / norms)
 
 
 def test_mindsimulator_compares_with_the_mean_of_three(data):
@@ -50,12 +53,12 @@ def test_mindsimulator_compares_with_the_mean_of_three(data):
     target = np.stack([trials[index == k].mean(axis=0) for k in range(N)])
     exact = predicted.astype(float)
     expected = {
-        published.MindSimulatorMSE: ((exact - target) ** 2).mean(),
-        published.MindSimulatorR: np.mean([pearsonr(x, y).statistic for x, y in zip(exact, target)]),
-        published.MindSimulatorR2: r2_score(target, exact, multioutput="raw_values").mean(),
+        "mindsimulator-mse": ((exact - target) ** 2).mean(),
+        "mindsimulator-r": np.mean([pearsonr(x, y).statistic for x, y in zip(exact, target)]),
+        "mindsimulator-r2": r2_score(target, exact, multioutput="raw_values").mean(),
     }
     for cls, value in expected.items():
-        assert np.mean(score(cls, *data)) == pytest.approx(value), cls.label
+        assert np.mean(score(cls, *data)) == pytest.approx(value), cls
 
 
 def test_mindsimulator_pads_fewer_trials_by_repeating_them():
@@ -79,10 +82,8 @@ def test_algonauts_2023_is_a_clipped_median_in_percent(data):
         expected.append(min(100.0, 100 * r**2 / (ceiling[v] or 1e-14)))
     assert 0.0 in expected
     assert 100.0 in expected
-    assert score(published.Algonauts2023, predicted, trials, index, ceiling) == pytest.approx(
-        np.median(expected)
-    )
-    assert np.isnan(score(published.Algonauts2023, predicted, trials, index))
+    assert score("algonauts-2023", predicted, trials, index, ceiling) == pytest.approx(np.median(expected))
+    assert np.isnan(score("algonauts-2023", predicted, trials, index))
 
 
 def test_algonauts_2021_divides_by_the_root_of_the_split_half_reliability():
@@ -90,20 +91,16 @@ def test_algonauts_2021_divides_by_the_root_of_the_split_half_reliability():
     truth = generator.standard_normal((200, 3))
     trials = np.repeat(truth, 4, axis=0) + generator.standard_normal((800, 3)) * [0.5, 1.0, 2.0]
     index = np.repeat(np.arange(200), 4)
-    values = score(published.Algonauts2021, truth, trials, index)
+    values = score("algonauts-2021", truth, trials, index)
     np.testing.assert_allclose(values, 1.0, atol=0.06)  # the truth reaches all that is reliable
-    unequal = score(published.Algonauts2021, truth, trials[:-1], index[:-1])
+    unequal = score("algonauts-2021", truth, trials[:-1], index[:-1])
     assert np.isnan(unequal).all()
     noise = generator.standard_normal((800, 50))
-    unreliable = score(published.Algonauts2021, generator.standard_normal((200, 50)), noise, index)
+    unreliable = score("algonauts-2021", generator.standard_normal((200, 50)), noise, index)
     assert np.isnan(unreliable).any()
 
 
 def test_published_definitions_are_asked_for_by_name():
-    classes = [
-        getattr(published, name)
-        for name in dir(published)
-        if name.startswith(("SynBrain", "MindSim", "Algonauts"))
-    ]
-    assert len(classes) == 9
-    assert all(cls.default is False and cls.__doc__ for cls in classes)
+    rows = [row for row in RESPONSES if row.name.startswith(("synbrain", "mindsim", "algonauts"))]
+    assert len(rows) == 9
+    assert all(row.default is False and row.function().__doc__ for row in rows)

@@ -13,6 +13,7 @@ import toys
 from conftest import TOYS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from named_metrics import metric_named
 from sklearn.metrics.pairwise import cosine_similarity
 from test_run import only_run
 
@@ -22,9 +23,9 @@ from harness.metrics.retrieval import GALLERY, galleries, random_galleries, top1
 from harness.pipeline import Pipeline
 from harness.plan import make_plan
 from harness.record import run_record
+from harness.scoring.compare import derangements_of
+from harness.scoring.decoder_space import Embedding, write_cosines
 from harness.settings import Request
-from harness.stages.score import derangements_of
-from harness.stages.score_decoded import Embedding, cosines
 from harness.stages.worker import forget
 from harness.store import Artifact, Store
 
@@ -33,7 +34,7 @@ NAMES = ("image-retrieval", "brain-retrieval")
 
 @functools.lru_cache
 def metric(name):
-    return plugins.find("metrics", name).load()()
+    return metric_named(name)
 
 
 def names(n):
@@ -150,7 +151,7 @@ def test_the_fields_definition_is_the_mean_over_its_draws(name, given):
 def test_metric_attributes(name):
     ours, field = metric(name), metric(f"{name}-300x30")
     for one in (ours, field):
-        assert isinstance(one, Metric)
+        assert isinstance(one.row, Metric)
         assert (one.inputs, one.targets, one.backbone) == ("decoder-embedding", ("stimulus",), None)
         assert (one.unit, one.pool, one.higher_is_better, one.chance) == ("image", True, True, 1 / 300)
     assert (ours.default, field.default) == (True, False)
@@ -173,8 +174,15 @@ def kept(folder, arrays):
     return tuple(batches)
 
 
+def cosines(folder, decoded, true):
+    """(N, N) cosines of what was decoded and the true embedding of the same ids."""
+    at = np.array([true.ids.index(name) for name in decoded.ids])
+    write_cosines(folder, decoded.files, true.files, at)
+    return np.load(folder / "cosines.npy")
+
+
 def test_cosines_equal_scikit_learn(tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.stages.score_decoded.BLOCK_NUMBERS", 64)  # several blocks of columns
+    monkeypatch.setattr("harness.scoring.decoder_space.BLOCK_NUMBERS", 64)  # several blocks of columns
     generator = np.random.default_rng(0)
     ids = names(7)
     decoded = generator.standard_normal((7, 5, 9)).astype(np.float32)
@@ -185,19 +193,16 @@ def test_cosines_equal_scikit_learn(tmp_path, monkeypatch):
     ours = Embedding(ids, kept(tmp_path / "decoded", [decoded[:4], decoded[4:]]))
     theirs = Embedding(tuple(ids[k] for k in order), kept(tmp_path / "true", np.split(true[order], [2, 4])))
     assert (ours.width, theirs.width) == (45, 45)
-    store = Store(tmp_path / "store")
-    found = cosines(ours, theirs, model="m", store=store)
+    found = cosines(tmp_path, ours, theirs)
     good = [0, 1, 2, 3, 4, 6]
     exact = cosine_similarity(decoded.reshape(7, -1).astype(float), true[good].astype(float))
     np.testing.assert_allclose(found[:, good], exact, atol=1e-12)
     np.testing.assert_array_equal(found[4, good], 0)
     assert np.isnan(found[:, 5]).all()
     assert found.dtype == np.float64
-    cosines(ours, theirs, model="m", store=store)
-    assert (store.computed["score"], store.reused["score"]) == (1, 1)
     # A row that has some of the images only.
     some = Embedding(ids[4:], ours.batches[1:])
-    np.testing.assert_array_equal(cosines(some, theirs, model="m", store=store), found[4:, 4:])
+    np.testing.assert_allclose(cosines(tmp_path, some, theirs), found[4:, 4:], atol=1e-15)
 
 
 def test_embeddings_of_unequal_sizes_have_no_width(tmp_path):
@@ -227,7 +232,7 @@ def outcome_of(root, *, decoder=f"{TOYS}:ToyDecoder", metrics=NAMES, **run):
 def values_of(outcome, name, row, *, trial=-1):
     (found,) = [
         s
-        for s in outcome.scores
+        for s in outcome.scored.images
         if s.metric.ref.name == name and s.images.row == row and s.images.trial == trial
     ]
     return found.values
@@ -247,7 +252,7 @@ def truth():
 def test_a_run_retrieves_as_the_definition_says(tmp_path, truth):
     data, similar = truth
     outcome, _ = outcome_of(tmp_path, trial_rows=True, derangements=5)
-    assert outcome.left_out == []
+    assert outcome.scored.left_out == []
     image, brain = (values_of(outcome, name, "measured") for name in NAMES)
     np.testing.assert_allclose(image, brute(similar, given="brain"))
     np.testing.assert_allclose(brain, brute(similar, given="image"))
@@ -261,7 +266,7 @@ def test_a_run_retrieves_as_the_definition_says(tmp_path, truth):
     assert values_of(outcome, "image-retrieval", "zero").mean() == pytest.approx(1 / 20)
     assert len(values_of(outcome, "image-retrieval", "measured-trial", trial=2)) == 20
     # Rows that no decoder made, and a generator ceiling that states no embedding, have no value.
-    rows = {s.images.row for s in outcome.scores}
+    rows = {s.images.row for s in outcome.scored.images}
     assert rows >= {"measured", "predicted", "shuffled", "oracle", "remeasured"}
     assert not rows & {
         "mean-image",
@@ -277,7 +282,7 @@ def test_the_stimuli_are_embedded_once(tmp_path):
     assert store.computed["embed"] == 2  # 20 images in micro-batches of 16
     second, again = outcome_of(tmp_path)
     assert sum(again.computed.values()) == 0
-    for a, b in zip(first.scores, second.scores, strict=True):
+    for a, b in zip(first.scored.images, second.scored.images, strict=True):
         np.testing.assert_array_equal(a.values, b.values)
     _, other = outcome_of(tmp_path, metrics=("brain-retrieval",), micro_batch=8)
     assert other.computed["embed"] == 3
@@ -334,11 +339,11 @@ def test_decoders_without_a_fitting_embedding_are_left_out_in_one_line(
     decoder = name if name == "nearest-train" else odd_decoders(name)
     with caplog.at_level("WARNING"):
         outcome, _ = outcome_of(tmp_path / "store", decoder=decoder, metrics=("pixcorr", *NAMES))
-    assert [metric for metric, _ in outcome.left_out] == list(NAMES)
-    assert all(why in reason for _, reason in outcome.left_out)
-    assert {s.metric.ref.name for s in outcome.scores} == {"pixcorr"}
-    assert outcome.failures == []
-    (line,) = [r.getMessage() for r in caplog.records if r.name == "harness.pipeline"]
+    assert [metric for metric, _ in outcome.scored.left_out] == list(NAMES)
+    assert all(why in reason for _, reason in outcome.scored.left_out)
+    assert {s.metric.ref.name for s in outcome.scored.images} == {"pixcorr"}
+    assert outcome.scored.failures == []
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "harness.scoring.driver"]
     assert line.startswith("not scored: image-retrieval, brain-retrieval: ")
     assert "\n" not in line
 
@@ -349,9 +354,9 @@ def test_decoders_without_a_fitting_embedding_are_left_out_in_one_line(
 )
 def test_an_embed_that_fails_costs_the_retrieval_only(tmp_path, odd_decoders, name, error):
     outcome, _ = outcome_of(tmp_path / "store", decoder=odd_decoders(name), metrics=("pixcorr", *NAMES))
-    assert [failure.metric for failure in outcome.failures] == [f"{n}@1" for n in NAMES]
-    assert all(error in failure.error for failure in outcome.failures)
-    assert {s.metric.ref.name for s in outcome.scores} == {"pixcorr"}
+    assert [failure.metric for failure in outcome.scored.failures] == [f"{n}@1" for n in NAMES]
+    assert all(error in failure.error for failure in outcome.scored.failures)
+    assert {s.metric.ref.name for s in outcome.scored.images} == {"pixcorr"}
 
 
 def test_by_default_only_decoders_that_embed_are_asked(tmp_path, monkeypatch):

@@ -141,8 +141,8 @@ def run(folder, benchmark):
 
 def test_a_run_scores_them_against_stimuli_and_measured_reconstructions(tmp_path):
     outcome = run(tmp_path, "Captioned")
-    assert outcome.failures == []
-    assert outcome.left_out == []
+    assert outcome.scored.failures == []
+    assert outcome.scored.left_out == []
     stimuli = outcome.data.test.stimuli
     backbone = open_backbone("clip@tiny", device="cpu")
     captions = backbone.extract_text(stimuli.captions)
@@ -151,7 +151,9 @@ def test_a_run_scores_them_against_stimuli_and_measured_reconstructions(tmp_path
     def features(images):
         return backbone.extract(images.images(), ["image"])["image"]
 
-    found = {(s.metric.ref.name, s.images.row, s.target): s for s in outcome.scores if s.images.sample == 0}
+    found = {
+        (s.metric.ref.name, s.images.row, s.target): s for s in outcome.scored.images if s.images.sample == 0
+    }
     for target in ("stimulus", "measured"):
         category, caption = (found[name, "predicted", target] for name in NAMES)
         pair = features(category.images.images), features(category.images.target(target))
@@ -163,6 +165,6 @@ def test_a_run_scores_them_against_stimuli_and_measured_reconstructions(tmp_path
 
 def test_without_captions_they_are_left_out_and_say_why(tmp_path):
     outcome = run(tmp_path, "Labelled")
-    assert dict(outcome.left_out) == dict.fromkeys(NAMES, "the stimuli have no captions")
-    assert outcome.failures == []
-    assert "pixcorr" in {score.metric.ref.name for score in outcome.scores}
+    assert dict(outcome.scored.left_out) == dict.fromkeys(NAMES, "the stimuli have no captions")
+    assert outcome.scored.failures == []
+    assert "pixcorr" in {score.metric.ref.name for score in outcome.scored.images}

@@ -149,3 +149,39 @@ def test_identity_follows_own_imports_and_nothing_else(tmp_path):
         sys.path.remove(str(tmp_path))
         for name in [n for n in sys.modules if n.partition(".")[0] == "pack"]:
             del sys.modules[name]
+
+
+LAB_CATALOGUE = """
+    from harness.backbones.catalogue import family
+    from harness.backbones.preprocessing import Preprocessing
+
+    def cropped(side, statistics):
+        return Preprocessing((280, side), "bilinear", True, statistics, "the lab's own")
+
+    ROWS = family("-lab", {"clip": 224, "alexnet": 227}, cropped)
+"""
+
+
+def test_a_preprocessing_family_of_a_third_party_is_one_row_of_a_catalogue(installed):
+    installed("lab", "[harness.catalogues]\nbackbones = lab_rows:ROWS\n", lab_rows=LAB_CATALOGUE)
+    ref = plugins.find("backbones", "clip-lab")
+    assert ref.dist == "lab"
+    backbone = ref.load()()
+    assert (backbone.name, backbone.weights, backbone.layers) == ("clip-lab", "clip", ("image",))
+    assert backbone.preprocessing.sides == (280, 224)
+    assert code_sha(ref) != code_sha(plugins.find("backbones", "clip-v1"))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import no_such_dependency\nROWS = ()",
+        "raise SystemExit(0)",
+        "ROWS = 3",
+        "from harness.catalogue import plugin\nROWS = [plugin('encodrs', 'x', 'y:Z')]",
+    ],
+)
+def test_a_broken_catalogue_hides_no_other_and_says_so(installed, caplog, source):
+    installed("lab", "[harness.catalogues]\nmine = broken_rows:ROWS\n", broken_rows=source)
+    assert "ridge" in [ref.name for ref in plugins.available("encoders")]
+    assert "the catalogue 'mine' of lab is left out" in caplog.text

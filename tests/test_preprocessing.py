@@ -11,7 +11,8 @@ from torchvision.transforms import InterpolationMode, Normalize, Resize
 
 from harness import plugins
 from harness.api import Backbone
-from harness.backbones.preprocessing import CLIP, IMAGENET, PREPROCESSING, eight_bit
+from harness.backbones.catalogue import PREPROCESSING
+from harness.backbones.preprocessing import CLIP, IMAGENET, eight_bit
 
 # size after 256 and statistics, as MindEye2's notebook has them
 NOTEBOOK = {"alexnet": 256, "inception": 342, "efficientnet": 255, "swav": 224, "clip": 224}

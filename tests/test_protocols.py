@@ -15,6 +15,8 @@ import pytest
 import report_fixtures
 import torch
 from conftest import TOYS
+from named_backbones import backbone_named
+from named_metrics import metric_named
 from rich.console import Console
 from test_mindeye2_decoder import QUICK, TOY, folder  # noqa: F401
 from test_mindeye2_generator import built  # noqa: F401
@@ -25,7 +27,6 @@ from harness.api import ConfigError, DataError, PluginError, Stimuli
 from harness.backbones import weights
 from harness.decoders.mindeye2 import public
 from harness.errors import WeightsMissing
-from harness.metrics.pixel import PixCorr
 from harness.pipeline import Pipeline
 from harness.plan import make_plan
 from harness.protocols import (
@@ -40,6 +41,7 @@ from harness.protocols import (
 from harness.reports.html import _protocols, render_html
 from harness.reports.terminal import render
 from harness.results import RunResult
+from harness.scoring.context import Circumstances
 from harness.settings import Request
 from harness.store import Store
 
@@ -48,10 +50,10 @@ from harness.store import Store
 def test_every_metric_of_a_protocol_is_installed_and_its_weights_are_in_its_group(protocol):
     needed = set()
     for name in protocol.metrics:
-        metric = plugins.find("metrics", name).load()()
+        metric = metric_named(name)
         assert "stimulus" in metric.targets
         if metric.backbone is not None:
-            needed.add(plugins.find("backbones", metric.backbone[0]).load().weights)
+            needed.add(backbone_named(metric.backbone[0]).weights)
     assert needed == set(weights.members(protocol.weights)) - ({"dinov2"} - needed)
     assert protocol.source
 
@@ -59,7 +61,7 @@ def test_every_metric_of_a_protocol_is_installed_and_its_weights_are_in_its_grou
 def test_protocols_differ_where_the_papers_do():
     backbones = {
         name: {
-            plugins.find("metrics", metric).load()().backbone
+            metric_named(metric).backbone
             for metric in protocol.metrics
             if metric.rpartition("-")[2] not in ("cos", "dinov2")
         }
@@ -178,7 +180,7 @@ def scored(folder, tmp_path, monkeypatch):  # noqa: F811
         rows = {}
         for one in outcome.sets:
             if one.row in ("measured", "generator-ceiling"):
-                made = pipeline.decoder_space.made[one.row, -1, 0]
+                made = pipeline.decoded[one.row, -1, 0]
                 own = made.chosen(np.zeros(4, np.int64)).images()
                 rows[one.row] = (own, made.optional("low_level"), one.images)
         assert set(rows) == {"measured", "generator-ceiling"}
@@ -313,7 +315,7 @@ def test_default_metrics_without_weights_are_left_out_of_real_data_with_one_reas
     harness.plan.backbone_identity.cache_clear()
     some = [ref for ref in plugins.available("metrics") if ref.name in (*FIELD, "pixcorr", "clip@tiny")]
     monkeypatch.setattr(plugins, "available", lambda group: some if group == "metrics" else available(group))
-    circumstances = {"has_encoder": True, "decoder": None, "samples": 1}
+    circumstances = {"circumstances": Circumstances(True, None, False, 1)}
     found, left_out = harness.plan._metrics((), simulated=False, **circumstances)
     assert {name for name, _ in left_out} == FIELD
     (reason,) = {why for _, why in left_out}
@@ -371,7 +373,7 @@ def test_pixcorr_of_a_blend_rises_with_a_blurred_truth():
     truth = np.clip(coarse.repeat(32, 1).repeat(32, 2) + 0.2 * generator.random((6, 256, 256, 3)), 0, 1)
     made = generator.random((6, 256, 256, 3)).astype(np.float32)
     mixed = blended(Stimuli.from_array([f"i{k}" for k in range(6)], made), [coarse], share=0.25)
-    metric = PixCorr()
+    metric = metric_named("pixcorr")
     target = metric.prepare(truth.astype(np.float32))
     plain, better = (metric.score(metric.prepare(x), target).mean() for x in (made, mixed.images()))
     assert better > plain + 0.1

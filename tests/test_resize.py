@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torchvision.transforms import Resize
 
 from harness.api import DataError
-from harness.backbones.preprocessing import PREPROCESSING
+from harness.backbones.catalogue import PREPROCESSING
 from harness.nn.resize import resize, resize_planes, tap_by_tap, unit_range
 
 BILINEAR = sorted(

@@ -15,8 +15,8 @@ from harness.adapters import fit_adapter
 from harness.data import Responses, VoxelSpace
 from harness.reports.tables import agreement_table
 from harness.rows import response_streams
+from harness.scoring.compare import derangements_of
 from harness.seeds import cyclic_order, image_seeds, sample_seeds, subset
-from harness.stages.score import derangements_of
 
 
 @pytest.fixture

@@ -153,16 +153,14 @@ def test_an_altered_artifact_is_computed_again(harness, tmp_path, toy_words, ref
 
 def test_a_failing_metric_costs_nothing_else(harness, tmp_path, toy_words):
     (tmp_path / "lab_metric.py").write_text(
-        "class Boom:\n"
-        "    version, inputs, targets, unit = '1', 'embedding', ('stimulus',), 'image'\n"
-        "    backbone = ('pixels', 'rgb8')\n"
-        "    pool, controlled, higher_is_better, chance = False, False, True, None\n"
-        "    def score(self, result, target):\n        raise ValueError('no such luck')\n"
+        "from harness.api import Metric\n"
+        "def score(result, target):\n    raise ValueError('no such luck')\n"
+        "BOOM = Metric(name='boom', inputs='embedding', score=score, backbone=('pixels', 'rgb8'))\n"
     )
     info = tmp_path / "lab_metric-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-metric\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[harness.metrics]\nboom = lab_metric:Boom\n")
+    (info / "entry_points.txt").write_text("[harness.metrics]\nboom = lab_metric:BOOM\n")
     words = ["run", *toy_words, "--metrics", "pixcorr,boom", "--no-report"]
     done = harness(*words, PYTHONPATH=str(tmp_path), check=False)
     assert done.returncode == 2

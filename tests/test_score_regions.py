@@ -11,20 +11,17 @@ import pytest
 from regional import CATEGORIES, Regional, V
 
 from harness.data import Stimuli
+from harness.executors import Inline
 from harness.metrics import encoding
 from harness.metrics.ceilings import ceiling_from_repeats
 from harness.metrics.contrasts import category_profile, contrast_agreement
 from harness.reports.functional import SELECTIVE, all_scores_grid, contrast_table, region_table
 from harness.results import REGION_COLUMNS, RunResult
-from harness.stages.score import metric_ref
-from harness.stages.score_regions import regions_of, score_regions
-from harness.stages.score_responses import (
-    ResponseTarget,
-    ceiling_of,
-    response_rows,
-    response_samples,
-    score_responses,
-)
+from harness.scoring.context import Scoring
+from harness.scoring.regions import regions_of
+from harness.scoring.response_target import ResponseTarget, ceiling_of
+from harness.scoring.responses import ResponsesScorer
+from harness.scoring.scores import metric_ref
 from harness.store import Store
 
 HERE = Path(__file__).parent
@@ -48,12 +45,13 @@ def predicted(data):
     return np.where(data.space.valid, samples, 0).astype(np.float32)
 
 
+def scorer(data, predicted, store=None):
+    return ResponsesScorer(Scoring(data, store, Inline(), features=None, predicted=predicted))
+
+
 def scored(name, data, predicted, store):
-    rows, target = response_rows(data, predicted), ResponseTarget.of(data)
-    common = {"store": store, "draws": response_samples(data, predicted)}
-    found = score_responses(metric_ref(name), rows, target, **common)
-    regions = score_regions(metric_ref(name), rows, found, target, data.space, **common)
-    return found, {(s.row, s.kind, s.region, s.part): s for s in regions}
+    found = scorer(data, predicted, store).score(metric_ref(name))
+    return found.responses, {(s.row, s.kind, s.region, s.part): s for s in found.regions}
 
 
 def test_without_ncsnr_the_ceiling_is_from_all_repeats(data):
@@ -136,18 +134,16 @@ def test_samples_are_scored_where_there_are_some(data, predicted, tmp_path):
     assert [s.row for s in found] == ["predicted"]
     several = data.test.responses.counts() > 1
     assert np.array_equal(np.isfinite(found[0].values), several)
-    target = ResponseTarget.of(data)
-    assert "--samples 2" in target.lacking(
-        metric_ref("energy-distance"), response_samples(data, predicted[:, :1])
-    )
-    assert target.lacking(metric_ref("energy-distance"), response_samples(data, predicted)) == ""
+    metric = metric_ref("energy-distance").load()
+    assert "--samples 2" in scorer(data, predicted[:, :1]).problem(metric)
+    assert scorer(data, predicted).problem(metric) == ""
 
 
-def test_missing_labels_are_named(data):
+def test_missing_labels_are_named(data, predicted):
     bare = Stimuli(data.test.stimuli.ids, data.test.stimuli.images)
-    target = ResponseTarget.of(replace(data, test=replace(data.test, stimuli=bare)))
-    assert "no label 'category'" in target.lacking(metric_ref("category-contrast"), {})
-    assert target.lacking(metric_ref("voxel-r"), {}) == ""
+    of_bare = scorer(replace(data, test=replace(data.test, stimuli=bare)), predicted)
+    assert "no label 'category'" in of_bare.problem(metric_ref("category-contrast").load())
+    assert of_bare.problem(metric_ref("voxel-r").load()) == ""
 
 
 def test_other_trials_or_labels_are_other_artifacts(data, predicted, tmp_path):

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from regional import Regional
 
 from harness.metrics.moments import STATISTICS
-from harness.stages.score import metric_ref
-from harness.stages.score_contributions import contribute, region_contributions, voxel_r_intervals
-from harness.stages.score_responses import ResponseTarget, response_rows
+from harness.scoring.contributions import contribute, region_contributions, voxel_r_intervals
+from harness.scoring.response_target import ResponseTarget, response_rows
+from harness.scoring.scores import metric_ref
 from harness.statistics import (
     bootstrap_weights,
     contributed_differences,
@@ -42,11 +42,9 @@ CEILING = np.array([0.5, 0.4, np.nan, 0.0, 0.3, 0.6, 0.7, 0.2, 0.1])
 def plain_mean(name, predicted, measured, ceiling, members):
     """Mean over the `members` that have a value, by the metric itself."""
     with np.errstate(all="ignore"):
-        values = (
-            metric_ref(name.partition("@")[0])
-            .load()
-            .score(predicted, measured, baseline=np.zeros(V), ceiling=ceiling)
-        )
+        row = metric_ref(name.partition("@")[0]).load()
+        more = {"ceiling": ceiling} if "ceiling" in row.gets else {}
+        values = row.function()(predicted, measured, **more)
     known = values[members][np.isfinite(values[members])]
     return known.mean() if len(known) else np.nan
 
@@ -75,7 +73,7 @@ def test_more_voxels_than_a_block_are_all_counted(monkeypatch):
     predicted, measured = responses(2)
     names = list(STATISTICS)
     once = contribute(names, predicted, measured, MEMBERS, ceiling=CEILING)
-    monkeypatch.setattr("harness.stages.score_contributions.BLOCK", 4)
+    monkeypatch.setattr("harness.scoring.contributions.BLOCK", 4)
     parts = contribute(names, predicted, measured, MEMBERS, ceiling=CEILING)
     for name, array in once.items():
         np.testing.assert_allclose(parts[name], array, atol=1e-9)

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from named_metrics import metric_named
 from scipy import stats
 
 from harness.metrics.encoding import pattern_two_way
 from harness.metrics.identification import (
-    Pixel2Way,
-    Pixel100Way,
     n_way,
     n_way_with_rivalry,
     two_way,
@@ -155,7 +154,7 @@ def test_images_that_are_not_scored_are_nobodys_rival():
     assert (rivalry[30:] == 0).all()
 
 
-@pytest.mark.parametrize("metric", [Pixel2Way(), Pixel100Way()])
+@pytest.mark.parametrize("metric", [metric_named("pixel-2way"), metric_named("pixel-100way")])
 def test_metrics_return_it_when_asked(metric):
     result, target = features("good", 210, 0)
     plain, both = metric.score(result, target), metric.score(result, target, rivalry=True)
@@ -181,7 +180,7 @@ def test_look_alikes_are_rivals_of_their_kind_only():
 def test_rivalry_of_a_shuffled_row_is_the_mean_over_its_re_pairings():
     result, target = features("good", 40, 0)
     orders = np.stack([np.roll(np.arange(40), k) for k in (1, 5, 9)])
-    values, rivalry = Pixel2Way().score_deranged(result, target, orders, rivalry=True)
+    values, rivalry = metric_named("pixel-2way").score_deranged(result, target, orders, rivalry=True)
     each = np.mean([two_way_with_rivalry(result[order], target) for order in orders], axis=0)
     np.testing.assert_allclose([values, rivalry], each, atol=1e-12)
 

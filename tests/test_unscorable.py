@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from test_run import only_run
 
-from harness.stages.score import lacking_images, metric_ref, unscored
+from harness.scoring.driver import too_few_images, without_values
+from harness.scoring.scores import ResponseScore, Scored, metric_ref
 
 ONE_TRIAL = """
 import sys; sys.path.insert(0, {tests!r})
@@ -46,18 +47,22 @@ SMALL = ["--set", "benchmark.n_test=12", "--no-report"]
     ],
 )
 def test_how_many_images_a_metric_needs(name: str, needed: int) -> None:
-    metric = metric_ref(name)
-    assert lacking_images(metric, needed) == ""
+    metric = metric_ref(name).load()
+    assert too_few_images(metric, needed) == ""
     if needed > 1:
-        reason = lacking_images(metric, needed - 1)
+        reason = too_few_images(metric, needed - 1)
         assert reason == f"it needs {needed} test images and there are {needed - 1}"
 
 
 def test_a_metric_without_any_value_is_not_shown() -> None:
+    def scored(*rows: np.ndarray) -> Scored:
+        metric = metric_ref("pattern-r")
+        return Scored(responses=[ResponseScore(metric, "predicted", "image", row) for row in rows])
+
     nothing = np.full(3, np.nan)
-    assert unscored([nothing, nothing])
-    assert unscored([nothing, np.array([np.nan, 0.0])]) == ""
-    assert unscored([]) == ""
+    assert without_values(scored(nothing, nothing))
+    assert without_values(scored(nothing, np.array([np.nan, 0.0]))) == ""
+    assert without_values(scored()) == ""
 
 
 def test_a_hundred_ways_among_twelve_images_are_left_out(harness, tmp_path, toy_words) -> None:

@@ -12,9 +12,9 @@ from toys import ToyBenchmark
 from harness.benchmarks.paired import Paired
 from harness.data import CeilingSource, Responses, Split
 from harness.nn.variance_components import variance_components
+from harness.scoring.response_target import ceiling_of
 from harness.settings import resolve_params
 from harness.stages.data import read_subject, write_subject
-from harness.stages.score_responses import ceiling_of
 from harness.store import Store
 
 V = 400

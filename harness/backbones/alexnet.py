@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
-from .preprocessing import PREPROCESSING, Preprocessing
 from .pretrained import Pretrained, filled
 
 if TYPE_CHECKING:
@@ -25,8 +24,6 @@ RANDOM_SEED = 0
 class AlexNet(Pretrained):
     """AlexNet with the ImageNet weights that ``harness prefetch alexnet`` stores."""
 
-    name: ClassVar[str] = "alexnet"
-    weights: ClassVar[str] = "alexnet"
     layers: ClassVar[tuple[str, ...]] = (
         *(f"features.{k}" for k in range(13)),
         "classifier.1",
@@ -61,32 +58,8 @@ class AlexNet(Pretrained):
         return found
 
 
-class AlexNetV1(AlexNet):
-    """Under MindEye2's preprocessing."""
-
-    name: ClassVar[str] = "alexnet-v1"
-
-
-class AlexNetV2(AlexNet):
-    """Under MindEye2's preprocessing with antialiasing."""
-
-    name: ClassVar[str] = "alexnet-v2"
-
-
-class AlexNetBrainDiffuser(AlexNet):
-    """Under Brain-Diffuser's preprocessing."""
-
-    name: ClassVar[str] = "alexnet-brain-diffuser"
-
-
 class AlexNetRandom(AlexNet):
     """The same network before any training: torchvision's initialisation from a fixed seed."""
-
-    name: ClassVar[str] = "alexnet@random"
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        return PREPROCESSING["alexnet"]
 
     def weights_sha(self) -> str:
         """SHA-256 of the random weights, so that another generator of numbers is another backbone."""

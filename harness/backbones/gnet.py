@@ -70,13 +70,10 @@ class GNetInput:
 class GNet(Pretrained):
     """GNet with the weights that ``harness prefetch gnet`` stores; one layer per subject."""
 
-    name: ClassVar[str] = "gnet"
-    weights: ClassVar[str] = "gnet"
     layers: ClassVar[tuple[str, ...]] = tuple(NSDGENERAL)
 
-    @property
-    def preprocessing(self) -> GNetInput:
-        return GNetInput()
+    def __init__(self) -> None:
+        super().__init__(name="gnet", weights="gnet", preprocessing=GNetInput())
 
     def state(self) -> dict[str, torch.Tensor]:
         """Parameters under ``shared.`` and ``readouts.subj0N.``, see :func:`read_gnet`."""

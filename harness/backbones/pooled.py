@@ -40,9 +40,6 @@ class Pooled(Pretrained):
 class Inception(Pooled):
     """Inception v3 with torchvision's ImageNet weights."""
 
-    name: ClassVar[str] = "inception"
-    weights: ClassVar[str] = "inception"
-
     def build(self, state: dict[str, torch.Tensor]) -> torch.nn.Module:
         """See :class:`Pretrained`."""
         import torch
@@ -55,29 +52,8 @@ class Inception(Pooled):
         return network
 
 
-class InceptionV1(Inception):
-    """Under MindEye2's preprocessing."""
-
-    name: ClassVar[str] = "inception-v1"
-
-
-class InceptionV2(Inception):
-    """Under MindEye2's preprocessing with antialiasing."""
-
-    name: ClassVar[str] = "inception-v2"
-
-
-class InceptionBrainDiffuser(Inception):
-    """Under Brain-Diffuser's preprocessing."""
-
-    name: ClassVar[str] = "inception-brain-diffuser"
-
-
 class EfficientNet(Pooled):
     """EfficientNet-B1 with torchvision's second ImageNet weights."""
-
-    name: ClassVar[str] = "efficientnet"
-    weights: ClassVar[str] = "efficientnet"
 
     def build(self, state: dict[str, torch.Tensor]) -> torch.nn.Module:
         """See :class:`Pretrained`."""
@@ -91,30 +67,8 @@ class EfficientNet(Pooled):
         return network
 
 
-class EfficientNetV1(EfficientNet):
-    """Under MindEye2's preprocessing."""
-
-    name: ClassVar[str] = "efficientnet-v1"
-
-
-class EfficientNetV2(EfficientNet):
-    """Under MindEye2's preprocessing with antialiasing."""
-
-    name: ClassVar[str] = "efficientnet-v2"
-
-
-class EfficientNetBrainDiffuser(EfficientNet):
-    """Under Brain-Diffuser's preprocessing, with torchvision's first ImageNet weights."""
-
-    name: ClassVar[str] = "efficientnet-brain-diffuser"
-    weights: ClassVar[str] = "efficientnet-rwightman"
-
-
 class SwAV(Pooled):
     """ResNet-50 with SwAV's weights."""
-
-    name: ClassVar[str] = "swav"
-    weights: ClassVar[str] = "swav"
 
     def build(self, state: dict[str, torch.Tensor]) -> torch.nn.Module:
         """See :class:`Pretrained`."""
@@ -125,24 +79,6 @@ class SwAV(Pooled):
             network = resnet50(weights=None)
         network.fc = torch.nn.Identity()
         return filled(network, swav_trunk(state))
-
-
-class SwAVV1(SwAV):
-    """Under MindEye2's preprocessing."""
-
-    name: ClassVar[str] = "swav-v1"
-
-
-class SwAVV2(SwAV):
-    """Under MindEye2's preprocessing with antialiasing."""
-
-    name: ClassVar[str] = "swav-v2"
-
-
-class SwAVBrainDiffuser(SwAV):
-    """Under Brain-Diffuser's preprocessing."""
-
-    name: ClassVar[str] = "swav-brain-diffuser"
 
 
 def swav_trunk(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

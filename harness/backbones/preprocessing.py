@@ -1,17 +1,7 @@
 """What every pretrained network is given: sizes, resize filter, normalisation, each with its source.
 
-One row per backbone name.  The same weights behind another resize are another backbone, and so another
-metric; nothing here depends on a library's default.
-
-===================  ==============================================================================
-suffix               path
-===================  ==============================================================================
-none                 the whole image at the network's own size, antialiased: for encoders, which must
-                     not lose the border that a subject saw to a central crop
-``-v1``              MindEye2's notebook: all images to 256 x 256, then on, antialias off
-``-v2``              the same path with antialiasing
-``-brain-diffuser``  Brain-Diffuser's scripts: 8-bit pictures straight to 224 x 224 by Pillow
-===================  ==============================================================================
+The rows of :mod:`.catalogue` say which network is given what.  The same weights behind another resize are
+another backbone, and so another metric; nothing here depends on a library's default.
 
 Antialiasing is the point of difference that moves published numbers most: torchvision's ``Resize`` left
 it off for tensors until 0.16 and has it on since 0.17.
@@ -93,59 +83,6 @@ CLIP = Statistics(
     sd=(0.26862954, 0.26130258, 0.27577711),
     source="openai/CLIP clip.py; preprocessor_config.json of openai/clip-vit-large-patch14",
 )
-
-_TORCHVISION = "torchvision's published transform of these weights without its central crop"
-_SWAV = "facebookresearch/swav eval_linear.py without its central crop"
-_OPENAI = "openai/CLIP clip.py; a square image loses nothing to its crop"
-_DINO = "preprocessor_config.json of facebook/dinov2-base, the whole image in place of its crop"
-_NOTEBOOK = "MindEyeV2 c184718 src/final_evaluations.ipynb, torchvision 0.16"
-_ANTIALIASED = "MindEyeV2's path with antialias on"
-_SCRIPTS = "brain-diffuser 31d52c0 scripts/eval_extract_features.py"
-
-
-def _v1(side: int, statistics: Statistics = IMAGENET) -> Preprocessing:
-    return Preprocessing(_through(side), "bilinear", False, statistics, _NOTEBOOK)
-
-
-def _v2(side: int, statistics: Statistics = IMAGENET) -> Preprocessing:
-    return Preprocessing(_through(side), "bilinear", True, statistics, _ANTIALIASED)
-
-
-def _scripts(statistics: Statistics = IMAGENET) -> Preprocessing:
-    return Preprocessing((224,), "bilinear", True, statistics, _SCRIPTS, by="pictures")
-
-
-def _through(side: int) -> tuple[int, ...]:
-    return (256,) if side == 256 else (256, side)
-
-
-PREPROCESSING: dict[str, Preprocessing] = {
-    # whole image, own size                    sides   filter      antialias
-    "alexnet":                     Preprocessing((224,), "bilinear", True, IMAGENET, _TORCHVISION),
-    "inception":                   Preprocessing((299,), "bilinear", True, IMAGENET, _TORCHVISION),
-    "efficientnet":                Preprocessing((240,), "bilinear", True, IMAGENET, _TORCHVISION),
-    "swav":                        Preprocessing((224,), "bilinear", True, IMAGENET, _SWAV),
-    "clip":                        Preprocessing((224,), "bicubic", True, CLIP, _OPENAI),
-    "dinov2":                      Preprocessing((224,), "bicubic", True, IMAGENET, _DINO),
-    # MindEye2's notebook, and the same with antialiasing
-    "alexnet-v1":                  _v1(256),
-    "inception-v1":                _v1(342),
-    "efficientnet-v1":             _v1(255),
-    "swav-v1":                     _v1(224),
-    "clip-v1":                     _v1(224, CLIP),
-    "alexnet-v2":                  _v2(256),
-    "inception-v2":                _v2(342),
-    "efficientnet-v2":             _v2(255),
-    "swav-v2":                     _v2(224),
-    "clip-v2":                     _v2(224, CLIP),
-    # Brain-Diffuser's scripts: every network at 224
-    "alexnet-brain-diffuser":      _scripts(),
-    "inception-brain-diffuser":    _scripts(),
-    "efficientnet-brain-diffuser": _scripts(),
-    "swav-brain-diffuser":         _scripts(),
-    "clip-brain-diffuser":         _scripts(CLIP),
-}  # fmt: skip
-"""Backbone name -> what its network is given."""
 
 
 def squared(x: torch.Tensor, side: int, *, filter: str, antialias: bool) -> torch.Tensor:

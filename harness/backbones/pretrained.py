@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import PluginError, WeightsMissing
 from . import weights
 from .images import check_layers
-from .preprocessing import PREPROCESSING, Preprocessing
+from .preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import torch
@@ -21,24 +21,20 @@ if TYPE_CHECKING:
 class Pretrained(ABC):
     """A network behind one preprocessing: images -> named layers.
 
-    A subclass names itself (the key of its row in :data:`PREPROCESSING`), its weights (the key in
-    :data:`harness.backbones.weights.WEIGHTS`) and its layers, builds the network and runs it.
+    A subclass says its layers, builds the network and runs it.
+
+    name : of the backbone; weights : a key of :data:`harness.backbones.weights.WEIGHTS`.
     """
 
     version: ClassVar[str] = "1"
-    name: ClassVar[str]
-    weights: ClassVar[str]
     layers: ClassVar[tuple[str, ...]]
     chunk: ClassVar[int] = 16
     """Images in the network at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, name: str, weights: str, preprocessing: Preprocessing) -> None:
+        self.name, self.weights, self.preprocessing = name, weights, preprocessing
         self._network: torch.nn.Module | None = None
         self._device = "cpu"
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        return PREPROCESSING[self.name]
 
     def identity(self) -> str:
         """Hash of weights and preprocessing; :class:`WeightsMissing` without the weights."""

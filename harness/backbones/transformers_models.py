@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 class Clip(Pretrained):
     """The image tower of CLIP ViT-L/14."""
 
-    name: ClassVar[str] = "clip"
-    weights: ClassVar[str] = "clip"
     layers: ClassVar[tuple[str, ...]] = ("image",)
     config: ClassVar[Mapping[str, Any]] = {
         "hidden_size": 1024,
@@ -58,29 +56,9 @@ class Clip(Pretrained):
         return {"image": network(pixel_values=x).image_embeds} if layers else {}
 
 
-class ClipV1(Clip):
-    """Under MindEye2's preprocessing."""
-
-    name: ClassVar[str] = "clip-v1"
-
-
-class ClipV2(Clip):
-    """Under MindEye2's preprocessing with antialiasing."""
-
-    name: ClassVar[str] = "clip-v2"
-
-
-class ClipBrainDiffuser(Clip):
-    """Under Brain-Diffuser's preprocessing."""
-
-    name: ClassVar[str] = "clip-brain-diffuser"
-
-
 class DINOv2(Pretrained):
     """DINOv2 ViT-B/14 without registers."""
 
-    name: ClassVar[str] = "dinov2"
-    weights: ClassVar[str] = "dinov2"
     layers: ClassVar[tuple[str, ...]] = ("cls", "patches")
     config: ClassVar[Mapping[str, Any]] = {
         "hidden_size": 768,

@@ -180,10 +180,10 @@ def carry_out(made: Any, given: dict[str, Any]) -> None:
         with bars.stage("draw report"):
             refresh_report(folder, changed=changed, show_stimuli=not given["no_stimuli"])
     print_closing(RunResult.open(folder), store, console(), changed=changed, tables=given["tables"])
-    if outcome.failures:
-        names = ", ".join(failure.metric for failure in outcome.failures)
+    if outcome.scored.failures:
+        names = ", ".join(failure.metric for failure in outcome.scored.failures)
         raise ConfigError(
-            f"{len(outcome.failures)} metrics failed ({names}); every other score is kept. "
+            f"{len(outcome.scored.failures)} metrics failed ({names}); every other score is kept. "
             "Mend them and type the same command again: only they are scored"
         )
 

@@ -14,9 +14,9 @@ import numpy as np
 from ..data import SubjectData
 from ..notices import Flag
 from ..overlaps import Declared
+from ..scoring.response_target import ceiling_of
+from ..scoring.scores import ImageSet, ResponseScore, Score
 from ..stages.data import Subset
-from ..stages.score import ImageSet, Score
-from ..stages.score_responses import ResponseScore, ceiling_of
 from . import identification, images, leaks, provenance, responses, uncertainty
 
 __all__ = ["Evidence", "Flag", "flag_dicts", "run_flags"]

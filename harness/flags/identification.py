@@ -11,8 +11,7 @@ from ..data import SubjectData
 from ..metrics.correlations import Rows, correlations
 from ..metrics.identification import two_way
 from ..notices import Flag
-from ..stages.score import Score
-from ..stages.score_responses import ResponseScore
+from ..scoring.scores import ResponseScore, Score
 from .scan import FALSE_ALARMS, above_chance, block_near_chance
 
 FEWEST = 8
@@ -52,7 +51,7 @@ def image_rates(scores: Sequence[Score], copies: Mapping[str, np.ndarray]) -> di
             if (score.images.row, score.target, score.images.sample) == (row, "stimulus", 0)
             and score.images.trial < 0
             and is_two_way(score.metric.load())
-            and not getattr(score.metric.load(), "kind", ())
+            and "kind" not in score.metric.load().gets
         ]
         if row in copies and copies[row].shape == copies["stimulus"].shape:
             found.append((COPIES, two_way(_flat(copies[row]), _flat(copies["stimulus"]))))

@@ -12,7 +12,7 @@ from ..metrics.encoding import voxel_r
 from ..metrics.identification import two_way
 from ..notices import Flag
 from ..rows import ROWS
-from ..stages.score import ImageSet, Score
+from ..scoring.scores import ImageSet, Score
 from ..statistics import paired_difference
 from .scan import CHANCE, NULL_SD
 

@@ -11,8 +11,8 @@ from ..errors import HarnessError
 from ..notices import Flag
 from ..overlaps import DECLARATIONS, Declared, shared_images
 from ..plugins import PluginRef
+from ..scoring.scores import Score
 from ..stages.features import backbone_identity
-from ..stages.score import Score
 
 if TYPE_CHECKING:
     from ..plan import Plan

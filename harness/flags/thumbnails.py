@@ -13,7 +13,7 @@ import numpy as np
 
 from ..data import Stimuli, SubjectData
 from ..identity import module_sha
-from ..stages.score import ImageSet
+from ..scoring.scores import ImageSet
 from ..store import Store, save_array
 
 ROWS = ("measured", "predicted", "reconstructions", "zero", "train-mean")

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..notices import Flag
-from ..stages.score import Score
-from ..stages.score_responses import ResponseScore
+from ..scoring.scores import ResponseScore, Score
 from ..statistics import FEW, FEW_IMAGES, NEARLY_ALIKE, doubt, share_limits
 
 

@@ -58,7 +58,6 @@ measurements agree; the noise-free truth, with noise on one side only, agrees mo
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
 
 import numpy as np
 
@@ -147,44 +146,3 @@ def _departures(rows: np.ndarray) -> np.ndarray:
     centred = rows - rows.mean(axis=0)
     centred[np.linalg.norm(centred, axis=1) <= NOTHING * np.linalg.norm(rows, axis=1)] = 0.0
     return centred
-
-
-class DecodedAgreement:
-    """Similarity of predicted and measured reconstructions, reduced to 8 x 8 RGB."""
-
-    label = "agreement"
-    version: ClassVar[str] = "1"
-    inputs: ClassVar[str] = "embedding"
-    targets: ClassVar[tuple[str, ...]] = ("measured",)
-    backbone: ClassVar[tuple[str, str] | None] = ("pixels", "rgb8")
-    unit: ClassVar[str] = "image"
-    pool: ClassVar[bool] = True
-    smallest_pool: ClassVar[int] = 2
-    controlled: ClassVar[bool] = False
-    higher_is_better: ClassVar[bool] = True
-    chance: ClassVar[float | None] = 0.0
-
-    def score(self, result: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """See :func:`agreement`."""
-        return agreement(result, target)
-
-
-class DecodedAgreementControlled(DecodedAgreement):
-    """The part of the agreement that the stimulus does not explain."""
-
-    label = "agreement beyond stimulus"
-    version = "2"  # 1 compared with reconstructions that shared the decoder's noise
-    smallest_pool = SMALLEST_POOL
-    controlled = True
-    independent: ClassVar[bool] = True
-
-    def score(
-        self,
-        result: np.ndarray,
-        target: np.ndarray,
-        *,
-        stimulus: np.ndarray,
-        rendered: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """See :func:`controlled_agreement`."""
-        return controlled_agreement(result, target, stimulus, rendered)

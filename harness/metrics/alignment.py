@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 
 from ..nn.constancy import negligible
-from .encoding import ResponseMetric, checked, rsa
 
 Array = np.ndarray
 
@@ -58,38 +57,3 @@ def _u_centred(gram: np.ndarray) -> np.ndarray:
     gram = gram - rows[:, None] - rows[None, :] + gram.sum() / ((n - 1) * (n - 2))
     np.fill_diagonal(gram, 0.0)
     return gram
-
-
-class CKA(ResponseMetric):
-    """See :func:`linear_cka`, the plain estimate."""
-
-    label = "CKA (biased)"
-    unit = "set"
-    pool = True
-    default = False
-
-    def score(self, predicted: Array, measured: Array, *, baseline: Array, ceiling: Array | None) -> float:
-        return linear_cka(*checked(predicted, measured))
-
-
-class CKADebiased(CKA):
-    """See :func:`linear_cka`, debiased."""
-
-    label = "CKA (debiased)"
-    chance = 0.0
-
-    def score(self, predicted: Array, measured: Array, *, baseline: Array, ceiling: Array | None) -> float:
-        return linear_cka(*checked(predicted, measured), debiased=True)
-
-
-class RSASpearman(ResponseMetric):
-    """See :func:`.encoding.rsa`, ranked."""
-
-    label = "RSA (Spearman)"
-    unit = "set"
-    pool = True
-    chance = 0.0
-    default = False
-
-    def score(self, predicted: Array, measured: Array, *, baseline: Array, ceiling: Array | None) -> float:
-        return rsa(predicted, measured, ranked=True)

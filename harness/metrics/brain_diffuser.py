@@ -9,18 +9,15 @@ SSIM is another quantity than everybody else's: with scikit-image 0.17 ``multich
 axis of a grey image for its channels, so the similarity of each *column* is computed along one dimension,
 and columns are averaged.
 
-Ties count half, where the scripts count them as lost: that is in :mod:`.strict`.
+Ties count half, where the scripts count them as lost: that is in the ``-strict`` rows (:mod:`.catalogue`).
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from ..backbones.preprocessing import pictures
-from .networks import _Distance, _TwoWay
-from .pixel import Prepared, _PixelMetric
+from .pixel import Prepared
 from .pixel_families import C1, C2, CONTRAST_FLOOR, GREY, window_taps
 
 SIDE = 425
@@ -62,76 +59,12 @@ def _down(plane: np.ndarray) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(plane, len(taps), axis=0) @ taps
 
 
-class _BrainDiffuser:
-    default: ClassVar[bool | str] = False
+def pixcorr(result: Prepared, target: Prepared) -> np.ndarray:
+    """(n,) float64 correlation of image k of `result` with image k of `target`."""
+    parts = (result["vector"] * target["vector"]).reshape(len(result["vector"]), -1, SIDE)
+    return np.clip(parts.sum(axis=2).sum(axis=1, dtype=np.float64), -1.0, 1.0)
 
 
-class PixCorr(_BrainDiffuser, _PixelMetric):
-    """Pixel correlation at 425 x 425 after Pillow's bicubic filter."""
-
-    label = "PixCorr (Brain-Diffuser)"
-
-    def prepare(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """See :func:`prepare_pixcorr`; 2.2 MB per image."""
-        return prepare_pixcorr(images)
-
-    def score(self, result: Prepared, target: Prepared) -> np.ndarray:
-        """(n,) float64 correlations."""
-        parts = (result["vector"] * target["vector"]).reshape(len(result["vector"]), -1, SIDE)
-        return np.clip(parts.sum(axis=2).sum(axis=1, dtype=np.float64), -1.0, 1.0)
-
-
-class SSIM(_BrainDiffuser, _PixelMetric):
-    """Similarity of columns."""
-
-    label = "SSIM of columns (Brain-Diffuser)"
-
-    def prepare(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """See :func:`prepare_ssim`; 0.7 MB per image."""
-        return prepare_ssim(images)
-
-    def score(self, result: Prepared, target: Prepared) -> np.ndarray:
-        """(n,) float64, see :func:`column_ssim`."""
-        return np.array([column_ssim(a, b) for a, b in zip(result["grey"], target["grey"], strict=True)])
-
-
-class AlexNet2(_BrainDiffuser, _TwoWay):
-    """Two-way identification on AlexNet's second convolution."""
-
-    label = "Alex(2) (Brain-Diffuser)"
-    backbone: ClassVar[tuple[str, str] | None] = ("alexnet-brain-diffuser", "features.4")
-
-
-class AlexNet5(_BrainDiffuser, _TwoWay):
-    """Two-way identification on AlexNet's fifth convolution."""
-
-    label = "Alex(5) (Brain-Diffuser)"
-    backbone: ClassVar[tuple[str, str] | None] = ("alexnet-brain-diffuser", "features.11")
-
-
-class Inception(_BrainDiffuser, _TwoWay):
-    """Two-way identification on Inception v3."""
-
-    label = "Incep (Brain-Diffuser)"
-    backbone: ClassVar[tuple[str, str] | None] = ("inception-brain-diffuser", "avgpool")
-
-
-class Clip(_BrainDiffuser, _TwoWay):
-    """Two-way identification on CLIP ViT-L/14."""
-
-    label = "CLIP (Brain-Diffuser)"
-    backbone: ClassVar[tuple[str, str] | None] = ("clip-brain-diffuser", "image")
-
-
-class EfficientNet(_BrainDiffuser, _Distance):
-    """Correlation distance on EfficientNet-B1."""
-
-    label = "Eff (Brain-Diffuser)"
-    backbone: ClassVar[tuple[str, str] | None] = ("efficientnet-brain-diffuser", "avgpool")
-
-
-class SwAV(_BrainDiffuser, _Distance):
-    """Correlation distance on SwAV's ResNet-50."""
-
-    label = "SwAV (Brain-Diffuser)"
-    backbone: ClassVar[tuple[str, str] | None] = ("swav-brain-diffuser", "avgpool")
+def ssim(result: Prepared, target: Prepared) -> np.ndarray:
+    """(n,) float64, see :func:`column_ssim`."""
+    return np.array([column_ssim(a, b) for a, b in zip(result["grey"], target["grey"], strict=True)])

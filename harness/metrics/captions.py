@@ -28,13 +28,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from .networks import cosine_similarity
-
-TARGETS = ("stimulus", "image", "measured")
 
 
 def words(caption: str) -> list[str]:
@@ -95,75 +93,20 @@ def cosines(result: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.where(known, cosine_similarity(first, second), np.nan)
 
 
-class _Caption:
-    version: ClassVar[str] = "1"
-    inputs: ClassVar[str] = "captions"
-    targets: ClassVar[tuple[str, ...]] = TARGETS
-    backbone: ClassVar[tuple[str, str] | None] = None
-    unit: ClassVar[str] = "image"
-    pool: ClassVar[bool] = False
-    controlled: ClassVar[bool] = False
-    higher_is_better: ClassVar[bool] = True
-    chance: ClassVar[float | None] = None
+def rouge_1_scores(captions: Sequence[str], references: Sequence[str]) -> np.ndarray:
+    """(N,) :func:`rouge_1` of N pairs."""
+    return np.array([rouge_1(*pair) for pair in zip(captions, references, strict=True)], np.float64)
 
 
-class Rouge1(_Caption):
-    """See :func:`rouge_1`."""
-
-    label = "caption ROUGE-1"
-
-    def score(self, captions: Sequence[str], references: Sequence[str]) -> np.ndarray:
-        """(N,) F1 of N pairs."""
-        return np.array([rouge_1(*pair) for pair in zip(captions, references, strict=True)], np.float64)
+def rouge_l_scores(captions: Sequence[str], references: Sequence[str]) -> np.ndarray:
+    """(N,) :func:`rouge_l` of N pairs."""
+    return np.array([rouge_l(*pair) for pair in zip(captions, references, strict=True)], np.float64)
 
 
-class RougeL(_Caption):
-    """See :func:`rouge_l`."""
+def meteor_scores(captions: Sequence[str], references: Sequence[str]) -> np.ndarray:
+    """(N,) :func:`meteor` of N pairs; WeightsMissing without WordNet."""
+    from harness.backbones.wordnet import open_wordnet
 
-    label = "caption ROUGE-L"
-
-    def score(self, captions: Sequence[str], references: Sequence[str]) -> np.ndarray:
-        """(N,) F1 of N pairs."""
-        return np.array([rouge_l(*pair) for pair in zip(captions, references, strict=True)], np.float64)
-
-
-class Meteor(_Caption):
-    """See :func:`meteor`."""
-
-    label = "caption METEOR"
-    weights: ClassVar[tuple[str, ...]] = ("wordnet",)
-
-    def score(self, captions: Sequence[str], references: Sequence[str]) -> np.ndarray:
-        """(N,) METEOR of N pairs; WeightsMissing without WordNet."""
-        from harness.backbones.wordnet import open_wordnet
-
-        wordnet = open_wordnet()
-        pairs = zip(captions, references, strict=True)
-        return np.array([meteor(*pair, wordnet=wordnet) for pair in pairs], np.float64)
-
-
-class _Cosine(_Caption):
-    def score(self, captions: np.ndarray, references: np.ndarray) -> np.ndarray:
-        """(N,) cosines of embeddings (N, D)."""
-        return cosines(captions, references)
-
-
-class SentenceCosine(_Cosine):
-    """By all-MiniLM-L6-v2."""
-
-    label = "caption cosine, MiniLM"
-    backbone: ClassVar[tuple[str, str] | None] = ("minilm-text", "text")
-
-
-class ClipB32Cosine(_Cosine):
-    """By the text tower of CLIP ViT-B/32."""
-
-    label = "caption cosine, CLIP B/32"
-    backbone: ClassVar[tuple[str, str] | None] = ("clip-b32-text", "text")
-
-
-class ClipL14Cosine(_Cosine):
-    """By the text tower of CLIP ViT-L/14."""
-
-    label = "caption cosine, CLIP L/14"
-    backbone: ClassVar[tuple[str, str] | None] = ("clip-l14-text", "text")
+    wordnet = open_wordnet()
+    pairs = zip(captions, references, strict=True)
+    return np.array([meteor(*pair, wordnet=wordnet) for pair in pairs], np.float64)

@@ -15,7 +15,7 @@ from itertools import combinations
 import numpy as np
 
 from ..api import DataError
-from .encoding import ResponseMetric, voxel_mse, voxel_r
+from .encoding import voxel_mse, voxel_r
 
 Array = np.ndarray
 
@@ -121,27 +121,3 @@ def mse_explained(
     known = np.isfinite(blind) & np.isfinite(made) & np.isfinite(floor)
     removable = blind[known].sum() - floor[known].sum()
     return float((blind[known] - made[known]).sum() / removable) if removable > 0 else float("nan")
-
-
-class VoxelRNC(ResponseMetric):
-    """See :func:`voxel_r_nc`."""
-
-    label = "voxel r / √ceiling"
-    needs = ("ceiling",)
-    chance = 0.0
-    default = False
-
-    def score(self, predicted: Array, measured: Array, *, baseline: Array, ceiling: Array | None) -> Array:
-        return voxel_r_nc(predicted, measured, ceiling)
-
-
-class MSEExplained(ResponseMetric):
-    """See :func:`mse_explained`."""
-
-    label = "error removed"
-    needs = ("ceiling",)
-    unit = "set"
-    chance = 0.0
-
-    def score(self, predicted: Array, measured: Array, *, baseline: Array, ceiling: Array | None) -> float:
-        return mse_explained(predicted, measured, baseline=baseline, ceiling=ceiling)

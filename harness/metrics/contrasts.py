@@ -20,7 +20,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..nn.constancy import constant_columns, negligible
-from .encoding import ResponseMetric, checked
+from .encoding import checked
 
 Array = np.ndarray
 
@@ -122,42 +122,15 @@ def _mean(values: list[float]) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-class CategoryContrast(ResponseMetric):
-    """See :func:`contrast_agreement`."""
-
-    label = "category contrast r"
-    unit = "set"
-    pool = True
-    chance = 0.0
-    needs = ("labels",)
-    labels = (LABEL,)
-
-    def score(
-        self,
-        predicted: Array,
-        measured: Array,
-        *,
-        baseline: Array,
-        ceiling: Array | None,
-        labels: Mapping[str, Array],
-    ) -> dict[str, float]:
-        return contrast_agreement(predicted, measured, labels[LABEL])
+def category_contrast(
+    predicted: np.ndarray, measured: np.ndarray, *, labels: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """:func:`contrast_agreement` of the label ``category``."""
+    return contrast_agreement(predicted, measured, labels[LABEL])
 
 
-class CategoryProfile(CategoryContrast):
-    """See :func:`category_profile`; of areas only, since a mean over all voxels prefers nothing."""
-
-    label = "category profile r"
-    unit = "region"
-    describes_measured = True
-
-    def score(
-        self,
-        predicted: Array,
-        measured: Array,
-        *,
-        baseline: Array,
-        ceiling: Array | None,
-        labels: Mapping[str, Array],
-    ) -> dict[str, float]:
-        return category_profile(predicted, measured, labels[LABEL])
+def category_preference(
+    predicted: np.ndarray, measured: np.ndarray, *, labels: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """:func:`category_profile` of the label ``category``."""
+    return category_profile(predicted, measured, labels[LABEL])

@@ -3,8 +3,7 @@
 With ``r_ij`` the Pearson correlation of image i and reconstruction j over features,
 
 * two-way: the share of the other images i that lose against j's own, ``r_ij < r_jj``, ties half
-  (the public notebooks of MindEye2 and Brain-Diffuser count a tie as lost: ``strict=True``, and
-  :mod:`.strict` for the metrics);
+  (the public notebooks of MindEye2 and Brain-Diffuser count a tie as lost: ``strict=True``);
 * n-way: the chance that j's own image comes first among itself and n - 1 others drawn without
   replacement.  The expectation over all draws is taken, so nothing is random.
 
@@ -25,12 +24,11 @@ is nobody's rival.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from math import comb
-from typing import ClassVar, Literal, Self
+from typing import Literal
 
 import numpy as np
 
@@ -299,73 +297,48 @@ def _chunks(positions: np.ndarray, n: int) -> Iterator[np.ndarray]:
         yield positions[start : start + step]
 
 
-class _Identification:
-    """Pixel-space identification on the images reduced to 64 x 64 RGB."""
+def identify(
+    result: np.ndarray,
+    target: np.ndarray,
+    *,
+    candidates: int,
+    strict: bool = False,
+    rivalry: bool = False,
+    device: str | None = None,
+) -> np.ndarray:
+    """(N,) identification of `result` (N, D) among `candidates` of `target` (N, D).
 
-    version: ClassVar[str] = "1"
-    inputs: ClassVar[str] = "embedding"
-    targets: ClassVar[tuple[str, ...]] = ("stimulus", "measured")
-    backbone: ClassVar[tuple[str, str] | None] = ("pixels", "rgb64")
-    unit: ClassVar[str] = "image"
-    pool: ClassVar[bool] = True
-    rivalry: ClassVar[bool] = True
-    controlled: ClassVar[bool] = False
-    higher_is_better: ClassVar[bool] = True
-    candidates: ClassVar[int]
-    strict: ClassVar[bool] = False
-    """Ties in two-way identification are lost (:mod:`.strict`)."""
-    device: str | None = None
-    """Of torch, where correlations are computed; None for numpy."""
-
-    @property
-    def smallest_pool(self) -> int:
-        """Images without which nothing can be scored."""
-        return self.candidates
-
-    def on(self, device: str) -> Self:
-        """This metric with its correlations computed on `device`."""
-        placed = copy.copy(self)
-        placed.device = device
-        return placed
-
-    def score(self, result: np.ndarray, target: np.ndarray, *, rivalry: bool = False) -> np.ndarray:
-        """(N,) values of `result` (N, D) against `target` (N, D); with `rivalry` (2, N), it below them."""
-        rule, without = self._rules()
-        if rivalry:
-            return _with_rivalry(result, target, rule, without, device=self.device)
-        return rule(ranks(result, target, device=self.device))
-
-    def score_deranged(
-        self, result: np.ndarray, target: np.ndarray, orders: np.ndarray, *, rivalry: bool = False
-    ) -> np.ndarray:
-        """(N,) mean over K re-pairings: result ``orders[k, i]`` stands at target i; as :meth:`score`."""
-        assigned = np.argsort(orders, axis=1)  # the target at which result j stands
-        rule, without = self._rules()
-        others = Rivalry(len(result), rule, without)
-        more = {"rivalry": others if rivalry else None, "device": self.device}
-        found = deranged_ranks(result, target, assigned, **more)
-        values = np.take_along_axis(rule(found), orders, axis=1)
-        known = np.isfinite(values)
-        total = np.where(known, values, 0.0).sum(axis=0)
-        mean = np.divide(total, known.sum(axis=0), out=np.full(total.shape, np.nan), where=known.any(axis=0))
-        return np.stack([mean, others.values(np.isfinite(mean)) / len(orders)]) if rivalry else mean
-
-    def _rules(self) -> tuple[Rule, Rule]:
-        two_way_rule = partial(Ranks.two_way, strict=self.strict)
-        return (two_way_rule, two_way_rule) if self.candidates == 2 else _n_way_rules(self.candidates)
+    NaN where there are fewer images than candidates.  strict : ties in two-way identification are lost.
+    With `rivalry` (2, N): below the values, what each image does to the others' as their rival.
+    """
+    rule, without = _rules(candidates, strict)
+    if rivalry:
+        return _with_rivalry(result, target, rule, without, device=device)
+    return rule(ranks(result, target, device=device))
 
 
-class Pixel2Way(_Identification):
-    """Two-way identification in pixel space."""
+def identify_deranged(
+    result: np.ndarray,
+    target: np.ndarray,
+    orders: np.ndarray,
+    *,
+    candidates: int,
+    strict: bool = False,
+    rivalry: bool = False,
+    device: str | None = None,
+) -> np.ndarray:
+    """(N,) mean of :func:`identify` over K re-pairings: result ``orders[k, i]`` stands at target i."""
+    assigned = np.argsort(orders, axis=1)  # the target at which result j stands
+    rule, without = _rules(candidates, strict)
+    others = Rivalry(len(result), rule, without)
+    more = {"rivalry": others if rivalry else None, "device": device}
+    values = np.take_along_axis(rule(deranged_ranks(result, target, assigned, **more)), orders, axis=1)
+    scored = np.isfinite(values)
+    total = np.where(scored, values, 0.0).sum(axis=0)
+    mean = np.divide(total, scored.sum(axis=0), out=np.full(total.shape, np.nan), where=scored.any(axis=0))
+    return np.stack([mean, others.values(np.isfinite(mean)) / len(orders)]) if rivalry else mean
 
-    label = "2-way (pixels)"
-    candidates = 2
-    chance: ClassVar[float | None] = 0.5
 
-
-class Pixel100Way(_Identification):
-    """100-way identification in pixel space; NaN with fewer than 100 images."""
-
-    label = "100-way (pixels)"
-    candidates = 100
-    chance: ClassVar[float | None] = 0.01
+def _rules(candidates: int, strict: bool) -> tuple[Rule, Rule]:
+    two_way_rule = partial(Ranks.two_way, strict=strict)
+    return (two_way_rule, two_way_rule) if candidates == 2 else _n_way_rules(candidates)

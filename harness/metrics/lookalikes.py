@@ -15,15 +15,11 @@ the unit of intervals (:func:`kind_rivalry`), as a cluster is where clusters are
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 import numpy as np
 
 from ..api import DataError
 from .identification import Chooser, two_way, two_way_with_rivalry
-
-KIND = ("category", "background")
-"""Labels that two look-alikes share."""
 
 FEWEST = 10
 """Kinds that are a sample of kinds.  In simulations a 95 % interval over 4 kinds covered 83 to 86 %, over
@@ -31,7 +27,7 @@ FEWEST = 10
 of these kinds."""
 
 
-def kinds(labels: Mapping[str, np.ndarray], names: Sequence[str] = KIND) -> np.ndarray | None:
+def kinds(labels: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray | None:
     """(N,) number of each image's kind from `labels` attribute -> (N,); None where one is missing.
 
     Raises
@@ -114,39 +110,3 @@ def kind_rivalry(values: np.ndarray, within: np.ndarray, *, kind: np.ndarray) ->
     found[scored] = np.where(drawn_whole[of], shares[of] - deviations, within[scored])
     found[scored] -= found[scored].mean()
     return found
-
-
-class _Lookalike:
-    """Two-way identification of an image among the others of its kind."""
-
-    version: ClassVar[str] = "1"
-    inputs: ClassVar[str] = "embedding"
-    targets: ClassVar[tuple[str, ...]] = ("stimulus", "measured")
-    unit: ClassVar[str] = "image"
-    pool: ClassVar[bool] = True
-    rivalry: ClassVar[bool] = True
-    controlled: ClassVar[bool] = False
-    higher_is_better: ClassVar[bool] = True
-    chance: ClassVar[float | None] = 0.5
-    kind: ClassVar[tuple[str, ...]] = KIND
-    default: ClassVar[bool | str] = "simulated"
-
-    def score(
-        self, result: np.ndarray, target: np.ndarray, *, kind: np.ndarray, rivalry: bool = False
-    ) -> np.ndarray:
-        """See :func:`lookalike_two_way`."""
-        return lookalike_two_way(result, target, kind=kind, rivalry=rivalry)
-
-
-class ClipLookalike(_Lookalike):
-    """On the image embedding of the CLIP slot."""
-
-    label = "CLIP tiny look-alikes"
-    backbone: ClassVar[tuple[str, str] | None] = ("clip@tiny", "image")
-
-
-class InceptionLookalike(_Lookalike):
-    """On the last pooled layer of the Inception slot."""
-
-    label = "Incep tiny look-alikes"
-    backbone: ClassVar[tuple[str, str] | None] = ("inception@tiny", "avgpool")

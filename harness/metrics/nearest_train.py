@@ -12,8 +12,6 @@ Higher is called better, but only as far as the stimuli reach: noise is far from
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from ..nn.nearest import nearest_with_r
@@ -31,41 +29,3 @@ def distance_to_nearest(result: np.ndarray, training: np.ndarray) -> np.ndarray:
     if known.any() and usable.any():
         values[known] = 1 - nearest_with_r(result[known], training[usable])[1]
     return values
-
-
-class _NearestTrain:
-    version: ClassVar[str] = "1"
-    inputs: ClassVar[str] = "embedding"
-    targets: ClassVar[tuple[str, ...]] = ("training",)
-    unit: ClassVar[str] = "image"
-    pool: ClassVar[bool] = False
-    controlled: ClassVar[bool] = False
-    higher_is_better: ClassVar[bool] = True
-    chance: ClassVar[float | None] = None
-    default: ClassVar[bool | str] = "simulated"
-
-    def score(self, result: np.ndarray, training: np.ndarray) -> np.ndarray:
-        """See :func:`distance_to_nearest`."""
-        return distance_to_nearest(result, training)
-
-
-class PixelNearestTrain(_NearestTrain):
-    """In pixels, reduced to 16 x 16 in colour."""
-
-    label = "nearest training image, pixels"
-    backbone: ClassVar[tuple[str, str] | None] = ("pixels", "rgb16")
-
-
-class ClipTinyNearestTrain(_NearestTrain):
-    """On the image embedding of the CLIP slot."""
-
-    label = "nearest training image, CLIP tiny"
-    backbone: ClassVar[tuple[str, str] | None] = ("clip@tiny", "image")
-
-
-class ClipNearestTrain(_NearestTrain):
-    """On CLIP ViT-L/14's image embedding; off, since it embeds the whole training set."""
-
-    label = "nearest training image, CLIP"
-    backbone: ClassVar[tuple[str, str] | None] = ("clip-v1", "image")
-    default: ClassVar[bool | str] = False

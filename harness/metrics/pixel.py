@@ -21,16 +21,11 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from ..nn.resize import resize, resize_matrix, unit_range
-from .pixel_families import C1, C2, CONTRAST_FLOOR, GREY, MINDEYE2_V1, RADIUS, V2, Family, window_taps
-
-if TYPE_CHECKING:
-    from .pixel_on_device import PixCorrOn, SSIMOn
-
+from .pixel_families import C1, C2, CONTRAST_FLOOR, FAMILIES, GREY, RADIUS, Family, window_taps
 
 BLOCK = 16  # rows filtered by one matrix product: larger wastes zeros, smaller wastes calls
 HELD = 1 << 20  # numbers of images resized together: beyond the cache takes up to half as long again
@@ -46,7 +41,7 @@ def through_sizes(images: np.ndarray, family: Family) -> np.ndarray:
 
 
 def prepare_pixcorr(
-    images: np.ndarray, family: Family, *, dtype: type[np.floating] = np.float32
+    images: np.ndarray, *, family: str, dtype: type[np.floating] = np.float32
 ) -> dict[str, np.ndarray]:
     """``vector`` (n, F, 3 F): an image so that products are correlations; 0 for a constant image.
 
@@ -54,11 +49,12 @@ def prepare_pixcorr(
     inner products <R X R', R Y R'> = <T X T', T Y T'> with T'T = R'R the Cholesky factor of a
     banded matrix: the same number from a third of the values, and never an S x S image.
     """
-    first = family.sizes[0]
-    bands, column_sums = _factor(family, dtype)
-    pixels = 3 * family.sizes[-1] ** 2
+    resized = FAMILIES[family]
+    first = resized.sizes[0]
+    bands, column_sums = _factor(resized, dtype)
+    pixels = 3 * resized.sizes[-1] ** 2
     vectors = np.empty((len(images), first, 3 * first), dtype)
-    start_family = Family(family.name, (first,), family.antialias)
+    start_family = Family(family, (first,), resized.antialias)
     for start, part in _parts(images, dtype):
         for k, image in enumerate(through_sizes(part, start_family), start):
             total = column_sums @ image.reshape(first, -1).astype(np.float64)
@@ -79,21 +75,22 @@ def pixcorr(result: Prepared, target: Prepared) -> np.ndarray:
 
 
 def prepare_ssim(
-    images: np.ndarray, family: Family, *, dtype: type[np.floating] = np.float32
+    images: np.ndarray, *, family: str, dtype: type[np.floating] = np.float32
 ) -> dict[str, np.ndarray]:
     """``grey`` (n, S, S) less ``level`` (n,), its mean; ``mean`` and ``variance`` (n, S-10, S-10).
 
     ``mean`` is local and of the centred image.  Moments are taken about the image's own level since
     E[xy] - E[x]E[y] cancels badly in float32 far from 0.
     """
-    size = family.sizes[-1]
+    resized = FAMILIES[family]
+    size = resized.sizes[-1]
     inner = size - 2 * RADIUS
     grey = np.empty((len(images), size, size), dtype)
     level = np.empty(len(images), dtype)
     mean, variance = np.empty((2, len(images), inner, inner), dtype)
     for start, part in _parts(images, dtype):
         # Grey first: resizing is linear, so the order is free and this one is three times cheaper.
-        planes = through_sizes((part @ np.array(GREY, dtype))[..., None], family)
+        planes = through_sizes((part @ np.array(GREY, dtype))[..., None], resized)
         for k, plane in enumerate(planes[..., 0], start):
             level[k] = plane.mean(dtype=np.float64)
             grey[k] = plane - level[k]
@@ -199,74 +196,3 @@ def _times(bands: tuple[np.ndarray, ...], image: np.ndarray) -> np.ndarray:
     for offset, band in enumerate(bands[1:], 1):
         across[:, : -offset * channels] += down[:, offset * channels :] * np.repeat(band, channels)
     return across.reshape(image.shape)
-
-
-class _PixelMetric:
-    """What the pixel metrics share; `family` is part of the definition and never changes."""
-
-    version: ClassVar[str] = "1"
-    inputs: ClassVar[str] = "images"
-    targets: ClassVar[tuple[str, ...]] = ("stimulus", "measured")
-    backbone: ClassVar[tuple[str, str] | None] = None
-    unit: ClassVar[str] = "image"
-    pool: ClassVar[bool] = False
-    controlled: ClassVar[bool] = False
-    higher_is_better: ClassVar[bool] = True
-    chance: ClassVar[float | None] = None
-    family: ClassVar[Family] = MINDEYE2_V1
-
-
-class PixCorr(_PixelMetric):
-    """Pixel correlation, family ``mindeye2-v1``."""
-
-    label = "PixCorr"
-
-    def prepare(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """See :func:`prepare_pixcorr`; 0.8 MB per image."""
-        return prepare_pixcorr(images, self.family)
-
-    def score(self, result: Prepared, target: Prepared) -> np.ndarray:
-        """See :func:`pixcorr`."""
-        return pixcorr(result, target)
-
-    def on(self, device: str) -> PixCorrOn:
-        """The same on the torch `device`."""
-        from .pixel_on_device import PixCorrOn
-
-        return PixCorrOn(self.family, device)
-
-
-class SSIM(_PixelMetric):
-    """Structural similarity, family ``mindeye2-v1``."""
-
-    label = "SSIM"
-
-    def prepare(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """See :func:`prepare_ssim`; 2.1 MB per image."""
-        return prepare_ssim(images, self.family)
-
-    def score(self, result: Prepared, target: Prepared) -> np.ndarray:
-        """See :func:`ssim`."""
-        return ssim(result, target)
-
-    def on(self, device: str) -> SSIMOn:
-        """The same on the torch `device`."""
-        from .pixel_on_device import SSIMOn
-
-        return SSIMOn(self.family, device)
-
-
-class PixCorrV2(PixCorr):
-    """Pixel correlation, family ``v2``."""
-
-    label = "PixCorr (v2)"
-    family = V2
-    default = False  # equal to v1 wherever nothing is reduced; asked for by name
-
-
-class SSIMV2(SSIM):
-    """Structural similarity, family ``v2``."""
-
-    label = "SSIM (v2)"
-    family = V2
-    default = False

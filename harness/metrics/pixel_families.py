@@ -18,6 +18,7 @@ class Family:
 
 MINDEYE2_V1 = Family("mindeye2-v1", sizes=(256, 425), antialias=False)
 V2 = Family("v2", sizes=(256, 425), antialias=True)
+FAMILIES = {family.name: family for family in (MINDEYE2_V1, V2)}
 
 GREY = (0.2125, 0.7154, 0.0721)  # luminance of linear Rec. 709 primaries, as skimage.color.rgb2gray
 SIGMA, RADIUS = 1.5, 5  # window SD in px; taps on each side, int(3.5 * 1.5 + 0.5)

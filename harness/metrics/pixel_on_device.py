@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..nn.resize import checked_images, tap_by_tap
-from .pixel_families import C1, C2, CONTRAST_FLOOR, GREY, RADIUS, Family, window_taps
+from .pixel_families import C1, C2, CONTRAST_FLOOR, FAMILIES, GREY, RADIUS, window_taps
 
 if TYPE_CHECKING:
     import torch
@@ -27,11 +27,16 @@ Prepared = Mapping[str, "torch.Tensor"]
 
 @dataclass(frozen=True)
 class _PixelsOn:
-    """One family on a torch device; in float64 if not `single`."""
+    """One family, by its name, on a torch device; in float64 if not `single`."""
 
-    family: Family
+    family: str
     device: str
     single: bool = True
+
+    @property
+    def side(self) -> int:
+        """Of the images that are compared, px."""
+        return FAMILIES[self.family].sizes[-1]
 
     def _planes(self, images: np.ndarray) -> Iterator[torch.Tensor]:
         """Planes (n, 3, H, W) on the device, a few images at a time; DataError as for numpy."""
@@ -45,8 +50,9 @@ class _PixelsOn:
             yield planes / 255 if images.dtype == np.uint8 else planes
 
     def _through_sizes(self, planes: torch.Tensor) -> torch.Tensor:
-        for side in self.family.sizes:
-            planes = tap_by_tap(planes, (side, side), antialias=self.family.antialias)
+        family = FAMILIES[self.family]
+        for side in family.sizes:
+            planes = tap_by_tap(planes, (side, side), antialias=family.antialias)
         return planes
 
     def _joined(self, parts: list[torch.Tensor], width: int) -> torch.Tensor:
@@ -69,7 +75,7 @@ class PixCorrOn(_PixelsOn):
             norm = (vectors * vectors).sum(dim=1, keepdim=True, dtype=torch.float64).sqrt()
             flat = norm < CONTRAST_FLOOR * vectors.shape[1] ** 0.5
             parts.append(torch.where(flat, 0.0, vectors / norm.to(vectors.dtype)))
-        return {"vector": self._joined(parts, 3 * self.family.sizes[-1] ** 2)}
+        return {"vector": self._joined(parts, 3 * self.side**2)}
 
     def score(self, result: Prepared, target: Prepared) -> np.ndarray:
         """(n,) float64 correlation of image k of `result` with image k of `target`."""

@@ -16,15 +16,12 @@ Algonauts 2023 ``code/02_baseline_encoding_model/03_test_encoding.py`` (github g
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Callable
 
 import numpy as np
 
 from .ceilings import by_image, split_half_ceiling
-from .encoding import ResponseMetric, checked, pattern_cosine, pattern_r, synbrain_cka, voxel_r, voxel_r2
-
-Array = np.ndarray
+from .encoding import checked, pattern_cosine, pattern_r, synbrain_cka, voxel_r, voxel_r2
 
 MINDSIMULATOR_TRIALS = 3
 ALGONAUTS_NO_CEILING = 1e-14  # takes the place of a ceiling of 0
@@ -90,158 +87,65 @@ def algonauts_2021(
     return voxel_r(predicted, measured) / np.sqrt(np.where(reliability > 0, reliability, np.nan))
 
 
-class _Published(ResponseMetric):
-    """A published definition that compares with single trials."""
-
-    needs: ClassVar[tuple[str, ...]] = ("trials",)
-    by_region: ClassVar[bool] = False
-    unit: ClassVar[str] = "image"
-    default: ClassVar[bool] = False
-
-
-class _PerTrial(_Published, ABC):
-    """Each image's prediction against each of its trials; the value of an image is their mean.
+def _per_trial(
+    score: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    predicted: np.ndarray,
+    trials: np.ndarray,
+    image_index: np.ndarray,
+) -> np.ndarray:
+    """(N,) mean over each image's trials of its prediction's `score`.
 
     SynBrain averages over all (image, trial) pairs, three for each image: the same for equal repeats.
     """
-
-    @abstractmethod
-    def pairs(self, predicted: Array, trials: Array) -> Array:
-        """(T,) values of the predictions that belong to `trials`, both (T, V)."""
-
-    def score(
-        self,
-        predicted: Array,
-        measured: Array,
-        *,
-        baseline: Array,
-        ceiling: Array | None,
-        trials: Array,
-        image_index: Array,
-    ) -> Array:
-        values = self.pairs(predicted[image_index], trials)
-        return np.bincount(image_index, values, len(predicted)) / np.bincount(
-            image_index, minlength=len(predicted)
-        )
+    values = score(predicted[image_index], trials)
+    counts = np.bincount(image_index, minlength=len(predicted))
+    return np.bincount(image_index, values, len(predicted)) / counts
 
 
-class SynBrainMSE(_PerTrial):
-    """SynBrain's MSE: mean squared error over voxels of each image against each trial."""
-
-    label = "SynBrain MSE"
-    higher_is_better = False
-
-    def pairs(self, predicted: Array, trials: Array) -> Array:
-        return pattern_mse(predicted, trials)
+def synbrain_mse(
+    predicted: np.ndarray, measured: np.ndarray, *, trials: np.ndarray, image_index: np.ndarray
+) -> np.ndarray:
+    """(N,) SynBrain's MSE: mean squared error over voxels of each image against each trial."""
+    return _per_trial(pattern_mse, predicted, trials, image_index)
 
 
-class SynBrainR(_PerTrial):
-    """SynBrain's Pearson: over voxels, of each image against each trial, nothing taken off."""
-
-    label = "SynBrain r"
-
-    def pairs(self, predicted: Array, trials: Array) -> Array:
-        return pattern_r(predicted, trials)
+def synbrain_r(
+    predicted: np.ndarray, measured: np.ndarray, *, trials: np.ndarray, image_index: np.ndarray
+) -> np.ndarray:
+    """(N,) SynBrain's Pearson: over voxels, of each image against each trial, nothing taken off."""
+    return _per_trial(pattern_r, predicted, trials, image_index)
 
 
-class SynBrainCosine(_PerTrial):
-    """SynBrain's cosine: over voxels, of each image against each trial, nothing taken off."""
-
-    label = "SynBrain cosine"
-
-    def pairs(self, predicted: Array, trials: Array) -> Array:
-        return pattern_cosine(predicted, trials)
+def synbrain_cosine(
+    predicted: np.ndarray, measured: np.ndarray, *, trials: np.ndarray, image_index: np.ndarray
+) -> np.ndarray:
+    """(N,) SynBrain's cosine: over voxels, of each image against each trial, nothing taken off."""
+    return _per_trial(pattern_cosine, predicted, trials, image_index)
 
 
-class SynBrainCKA(_Published):
-    """SynBrain's CKA of all trials with their images' predictions; see :func:`.encoding.synbrain_cka`."""
-
-    label = "SynBrain CKA"
-    unit = "set"
-    pool = True
-
-    def score(
-        self,
-        predicted: Array,
-        measured: Array,
-        *,
-        baseline: Array,
-        ceiling: Array | None,
-        trials: Array,
-        image_index: Array,
-    ) -> float:
-        return synbrain_cka(predicted[image_index], trials)
+def synbrain_cka_of_trials(
+    predicted: np.ndarray, measured: np.ndarray, *, trials: np.ndarray, image_index: np.ndarray
+) -> float:
+    """SynBrain's CKA of all trials with their images' predictions (:func:`.encoding.synbrain_cka`)."""
+    return synbrain_cka(predicted[image_index], trials)
 
 
-class MindSimulatorMSE(_Published):
-    """MindSimulator's MSE: over all images and voxels, against :func:`padded_mean`."""
-
-    label = "MindSimulator MSE"
-    higher_is_better = False
-
-    def against(self, predicted: Array, target: Array) -> Array:
-        return pattern_mse(predicted, target)
-
-    def score(
-        self,
-        predicted: Array,
-        measured: Array,
-        *,
-        baseline: Array,
-        ceiling: Array | None,
-        trials: Array,
-        image_index: Array,
-    ) -> Array:
-        return self.against(predicted, padded_mean(trials, image_index))
+def mindsimulator_mse(
+    predicted: np.ndarray, measured: np.ndarray, *, trials: np.ndarray, image_index: np.ndarray
+) -> np.ndarray:
+    """(N,) MindSimulator's MSE: over all images and voxels, against :func:`padded_mean`."""
+    return pattern_mse(predicted, padded_mean(trials, image_index))
 
 
-class MindSimulatorR(MindSimulatorMSE):
-    """MindSimulator's Pearson: of each image over voxels, nothing taken off."""
-
-    label = "MindSimulator r"
-    higher_is_better = True
-
-    def against(self, predicted: Array, target: Array) -> Array:
-        return pattern_r(predicted, target)
+def mindsimulator_r(
+    predicted: np.ndarray, measured: np.ndarray, *, trials: np.ndarray, image_index: np.ndarray
+) -> np.ndarray:
+    """(N,) MindSimulator's Pearson: of each image over voxels, nothing taken off."""
+    return pattern_r(predicted, padded_mean(trials, image_index))
 
 
-class MindSimulatorR2(MindSimulatorMSE):
-    """MindSimulator's R2: of each voxel over images, averaged over voxels."""
-
-    label = "MindSimulator R²"
-    unit = "voxel"
-    higher_is_better = True
-
-    def against(self, predicted: Array, target: Array) -> Array:
-        return voxel_r2(predicted, target)
-
-
-class Algonauts2023(ResponseMetric):
-    """The challenge's score of one subject; see :func:`algonauts_2023`."""
-
-    label = "Algonauts 2023 (%)"
-    unit = "set"
-    default = False
-
-    def score(self, predicted: Array, measured: Array, *, baseline: Array, ceiling: Array | None) -> float:
-        return algonauts_2023(predicted, measured, ceiling)
-
-
-class Algonauts2021(_Published):
-    """The mini track's noise-normalised correlation; see :func:`algonauts_2021`."""
-
-    label = "Algonauts 2021"
-    unit = "voxel"
-    by_region = True
-
-    def score(
-        self,
-        predicted: Array,
-        measured: Array,
-        *,
-        baseline: Array,
-        ceiling: Array | None,
-        trials: Array,
-        image_index: Array,
-    ) -> Array:
-        return algonauts_2021(predicted, measured, trials, image_index)
+def mindsimulator_r2(
+    predicted: np.ndarray, measured: np.ndarray, *, trials: np.ndarray, image_index: np.ndarray
+) -> np.ndarray:
+    """(V,) MindSimulator's R2: of each voxel over images, averaged over voxels."""
+    return voxel_r2(predicted, padded_mean(trials, image_index))

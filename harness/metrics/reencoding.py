@@ -15,8 +15,6 @@ every repeat counts once.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from ..backbones.gnet import NSDGENERAL
@@ -27,41 +25,28 @@ UNITS = ("zscore_session", "zscore")
 """GNet was trained on betas z-scored within sessions; other scales weigh voxels otherwise."""
 
 
-class GNetBrainCorrelation:
-    """With GNet, for the nsdgeneral voxels of an NSD subject."""
+def lacks_gnet(space: VoxelSpace) -> str:
+    """Why responses of `space` cannot be compared with GNet's, or ``""``."""
+    voxels = NSDGENERAL.get(space.subject)
+    if (space.dataset, space.mask) != ("nsd", "nsdgeneral") or voxels is None:
+        return (
+            "GNet predicts the nsdgeneral voxels of NSD subjects subj01 to subj08; these are "
+            f"{space.mask} of {space.subject} of {space.dataset}"
+        )
+    if space.n_voxels != voxels:
+        return f"GNet predicts {voxels} nsdgeneral voxels of {space.subject}; these are {space.n_voxels}"
+    if space.units not in UNITS:
+        return f"GNet predicts z-scored responses; these are in units '{space.units}'"
+    return ""
 
-    version: ClassVar[str] = "1"
-    label: ClassVar[str] = "GNet brain correlation"
-    inputs: ClassVar[str] = "reencoded"
-    targets: ClassVar[tuple[str, ...]] = ("brain",)
-    backbone: ClassVar[tuple[str, str] | None] = ("gnet", "subject")
-    unit: ClassVar[str] = "image"
-    pool: ClassVar[bool] = False
-    controlled: ClassVar[bool] = False
-    higher_is_better: ClassVar[bool] = True
-    chance: ClassVar[float | None] = None
-    default: ClassVar[bool | str] = False
 
-    def lacking(self, space: VoxelSpace) -> str:
-        """Why responses of `space` cannot be compared with GNet's, or ``""``."""
-        voxels = NSDGENERAL.get(space.subject)
-        if (space.dataset, space.mask) != ("nsd", "nsdgeneral") or voxels is None:
-            return (
-                "GNet predicts the nsdgeneral voxels of NSD subjects subj01 to subj08; these are "
-                f"{space.mask} of {space.subject} of {space.dataset}"
-            )
-        if space.n_voxels != voxels:
-            return f"GNet predicts {voxels} nsdgeneral voxels of {space.subject}; these are {space.n_voxels}"
-        if space.units not in UNITS:
-            return f"GNet predicts z-scored responses; these are in units '{space.units}'"
-        return ""
+def brain_correlation(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """(N,) correlation across voxels of each row pair of (N, V), in float64; 0 for a constant row."""
+    every = np.arange(len(predicted))
+    return correlations_of_pairs(Rows.of(predicted), Rows.of(measured), every, every)
 
-    def score(self, predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
-        """(N,) correlation across voxels of each row pair of (N, V), in float64; 0 for a constant row."""
-        every = np.arange(len(predicted))
-        return correlations_of_pairs(Rows.of(predicted), Rows.of(measured), every, every)
 
-    def score_deranged(self, predicted: np.ndarray, measured: np.ndarray, orders: np.ndarray) -> np.ndarray:
-        """(N,) mean over the re-pairings ``predicted[orders[k]]``, `orders` (K, N)."""
-        every = correlations(Rows.of(predicted), Rows.of(measured), dtype=np.float64)
-        return every[orders, np.arange(len(measured))].mean(axis=0)
+def brain_correlation_deranged(predicted: np.ndarray, measured: np.ndarray, orders: np.ndarray) -> np.ndarray:
+    """(N,) mean over the re-pairings ``predicted[orders[k]]``, `orders` (K, N)."""
+    every = correlations(Rows.of(predicted), Rows.of(measured), dtype=np.float64)
+    return every[orders, np.arange(len(measured))].mean(axis=0)

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 
@@ -70,77 +69,30 @@ def _by_hash(ids: Sequence[str], name: str) -> np.ndarray:
     return np.array(sorted(range(len(ids)), key=keys.__getitem__), np.int64)
 
 
-class _Retrieval:
-    """Top-1 in disjoint galleries."""
+def retrieval(cosines: np.ndarray, *, ids: Sequence[str], given_image: bool) -> np.ndarray:
+    """(N,) top-1 in disjoint galleries, of the images `ids`.
 
-    version: ClassVar[str] = "1"
-    inputs: ClassVar[str] = "decoder-embedding"
-    targets: ClassVar[tuple[str, ...]] = ("stimulus",)
-    backbone: ClassVar[tuple[str, str] | None] = None
-    unit: ClassVar[str] = "image"
-    pool: ClassVar[bool] = True
-    controlled: ClassVar[bool] = False
-    higher_is_better: ClassVar[bool] = True
-    chance: ClassVar[float | None] = 1 / GALLERY
-    gallery: ClassVar[int | None] = GALLERY
-    default: ClassVar[bool | str] = True
-    given_image: ClassVar[bool]
-
-    def score(self, cosines: np.ndarray, *, ids: Sequence[str]) -> np.ndarray:
-        """(N,) values of the images `ids` from `cosines` (N, N): decoded by true embedding."""
-        asked = cosines.T if self.given_image else cosines
-        values = np.full(len(asked), np.nan)
-        for at in galleries(ids):
-            values[at] = top1(asked[np.ix_(at, at)])
-        return values
+    cosines : (N, N), decoded by true embedding.
+    given_image : find the embedding that was decoded from an image's responses, in place of the image.
+    """
+    asked = cosines.T if given_image else cosines
+    values = np.full(len(asked), np.nan)
+    for at in galleries(ids):
+        values[at] = top1(asked[np.ix_(at, at)])
+    return values
 
 
-class ImageRetrieval(_Retrieval):
-    """Given the decoded embedding, find the image."""
-
-    label = "image retrieval"
-    given_image = False
-
-
-class BrainRetrieval(_Retrieval):
-    """Given the image, find the embedding decoded from its responses."""
-
-    label = "brain retrieval"
-    given_image = True
-
-
-class _Retrieval300x30(_Retrieval):
-    """The field's draws; not scored with fewer than 300 images.
+def retrieval_drawn(cosines: np.ndarray, *, ids: Sequence[str], given_image: bool) -> np.ndarray:
+    """(N,) as :func:`retrieval` with the field's draws; NaN with fewer than 300 images.
 
     An image's value is its hits x N / (30 x 300), so that the mean over images is exactly the mean
     over draws; one that many draws hold has a value above 1.
     """
-
-    gallery: ClassVar[int | None] = None  # never fewer than 300, so that chance is 1/300
-    smallest_pool: ClassVar[int] = GALLERY
-    default: ClassVar[bool | str] = False
-
-    def score(self, cosines: np.ndarray, *, ids: Sequence[str]) -> np.ndarray:
-        """(N,) weighted hits of the images `ids`, see the class."""
-        asked = cosines.T if self.given_image else cosines
-        drawn = random_galleries(ids)
-        if not drawn:
-            return np.full(len(asked), np.nan)
-        hits = np.zeros(len(asked))
-        for at in drawn:
-            hits[at] += top1(asked[np.ix_(at, at)])
-        return hits * len(asked) / (DRAWS * GALLERY)
-
-
-class ImageRetrieval300x30(_Retrieval300x30):
-    """Given the decoded embedding, find the image among 300; 30 draws."""
-
-    label = "image retrieval 300 x 30"
-    given_image = False
-
-
-class BrainRetrieval300x30(_Retrieval300x30):
-    """Given the image, find the decoded embedding among 300; 30 draws."""
-
-    label = "brain retrieval 300 x 30"
-    given_image = True
+    asked = cosines.T if given_image else cosines
+    drawn = random_galleries(ids)
+    if not drawn:
+        return np.full(len(asked), np.nan)
+    hits = np.zeros(len(asked))
+    for at in drawn:
+        hits[at] += top1(asked[np.ix_(at, at)])
+    return hits * len(asked) / (DRAWS * GALLERY)

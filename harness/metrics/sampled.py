@@ -11,7 +11,7 @@ import numpy as np
 
 from ..nn.constancy import negligible
 from .ceilings import by_image
-from .encoding import ResponseMetric, voxel_r
+from .encoding import voxel_r
 
 Array = np.ndarray
 
@@ -79,56 +79,30 @@ def _within(values: np.ndarray) -> np.ndarray:
     return np.where(negligible(np.sqrt(squares), np.sqrt(size)), 0.0, squares / freedom)
 
 
-class OneSampleR(ResponseMetric):
-    """See :func:`one_sample_r`; beside voxel r, the gain of averaging samples."""
-
-    label = "voxel r, one sample"
-    chance = 0.0
-    needs = ("samples",)
-
-    def score(
-        self, predicted: Array, measured: Array, *, baseline: Array, ceiling: Array | None, samples: Array
-    ) -> Array:
-        return one_sample_r(samples, measured)
+def voxel_r_of_samples(predicted: np.ndarray, measured: np.ndarray, *, samples: np.ndarray) -> np.ndarray:
+    """(V,) :func:`one_sample_r` of `samples` (N, S, V)."""
+    return one_sample_r(samples, measured)
 
 
-class SampleSpread(ResponseMetric):
-    """See :func:`spread_ratio`: 1 is as variable as single trials."""
-
-    label = "sample SD / trial SD"
-    needs = ("samples", "trials")
-
-    def score(
-        self,
-        predicted: Array,
-        measured: Array,
-        *,
-        baseline: Array,
-        ceiling: Array | None,
-        samples: Array,
-        trials: Array,
-        image_index: Array,
-    ) -> Array:
-        return spread_ratio(samples, by_image(trials, image_index))
+def sample_spread(
+    predicted: np.ndarray,
+    measured: np.ndarray,
+    *,
+    samples: np.ndarray,
+    trials: np.ndarray,
+    image_index: np.ndarray,
+) -> np.ndarray:
+    """(V,) :func:`spread_ratio` of `samples` (N, S, V) and `trials` (T, V)."""
+    return spread_ratio(samples, by_image(trials, image_index))
 
 
-class EnergyDistance(SampleSpread):
-    """See :func:`energy_distance`."""
-
-    label = "energy distance"
-    unit = "image"
-    higher_is_better = False
-    chance = None
-
-    def score(
-        self,
-        predicted: Array,
-        measured: Array,
-        *,
-        baseline: Array,
-        ceiling: Array | None,
-        samples: Array,
-        trials: Array,
-        image_index: Array,
-    ) -> Array:
-        return energy_distance(samples, by_image(trials, image_index))
+def sample_energy_distance(
+    predicted: np.ndarray,
+    measured: np.ndarray,
+    *,
+    samples: np.ndarray,
+    trials: np.ndarray,
+    image_index: np.ndarray,
+) -> np.ndarray:
+    """(N,) :func:`energy_distance` of `samples` (N, S, V) and `trials` (T, V)."""
+    return energy_distance(samples, by_image(trials, image_index))

@@ -18,8 +18,6 @@ as everything that the small networks judge.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from .agreement import agreement
@@ -68,40 +66,3 @@ def _directions(rows: np.ndarray) -> np.ndarray:
     rows = np.asarray(rows, np.float64)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, norms, out=np.zeros_like(rows), where=norms != 0)
-
-
-class _Semantic:
-    version: ClassVar[str] = "1"
-    inputs: ClassVar[str] = "embedding"
-    targets: ClassVar[tuple[str, ...]] = ("stimulus", "measured")
-    backbone: ClassVar[tuple[str, str] | None] = ("clip@tiny", "image")
-    unit: ClassVar[str] = "image"
-    pool: ClassVar[bool] = True
-    controlled: ClassVar[bool] = False
-    higher_is_better: ClassVar[bool] = True
-    chance: ClassVar[float | None] = 0.0
-    captions: ClassVar[bool] = True
-    default: ClassVar[bool | str] = "simulated"
-
-
-class CategoryAgreement(_Semantic):
-    """Kappa of the main objects' categories, by CLIP's slot."""
-
-    label = "category kappa, CLIP tiny"
-    kind: ClassVar[tuple[str, ...]] = ("category",)
-
-    def score(
-        self, result: np.ndarray, target: np.ndarray, *, captions: np.ndarray, kind: np.ndarray
-    ) -> np.ndarray:
-        """See :func:`category_agreement`."""
-        return category_agreement(result, target, captions=captions, kind=kind)
-
-
-class CaptionAgreement(_Semantic):
-    """Correlation of caption profiles, by CLIP's slot."""
-
-    label = "caption agreement, CLIP tiny"
-
-    def score(self, result: np.ndarray, target: np.ndarray, *, captions: np.ndarray) -> np.ndarray:
-        """See :func:`caption_agreement`."""
-        return caption_agreement(result, target, captions=captions)

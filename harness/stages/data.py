@@ -23,6 +23,7 @@ from ..identity import code_sha, module_sha, named_files
 from ..notices import Flag, hearing_warnings
 from ..plugins import PluginRef
 from ..seeds import subset
+from ..storage.references import FileReader
 from ..store import Artifact, Store, save_array, save_json
 from .guard import guarded
 
@@ -199,9 +200,9 @@ def _write_stimuli(stimuli: Stimuli, folder: Path, name: str, sets: dict[str, An
 
 def _read_stimuli(artifact: Artifact, name: str, known: dict[str, Any]) -> Stimuli:
     labels = {label: np.array(artifact.array(f"{name}_label_{k}")) for k, label in enumerate(known["labels"])}
-    return Stimuli.from_array(
+    return Stimuli(
         known["ids"],
-        artifact.array(f"{name}_images"),
+        FileReader(str(artifact.folder / f"{name}_images.npy")),
         captions=known["captions"],
         hashes=known["hashes"],
         labels=labels,

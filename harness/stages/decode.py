@@ -56,6 +56,22 @@ class Shard:
 
 
 @dataclass(frozen=True)
+class CandidateReader:
+    """Reads image k from row ``where[k]`` = (file, image, candidate) of files (n, C, H, W, 3)."""
+
+    files: tuple[str, ...]
+    where: np.ndarray
+    portable = True
+
+    def __call__(self, positions: np.ndarray) -> np.ndarray:
+        opened = {
+            b: np.load(self.files[b], mmap_mode="r", allow_pickle=False)
+            for b in set(self.where[positions, 0])
+        }
+        return np.stack([opened[b][k, c] for b, k, c in self.where[positions]])
+
+
+@dataclass(frozen=True)
 class Reconstructions:
     """All of a stream's candidates: lazily read, in id order."""
 
@@ -68,17 +84,13 @@ class Reconstructions:
 
     def chosen(self, choice: np.ndarray) -> Stimuli:
         """The image of candidate `choice` (N,) of each id, as an image set."""
-        sizes = [len(batch.json("hashes")) for batch in self.batches]
-        where = [(b, k) for b, size in enumerate(sizes) for k in range(size)]
-        hashes = [self.batches[b].json("hashes") for b in range(len(self.batches))]
-
-        def read(positions: np.ndarray) -> np.ndarray:
-            rows = ((*where[p], choice[p]) for p in positions)
-            return np.stack([self.batches[b].array("images")[k, c] for b, k, c in rows])
-
-        return Stimuli(
-            self.ids, read, hashes=[hashes[b][k][c] for (b, k), c in zip(where, choice, strict=True)]
+        hashes = [batch.json("hashes") for batch in self.batches]
+        where = [(b, k) for b, of_batch in enumerate(hashes) for k in range(len(of_batch))]
+        reader = CandidateReader(
+            tuple(str(batch.folder / "images.npy") for batch in self.batches),
+            np.array([(b, k, c) for (b, k), c in zip(where, choice, strict=True)], np.int64),
         )
+        return Stimuli(self.ids, reader, hashes=[hashes[b][k][c] for b, k, c in reader.where])
 
     @cached_property
     def captions(self) -> dict[str, str]:

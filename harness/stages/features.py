@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,13 +81,19 @@ class FeatureStore:
         for rows, features in self._held.get((backbone, layer), ()):
             if all(sha in rows for sha in hashes):
                 return features[[rows[sha] for sha in hashes]]
+        folders = self.folders(backbone, layer, stimuli)
+        files = (np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False) for folder in folders)
+        return np.concatenate([np.asarray(file) for file in files])
+
+    def folders(self, backbone: str, layer: str, stimuli: Stimuli) -> list[Path]:
+        """Where ``features.npy`` of each batch of `stimuli` lies, in order; extracted now if absent."""
         self.extract(backbone, [layer], [stimuli])
-        parts = []
-        for ids in _batches(stimuli):
-            batch = self._ingredients(backbone, layer, stimuli.select(ids).image_hashes())
-            artifact = self._store.open("features", key_of("features", batch))
-            parts.append(np.asarray(artifact.array("features")))
-        return np.concatenate(parts)
+        hashes = stimuli.image_hashes()
+        keys = [
+            key_of("features", self._ingredients(backbone, layer, hashes[start : start + BATCH]))
+            for start in range(0, len(hashes), BATCH)
+        ]
+        return [self._store.open("features", key).folder for key in keys]
 
     def _missing(
         self, backbone: str, layers: Sequence[str], stimuli: Stimuli, progress: Callable[[int], None]

@@ -1,7 +1,7 @@
 """Intervals and paired tests of scores that are no means over images, such as the mean voxel r.
 
 Such a score comes with the contribution of every image, whose mean it is to first order in 1/N
-(:mod:`harness.stages.score_contributions`): intervals are those of a mean of contributions, and the test
+(:mod:`harness.scoring.contributions`): intervals are those of a mean of contributions, and the test
 flips the sign of an image's difference of contributions.
 
 Percentiles of resampled scores, which were used before, covered 72 to 90 % of mean voxel R² and 82 to 92 % of

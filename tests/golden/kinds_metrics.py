@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from unittest import mock
 
 import numpy as np
 import torch
 from golden.pairs import METRIC_TOLERANCE, Pair
 
-from harness.backbones.preprocessing import PREPROCESSING
+from harness import plugins
+from harness.backbones.catalogue import PREPROCESSING
 from harness.metrics import encoding, identification, pixel
 
 NETWORKS = ("alexnet", "inception", "clip", "efficientnet", "swav")
@@ -19,11 +21,12 @@ def check_functions(pair: Pair) -> None:
     """The bare functions, straight to 425 px with antialiasing."""
     compare = functools.partial(pair.compare, tolerance=METRIC_TOLERANCE)
     recon, truth = pair.images("recon"), pair.images("gt")
-    family = pixel.Family("straight", sizes=(425,), antialias=True)
-    sides = [pixel.prepare_pixcorr(images, family) for images in (recon, truth)]
-    compare("pixcorr", pixel.pixcorr(*sides).mean())
-    sides = [pixel.prepare_ssim(images, family) for images in (recon, truth)]
-    compare("ssim", pixel.ssim(*sides).mean())
+    straight = {"straight": pixel.Family("straight", sizes=(425,), antialias=True)}
+    with mock.patch.dict(pixel.FAMILIES, straight):
+        sides = [pixel.prepare_pixcorr(images, family="straight") for images in (recon, truth)]
+        compare("pixcorr", pixel.pixcorr(*sides).mean())
+        sides = [pixel.prepare_ssim(images, family="straight") for images in (recon, truth)]
+        compare("ssim", pixel.ssim(*sides).mean())
 
     features = pair.array("feat_recon"), pair.array("feat_gt")
     wins = identification.two_way(*features, strict=True)
@@ -47,13 +50,10 @@ def check_whole_path(pair: Pair) -> None:
     """224-px stimuli and 512-px reconstructions through 256 px, both families, and network inputs."""
     compare = functools.partial(pair.compare, tolerance=METRIC_TOLERANCE)
     recon, truth = pair.images("recon"), pair.images("gt")
-    metrics = {
-        "antialias_false": (pixel.PixCorr(), pixel.SSIM()),
-        "antialias_true": (pixel.PixCorrV2(), pixel.SSIMV2()),
-    }
-    for setting, (correlation, similarity) in metrics.items():
-        for name, metric in (("pixcorr", correlation), ("ssim", similarity)):
-            values = metric.score(metric.prepare(recon), metric.prepare(truth))
+    for setting, suffix in (("antialias_false", ""), ("antialias_true", "-v2")):
+        for name in ("pixcorr", "ssim"):
+            metric = plugins.find("metrics", f"{name}{suffix}").load()
+            values = metric.function()(*(metric.function("prepare")(images) for images in (recon, truth)))
             compare(f"{setting}.{name}_per_image", values)
             compare(f"{setting}.{name}", values.mean())
 

@@ -22,13 +22,14 @@ from pathlib import Path
 
 import numpy as np
 
+from harness import plugins
 from harness.executors import Executor, open_executor
 from harness.metrics import pixel
-from harness.metrics.pixel import SSIM, PixCorr
 from harness.metrics.pixel_families import MINDEYE2_V1
-from harness.stages.score import BLOCK
+from harness.scoring.images import BLOCK
 
 STIMULUS = 224
+METRICS = [plugins.find("metrics", name).load() for name in ("pixcorr", "ssim")]
 TOLERANCE = {np.float32: 2e-6, np.float64: 1e-9}
 EXACT = 16  # images also compared in float64
 GOAL = "goal: 1.5 times as fast"
@@ -69,7 +70,9 @@ def notebook(result: np.ndarray, target: np.ndarray, dtype=np.float32) -> np.nda
 def score(task: tuple[int, np.ndarray, np.ndarray]) -> tuple[int, np.ndarray]:
     """Position of a block and its (2, n) values."""
     start, result, target = task
-    return start, np.array([m.score(m.prepare(result), m.prepare(target)) for m in (PixCorr(), SSIM())])
+    return start, np.array(
+        [m.function()(*(m.function("prepare")(images) for images in (result, target))) for m in METRICS]
+    )
 
 
 def ours(result: np.ndarray, target: np.ndarray, executor: Executor) -> np.ndarray:
@@ -83,7 +86,7 @@ def ours(result: np.ndarray, target: np.ndarray, executor: Executor) -> np.ndarr
 
 def exactly(result: np.ndarray, target: np.ndarray) -> np.ndarray:
     """(2, n) PixCorr and SSIM in float64."""
-    how = {"family": MINDEYE2_V1, "dtype": np.float64}
+    how = {"family": MINDEYE2_V1.name, "dtype": np.float64}
     return np.array(
         [
             pixel.pixcorr(*(pixel.prepare_pixcorr(one, **how) for one in (result, target))),

@@ -27,8 +27,8 @@ from ..metrics.moments import STATISTICS, Moments
 from ..nn.constancy import constant_columns
 from ..statistics import contributed_interval
 from ..store import Artifact, Store, save_array
-from .score_regions import ALL, regions_of
-from .score_responses import ResponseTarget
+from .regions import ALL, regions_of
+from .response_target import ResponseTarget
 
 BLOCK = 512
 """Voxels at once: moments without each of 1,000 images are 4 MB each."""

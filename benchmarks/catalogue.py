@@ -1,0 +1,10 @@
+"""The benchmarks of this project, by name."""
+
+from __future__ import annotations
+
+from harness.catalogue import plugin
+
+ROWS = (
+    plugin("benchmarks", "embedded", "harness.benchmarks.embedded:Embedded"),
+    plugin("benchmarks", "paired", "harness.benchmarks.paired:Paired"),
+)

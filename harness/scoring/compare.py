@@ -1,0 +1,157 @@
+"""One comparison: what is scored against what, its shuffled control, and the function that scores it.
+
+Whatever the kind of input, a metric's score is a function of one or two things and of further keywords.  A
+control re-pairs the first thing; a failure is one comparison's; values are kept by the content of all that
+went in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..executors import Executor
+from ..identity import digest
+from ..seeds import cyclic_order
+from ..storage.cached import Item, cached_map
+from ..storage.references import Held, Reference
+from ..store import Artifact, Store, save_array, save_json
+from .scores import ImageSet, MetricRef
+
+HEADLINE = ""
+"""Name of the value, among those that a metric returns by name, that stands for the whole."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A keyword of a score: where its value is, and what its numbers depend on."""
+
+    reference: Reference
+    identity: Any
+
+    @classmethod
+    def of(cls, value: Any) -> Offer:
+        """`value` itself, known by its content."""
+        return cls(Held(value), value)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What one call of a score gets.
+
+    things : one or two, of which the first is re-paired by `orders` (K, N): image i of permutation k is
+        the one at position ``orders[k, i]``.  keywords : name -> what the metric gets besides.
+    """
+
+    things: tuple[Offer, ...]
+    keywords: Mapping[str, Offer] = field(default_factory=dict)
+    orders: np.ndarray | None = None
+
+
+def compared(
+    metric: MetricRef,
+    comparisons: Sequence[Comparison],
+    *,
+    store: Store,
+    executor: Executor,
+    depends_on: Mapping[str, Any] | None = None,
+) -> list[dict[str, np.ndarray]]:
+    """For each comparison, part -> float64 values; ``""`` is the score.  Kept, and scored on any executor."""
+    items = [
+        Item(
+            {
+                "things": [offer.identity for offer in one.things],
+                "keywords": {name: offer.identity for name, offer in one.keywords.items()},
+                "orders": "none" if one.orders is None else digest(one.orders),
+            },
+            (
+                metric,
+                tuple(offer.reference for offer in one.things),
+                {name: offer.reference for name, offer in one.keywords.items()},
+                one.orders,
+            ),
+        )
+        for one in comparisons
+    ]
+    common = {"metric": metric.identity, **(depends_on or {})}
+    artifacts = cached_map("score", items, score_one, store=store, executor=executor, depends_on=common)
+    return [values_of(artifact) for artifact in artifacts]
+
+
+def values_of(artifact: Artifact) -> dict[str, np.ndarray]:
+    """Part -> values, as :func:`score_one` wrote them."""
+    return {name: np.array(artifact.array(f"values{k}")) for k, name in enumerate(artifact.json("parts"))}
+
+
+def score_one(
+    folder: Path,
+    metric: MetricRef,
+    things: tuple[Reference, ...],
+    keywords: Mapping[str, Reference],
+    orders: np.ndarray | None,
+) -> None:
+    """Score one comparison and write its values."""
+    row = metric.load()
+    loaded = [thing.load() for thing in things]
+    more = {name: reference.load() for name, reference in keywords.items()}
+    if orders is None:
+        values = row.function()(*loaded, **more)
+    elif row.deranged is not None:
+        values = row.function("deranged")(*loaded, orders, **more)
+    else:
+        values = mean_over_orders(row.function(), loaded, orders, more)
+    parts = dict(values) if isinstance(values, Mapping) else {HEADLINE: values}
+    save_json(folder, "parts", list(parts))
+    for k, part in enumerate(parts.values()):
+        save_array(folder, f"values{k}", np.atleast_1d(np.asarray(part, np.float64)))
+
+
+def mean_over_orders(
+    score: Callable[..., np.ndarray], things: Sequence[Any], orders: np.ndarray, more: Mapping[str, Any]
+) -> np.ndarray:
+    """(N,) mean of `score` over re-pairings of the first of `things`, of what is not NaN."""
+    first, *others = things
+    if not isinstance(first, np.ndarray):
+        first = np.array(first, object)
+    return nanmean(np.stack([score(first[order], *others, **more) for order in orders]))
+
+
+def nanmean(values: np.ndarray) -> np.ndarray:
+    """Mean over axis 0 of what is not NaN; NaN where nothing is."""
+    scored = np.isfinite(values)
+    total = np.where(scored, values, 0).sum(axis=0)
+    return np.divide(total, scored.sum(axis=0), out=np.full(total.shape, np.nan), where=scored.any(axis=0))
+
+
+def mean_scored(values: np.ndarray) -> float:
+    """Mean of what is not NaN; NaN where nothing is."""
+    scored = values[np.isfinite(values)]
+    return float(scored.mean()) if len(scored) else float("nan")
+
+
+def derangements_of(ids: Sequence[str], count: int) -> np.ndarray:
+    """(K, N) re-pairings without a fixed point: image i of permutation k stands at stimulus [k, i].
+
+    All images in one pseudo-random circle, turned by 1 .. K places: each image meets K different
+    stimuli and a pool of any size is streamed with a window of K.
+    """
+    order = cyclic_order(ids)
+    n = len(order)
+    turned = np.empty((min(count, n - 1), n), np.int64)
+    for k in range(len(turned)):
+        turned[k, order] = np.roll(order, -(k + 1))
+    return turned
+
+
+def controls(
+    sets: Sequence[ImageSet], shuffled: Callable[[str], str | None]
+) -> Iterator[tuple[ImageSet, ImageSet]]:
+    """(set, its shuffled control) of every set that has one; single trials have none."""
+    for images in sets:
+        name = shuffled(images.row)
+        if name is not None and images.trial < 0:
+            yield images, ImageSet(name, -1, images.sample, images.images, images.stimuli, None)

@@ -1,0 +1,168 @@
+"""Scores of pixels: images as they are, block by block.
+
+``prepare(images (n, H, W, 3)) -> dict of arrays (n, ...)`` once per image of a block, whatever the number of
+rows and targets; then ``score(prepared, prepared_target) -> (n,)``, pairwise.  A metric with ``on`` computes
+on the device of a run; what it prepares may then be tensors there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data import Stimuli
+from ..identity import digest
+from ..seeds import cyclic_order
+from ..storage.cached import Item, cached_map
+from ..storage.references import Reference, pictures
+from ..store import save_array
+from .compare import controls, nanmean
+from .context import Scorer
+from .devices import torch_device
+from .scores import ImageSet, MetricRef, Score, Scored
+
+BLOCK = 32
+"""Images per task; part of no result, since images are scored one by one."""
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Images that one task reads (name -> some of an image set) and the pairs of names that it compares.
+
+    shifts > 0 : the shuffled control, whose results are that many images longer than its targets.
+    """
+
+    sources: Mapping[str, Stimuli]
+    pairs: tuple[tuple[str, str], ...]
+    shifts: int = 0
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        hashes = {name: digest(stimuli.image_hashes()) for name, stimuli in self.sources.items()}
+        return {"pairs": [(hashes[one], hashes[other]) for one, other in self.pairs], "shifts": self.shifts}
+
+
+class ImagesScorer(Scorer):
+    """Pixels of finished images against those of stimuli and of other finished images."""
+
+    inputs = "images"
+
+    def score(self, metric: MetricRef) -> Scored:
+        row, run = metric.load(), self.run
+        wanted = [(s, t) for s in run.sets for t in row.targets if s.target(t) is not None]
+        scores: list[Score] = []
+        for ids in dict.fromkeys(images.images.ids for images, _ in wanted):
+            group = [(images, target) for images, target in wanted if images.images.ids == ids]
+            values = self._values(metric, list(_blocks(group, ids)))  # (pairs, N)
+            scores += [Score(metric, *what, values[k]) for k, what in enumerate(group)]
+        for images, control in controls(run.sets, run.shuffled) if "stimulus" in row.targets else ():
+            shifts = min(run.derangements, len(images.images) - 1)
+            values = np.full(len(images.images), np.nan)
+            if shifts >= 1:
+                circle = cyclic_order(images.images.ids)
+                values[circle] = self._values(metric, list(_shuffled_blocks(images, shifts)))[0]
+            scores.append(Score(metric, control, "stimulus", values))
+        return Scored(images=scores)
+
+    def _values(self, metric: MetricRef, blocks: Sequence[_Block]) -> np.ndarray:
+        """(pairs, N) values of all blocks."""
+        device = torch_device(metric.load(), self.run.device)
+        items = [Item(block.identity, lambda b=block: self._arguments(metric, b, device)) for block in blocks]
+        artifacts = cached_map(
+            "score",
+            items,
+            score_block,
+            store=self.run.store,
+            executor=self.run.executor,
+            depends_on={"metric": metric.identity, "device": (device or "cpu").partition(":")[0]},
+        )
+        return np.concatenate([artifact.array("values") for artifact in artifacts], axis=1)
+
+    @staticmethod
+    def _arguments(metric: MetricRef, block: _Block, device: str | None) -> tuple[Any, ...]:
+        sources = {name: pictures(stimuli) for name, stimuli in block.sources.items()}
+        return (metric, sources, block.pairs, block.shifts, device)
+
+
+def score_block(
+    folder: Path,
+    metric: MetricRef,
+    sources: Mapping[str, Reference],
+    pairs: Sequence[tuple[str, str]],
+    shifts: int,
+    device: str | None,
+) -> None:
+    """Score one block: (pairs, n) float64."""
+    row = metric.load()
+    if device is None:
+        prepare, score = row.function("prepare"), row.function()
+    else:
+        placed = row.function("on")(device=device)
+        prepare, score = placed.prepare, placed.score
+    images = {name: source.load() for name, source in sources.items()}
+    prepared = {name: prepare(part) for name, part in images.items()}
+    values = []
+    for result, target in pairs:
+        if not shifts:
+            values.append(score(prepared[result], prepared[target]))
+            continue
+        n = len(images[target])
+        turned = [
+            score({name: part[k : k + n] for name, part in prepared[result].items()}, prepared[target])
+            for k in range(1, shifts + 1)
+        ]
+        values.append(nanmean(np.stack(turned)))
+    save_array(folder, "values", np.asarray(values, np.float64))
+
+
+def _blocks(group: Sequence[tuple[ImageSet, str]], ids: tuple[str, ...]) -> Iterator[_Block]:
+    for start in range(0, len(ids), BLOCK):
+        part = ids[start : start + BLOCK]
+        sources: dict[str, Stimuli] = {}
+        pairs = []
+        for images, target in group:
+            names = []
+            for stimuli in (images.images, images.target(target)):
+                some = stimuli.select(part)
+                names.append(digest(some.image_hashes()))
+                sources[names[-1]] = some  # equal content, equal name: prepared once
+            pairs.append((names[0], names[1]))
+        yield _Block(sources, tuple(pairs))
+
+
+def _shuffled_blocks(images: ImageSet, shifts: int) -> Iterator[_Block]:
+    """Blocks of the re-pairings of :func:`.compare.derangements_of`, streamed with a window of `shifts`."""
+    circle = [images.images.ids[k] for k in cyclic_order(images.images.ids)]
+    for start in range(0, len(circle), BLOCK):
+        targets = tuple(circle[start : start + BLOCK])
+        # In a short circle an image may occur twice in the window, which an image set may not hold.
+        results = [circle[(start + k) % len(circle)] for k in range(len(targets) + shifts)]
+        sources = {"result": repeated(images.images, results), "target": images.stimuli.select(targets)}
+        yield _Block(sources, (("result", "target"),), shifts)
+
+
+@dataclass(frozen=True)
+class RepeatReader:
+    """Reads the images of `stimuli` called `names`, some of them several times."""
+
+    stimuli: Stimuli
+    names: tuple[str, ...]
+
+    @property
+    def portable(self) -> bool:
+        return self.stimuli.portable
+
+    def __call__(self, positions: np.ndarray) -> np.ndarray:
+        return self.stimuli.images([self.names[k] for k in positions])
+
+
+def repeated(stimuli: Stimuli, names: Sequence[str]) -> Stimuli:
+    """The images called `names`, of which some may be equal, numbered."""
+    hashes = stimuli.image_hashes()
+    at = stimuli.positions(names)
+    numbers = [str(k) for k in range(len(names))]
+    return Stimuli(numbers, RepeatReader(stimuli, tuple(names)), hashes=[hashes[k] for k in at])

@@ -1,0 +1,38 @@
+"""Scores against the training images: how near does each row come to what was trained on?
+
+``score(result (N, D), training (M, D)) -> (N,)``; the stimuli are scored as a row of their own, by which the
+others are read.
+"""
+
+from __future__ import annotations
+
+from ..catalogue import Metric
+from ..data import Stimuli
+from ..rows import STIMULUS
+from .compare import HEADLINE, Comparison, compared
+from .embedding import EmbeddingScorer
+from .scores import ImageSet, MetricRef, Score, Scored
+
+TARGET = "training"
+
+
+class TrainingScorer(EmbeddingScorer):
+    """Features of images against those of all training images."""
+
+    inputs = "training"
+
+    @staticmethod
+    def reads(metric: Metric) -> tuple[str, ...]:
+        return ("test", "training")
+
+    def looked_at(self) -> list[Stimuli]:
+        return [*super().looked_at(), self.run.data.train.stimuli]
+
+    def score(self, metric: MetricRef) -> Scored:
+        backbone, run = metric.load().backbone, self.run
+        stimuli = run.data.test.stimuli
+        sets = [*run.once, ImageSet(STIMULUS.name, -1, 0, stimuli, stimuli, None)]
+        training = self.embedded(backbone, run.data.train.stimuli)
+        comparisons = [Comparison((self.embedded(backbone, one.images), training)) for one in sets]
+        values = compared(metric, comparisons, store=run.store, executor=run.executor)
+        return Scored(images=[Score(metric, one, TARGET, v[HEADLINE]) for one, v in zip(sets, values)])

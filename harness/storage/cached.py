@@ -1,0 +1,173 @@
+"""One cached map for every stage: what is in the store is not computed again, the rest runs on any executor.
+
+A key is complete by construction.  It holds the source of the function and of all that its module imports
+(:func:`harness.identity.function_identity`), the versions of libraries (:func:`harness.store.key_of`), what
+all items depend on and what each item depends on: a change of any of them is another artifact.
+Items are sent to workers as they are, so they hold references (:mod:`.references`) rather than pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import DataError
+from ..executors import Executor
+from ..identity import function_identity
+from ..stages.worker import store_at
+from ..store import Artifact, Store
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to compute.
+
+    depends_on : what its numbers depend on besides the function, by content.
+    arguments : of the function, picklable; or a call that gives them when the item's turn comes, for what is
+        too large to be held for all items at once.
+    count : by how much progress moves when it is done, for example its images.
+    parts : for a function that writes several artifacts at once: name -> what that one depends on besides.
+    """
+
+    depends_on: Mapping[str, Any]
+    arguments: tuple[Any, ...] | Callable[[], tuple[Any, ...]] = ()
+    count: int = 1
+    parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Takes the place of an artifact that could not be made; `error` says why."""
+
+    error: Exception
+
+
+@dataclass(frozen=True)
+class _Task:
+    root: str
+    stage: str
+    function: Callable[..., None]
+    arguments: tuple[Any, ...]
+    places: tuple[tuple[str, str, Mapping[str, Any]], ...]  # (part, key, ingredients)
+    named: bool  # the function is given folders by the name of their part
+    tolerant: bool
+
+
+def cached_map(
+    stage: str,
+    items: Sequence[Item],
+    function: Callable[..., None],
+    *,
+    store: Store,
+    executor: Executor,
+    depends_on: Mapping[str, Any] | None = None,
+    progress: Callable[[int], None] = lambda count: None,
+    tolerant: bool = False,
+) -> list[Any]:
+    """The artifact of every item, in order; those that are not in `store` are made by `function`.
+
+    function : a module-level function; ``function(folder, *item.arguments)`` writes into an empty folder.
+        For an item with parts it is ``function({part: folder}, *item.arguments)`` with the parts that are
+        missing, and the result is {part: artifact}.
+    depends_on : what all items depend on.
+    tolerant : an item whose function raises gives a :class:`Failed` in place of ending the map.
+
+    Raises
+    ------
+    DataError
+        An artifact was altered while the map went on.
+    """
+    common = {"function": function_identity(function), **(depends_on or {})}
+    places = [_places(store, stage, common, item) for item in items]
+    errors: dict[str, Exception] = {}
+
+    def tasks() -> Iterator[_Task]:
+        planned: set[str] = set()
+        for item, of_item in zip(items, places, strict=True):
+            missing = [
+                place for place in of_item if place[1] not in planned and not _kept(store, stage, place)
+            ]
+            planned |= {key for _, key, _ in of_item}
+            if missing:
+                arguments = item.arguments() if callable(item.arguments) else item.arguments
+                what = (function, arguments, tuple(missing), bool(item.parts), tolerant)
+                yield _Task(str(store.root), stage, *what)
+            else:
+                progress(item.count)
+
+    counts = {place[1]: item.count for item, of_item in zip(items, places) for place in of_item[:1]}
+    for keys, error in executor.map(_carry_out, tasks()):
+        if error is not None:
+            errors |= dict.fromkeys(keys, error)
+        else:
+            store.computed[stage] += len(keys)
+        progress(counts.get(keys[0], 0))
+    return [_artifacts(store, stage, item, of_item, errors) for item, of_item in zip(items, places)]
+
+
+def cached(
+    stage: str,
+    function: Callable[..., None],
+    *arguments: Any,
+    depends_on: Mapping[str, Any],
+    store: Store,
+    executor: Executor,
+) -> Artifact:
+    """The artifact of one item; see :func:`cached_map`."""
+    return cached_map(stage, [Item(depends_on, arguments)], function, store=store, executor=executor)[0]
+
+
+def _places(
+    store: Store, stage: str, common: Mapping[str, Any], item: Item
+) -> list[tuple[str, str, dict[str, Any]]]:
+    """(part, key, ingredients) of each artifact of `item`."""
+    parts = item.parts or {"": {}}
+    everything = [(name, {**common, **item.depends_on, **more}) for name, more in parts.items()]
+    return [(name, store.key(stage, ingredients), ingredients) for name, ingredients in everything]
+
+
+def _kept(store: Store, stage: str, place: tuple[str, str, Any]) -> bool:
+    there = store.open(stage, place[1]) is not None
+    store.reused[stage] += there
+    return there
+
+
+def _carry_out(task: _Task) -> tuple[tuple[str, ...], Exception | None]:
+    """Make what is missing of one task; the keys that were made, and what went wrong if that is tolerated."""
+    store = store_at(task.root)
+    missing = [place for place in task.places if store.open(task.stage, place[1]) is None]
+    keys = tuple(key for _, key, _ in task.places)
+    if not missing:
+        return keys, None
+    try:
+        with store.writing_all(
+            task.stage, [(key, ingredients) for _, key, ingredients in missing]
+        ) as folders:
+            named = {part: folder for (part, _, _), folder in zip(missing, folders, strict=True)}
+            task.function(named if task.named else folders[0], *task.arguments)
+    except Exception as problem:
+        if not task.tolerant:
+            raise
+        return keys, problem
+    return keys, None
+
+
+def _artifacts(
+    store: Store,
+    stage: str,
+    item: Item,
+    places: Iterable[tuple[str, str, Any]],
+    errors: Mapping[str, Exception],
+) -> Any:
+    opened: dict[str, Any] = {}
+    for part, key, _ in places:
+        if key in errors:
+            return Failed(errors[key])
+        opened[part] = store.open(stage, key)
+        if opened[part] is None:
+            raise DataError(
+                f"an artifact of the stage {stage} was altered while the run went on; "
+                "run the same command again"
+            )
+    return opened if item.parts else opened[""]
