@@ -44,7 +44,8 @@ def under(name: str, *allowed: str) -> bool:
 
 @pytest.mark.parametrize("folder", PLUGIN_FOLDERS)
 def test_plugins_import_contracts_and_blocks_only(folder):
-    allowed = ("harness.api", "harness.catalogue", "harness.nn", "harness.backbones", f"harness.{folder}")
+    blocks = ("harness.nn", "harness.solvers", "harness.backbones", "harness.training")
+    allowed = ("harness.api", "harness.catalogue", "harness.toolkit", *blocks, f"harness.{folder}")
     if folder == "benchmarks":
         allowed += ("harness.reading",)
     for file in (ROOT / folder).rglob("*.py"):
@@ -84,7 +85,7 @@ def test_contracts_need_numpy_and_the_standard_library_only():
                 assert root == "numpy" or root in sys.stdlib_module_names, f"{name}.py imports {module}"
 
 
-@pytest.mark.parametrize("layer", ["nn", "backbones", "metrics"])
+@pytest.mark.parametrize("layer", ["nn", "training", "backbones", "metrics"])
 def test_building_blocks_do_not_know_the_pipeline(layer):
     allowed = (
         "harness.api",

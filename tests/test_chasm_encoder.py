@@ -25,10 +25,9 @@ from harness.api import (
     VoxelSpace,
 )
 from harness.encoders.chasm import ChasmEncoder, training
-from harness.encoders.chasm.checkpoints import Checkpoint
 from harness.encoders.chasm.dataset import VisualFeatures, validation_images
 from harness.encoders.chasm.params import ChasmParams
-from harness.encoders.chasm.training import Schedule, batches, seeded
+from harness.encoders.chasm.training import Schedule, StageTask, batch_count, batches
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU = {"seed": 0, "device": "cpu"}
@@ -222,22 +221,23 @@ class Killed(Exception):
 def test_a_killed_training_ends_in_the_same_weights(tmp_path, monkeypatch, saves):
     data, epochs = subject(), {"stage1_epochs": 3, "stage2_epochs": 3}
     whole = fitted(tmp_path / "whole", data, **epochs)
-    original, done = training._epoch, []
+    original, begun = StageTask.batches, []
 
-    def dies(*args, **kwargs):
-        if len(done) == saves:
-            original(*args, **kwargs)  # an epoch that is trained, and lost
+    def dies(task, epoch):
+        begun.append(epoch)
+        if len(begun) == saves + 1:
             raise Killed
-        done.append(1)
-        return original(*args, **kwargs)
+        return original(task, epoch)
 
-    monkeypatch.setattr(training, "_epoch", dies)
+    monkeypatch.setattr(StageTask, "batches", dies)
     with pytest.raises(Killed):
         fitted(tmp_path / "torn", data, **epochs)
-    counted = []
-    monkeypatch.setattr(training, "_epoch", lambda *a, **k: counted.append(1) or original(*a, **k))
+    begun.clear()
+    monkeypatch.setattr(
+        StageTask, "batches", lambda task, epoch: begun.append(epoch) or original(task, epoch)
+    )
     resumed = fitted(tmp_path / "torn", data, **epochs)
-    assert len(counted) == 6 - saves
+    assert len(begun) == 6 - saves
     for stage in ("stage1", "stage2"):
         expected = getattr(whole.model, stage).state_dict()
         for name, value in getattr(resumed.model, stage).state_dict().items():
@@ -278,10 +278,16 @@ def test_training_stops_early_and_keeps_the_best_weights(tmp_path):
     schedule = Schedule(
         epochs=6, batch=2, rate=0.1, final_rate=0.0, warmup_epochs=1, weight_decay=0.0, clip=1.0, patience=2
     )
-    done = training.train(
-        module, problem, schedule, seed=0, checkpoint=Checkpoint(tmp_path / "x.safetensors", fingerprint="f")
+    done = training.fit(
+        module,
+        problem,
+        schedule,
+        seed=0,
+        device="cpu",
+        checkpoint=tmp_path / "x.safetensors",
+        fingerprint="f",
     )
-    assert (done.epoch, done.best_epoch, done.best_value) == (4, 1, 1.0)
+    assert (done.epochs, done.best_epoch, done.best_value) == (4, 1, 1.0)
     assert torch.equal(done.best["weight"], seen[1])
     assert torch.equal(module.weight, seen[3])
 
@@ -290,7 +296,7 @@ def test_the_rate_warms_up_and_falls_along_a_cosine():
     schedule = Schedule(
         epochs=11, batch=2, rate=1.0, final_rate=0.1, warmup_epochs=1, weight_decay=0.0, clip=1.0, patience=2
     )
-    rates = [schedule.rate_at(step, 10) for step in range(110)]
+    rates = [schedule.rates(10)(step)["lr"] for step in range(110)]
     assert rates[:10] == pytest.approx(np.arange(1, 11) / 10)
     assert rates[60] == pytest.approx(0.55)
     assert rates[-1] == pytest.approx(0.1, abs=1e-3)
@@ -299,13 +305,16 @@ def test_the_rate_warms_up_and_falls_along_a_cosine():
 
 def test_batches_hold_one_subject_and_every_item_once():
     items = [np.arange(10, 17), np.arange(50, 55)]
-    with seeded(0, "x"):
-        parts = list(batches(items, 3))
+    torch.manual_seed(0)
+    parts = list(batches(items, 3))
     for subject_number, part in parts:
         assert set(part.tolist()) <= set(items[subject_number].tolist())
         assert len(part) > 1
     drawn = sorted(item for _, part in parts for item in part.tolist())
     assert len(drawn) == 11  # seven in threes leave one behind
+    for counts in ([7, 5], [1, 6], [4], [2, 1]):
+        items = [np.arange(count) for count in counts]
+        assert batch_count(counts, 3) == len(list(batches(items, 3)))
     assert len(set(drawn)) == 11
 
 
@@ -447,9 +456,12 @@ def test_what_is_saved_is_plain_data(learned, tmp_path):
     made, _, _ = learned
     made.save(tmp_path)
     words = json.loads((tmp_path / "encoder.json").read_text())
-    assert set(words) == {"patches", "history"}
-    assert {"mse", "pearson", "contrast", "validation"} == set(words["history"]["stage1"][0])
-    assert {"mse", "kl", "validation"} == set(words["history"]["stage2"][0])
+    assert set(words) == {"patches"}
+    curves = json.loads((tmp_path / "curves.json").read_text())
+    shared = {"epoch", "lr", "loss", "validation"}
+    assert set(curves["stage1"][0]) - shared == {"mse", "pearson", "contrast"}
+    assert set(curves["stage2"][0]) - shared == {"mse", "kl"}
+    assert shared < set(curves["stage1"][0]) & set(curves["stage2"][0])
 
 
 def test_listing_the_class_needs_no_heavy_libraries():

@@ -146,7 +146,7 @@ def test_training_leaves_the_callers_random_state_alone():
 def test_an_unfit_checkpoint_means_a_fresh_start(tmp_path, harm, caplog):
     data = Brain().show(12, 1)
     fitting.fit_network(build(), [data], QUICK, seed=3, checkpoint_dir=tmp_path)
-    file = tmp_path / "mindeye2.pt"
+    file = tmp_path / "mindeye2.safetensors"
     how = QUICK
     if harm == "truncated":
         file.write_bytes(file.read_bytes()[:1000])
@@ -156,7 +156,7 @@ def test_an_unfit_checkpoint_means_a_fresh_start(tmp_path, harm, caplog):
     with listening(lambda what, done, total: steps.append(done)):
         fitting.fit_network(build(), [data], how, seed=3, checkpoint_dir=tmp_path)
     assert steps[:2] == [0, 1]
-    assert "training starts again" in caplog.text
+    assert "starts from the first step" in caplog.text
 
 
 def test_several_subjects_share_the_backbone_and_a_teacher_is_heard():

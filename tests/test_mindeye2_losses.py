@@ -204,14 +204,10 @@ def test_ridge_biases_decay_and_other_biases_do_not():
 
 def test_one_cycle_rises_for_two_epochs_and_falls_to_a_25000th():
     epochs, per_epoch = 10, 20
-    optimizer = schedule.build_optimizer(Parts())
-    rates = schedule.build_schedule(optimizer, steps=epochs * per_epoch, epochs=epochs)
-    seen = []
-    for _ in range(epochs * per_epoch):
-        seen.append((optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["betas"][0]))
-        optimizer.step()
-        rates.step() if len(seen) < epochs * per_epoch else None
-    rate, beta = np.array(seen).T
+    rates = schedule.rates(steps=epochs * per_epoch, epochs=epochs)
+    values = [rates(step) for step in range(epochs * per_epoch)]
+    rate = np.array([each["lr"] for each in values])
+    beta = np.array([each["betas"][0] for each in values])
     peak = 2 / epochs * epochs * per_epoch - 1
     assert rate[0] == pytest.approx(1.2e-5)
     assert rate[int(peak)] == pytest.approx(3e-4)
@@ -220,4 +216,4 @@ def test_one_cycle_rises_for_two_epochs_and_falls_to_a_25000th():
     assert beta.min() == pytest.approx(0.85)
     assert beta.max() == pytest.approx(0.95)
     with pytest.raises(ConfigError, match="give at least 3"):
-        schedule.build_schedule(optimizer, steps=10, epochs=2)
+        schedule.rates(steps=10, epochs=2)

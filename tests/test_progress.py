@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -120,18 +121,29 @@ def test_image_components_say_how_far_they_are(side):
 def test_chasms_training_says_its_epochs_and_those_before_a_kill(tmp_path):
     import torch
 
-    from harness.encoders.chasm.checkpoints import Checkpoint
-    from harness.encoders.chasm.training import Problem, Schedule, train
+    from harness.encoders.chasm.training import Problem, Schedule, fit
 
-    def fit(epochs):
+    def training(tell=lambda done: None):
         module = torch.nn.Linear(2, 1)
         problem = Problem([np.arange(4)], lambda *_: {"loss": module.weight.square().sum()}, lambda: 0.0)
-        schedule = Schedule(epochs, 2, 0.1, 0.01, 0, 0.0, 1.0, 100)
-        checkpoint = Checkpoint(tmp_path / "stage1.safetensors", fingerprint="same")
-        train(module, problem, schedule, seed=0, checkpoint=checkpoint)
+        schedule = Schedule(4, 2, 0.1, 0.01, 0, 0.0, 1.0, 100)
+        heard = []
 
-    assert heard_of(lambda: fit(2)) == [("stage1, epochs", k, 2) for k in range(3)]
-    assert heard_of(lambda: fit(4)) == [("stage1, epochs", k, 4) for k in (2, 3, 4)]
+        def hear(what, done, total):
+            heard.append((what, done, total))
+            tell(done)
+
+        file = tmp_path / "stage1.safetensors"
+        with suppress(KeyboardInterrupt), listening(hear):
+            fit(module, problem, schedule, seed=0, device="cpu", checkpoint=file, fingerprint="same")
+        return heard
+
+    def interrupt(done):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    assert training(interrupt) == [("stage1, epochs", k, 4) for k in range(3)]
+    assert training() == [("stage1, epochs", k, 4) for k in (2, 3, 4)]
 
 
 def test_a_plugins_progress_reaches_the_reporter_of_the_run(tmp_path: Path):

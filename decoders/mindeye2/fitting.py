@@ -9,23 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import pickle
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from harness.api import ConfigError, DataError, Split, track
-from harness.nn.saved import replaced
+from harness.api import ConfigError, DataError, Split
+from harness.training import Losses, Step, Task, TrainingSettings, local_device, train
 
 from . import losses, mixing, schedule
 from .model import MindEye2Network
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -125,6 +120,52 @@ class EpochLosses:
     low_level: float
 
 
+class NetworkTask(Task):
+    """A network and the subjects that it is fitted on; a step's batches are drawn as it is taken."""
+
+    def __init__(
+        self,
+        network: MindEye2Network,
+        subjects: Sequence[TrainingSet],
+        settings: FitSettings,
+        *,
+        seed: int,
+        device: str,
+    ) -> None:
+        self.module, self.subjects, self.settings = network, subjects, settings
+        self.run_seed, self.device = seed, device
+        self.steps_per_epoch, self.steps = epoch_steps(subjects, settings)
+        self.schedule = schedule.rates(
+            steps=self.steps, epochs=settings.epochs, learning_rate=settings.learning_rate
+        )
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW in the public groups."""
+        how = self.settings
+        return schedule.build_optimizer(self.module, learning_rate=how.learning_rate, decay=how.decay)
+
+    def batches(self, epoch: int) -> Sequence[int]:
+        """The size of each batch, per subject."""
+        return [self.settings.batch] * self.steps_per_epoch
+
+    def part(self, batch: int, *, rank: int, world: int) -> int:
+        """A process draws its share of a batch; the contrast then is among the images of one process."""
+        return max(batch // world, 2)
+
+    def seed(self, count: int) -> int:
+        """Seed of all draws of a step."""
+        return step_seed(self.run_seed, count)
+
+    def loss(self, batch: int, step: Step) -> Losses:
+        """Of a random batch per subject, on the phase's retrieval loss."""
+        how = self.settings
+        temperature = schedule.soft_temperature(step.epoch, how.epochs, share=how.mixco_share)
+        total, *terms = training_losses(
+            self.module, self.subjects, replace(how, batch=batch), temperature=temperature, device=self.device
+        )
+        return Losses(total, dict(zip(("prior", "retrieval", "low_level"), terms)))
+
+
 def fit_network(
     network: MindEye2Network,
     subjects: Sequence[TrainingSet],
@@ -140,40 +181,27 @@ def fit_network(
     from it.
     """
     _check(network, subjects, settings)
-    per_epoch, steps = epoch_steps(subjects, settings)
-    network.to(device).train()
-    optimizer = schedule.build_optimizer(network, learning_rate=settings.learning_rate, decay=settings.decay)
-    rates = schedule.build_schedule(
-        optimizer, steps=steps, epochs=settings.epochs, learning_rate=settings.learning_rate
+    device = local_device(device)
+    task = NetworkTask(network.to(device), subjects, settings, seed=seed, device=device)
+    trained = train(
+        task,
+        TrainingSettings(
+            "fine-tuning",
+            task.steps,
+            seed=seed,
+            reseeded="step",
+            precision=settings.precision,
+            checkpoint_every=settings.checkpoint_every or max(1, min(RARELY, task.steps // CHECKPOINTS)),
+            remedy="check the responses for unmasked NaN, or lower learning_rate",
+        ),
+        device=device,
+        checkpoint=None if checkpoint_dir is None else checkpoint_dir / "mindeye2.safetensors",
+        identity=_identity(network, subjects, settings, seed),
     )
-    interval = settings.checkpoint_every or max(1, min(RARELY, steps // CHECKPOINTS))
-    kept = _Checkpoint(checkpoint_dir, _identity(network, subjects, settings, seed))
-    start, history, sums = kept.restore(network, optimizer, rates, device=device)
-    cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
-    for step in track(range(start, steps), "fine-tuning, steps", done=start):
-        epoch, place = divmod(step, per_epoch)
-        temperature = schedule.soft_temperature(epoch, settings.epochs, share=settings.mixco_share)
-        with torch.random.fork_rng(devices=cuda):
-            torch.manual_seed(step_seed(seed, step))
-            terms = training_losses(network, subjects, settings, temperature=temperature, device=device)
-        if not torch.isfinite(terms[0]):
-            raise DataError(
-                f"the loss of mindeye2 is not finite at step {step}; check the responses for unmasked NaN, "
-                "or lower learning_rate"
-            )
-        optimizer.zero_grad(set_to_none=True)
-        terms[0].backward()
-        optimizer.step()
-        rates.step()
-        sums = [a + b.item() for a, b in zip(sums, terms)]
-        if place == per_epoch - 1:
-            history.append(EpochLosses(epoch, *(value / per_epoch for value in sums)))
-            sums = [0.0] * 4
-            logger.info("mindeye2 epoch %d of %d: %s", epoch + 1, settings.epochs, history[-1])
-        if (step + 1) % interval == 0 or step + 1 == steps:
-            kept.write(step + 1, network, optimizer, rates, history, sums)
-    network.eval()
-    return history
+    return [
+        EpochLosses(r["epoch"] - 1, r["loss"], r["prior"], r["retrieval"], r["low_level"])
+        for r in trained.history
+    ]
 
 
 def training_losses(
@@ -184,7 +212,8 @@ def training_losses(
     temperature: float | None,
     device: str,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Total, prior, retrieval and low-level loss of one random batch per subject.
+    """Total, prior, retrieval and low-level loss of one random batch per subject; the networks alone run
+    under the caller's autocast, the losses never do.
 
     `temperature` None is the MixCo phase.  Draws come from the global generators.
     """
@@ -198,23 +227,22 @@ def training_losses(
         responses = [mixing.mix(batch, part) for batch, part in zip(responses, parts)]
         mixture = mixing.join(parts, faithful=settings.faithful)
 
-    half = settings.precision == "bfloat16"
-    with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=half):
-        output = network(responses)
-        prior, _ = network.diffusion_prior.loss(tokens, output.tokens, drop=settings.drop)
-    predicted, target = losses.unit_rows(output.retrieval.float()), losses.unit_rows(tokens)
-    if mixture is not None:
-        retrieval = losses.bimixco_loss(predicted, target, mixture, faithful=settings.faithful)
-    else:
-        retrieval = losses.soft_clip_loss(predicted, target, temperature=temperature)
-    low_level = None
-    if output.latents is not None:
-        latents = torch.cat([_rows(d.latents, i) for d, i in zip(subjects, images)]).to(device)
-        contrast = _contrast(output.auxiliary, subjects, images)
-        low_level = losses.low_level_loss(
-            output.latents.float(), latents, contrast=contrast, weights=settings.weights
-        )
-    total = losses.total_loss(prior, retrieval, low_level, weights=settings.weights)
+    output = network(responses)
+    prior, _ = network.diffusion_prior.loss(tokens, output.tokens, drop=settings.drop)
+    with torch.autocast(torch.device(device).type, enabled=False):
+        predicted, target = losses.unit_rows(output.retrieval.float()), losses.unit_rows(tokens)
+        if mixture is not None:
+            retrieval = losses.bimixco_loss(predicted, target, mixture, faithful=settings.faithful)
+        else:
+            retrieval = losses.soft_clip_loss(predicted, target, temperature=temperature)
+        low_level = None
+        if output.latents is not None:
+            latents = torch.cat([_rows(d.latents, i) for d, i in zip(subjects, images)]).to(device)
+            contrast = _contrast(output.auxiliary, subjects, images)
+            low_level = losses.low_level_loss(
+                output.latents.float(), latents, contrast=contrast, weights=settings.weights
+            )
+        total = losses.total_loss(prior, retrieval, low_level, weights=settings.weights)
     shown = torch.zeros(()) if low_level is None else low_level.detach()
     return total, prior.detach(), retrieval.detach(), shown
 
@@ -292,47 +320,3 @@ def _identity(
     shapes = [(data.responses.shape, data.tokens.shape, data.latents is not None) for data in subjects]
     parts = (asdict(network.settings), asdict(settings), shapes, seed)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-class _Checkpoint:
-    """The last state of a run in one file, replaced whole."""
-
-    def __init__(self, folder: Path | None, identity: str) -> None:
-        self.file = None if folder is None else folder / "mindeye2.pt"
-        self.identity = identity
-
-    def restore(
-        self, network: torch.nn.Module, optimizer: Any, rates: Any, *, device: str
-    ) -> tuple[int, list[EpochLosses], list[float]]:
-        """Steps done, losses of finished epochs, sums of the epoch under way."""
-        nothing = (0, [], [0.0] * 4)
-        if self.file is None or not self.file.exists():
-            return nothing
-        try:
-            state = torch.load(self.file, map_location=device, weights_only=True)
-            same = state["identity"] == self.identity
-        except (OSError, RuntimeError, ValueError, EOFError, KeyError, TypeError, pickle.UnpicklingError):
-            logger.warning("%s is damaged; training starts again", self.file)
-            return nothing
-        if not same:
-            logger.warning("%s is of other settings or data; training starts again", self.file)
-            return nothing
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        rates.load_state_dict(state["rates"])
-        return state["step"], [EpochLosses(*entry) for entry in state["history"]], list(state["sums"])
-
-    def write(self, step, network, optimizer, rates, history, sums) -> None:
-        if self.file is None:
-            return
-        state = {
-            "identity": self.identity,
-            "step": step,
-            "network": network.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "rates": rates.state_dict(),
-            "history": [tuple(asdict(entry).values()) for entry in history],
-            "sums": sums,
-        }
-        with replaced(self.file) as partial:
-            torch.save(state, partial)

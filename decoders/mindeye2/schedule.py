@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from harness.api import ConfigError
+from harness.training import OneCycle
 
 MIXCO_SHARE = 0.33
 SOFT_START, SOFT_END = 0.004, 0.0075
@@ -48,24 +49,11 @@ def build_optimizer(
     return torch.optim.AdamW(groups, lr=learning_rate)
 
 
-def build_schedule(
-    optimizer: torch.optim.Optimizer,
-    *,
-    steps: int,
-    epochs: int,
-    learning_rate: float = LEARNING_RATE,
-) -> torch.optim.lr_scheduler.OneCycleLR:
+def rates(*, steps: int, epochs: int, learning_rate: float = LEARNING_RATE) -> OneCycle:
     """One cycle over `steps`: up during two epochs from 1/25, then down to 1/25,000.
 
-    Torch's default also moves Adam's first beta between 0.95 and 0.85; the public code keeps it.
+    As with torch's default Adam's first beta moves too, between 0.95 and 0.85; the public code keeps it.
     """
     if epochs < 3:
         raise ConfigError(f"epochs is {epochs}; the learning rate rises for two, so give at least 3")
-    return torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        max_lr=learning_rate,
-        total_steps=steps,
-        pct_start=2 / epochs,
-        div_factor=25,
-        final_div_factor=1000,
-    )
+    return OneCycle(learning_rate, steps, rise=2 / epochs, first=25, last=1000)

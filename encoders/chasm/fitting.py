@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from harness.api import Features, SubjectData
+from harness.training import Progress, local_device, seeded
 
-from .checkpoints import Checkpoint, Progress
 from .clusters import Clusters, ClusterTargets, make_clusters
 from .dataset import FeatureScale, TrainingSet, VisualFeatures, training_set, validation_images
 from .model import BLOCK, ChasmModel, FittedSubject, visual_vector
 from .params import ChasmParams
 from .stage1 import Stage1
 from .stage2 import Stage2
-from .training import Problem, Schedule, seeded, train
+from .training import Problem, Schedule, fit
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ def fit_model(
     checkpoint_dir: Path,
 ) -> Fitted:
     """Both stages from nothing, or from the checkpoints of the same training."""
+    device = local_device(device)
     visuals = [VisualFeatures.read(params, features, subject.train.stimuli) for subject in subjects]
     held_out = validation_images(subjects, params.validation, seed=seed)
     sets = [training_set(s, v, params, held_out=held_out) for s, v in zip(subjects, visuals)]
@@ -61,20 +62,24 @@ def fit_model(
     fitted = [FittedSubject(d.space, c, s.scale) for d, c, s in zip(subjects, clusters, sets)]
     model = ChasmModel(params, scale, stage1, stage2, fitted, device)
     words = fingerprint(params, subjects, seed=seed)
-    done1 = train(
+    done1 = fit(
         stage1,
         _coarse_problem(model, sets, targets),
         schedule(params, "stage1"),
         seed=seed,
-        checkpoint=Checkpoint(checkpoint_dir / "stage1.safetensors", fingerprint=words),
+        device=device,
+        checkpoint=checkpoint_dir / "stage1.safetensors",
+        fingerprint=words,
     )
     last = _finished("stage1", stage1, done1, params)
-    done2 = train(
+    done2 = fit(
         stage2,
         _fine_problem(model, sets),
         schedule(params, "stage2"),
         seed=seed,
-        checkpoint=Checkpoint(checkpoint_dir / "stage2.safetensors", fingerprint=words),
+        device=device,
+        checkpoint=checkpoint_dir / "stage2.safetensors",
+        fingerprint=words,
     )
     last |= _finished("stage2", stage2, done2, params)
     return Fitted(model, last, {"stage1": done1.history, "stage2": done2.history})
@@ -190,7 +195,7 @@ def _finished(name: str, stage: nn.Module, done: Progress, params: ChasmParams) 
     logger.info(
         "chasm %s: %d epochs, best validation %.4f at epoch %d",
         name,
-        done.epoch,
+        done.epochs,
         done.best_value,
         done.best_epoch + 1,
     )

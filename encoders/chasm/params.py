@@ -18,7 +18,7 @@ _COUNTS = (
     *("cluster_size", "state", "convolution", "expand", "head_width", "width", "global_depth"),
     *("local_depth", "attention_heads", "contrastive_width", "refine_width", "encoder_depth"),
     *("decoder_depth", "queries", "readout_width", "latent", "diffusion_steps", "stage1_epochs"),
-    *("stage2_epochs", "transfer_epochs", "stage2_batch", "patience"),
+    *("stage2_epochs", "transfer_epochs", "patience"),
 )
 _WEIGHTS = (
     *("pearson_weight", "contrastive_weight", "kl_weight", "refine_pearson_weight", "weight_decay"),
@@ -32,6 +32,7 @@ RANGES = {
     "temperature": (1e-6, math.inf),
     "clip": (1e-6, math.inf),
     "dropout": (0, 0.99),
+    "stage2_batch": (2, math.inf),
 }
 """Least and most of numbers."""
 

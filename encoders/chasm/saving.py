@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from harness.api import DataError
 from harness.nn.saved import load_space, save_space
+from harness.training import write_curves
 
 from .clusters import Clusters
 from .dataset import FeatureScale, VoxelScale
@@ -34,7 +35,7 @@ def save_model(
     last: dict[str, Tensor],
     history: History,
 ) -> None:
-    """``encoder.json``, ``weights``, ``last`` and a folder per subject under `folder`."""
+    """``encoder.json``, ``curves.json``, ``weights``, ``last`` and a folder per subject under `folder`."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,8 +51,8 @@ def save_model(
         )
     for number, subject in enumerate(transferred):
         _save_subject(folder / f"transfer-{number:03d}", subject, **subject.head.state_dict())
-    words = {"patches": model.stage1.patches, "history": history}
-    (folder / "encoder.json").write_text(json.dumps(words))
+    (folder / "encoder.json").write_text(json.dumps({"patches": model.stage1.patches}))
+    write_curves(folder / "curves.json", history)
 
 
 def load_model(
@@ -63,6 +64,7 @@ def load_model(
 
     try:
         words = json.loads((folder / "encoder.json").read_text())
+        history = json.loads((folder / "curves.json").read_text())
         tensors = load_file(folder / "weights.safetensors")
         last_file = folder / "last.safetensors"
         last = load_file(last_file) if last_file.is_file() else {}
@@ -80,7 +82,7 @@ def load_model(
             transferred.append(TransferredSubject(load_space(place), _scale(own), head))
         features = FeatureScale(*(tensors[f"scale.{name}"] for name in SCALES))
         model = _rebuilt(params, features, subjects, tensors, patches=words["patches"], device=device)
-        return model, transferred, words["history"], last
+        return model, transferred, history, last
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as problem:
         line = str(problem).partition("\n")[0]
         raise DataError(

@@ -1,27 +1,16 @@
-"""One training loop for both stages and for transfer: AdamW, warm-up and cosine, clipping, early stop.
-
-Nothing random outlives an epoch: order, dropout and latent draws of epoch k come from a seed of
-their own, so a training that is killed and resumed ends in the same weights.
-"""
+"""How both stages and transfer are trained: AdamW, warm-up and cosine, clipping, batches of one subject."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.api import track
-
-from .checkpoints import Checkpoint, Progress
-
-logger = logging.getLogger(__name__)
+from harness.training import Losses, Progress, Step, Task, TrainingSettings, WarmUpCosine, train
 
 UNDECAYED = ("position", "queries", "bias", "offsets")
 """Names of parameters that weight decay leaves alone, beside all vectors and scalars."""
@@ -40,13 +29,10 @@ class Schedule:
     clip: float
     patience: int
 
-    def rate_at(self, step: int, steps_per_epoch: int) -> float:
-        """Learning rate of optimiser step 0, 1, ..."""
-        warm, total = self.warmup_epochs * steps_per_epoch, self.epochs * steps_per_epoch
-        if step < warm:
-            return self.rate * (step + 1) / warm
-        done = (step - warm) / max(total - warm, 1)
-        return self.final_rate + (self.rate - self.final_rate) * (1 + math.cos(math.pi * done)) / 2
+    def rates(self, steps_per_epoch: int) -> WarmUpCosine:
+        """Learning rate as a function of the optimiser's step."""
+        warmup, total = self.warmup_epochs * steps_per_epoch, self.epochs * steps_per_epoch
+        return WarmUpCosine(self.rate, self.final_rate, warmup, total)
 
 
 @dataclass(frozen=True)
@@ -63,65 +49,63 @@ class Problem:
     validate: Callable[[], float]
 
 
-def train(
+class StageTask(Task):
+    """A stage, or a head, and its problem."""
+
+    def __init__(self, module: nn.Module, problem: Problem, schedule: Schedule) -> None:
+        self.module, self.problem = module, problem
+        self.size, self.decay, self.rate = schedule.batch, schedule.weight_decay, schedule.rate
+        self.steps_per_epoch = batch_count([len(own) for own in problem.items], schedule.batch)
+        self.schedule = schedule.rates(self.steps_per_epoch)
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW; matrices decay."""
+        return torch.optim.AdamW(_groups(self.module, self.decay), lr=self.rate, fused=True)
+
+    def batches(self, epoch: int) -> Sequence[tuple[int, Tensor]]:
+        """(subject, items) of one epoch."""
+        return list(batches(self.problem.items, self.size))
+
+    def loss(self, batch: tuple[int, Tensor], step: Step) -> Losses:
+        """The problem's terms on one batch."""
+        subject, items = batch
+        return Losses.summed(self.problem.loss(subject, items, step.epoch))
+
+    def validate(self) -> float:
+        """The problem's validation."""
+        return self.problem.validate()
+
+    def part(self, batch: tuple[int, Tensor], *, rank: int, world: int) -> tuple[int, Tensor]:
+        """Every `world`-th item; the contrast then is among the items of one process."""
+        subject, items = batch
+        return subject, items[rank::world] if len(items) >= world else items
+
+
+def fit(
     module: nn.Module,
     problem: Problem,
     schedule: Schedule,
     *,
     seed: int,
-    checkpoint: Checkpoint,
+    device: str,
+    checkpoint: Path,
+    fingerprint: str,
 ) -> Progress:
-    """Train `module` in place; it ends with the weights of the last epoch, the best are returned."""
-    optimizer = torch.optim.AdamW(_groups(module, schedule.weight_decay), lr=schedule.rate, fused=True)
-    progress = checkpoint.restore(module, optimizer)
-    remaining = range(progress.epoch, schedule.epochs)
-    for epoch in track(remaining, f"{checkpoint.file.stem}, epochs", done=progress.epoch):
-        if progress.best_epoch >= 0 and epoch - progress.best_epoch > schedule.patience:
-            break
-        with seeded(seed, checkpoint.file.stem, epoch):
-            record = _epoch(module, problem, schedule, optimizer, epoch)
-        module.eval()
-        with torch.no_grad():
-            record["validation"] = problem.validate()
-        progress.history.append(record)
-        if record["validation"] < progress.best_value:
-            progress.best_epoch, progress.best_value = epoch, record["validation"]
-            progress.best = {
-                name: value.detach().cpu().clone() for name, value in module.state_dict().items()
-            }
-        progress.epoch += 1
-        checkpoint.save(progress, module, optimizer)
-        logger.debug("%s epoch %d: %s", checkpoint.file.stem, epoch + 1, record)
-    module.eval()
-    if not progress.best:  # every validation was NaN
-        progress.best = {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
-        logger.warning("%s: no epoch had a finite validation loss", checkpoint.file.stem)
-    return progress
+    """Train `module` in place; it ends with the weights of the last epoch, the best are returned.
 
-
-def _epoch(
-    module: nn.Module,
-    problem: Problem,
-    schedule: Schedule,
-    optimizer: torch.optim.Optimizer,
-    epoch: int,
-) -> dict[str, float]:
-    module.train()
-    plan = list(batches(problem.items, schedule.batch))
-    trained = [p for group in optimizer.param_groups for p in group["params"]]
-    totals: dict[str, float] = {}
-    for number, (subject, items) in enumerate(plan):
-        rate = schedule.rate_at(epoch * len(plan) + number, len(plan))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        terms = problem.loss(subject, items, epoch)
-        optimizer.zero_grad(set_to_none=True)
-        sum(terms.values()).backward()
-        nn.utils.clip_grad_norm_(trained, schedule.clip)
-        optimizer.step()
-        for name, value in terms.items():
-            totals[name] = totals.get(name, 0.0) + float(value.detach()) / len(plan)
-    return totals
+    checkpoint : file of its state, by whose name it is called.  fingerprint : of what is trained on what.
+    """
+    task = StageTask(module, problem, schedule)
+    settings = TrainingSettings(
+        checkpoint.stem,
+        schedule.epochs * task.steps_per_epoch,
+        seed=seed,
+        clip=schedule.clip,
+        patience=schedule.patience,
+        shown="epochs",
+        remedy="check responses and features for NaN, or lower the stage's learning rate",
+    )
+    return train(task, settings, device=device, checkpoint=checkpoint, identity=fingerprint)
 
 
 def batches(items: Sequence[np.ndarray], size: int) -> Iterator[tuple[int, Tensor]]:
@@ -137,13 +121,9 @@ def batches(items: Sequence[np.ndarray], size: int) -> Iterator[tuple[int, Tenso
     return (parts[k] for k in torch.randperm(len(parts)).tolist())
 
 
-@contextmanager
-def seeded(seed: int, *purpose: object) -> Iterator[None]:
-    """Torch's generators seeded for one purpose; their state is put back afterwards."""
-    words = "|".join(map(str, (seed, *purpose))).encode()
-    with torch.random.fork_rng():
-        torch.manual_seed(int.from_bytes(hashlib.sha256(words).digest()[:7], "little"))
-        yield
+def batch_count(counts: Sequence[int], size: int) -> int:
+    """Number of :func:`batches` of subjects with so many items."""
+    return sum(1 if count == 1 else (count // size) * (size > 1) + (count % size > 1) for count in counts)
 
 
 def _groups(module: nn.Module, decay: float) -> list[dict[str, object]]:

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.api import Features, SubjectData, VoxelSpace
+from harness.training import seeded
 
-from .checkpoints import Checkpoint
 from .dataset import VisualFeatures, VoxelScale, training_set, validation_images
 from .fitting import fingerprint, schedule
 from .model import BLOCK, ChasmModel
-from .training import Problem, seeded, train
+from .training import Problem, fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,17 +53,14 @@ def fit_transfer(
         parts = torch.from_numpy(data.validation).split(4 * BLOCK)
         return sum(len(p) * float(terms(p)["mse"]) for p in parts) / len(data.validation)
 
-    done = train(
+    done = fit(
         head,
         Problem([data.train], lambda number, items, epoch: terms(items), validate),
         schedule(params, "transfer"),
         seed=seed,
-        checkpoint=Checkpoint(
-            checkpoint_dir / f"transfer-{subject.space.sha[:16]}.safetensors",
-            fingerprint=fingerprint(
-                params, [subject], seed=seed, sources=[s.space.sha for s in model.subjects]
-            ),
-        ),
+        device=model.device,
+        checkpoint=checkpoint_dir / f"transfer-{subject.space.sha[:16]}.safetensors",
+        fingerprint=fingerprint(params, [subject], seed=seed, sources=[s.space.sha for s in model.subjects]),
     )
     if params.weights == "best":
         head.load_state_dict(done.best)

@@ -1,9 +1,9 @@
-"""The one training loop of the small networks: seeded, resumable, logged.
+"""How the small networks are trained: seeded, resumable, logged.
 
 ``python -m harness.backbones.tiny.train_NAME [--steps N] [--out FOLDER] [--cache FOLDER]``
 
-Batches, augmentation and learning rate are functions of (seed, step) alone, and a checkpoint holds
-parameters and optimiser, so an interrupted training goes on as if it had not been.  Convolutions and
+Batches, augmentation and learning rate are functions of (seed, step) alone, so a training that
+:mod:`harness.training` resumes goes on as if it had not been interrupted.  Convolutions and
 matrix products run in bfloat16 unless a script says otherwise, everything else in float32.
 """
 
@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import logging
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +24,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from ...progress import Lines, listening, track
+from ... import training
+from ...progress import Lines, listening
 from .backbone import FOLDER, MEAN, SD
 from .train_data import HELD_OUT, DrawnScenes, training_scenes
 
@@ -71,9 +72,6 @@ class Task(nn.Module):
         """Training loss of the scenes at positions `chosen`."""
         raise TypeError(f"{type(self).__name__} has no loss")
 
-    def after_step(self, progress: float) -> None:
-        """Called after each optimiser step with the share of steps done."""
-
     def scores(self, held_out: DrawnScenes) -> Mapping[str, float]:
         """Scores on scenes that were not trained on."""
         raise TypeError(f"{type(self).__name__} has no scores")
@@ -111,30 +109,50 @@ def train(settings: Settings, build: Callable[[], Task], *, out: Path, cache: Pa
     task = build()
     if settings.channels_last:
         task = task.to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(_groups(task, settings.decay), lr=settings.rate, betas=(0.9, 0.98))
-    checkpoint = cache / f"{settings.name}-{_digest(asdict(settings))[:12]}.pt"
     task.prepare(drawn, cache=cache)
-    start, seconds, losses = _resume(checkpoint, task, optimiser)
-    began = time.monotonic() - seconds
-    for step in track(range(start, settings.steps), f"{settings.name}, steps", done=start):
-        task.train()
-        for group in optimiser.param_groups:
-            group["lr"] = settings.rate * _schedule(step, settings)
-        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
-            loss = task.loss(drawn, _batch(step, settings), generator)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(task.parameters(), 2.0)
-        optimiser.step()
-        done = step + 1
-        task.after_step(done / settings.steps)
-        losses.append(loss.item())
-        if done % CHECKPOINT_EVERY == 0 or done == settings.steps:
-            recent = float(np.mean(losses[-CHECKPOINT_EVERY:]))
-            logger.info("%s step %d of %d: loss %.4f", settings.name, done, settings.steps, recent)
-            _save(checkpoint, task, optimiser, done, time.monotonic() - began, losses)
-    return _finish(settings, task, held_out, drawn, losses, time.monotonic() - began, out)
+    trained = training.train(
+        _SceneTask(task, drawn, settings),
+        training.TrainingSettings(
+            settings.name,
+            settings.steps,
+            seed=settings.seed,
+            reseeded="step",
+            clip=2.0,
+            precision="bfloat16" if settings.bfloat16 else "float32",
+            checkpoint_every=CHECKPOINT_EVERY,
+        ),
+        checkpoint=cache / f"{settings.name}-{_digest(asdict(settings))[:12]}.safetensors",
+        identity=_digest(asdict(settings)),
+    )
+    return _finish(settings, task, held_out, drawn, trained.losses, trained.seconds, out)
+
+
+class _SceneTask(training.Task):
+    """A task on the scenes that were drawn for it."""
+
+    def __init__(self, task: Task, drawn: DrawnScenes, settings: Settings) -> None:
+        self.module, self.drawn, self.settings = task, drawn, settings
+        self.steps_per_epoch = settings.scenes // settings.batch
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW; vectors do not decay."""
+        own = self.settings
+        return torch.optim.AdamW(_groups(self.module, own.decay), lr=own.rate, betas=(0.9, 0.98))
+
+    def schedule(self, step: int) -> dict[str, float]:
+        """Warm-up and half a cosine."""
+        return {"lr": self.settings.rate * _schedule(step, self.settings)}
+
+    def batches(self, epoch: int) -> list[np.ndarray]:
+        """Sorted positions; every epoch is a new order."""
+        own = self.settings
+        order = np.random.default_rng((own.seed, epoch)).permutation(own.scenes)
+        return [np.sort(order[k * own.batch : (k + 1) * own.batch]) for k in range(self.steps_per_epoch)]
+
+    def loss(self, batch: np.ndarray, step: training.Step) -> training.Losses:
+        """Of the scenes at the positions `batch`; augmentation has a generator of its own."""
+        generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + step.number)
+        return training.Losses(self.module.loss(self.drawn, batch, generator))
 
 
 def _finish(
@@ -174,12 +192,11 @@ def _finish(
 
 
 def _groups(task: nn.Module, decay: float) -> list[dict[str, object]]:
-    """Matrices and kernels decay; vectors (norms, biases) do not."""
+    """Matrices and kernels decay; vectors (norms, biases) do not.  Groups keep the order of the parameters,
+    in which their gradients' norm is summed."""
     own = [p for p in task.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in own if p.ndim > 1], "weight_decay": decay},
-        {"params": [p for p in own if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    parts = itertools.groupby(own, key=lambda p: p.ndim > 1)
+    return [{"params": list(part), "weight_decay": decay if matrices else 0.0} for matrices, part in parts]
 
 
 def _schedule(step: int, settings: Settings) -> float:
@@ -191,37 +208,5 @@ def _schedule(step: int, settings: Settings) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share))
 
 
-def _batch(step: int, settings: Settings) -> np.ndarray:
-    """Sorted positions of one batch; every epoch is a new order."""
-    per_epoch = settings.scenes // settings.batch
-    epoch, at = divmod(step, per_epoch)
-    order = np.random.default_rng((settings.seed, epoch)).permutation(settings.scenes)
-    return np.sort(order[at * settings.batch : (at + 1) * settings.batch])
-
-
 def _digest(values: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def _resume(file: Path, task: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[int, float, list[float]]:
-    if not file.is_file():
-        return 0, 0.0, []
-    state = torch.load(file, weights_only=True)
-    task.load_state_dict(state["task"])
-    optimiser.load_state_dict(state["optimiser"])
-    logger.info("going on after step %d", state["step"])
-    return state["step"], state["seconds"], list(state["losses"])
-
-
-def _save(
-    file: Path,
-    task: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    step: int,
-    seconds: float,
-    losses: list[float],
-) -> None:
-    part = file.with_suffix(".part")
-    state = {"task": task.state_dict(), "optimiser": optimiser.state_dict()}
-    torch.save({**state, "step": step, "seconds": seconds, "losses": losses}, part)
-    part.replace(file)
