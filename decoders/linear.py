@@ -17,9 +17,9 @@ from typing import Literal
 import numpy as np
 
 from harness.api import ConfigError, DataError, Decoded, Responses, SpaceMismatch, SubjectData, VoxelSpace
-from harness.nn.image_components import ImageComponents
-from harness.nn.ridge import PENALTIES, RidgeModel, check_penalties, fit_ridge
-from harness.nn.saved import load_space, save_space
+from harness.solvers.image_components import ImageComponents
+from harness.solvers.ridge import PENALTIES, RidgeModel, check_penalties, fit_ridge
+from harness.solvers.saved import load_space, save_space
 
 logger = logging.getLogger(__name__)
 

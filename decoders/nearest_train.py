@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from harness.api import DataError, Decoded, Responses, SpaceMismatch, SubjectData, VoxelSpace
-from harness.nn.nearest import nearest
-from harness.nn.saved import load_space, save_space
+from harness.solvers.nearest import nearest
+from harness.solvers.saved import load_space, save_space
 
 
 class NearestTrainDecoder:

@@ -3,7 +3,7 @@
 One model per subject, a penalty per voxel, fitted on the mean response to each training image
 (Naselaris et al. 2011; penalties per voxel as in the Gallant lab's voxelwise models, Dupre la Tour
 et al. 2022).  Its predictions have less variance than measurements, as every ridge's have; nothing
-is rescaled here, :mod:`harness.adapters` does that in the open.
+is rescaled here, :mod:`harness.rows.adapters` does that in the open.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from harness.api import (
     SubjectData,
     VoxelSpace,
 )
-from harness.nn.ridge import PENALTIES, RidgeModel, check_penalties, fit_ridge
-from harness.nn.saved import load_space, save_space
+from harness.solvers.ridge import PENALTIES, RidgeModel, check_penalties, fit_ridge
+from harness.solvers.saved import load_space, save_space
 
 logger = logging.getLogger(__name__)
 

@@ -91,7 +91,7 @@ class Encoder(Protocol):
     there remain weights and files that no parameter names, and what other packages compute.
     Optional, of encoders and decoders, so that flags can be computed:
     ``training_sets()`` names of image sets that it, or weights it starts from, was trained on
-    (:mod:`harness.overlaps`); ``training_hashes()`` :func:`image_sha` of such images; ``networks()``
+    (:mod:`harness.run.overlaps`); ``training_hashes()`` :func:`image_sha` of such images; ``networks()``
     backbones that it looks through besides those it wants.
     Optional, of encoders, decoders and benchmarks: a static method ``missing(params, *, subject)``, a line
     for each file (weights, data) that a run would read and that is not there, with how to get it.  It is

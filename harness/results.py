@@ -40,7 +40,7 @@ IDENTITY = ("benchmark", "subject", "encoder", "adapter", "decoder", "selection"
 SCORE_COLUMNS = (
     "run",
     *IDENTITY,
-    "row",  # measured, predicted, zero, shuffled ...: harness.rows
+    "row",  # measured, predicted, zero, shuffled ...: harness.rows.table
     # "stimulus"; "measured": the reconstruction of the same image and seed; "responses"; or "training":
     # the nearest training image; "brain": responses that an encoder predicts for the image, against measured
     "target",
@@ -111,7 +111,7 @@ class RunResult:
 
     @cached_property
     def info(self) -> dict[str, Any]:
-        """The content of ``run.json``; its keys are documented in :func:`harness.record.run_record`."""
+        """The content of ``run.json``; its keys are documented in :func:`harness.run.record.run_record`."""
         return json.loads((self.folder / "run.json").read_text())
 
     @cached_property

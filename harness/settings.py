@@ -49,12 +49,12 @@ class RunSettings:
     adapter: Literal["none", "match-std", "add-trial-noise"] = "none"
     selection: Literal["first", "predicted-embedding", "gt-selected"] = "first"
     trial_rows: bool = False  # decode every single trial as well (row measured-trial)
-    cheat_rows: bool = False  # beside the score, encoders that cheat (harness.cheats)
-    bottleneck: tuple[int, ...] = ()  # ranks K of the rows measured-rank-K (harness.bottleneck)
+    cheat_rows: bool = False  # beside the score, encoders that cheat (harness.stages.cheats)
+    bottleneck: tuple[int, ...] = ()  # ranks K of the rows measured-rank-K (harness.rows.bottleneck)
     derangements: int = 50  # re-pairings that the shuffled control averages
     limit: int | None = None  # test images, as a named subset; None means all
     allow_missing: bool = False  # score the test images that have a given reconstruction, and flag the others
-    protocol: str = ""  # a paper's metrics and blending (harness.protocols), in place of the default ones
+    protocol: str = ""  # a paper's metrics and blending (harness.run.protocols), in place of the default ones
     metrics: tuple[str, ...] = ()  # empty: every installed metric whose backbone is at hand
     # execution
     device: str = "cpu"

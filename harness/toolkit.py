@@ -19,9 +19,9 @@ source of what it imports, so one that imports a single block from its own modul
 from __future__ import annotations
 
 from .nn.constancy import is_constant, spread
-from .nn.image_components import ImageComponents
-from .nn.ridge import PENALTIES, RidgeModel, check_penalties, fit_ridge
-from .nn.saved import load_space, replaced, save_space
+from .solvers.image_components import ImageComponents
+from .solvers.ridge import PENALTIES, RidgeModel, check_penalties, fit_ridge
+from .solvers.saved import load_space, replaced, save_space
 from .training import (
     Losses,
     OneCycle,

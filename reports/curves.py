@@ -1,7 +1,7 @@
 """Scores of measured responses through a bottleneck, as a curve over its dimensions.
 
 How much of the brain does a score need?  Rows ``measured-rank-K`` are the measured responses through the
-first K principal components of the training responses (:mod:`harness.bottleneck`).  At 0 the decoder
+first K principal components of the training responses (:mod:`harness.rows.bottleneck`).  At 0 the decoder
 draws without any brain; what the curve gains from there to the row ``measured`` is the brain's share of
 the score.  Mayo et al. (2024, "BrainBits") read decoders by such curves.
 """

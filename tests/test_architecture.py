@@ -94,6 +94,7 @@ def test_building_blocks_do_not_know_the_pipeline(layer):
         "harness.errors",
         "harness.places",
         "harness.nn",
+        "harness.solvers",
         "harness.backbones",
         f"harness.{layer}",
     )
@@ -102,6 +103,33 @@ def test_building_blocks_do_not_know_the_pipeline(layer):
             continue
         for name in imported(file) - {"harness"}:
             assert under(name, *allowed), f"{file.relative_to(ROOT)} imports {name}"
+
+
+ROOMS = (
+    *("cli", "run", "scoring", "stages", "rows", "metrics", "backbones", "training", "storage"),
+    *("statistics", "solvers", "nn"),
+)
+"""From the top down; below all is the ground, single modules of ``harness``, and ``reading``."""
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_those_below_it(room):
+    above = ROOMS[: ROOMS.index(room)]
+    for file in (ROOT / "harness" / room).rglob("*.py"):
+        if is_script(file):
+            continue
+        for name in imported(file):
+            where = f"{file.relative_to(ROOT)} imports {name}"
+            assert not under(name, *(f"harness.{other}" for other in above)), where
+
+
+def test_the_ground_carries_rooms_and_knows_none():
+    for file in (ROOT / "harness").glob("*.py"):
+        if file.name in ("__main__.py", "toolkit.py"):
+            continue
+        for name in imported(file):
+            where = f"{file.relative_to(ROOT)} imports {name}"
+            assert not under(name, *(f"harness.{room}" for room in ROOMS)), where
 
 
 def test_readers_know_errors_and_contracts_only():

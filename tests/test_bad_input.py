@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from toys import ToyBenchmark
 
-from harness.checks import check_subject
 from harness.data import Responses, Split, Stimuli, VoxelSpace
 from harness.errors import DataError, SpaceMismatch
-from harness.store import SCHEMA
+from harness.stages.checks import check_subject
+from harness.storage.store import SCHEMA
 
 
 @pytest.fixture

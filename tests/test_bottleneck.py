@@ -10,20 +10,20 @@ from conftest import TOYS
 from sklearn.decomposition import PCA
 from toys import ToyBenchmark
 
-from harness.bottleneck import bottleneck_streams, fit_bottleneck
 from harness.data import Responses, Split, VoxelSpace
 from harness.errors import ConfigError
-from harness.pipeline import Pipeline
-from harness.plan import make_plan
-from harness.record import write_run
 from harness.reports.curves import curve_table
 from harness.reports.layout import ordered_rows
 from harness.reports.tables import score_table
 from harness.results import RunResult
-from harness.rows import response_streams
+from harness.rows.bottleneck import bottleneck_streams, fit_bottleneck
+from harness.rows.table import response_streams
+from harness.run.pipeline import Pipeline
+from harness.run.plan import make_plan
+from harness.run.record import write_run
 from harness.settings import Request
-from harness.stages.worker import forget
-from harness.store import Store
+from harness.storage.store import Store
+from harness.storage.worker import forget
 
 DRAWN = {"seed": 0, "samples": 1}
 

@@ -9,11 +9,11 @@ import sys
 import numpy as np
 import pytest
 
-from harness import identity
 from harness.errors import DataError
-from harness.executors import Inline, Processes
+from harness.storage import identity
 from harness.storage.cached import Failed, Item, cached, cached_map
-from harness.store import Store, save_array
+from harness.storage.executors import Inline, Processes
+from harness.storage.store import Store, save_array
 
 
 def doubled(folder, number):

@@ -6,8 +6,8 @@ import numpy as np
 from test_run import only_run
 from toys import ToyBenchmark
 
-from harness.cheats import noise_probes
-from harness.rows import CHEATS
+from harness.rows.table import CHEATS
+from harness.stages.cheats import noise_probes
 
 WORDS = [
     *("--metrics", "pixcorr,voxel-r,pixel-2way,decoded-agreement-controlled", "--no-report"),

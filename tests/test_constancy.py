@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.adapters import fit_adapter
 from harness.benchmarks.paired_responses import ResponseTable, measure
-from harness.checks import check_constant
 from harness.data import Responses, VoxelSpace
 from harness.encoders.chasm.dataset import VoxelScale, _moments
 from harness.errors import DataError
@@ -15,9 +13,11 @@ from harness.metrics.correlations import Rows
 from harness.metrics.encoding import voxel_r
 from harness.metrics.moments import Moments
 from harness.nn.constancy import constant_columns, constant_rows, is_constant
-from harness.nn.nearest import nearest_with_r
-from harness.nn.ridge import fit_ridge
 from harness.reading.arrays import MemoryArray
+from harness.rows.adapters import fit_adapter
+from harness.solvers.nearest import nearest_with_r
+from harness.solvers.ridge import fit_ridge
+from harness.stages.checks import check_constant
 
 N, COLUMN = 60, 1
 IDS = [f"i{k}" for k in range(N)]

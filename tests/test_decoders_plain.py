@@ -23,10 +23,10 @@ from harness.api import (
 )
 from harness.decoders.linear import LinearDecoder
 from harness.decoders.nearest_train import NearestTrainDecoder
-from harness.nn import image_components
-from harness.nn import nearest as nearest_module
-from harness.nn.image_components import ImageComponents
-from harness.nn.nearest import nearest
+from harness.solvers import image_components
+from harness.solvers import nearest as nearest_module
+from harness.solvers.image_components import ImageComponents
+from harness.solvers.nearest import nearest
 
 FIT = {"seed": 0, "device": "cpu", "checkpoint_dir": Path("unused")}
 DIGITS = Path(__file__).resolve().parents[2] / "shared" / "data" / "vangerven2010_digits69.mat"

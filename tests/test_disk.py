@@ -18,11 +18,11 @@ import pytest
 from conftest import call_harness, kill_words
 from PIL import Image
 
-from harness.disk import explained, is_out_of_space
 from harness.errors import ConfigError, PluginError, StoreError
-from harness.nn.saved import replaced
 from harness.plugins import PluginRef
+from harness.solvers.saved import replaced
 from harness.stages.guard import guarded
+from harness.storage.disk import explained, is_out_of_space
 
 NUMBERS = np.random.default_rng(0).random(200_000)  # 1.6 MB that no compression makes small
 

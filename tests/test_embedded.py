@@ -9,7 +9,7 @@ import pytest
 
 from harness.api import Benchmark, ConfigError, Responses, SubjectData
 from harness.benchmarks.embedded import SESSION_IMAGES, Embedded, Params
-from harness.checks import check_subject
+from harness.stages.checks import check_subject
 
 SUBJECT = "subj03"  # the fewest voxels
 

@@ -11,13 +11,13 @@ from conftest import TOYS
 
 from harness.backbones.pixels import Pixels
 from harness.errors import PluginError
-from harness.identity import digest
-from harness.pipeline import Pipeline
-from harness.plan import make_plan
+from harness.run.pipeline import Pipeline
+from harness.run.plan import make_plan
 from harness.settings import Request
 from harness.stages import features
-from harness.stages.worker import forget
-from harness.store import Store
+from harness.storage.identity import digest
+from harness.storage.store import Store
+from harness.storage.worker import forget
 
 METRICS = ("pixel-2way", "pixel-2way-strict", "decoded-agreement", "decoded-agreement-controlled")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import PluginError, WorkerDied
-from harness.executors import Inline, open_executor
+from harness.storage.executors import Inline, open_executor
 
 
 def killed_at_two(number: int) -> int:

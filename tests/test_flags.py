@@ -10,14 +10,14 @@ from conftest import TOYS
 
 from harness.benchmarks.paired import Paired
 from harness.decoders.mindeye2 import MindEye2Decoder
-from harness.flags.uncertainty import uncertain_intervals
-from harness.overlaps import Declared, shared_images
-from harness.pipeline import Pipeline
-from harness.plan import make_plan
-from harness.record import run_record
+from harness.run.flags.uncertainty import uncertain_intervals
+from harness.run.overlaps import Declared, shared_images
+from harness.run.pipeline import Pipeline
+from harness.run.plan import make_plan
+from harness.run.record import run_record
 from harness.settings import Request
-from harness.stages.worker import forget
-from harness.store import Store
+from harness.storage.store import Store
+from harness.storage.worker import forget
 
 CHEATS = TOYS.with_name("cheats.py")
 

@@ -14,14 +14,14 @@ from toys import ToyBenchmark, scenes
 
 from harness import plugins
 from harness.benchmarks.scenes import draw
-from harness.checks import check_responses
 from harness.data import CeilingSource, Responses, Split, Stimuli
-from harness.flags import Evidence, run_flags
-from harness.flags.scan import FALSE_ALARMS, block_near_chance
-from harness.flags.thumbnails import near_duplicates, small_copies
 from harness.notices import Flag, hearing_warnings
+from harness.run.flags import Evidence, run_flags
+from harness.run.flags.scan import FALSE_ALARMS, block_near_chance
+from harness.run.flags.thumbnails import near_duplicates, small_copies
+from harness.stages.checks import check_responses
 from harness.stages.data import load_subject
-from harness.store import Store
+from harness.storage.store import Store
 
 
 @pytest.fixture(scope="module")

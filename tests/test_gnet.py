@@ -23,17 +23,17 @@ from toys import ToyBenchmark
 from harness.api import ConfigError, Responses, Stimuli, VoxelSpace, WeightsMissing
 from harness.backbones import gnet, weights
 from harness.backbones.gnet import GNet, read_gnet
-from harness.pipeline import Pipeline
-from harness.plan import make_plan
-from harness.record import write_run
 from harness.reports.functional import brain_region_table, region_table
 from harness.reports.html import write_report
 from harness.results import RunResult
+from harness.run.pipeline import Pipeline
+from harness.run.plan import make_plan
+from harness.run.record import write_run
 from harness.scoring.compare import derangements_of
 from harness.settings import Request
 from harness.stages.features import backbone_identity
-from harness.stages.worker import forget
-from harness.store import Store
+from harness.storage.store import Store
+from harness.storage.worker import forget
 
 V = 20
 
@@ -311,7 +311,7 @@ def run(folder, patch, *, as_nsd: bool):
         return replace(data, space=named, **pieces), None, []
 
     patch.setitem(gnet.NSDGENERAL, "subj01", V)
-    patch.setattr("harness.pipeline.load_subject", load)
+    patch.setattr("harness.run.pipeline.load_subject", load)
     request = Request(
         benchmark=f"{TOYS}:ToyBenchmark",
         encoder=f"{TOYS}:ToyEncoder",

@@ -18,10 +18,10 @@ from PIL import Image
 from harness.benchmarks.paired import Paired
 from harness.data import Stimuli
 from harness.errors import ConfigError, DataError
-from harness.precomputed import read_predictions
 from harness.reading.arrays import open_array
 from harness.reading.texts import read_text
 from harness.settings import resolve_params
+from harness.stages.precomputed import read_predictions
 from harness.stages.reconstructions import GivenImages
 
 ROOT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ import pytest
 from conftest import TOYS
 
 from harness import plugins
-from harness.descriptions import documented, parameters, summary
+from harness.cli.descriptions import documented, parameters, summary
 from harness.encoders.ridge import RidgeEncoder
 
 EVERY = [ref for group in plugins.GROUPS for ref in plugins.available(group)]
@@ -24,7 +24,7 @@ def test_every_plugin_is_described_in_a_line(harness):
             assert len(shown[ref.name].split()) > 1, shown[ref.name]
             assert "`" not in shown[ref.name]
     assert "Images -> mean responses, linear in backbone features" in shown["ridge"]
-    assert shown["voxel-r"].split(maxsplit=1)[1].startswith("voxel r: (V,) Pearson correlation")
+    assert shown["voxel-r"].split(maxsplit=1)[1].startswith("voxel r: for each voxel, correlation")
     assert lines[-1] == "harness list NAME shows one with its parameters"
 
 

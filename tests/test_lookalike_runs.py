@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 from conftest import TOYS
 
-from harness.flags import Evidence, run_flags
 from harness.metrics.lookalikes import lookalike_two_way
-from harness.pipeline import Pipeline
-from harness.plan import make_plan
-from harness.record import write_run
 from harness.reports.comparison import compare
 from harness.reports.tables import score_table
 from harness.results import RunResult
+from harness.run.flags import Evidence, run_flags
+from harness.run.pipeline import Pipeline
+from harness.run.plan import make_plan
+from harness.run.record import write_run
 from harness.scoring.compare import derangements_of
 from harness.settings import Request
 from harness.stages.features import open_backbone
-from harness.stages.worker import forget
 from harness.statistics import mean_interval
-from harness.store import Store
+from harness.storage.store import Store
+from harness.storage.worker import forget
 
 LABELLED = """
 import sys

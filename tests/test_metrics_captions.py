@@ -389,7 +389,7 @@ def test_off_unless_the_decoder_captions(harness, tmp_path, captioning):
 
 
 def test_default_metrics_follow_the_decoder(captioning, tmp_path, monkeypatch):
-    from harness.plan import make_plan
+    from harness.run.plan import make_plan
     from harness.settings import Request
 
     monkeypatch.setenv("HARNESS_WEIGHTS", str(tmp_path / "none"))

@@ -9,15 +9,15 @@ from named_metrics import metric_named
 from scipy.spatial.distance import cdist
 
 from harness.metrics.nearest_train import distance_to_nearest
-from harness.pipeline import Pipeline
-from harness.plan import make_plan
-from harness.record import write_run
 from harness.reports.html import write_report
 from harness.reports.tables import score_table
 from harness.results import RunResult
+from harness.run.pipeline import Pipeline
+from harness.run.plan import make_plan
+from harness.run.record import write_run
 from harness.settings import Request
-from harness.stages.worker import forget
-from harness.store import Store
+from harness.storage.store import Store
+from harness.storage.worker import forget
 
 RNG = np.random.default_rng(0)
 

@@ -345,7 +345,7 @@ def test_brain_diffusers_pixels_take_floats_as_pictures(pictures):
 def test_a_flag_finds_one_network_behind_two_preprocessings(monkeypatch):
     from types import SimpleNamespace
 
-    from harness.flags import provenance
+    from harness.run.flags import provenance
 
     shas = {"clip": "a", "clip-v1": "a", "swav-v1": "b"}
     monkeypatch.setattr(provenance, "_weights", shas.get)

@@ -14,7 +14,6 @@ from named_metrics import metric_named
 from toy_metrics import SmallPixCorr
 
 from harness.api import DataError, Stimuli
-from harness.executors import Inline
 from harness.metrics import correlations_on_device, pixel, pixel_on_device
 from harness.metrics.correlations import Rows, correlations
 from harness.metrics.identification import (
@@ -26,12 +25,14 @@ from harness.metrics.identification import (
 )
 from harness.metrics.pixel_families import FAMILIES, Family
 from harness.metrics.pixel_on_device import PixCorrOn, SSIMOn
+from harness.rows.row_images import RowImages
 from harness.scoring.context import Scoring
 from harness.scoring.devices import torch_device
 from harness.scoring.driver import scorer_of
-from harness.scoring.scores import ImageSet, MetricRef
+from harness.scoring.scores import MetricRef
 from harness.stages.features import FeatureStore
-from harness.store import Store
+from harness.storage.executors import Inline
+from harness.storage.store import Store
 
 DEVICES = [
     "cpu",
@@ -289,7 +290,7 @@ def scored(row, store, device, count):
         store=store,
         executor=Inline(),
         features=FeatureStore(store, Inline(), device="cpu"),
-        sets=[ImageSet("measured", -1, 0, images, other, None)],
+        sets=[RowImages("measured", -1, 0, images, other, None)],
         shuffled={"measured": "shuffled"}.get,
         derangements=3,
         device=device,

@@ -20,14 +20,14 @@ from test_run import only_run
 from harness import plugins
 from harness.api import Metric
 from harness.metrics.retrieval import GALLERY, galleries, random_galleries, top1
-from harness.pipeline import Pipeline
-from harness.plan import make_plan
-from harness.record import run_record
+from harness.run.pipeline import Pipeline
+from harness.run.plan import make_plan
+from harness.run.record import run_record
 from harness.scoring.compare import derangements_of
 from harness.scoring.decoder_space import Embedding, write_cosines
 from harness.settings import Request
-from harness.stages.worker import forget
-from harness.store import Artifact, Store
+from harness.storage.store import Artifact, Store
+from harness.storage.worker import forget
 
 NAMES = ("image-retrieval", "brain-retrieval")
 

@@ -12,12 +12,12 @@ from test_lookalike_runs import LABELLED
 
 from harness.benchmarks.scenes import describe, draw
 from harness.metrics.semantics import caption_agreement, categories, category_agreement
-from harness.pipeline import Pipeline
-from harness.plan import make_plan
+from harness.run.pipeline import Pipeline
+from harness.run.plan import make_plan
 from harness.settings import Request
 from harness.stages.features import open_backbone
-from harness.stages.worker import forget
-from harness.store import Store
+from harness.storage.store import Store
+from harness.storage.worker import forget
 
 NAMES = ("category-agreement@tiny", "caption-agreement@tiny")
 

@@ -23,7 +23,7 @@ from harness.api import ConfigError, DataError, WeightsMissing
 from harness.decoders.mindeye2 import MindEye2Decoder, captions, core, embedder, inference, public
 from harness.decoders.mindeye2.params import MindEye2Params
 from harness.metrics.captions import rouge_1
-from harness.plan import make_plan
+from harness.run.plan import make_plan
 from harness.settings import Request, plugin_defaults
 
 SIZES = captions.ConverterSettings(tokens=4, dim=12, read_tokens=5, read_dim=8)

@@ -17,7 +17,7 @@ from harness import plugins
 from harness.errors import ConfigError, DataError
 from harness.stages.data import load_subject
 from harness.stages.reconstructions import GivenImages
-from harness.store import Store
+from harness.storage.store import Store
 
 PARAMS = {"n_test": 16}
 

@@ -8,11 +8,11 @@ from conftest import TOYS
 from toys import ToyBenchmark
 
 from harness.benchmarks.embedded import Embedded
-from harness.opaque import TRUE_IDS, OpaqueNames
-from harness.pipeline import Pipeline
-from harness.plan import make_plan
+from harness.rows.opaque import TRUE_IDS, OpaqueNames
+from harness.run.pipeline import Pipeline
+from harness.run.plan import make_plan
 from harness.settings import Request
-from harness.store import Store
+from harness.storage.store import Store
 
 CHEATS = TOYS.with_name("cheats.py")
 

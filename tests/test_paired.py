@@ -16,8 +16,8 @@ from paired_writers import FORMATS, write_arrays
 
 from harness.api import DataError
 from harness.benchmarks.paired import Paired
-from harness.checks import check_subject
 from harness.settings import read_request, resolve_params
+from harness.stages.checks import check_subject
 
 DIGITS = Path(__file__).resolve().parents[2] / "shared" / "data" / "vangerven2010_digits69.mat"
 EXAMPLES = Path(__file__).resolve().parents[1] / "configs" / "benchmarks"

@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 from conftest import TOYS
 
-from harness import identity, plugin_files, plugins
+from harness import plugin_files, plugins
 from harness.cli.listing import diagnose
 from harness.errors import ConfigError, PluginError
-from harness.identity import code_sha, named_files
 from harness.settings import resolve_params
 from harness.stages.data import data_identity
 from harness.stages.fit import Model, plugin_identity
+from harness.storage import identity
+from harness.storage.identity import code_sha, named_files
 
 FILES = {
     "plugin.py": "import helper\nfrom pack.inner import y\ndef z():\n    import lazy\n    return lazy.z\n",

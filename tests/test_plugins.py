@@ -10,7 +10,7 @@ import pytest
 
 from harness import plugins
 from harness.errors import PluginError
-from harness.identity import code_sha
+from harness.storage.identity import code_sha
 
 TOYS = Path(__file__).parent / "toys.py"
 
@@ -137,7 +137,7 @@ def test_identity_follows_own_imports_and_nothing_else(tmp_path):
     try:
         ref = plugins.PluginRef("encoders", "e", "pack.main:E", "lab", "1")
         before = code_sha(ref)
-        from harness import identity
+        from harness.storage import identity
 
         identity._closure_sha.cache_clear()
         (package / "inner.py").write_text("y = 2\n")

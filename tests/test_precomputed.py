@@ -10,7 +10,7 @@ from given_files import FORMATS, write
 from toys import ToyBenchmark
 
 from harness.errors import DataError
-from harness.precomputed import read_predictions
+from harness.stages.precomputed import read_predictions
 
 
 @pytest.fixture

@@ -14,14 +14,14 @@ from rich.console import Console
 
 from harness.api import progress, track
 from harness.cli.progress import Bars
-from harness.executors import open_executor
-from harness.nn.image_components import ImageComponents
-from harness.nn.ridge import fit_ridge
-from harness.pipeline import Pipeline
-from harness.plan import make_plan
 from harness.progress import Lines, Silent, duration, listening
+from harness.run.pipeline import Pipeline
+from harness.run.plan import make_plan
 from harness.settings import Request
-from harness.store import Store
+from harness.solvers.image_components import ImageComponents
+from harness.solvers.ridge import fit_ridge
+from harness.storage.executors import open_executor
+from harness.storage.store import Store
 
 
 class Clock:

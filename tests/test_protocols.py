@@ -27,9 +27,12 @@ from harness.api import ConfigError, DataError, PluginError, Stimuli
 from harness.backbones import weights
 from harness.decoders.mindeye2 import public
 from harness.errors import WeightsMissing
-from harness.pipeline import Pipeline
-from harness.plan import make_plan
-from harness.protocols import (
+from harness.reports.html import _protocols, render_html
+from harness.reports.terminal import render
+from harness.results import RunResult
+from harness.run.pipeline import Pipeline
+from harness.run.plan import make_plan
+from harness.run.protocols import (
     PROTOCOLS,
     RunFacts,
     blended,
@@ -38,12 +41,9 @@ from harness.protocols import (
     protocol_named,
     side_by_side,
 )
-from harness.reports.html import _protocols, render_html
-from harness.reports.terminal import render
-from harness.results import RunResult
 from harness.scoring.context import Circumstances
 from harness.settings import Request
-from harness.store import Store
+from harness.storage.store import Store
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=lambda p: p.name)
@@ -294,7 +294,7 @@ def test_a_protocol_without_its_weights_is_one_line_offline(harness, tmp_path, t
 def test_a_protocol_takes_the_place_of_scores_against_stimuli_only(monkeypatch):
     import harness.plan
 
-    monkeypatch.setattr(harness.plan, "backbone_identity", lambda name: {})
+    monkeypatch.setattr(harness.run.plan, "backbone_identity", lambda name: {})
     request = Request(
         encoder="ridge", decoder="linear", values={"run": {"protocol": "strict"}, "encoder": {"folds": 3}}
     )
@@ -312,20 +312,20 @@ def test_default_metrics_without_weights_are_left_out_of_real_data_with_one_reas
     import harness.plan
 
     monkeypatch.setenv("HARNESS_WEIGHTS", str(tmp_path))
-    harness.plan.backbone_identity.cache_clear()
+    harness.run.plan.backbone_identity.cache_clear()
     some = [ref for ref in plugins.available("metrics") if ref.name in (*FIELD, "pixcorr", "clip@tiny")]
     monkeypatch.setattr(plugins, "available", lambda group: some if group == "metrics" else available(group))
     circumstances = {"circumstances": Circumstances(True, None, False, 1)}
-    found, left_out = harness.plan._metrics((), simulated=False, **circumstances)
+    found, left_out = harness.run.plan._metrics((), simulated=False, **circumstances)
     assert {name for name, _ in left_out} == FIELD
     (reason,) = {why for _, why in left_out}
     assert "harness prefetch metrics" in reason
     assert [metric.ref.name for metric in found] == ["pixcorr"]
-    found, left_out = harness.plan._metrics((), simulated=True, **circumstances)
+    found, left_out = harness.run.plan._metrics((), simulated=True, **circumstances)
     assert left_out == ()
     assert {metric.ref.name for metric in found} == {"pixcorr", "clip@tiny"}
     with pytest.raises(WeightsMissing, match="harness prefetch clip"):
-        harness.plan._metrics(("clip",), simulated=True, **circumstances)
+        harness.run.plan._metrics(("clip",), simulated=True, **circumstances)
 
 
 def test_the_plan_names_the_metrics_left_out_in_one_line():

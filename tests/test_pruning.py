@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError, StoreError
-from harness.pruning import chosen, fitted_in, inventory, remove
-from harness.store import Store, save_json
+from harness.storage.pruning import chosen, fitted_in, inventory, remove
+from harness.storage.store import Store, save_json
 
 DAY = 86400.0
 
@@ -84,7 +84,8 @@ def test_removed_artifacts_are_computed_again_and_others_stay(tmp_path):
 def test_nothing_is_removed_under_a_process_that_has_the_store_open(tmp_path):
     folders = fill(tmp_path)
     code = (
-        "import sys; from harness.store import Store; s = Store(sys.argv[1]); print(1, flush=True); input()"
+        "import sys; from harness.storage.store import Store; s = Store(sys.argv[1])\n"
+        "print(1, flush=True); input()"
     )
     user = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

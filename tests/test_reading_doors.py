@@ -17,9 +17,9 @@ from paired_writers import write_matlab73
 from harness.benchmarks.paired import Paired
 from harness.data import Stimuli
 from harness.errors import DataError
-from harness.precomputed import read_predictions
 from harness.reading.arrays import ArrayFile, describe, open_array, split_reference
 from harness.settings import resolve_params
+from harness.stages.precomputed import read_predictions
 from harness.stages.reconstructions import GivenImages
 
 IDS = ("cat", "dog 2", "übung", "n01_7", "café")

@@ -11,7 +11,7 @@ from harness.cli.main import cli
 from harness.decoders.mindeye2.params import MindEye2Params
 from harness.decoders.mindeye2.public import GENERATOR, LOW_LEVEL, missing
 from harness.errors import ConfigError, DataError, FilesMissing, PluginError
-from harness.plan import make_plan
+from harness.run.plan import make_plan
 from harness.settings import Request
 
 PIXELS = {"run": {"metrics": ["pixcorr"]}}

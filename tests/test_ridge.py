@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ConfigError, DataError
-from harness.nn import ridge_dual, ridge_primal
-from harness.nn.ridge import RidgeModel, fit_ridge, fold_numbers
+from harness.solvers import ridge_dual, ridge_primal
+from harness.solvers.ridge import RidgeModel, fit_ridge, fold_numbers
 
 GRID = tuple(10.0**k for k in range(-2, 6))
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from test_run import only_run
 from toys import ToyBenchmark
 
-from harness.adapters import fit_adapter
 from harness.data import Responses, VoxelSpace
 from harness.reports.tables import agreement_table
-from harness.rows import response_streams
+from harness.rows.adapters import fit_adapter
+from harness.rows.table import response_streams
 from harness.scoring.compare import derangements_of
 from harness.seeds import cyclic_order, image_seeds, sample_seeds, subset
 

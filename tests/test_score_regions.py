@@ -11,7 +11,6 @@ import pytest
 from regional import CATEGORIES, Regional, V
 
 from harness.data import Stimuli
-from harness.executors import Inline
 from harness.metrics import encoding
 from harness.metrics.ceilings import ceiling_from_repeats
 from harness.metrics.contrasts import category_profile, contrast_agreement
@@ -22,7 +21,8 @@ from harness.scoring.regions import regions_of
 from harness.scoring.response_target import ResponseTarget, ceiling_of
 from harness.scoring.responses import ResponsesScorer
 from harness.scoring.scores import metric_ref
-from harness.store import Store
+from harness.storage.executors import Inline
+from harness.storage.store import Store
 
 HERE = Path(__file__).parent
 TOYS = HERE / "toys.py"

@@ -19,7 +19,7 @@ from harness.statistics import (
     mean_intervals,
     sign_flip_ps,
 )
-from harness.store import Store
+from harness.storage.store import Store
 
 N, V = 30, 9
 MEMBERS = np.array([np.ones(V, bool), np.arange(V) < 4, np.arange(V) == 8])

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.disk import explained
 from harness.errors import DataError, StoreError
-from harness.store import SCHEMA, Artifact, Store, save_array, save_json, write_atomic
+from harness.storage.disk import explained
+from harness.storage.store import SCHEMA, Artifact, Store, save_array, save_json, write_atomic
 
 
 def put(store: Store, value: int = 3) -> Path:

@@ -14,7 +14,7 @@ from conftest import TOYS, call_harness
 from rich.table import Table
 
 from harness.cli import summary
-from harness.disk import put_in_place
+from harness.storage.disk import put_in_place
 
 HARNESS = str(Path(sys.executable).with_name("harness"))
 NAMES = ("[bold]x[", "[", "a[0]:smile:")

@@ -13,8 +13,8 @@ import torch
 from conftest import TOYS
 from threadpoolctl import threadpool_info
 
-from harness.executors import Inline, single_thread
-from harness.store import Store, key_of, save_array
+from harness.storage.executors import Inline, single_thread
+from harness.storage.store import Store, key_of, save_array
 
 # A sum of so many float32 is another one with two threads than with one.
 SENSITIVE = f"""
@@ -110,7 +110,7 @@ def test_a_library_that_is_imported_meanwhile_starts_with_one_thread(monkeypatch
 
 
 def test_another_version_of_a_library_is_another_key(monkeypatch):
-    from harness import identity
+    from harness.storage import identity
 
     before = key_of("fit", {"a": 1})
     identity.library_versions.cache_clear()

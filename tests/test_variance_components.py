@@ -15,7 +15,7 @@ from harness.nn.variance_components import variance_components
 from harness.scoring.response_target import ceiling_of
 from harness.settings import resolve_params
 from harness.stages.data import read_subject, write_subject
-from harness.store import Store
+from harness.storage.store import Store
 
 V = 400
 NCSNR = np.linspace(0.2, 1.5, V)

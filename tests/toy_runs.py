@@ -8,13 +8,13 @@ from typing import Any
 
 from conftest import TOYS
 
-from harness.pipeline import Pipeline
-from harness.plan import make_plan
-from harness.record import write_run
 from harness.results import RunResult
+from harness.run.pipeline import Pipeline
+from harness.run.plan import make_plan
+from harness.run.record import write_run
 from harness.settings import Request
-from harness.stages.worker import forget
-from harness.store import Store
+from harness.storage.store import Store
+from harness.storage.worker import forget
 
 
 def toy_run(

@@ -28,7 +28,7 @@ from harness.api import (
     progress,
 )
 from harness.backbones.images import resized
-from harness.nn.saved import load_space, replaced, save_space
+from harness.solvers.saved import load_space, replaced, save_space
 
 from . import low_level
 from .checkpoints import load_network, read_weights, save_network, start_from_pretrained

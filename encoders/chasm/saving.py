@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.api import DataError
-from harness.nn.saved import load_space, save_space
+from harness.solvers.saved import load_space, save_space
 from harness.training import write_curves
 
 from .clusters import Clusters

@@ -8,18 +8,19 @@ from typing import Any
 import click
 
 from .. import plugins
-from ..descriptions import parameters, summary
 from ..errors import HarnessError, PluginError, WeightsMissing, what_happened
+from .descriptions import parameters, summary
 
 FACTS = {
     "metrics": (
         *("label", "inputs", "targets", "backbone", "unit", "chance", "higher_is_better", "default"),
-        *("needs", "labels", "weights"),
+        *("gets", "labels", "weights"),
     ),
     "backbones": ("layers", "weights"),
     "encoders": ("stochastic",),
     "decoders": ("stochastic", "repeats", "trains_on", "transductive"),
     "benchmarks": ("simulated", "generated"),
+    "scorers": ("inputs",),
 }
 """Attributes of a plugin's class that are shown where it has them."""
 
@@ -83,7 +84,11 @@ def _show(ref: plugins.PluginRef) -> None:
     from ..settings import presets_of
 
     plugin = ref.load()
-    click.echo(f"{ref.kind} {ref.name}@{plugin.version} ({ref.dist} {ref.dist_version})".replace(" )", ")"))
+    if ref.group == "backbones":
+        plugin = plugin()  # rows of one class differ in what it is built with
+    version = getattr(plugin, "version", "")
+    name = f"{ref.name}@{version}" if version else ref.name
+    click.echo(f"{ref.kind} {name} ({ref.dist} {ref.dist_version})".replace(" )", ")"))
     for line in [summary(ref), *_facts(ref, plugin)]:
         click.echo(f"  {line}".rstrip())
     if not hasattr(plugin, "Params"):

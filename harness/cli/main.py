@@ -174,7 +174,7 @@ def _flush() -> None:
 
 def _line_of(problem: OSError) -> str:
     """What the system refused, for files of the user that no reader has words for."""
-    from ..disk import is_out_of_space
+    from ..storage.disk import is_out_of_space
 
     if is_out_of_space(problem):
         return f"no space left for {problem.filename or 'what is printed'}; free some and type it again"

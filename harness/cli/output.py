@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..disk import explained
 from ..errors import ConfigError
-from ..store import write_atomic
+from ..storage.disk import explained
+from ..storage.store import write_atomic
 
 ADVICE = "give another FILE"
 

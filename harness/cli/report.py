@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..disk import explained
 from ..errors import ConfigError, suggest, visible
 from ..results import RunResult
+from ..storage.disk import explained
 from .run import chosen_tables
 
 if TYPE_CHECKING:

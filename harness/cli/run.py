@@ -144,7 +144,7 @@ def plan(encoder: str | None, decoder: str | None, **given: Any) -> None:
     Where a file that it would read is not there, the plan says so, and the command ends with an error.
     """
     from ..places import store_folder
-    from ..store import Store
+    from ..storage.store import Store
     from .progress import set_up_logging
     from .summary import console, print_plan
 
@@ -156,12 +156,12 @@ def plan(encoder: str | None, decoder: str | None, **given: Any) -> None:
 
 def carry_out(made: Any, given: dict[str, Any]) -> None:
     """Run a plan, write its folder and its report, and print the final table."""
-    from ..disk import explained
-    from ..pipeline import Pipeline
     from ..places import store_folder
-    from ..record import command_line, write_run
     from ..results import RunResult
-    from ..store import Store
+    from ..run.pipeline import Pipeline
+    from ..run.record import command_line, write_run
+    from ..storage.disk import explained
+    from ..storage.store import Store
     from .progress import Bars, set_up_logging
     from .summary import console, print_closing, print_plan, refresh_report
 
@@ -189,7 +189,7 @@ def carry_out(made: Any, given: dict[str, Any]) -> None:
 
 
 def _plan(given: dict[str, Any], *, encoder: str | None, decoder: str | None, need_decoder: bool) -> Any:
-    from ..plan import make_plan
+    from ..run.plan import make_plan
     from ..settings import read_request
 
     assignments = [*given["assignments"], *_as_assignments(given)]

@@ -15,7 +15,7 @@ from ..errors import ConfigError, suggest
 from ..places import store_folder
 
 if TYPE_CHECKING:
-    from ..pruning import Held
+    from ..storage.pruning import Held
 
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([mhdw])")
@@ -35,7 +35,7 @@ def store(context: click.Context, store: Path | None) -> None:
     context.obj = store
     if context.invoked_subcommand is None:
         root = store_folder(store).resolve()
-        from ..pruning import inventory
+        from ..storage.pruning import inventory
 
         held = inventory(root)
         click.echo(str(root))
@@ -71,7 +71,7 @@ def prune(
 
     Tables and reports of finished runs do not lie in the store and stay as they are.
     """
-    from ..pruning import chosen, fitted_in, inventory, remove
+    from ..storage.pruning import chosen, fitted_in, inventory, remove
 
     if not (older_than or stages or everything):
         raise ConfigError(

@@ -12,15 +12,15 @@ from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook,
 from rich.segment import Segment
 from rich.table import Table
 
-from ..disk import explained
 from ..errors import visible
-from ..identity import plain
-from ..plan import Plan
-from ..protocols import PROTOCOLS
 from ..results import RunResult
-from ..rows import BOTTLENECK, CHEATS
+from ..rows.table import BOTTLENECK, CHEATS
+from ..run.plan import Plan
+from ..run.protocols import PROTOCOLS
 from ..stages.reconstructions import GivenImages
-from ..store import Store, key_of
+from ..storage.disk import explained
+from ..storage.identity import plain
+from ..storage.store import Store, key_of
 
 _FEW = 3
 """Metrics that the short form of a plan names."""

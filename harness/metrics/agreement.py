@@ -46,8 +46,8 @@ a few hundredths: on the simulated cortex inversions of it, with and without a p
 of 100 of 1,000 images).  Against the small MindEye2 a plain inversion had 0.06, a norm-penalised one 0.20
 [0.06, 0.33] and a ridge on pixels 0.16 (100 images), where the truth has 0.37; another norm-penalised one
 had -0.04 [-0.20, 0.12] and the row ``cheat-inverse``'s way -0.02 [-0.19, 0.15] (96 images): read the score
-beside such rows (:mod:`harness.cheats`).  Residuals of ridges cross-fitted over ten folds of images on the
-stimulus and the rendered images kept these two at -0.01 and 0.01, no better than here, and told the truth
+beside such rows (:mod:`harness.stages.cheats`).  Residuals of ridges cross-fitted over ten folds of images on
+the stimulus and the rendered images kept these two at -0.01 and 0.01, no better than here, and told the truth
 from a ridge on CLS no better (0.39 and 0.34, with a tenfold penalty 0.50 and 0.42; here 0.39 and 0.29).
 
 The score separates bad encoders from good ones but does not order the good ones,

@@ -35,6 +35,34 @@ MEANINGS: Mapping[str, str] = {
         ("clip-cos", "dinov2-cos"), "cosine of the features of a reconstruction and its stimulus"
     ),
     **dict.fromkeys(("efficientnet", "swav"), _DISTANCE),
+    "brain-diffuser-pixcorr": "correlation over pixels of the two as 8-bit pictures of 425 px",
+    "brain-diffuser-ssim": "structural similarity of the two in grey, column by column, as "
+    "Brain-Diffuser has it",
+    "decoded-agreement": "how alike the images decoded from predicted and from measured responses are, each "
+    "less the mean over images",
+    "decoded-agreement-controlled": "the part of the agreement that neither the stimulus explains nor what "
+    "the decoder makes of it",
+    **dict.fromkeys(
+        ("pixel-nearest-train", "clip-nearest-train"),
+        "1 − correlation with the most similar training image; stimuli are as far from these as new images",
+    ),
+    "gnet-brain-correlation": "correlation over voxels of the responses that GNet predicts for a "
+    "reconstruction and the measured ones",
+    **dict.fromkeys(
+        ("synbrain-mse", "synbrain-r", "synbrain-cosine"),
+        "for each image, its predicted pattern against each single trial, as SynBrain has it",
+    ),
+    "synbrain-cka": "how alike all trials and their predictions arrange, as SynBrain has it",
+    **dict.fromkeys(
+        ("mindsimulator-mse", "mindsimulator-r", "mindsimulator-r2"),
+        "predictions against the mean of three trials, as MindSimulator has it",
+    ),
+    "algonauts-2023": "median over voxels of squared voxel r over the noise ceiling, in percent",
+    "algonauts-2021": "voxel r over the root of the split-half reliability",
+    **dict.fromkeys(
+        ("image-retrieval-300x30", "brain-retrieval-300x30"),
+        "retrieval among 300, over 30 overlapping draws, as the field has it",
+    ),
     "image-retrieval": "given responses, how often the decoder's embedding finds the stimulus among others",
     "brain-retrieval": "given a stimulus, how often its embedding finds the responses to it among others",
     "category-agreement": "whether a reconstruction is taken for the same object as its stimulus, beyond "

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..nn.nearest import nearest_with_r
+from ..solvers.nearest import nearest_with_r
 
 
 def distance_to_nearest(result: np.ndarray, training: np.ndarray) -> np.ndarray:

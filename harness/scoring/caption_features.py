@@ -9,10 +9,10 @@ import numpy as np
 
 from .. import plugins
 from ..errors import PluginError
-from ..identity import module_sha
 from ..stages.features import backbone_identity, open_backbone
-from ..stages.worker import kept_open
-from ..store import Store, save_array
+from ..storage.identity import module_sha
+from ..storage.store import Store, save_array
+from ..storage.worker import kept_open
 
 
 def caption_features(backbone: str, captions: Sequence[str], *, store: Store) -> np.ndarray:

@@ -13,13 +13,14 @@ import numpy as np
 
 from ..backbones.weights import stored_sha
 from ..catalogue import Metric
-from ..rows import reference_row
+from ..rows.row_images import RowImages
+from ..rows.table import reference_row
 from ..stages.features import backbone_identity
 from ..storage.references import Held
 from .caption_features import caption_features
 from .compare import HEADLINE, Comparison, Offer, compared, controls, derangements_of
 from .context import Circumstances, Scorer, Scoring
-from .scores import ImageSet, MetricRef, Score, Scored
+from .scores import MetricRef, Score, Scored
 
 CEILING = "generator-ceiling"
 """The row whose captions are the decoder's own of the true images."""
@@ -52,7 +53,7 @@ class CaptionsScorer(Scorer):
     def score(self, metric: MetricRef) -> Scored:
         """A row is scored neither against a target that has no captions, nor against itself."""
         row, run = metric.load(), self.run
-        what: list[tuple[ImageSet, str]] = []
+        what: list[tuple[RowImages, str]] = []
         comparisons: list[Comparison] = []
         spoken = [s for s in run.once if (s.row, s.trial, s.sample) in self.said]
         for images in spoken:
@@ -79,7 +80,7 @@ class CaptionsScorer(Scorer):
         return Scored(images=scores)
 
     def _comparison(
-        self, row: Metric, images: ImageSet, references: Mapping[str, str], orders: np.ndarray | None
+        self, row: Metric, images: RowImages, references: Mapping[str, str], orders: np.ndarray | None
     ) -> Comparison:
         ids = images.images.ids
         ours = self.said[images.row, images.trial, images.sample]
@@ -92,7 +93,7 @@ class CaptionsScorer(Scorer):
         features = caption_features(row.backbone[0], captions, store=self.run.store)
         return Offer(Held(features), list(captions))
 
-    def _references(self, target: str, images: ImageSet) -> Mapping[str, str]:
+    def _references(self, target: str, images: RowImages) -> Mapping[str, str]:
         """Id -> caption that a row is compared with; empty where there is none."""
         if target == "stimulus":
             captions = images.stimuli.captions

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from ..executors import Executor
-from ..identity import digest
+from ..rows.row_images import RowImages
 from ..seeds import cyclic_order
 from ..storage.cached import Item, cached_map
+from ..storage.executors import Executor
+from ..storage.identity import digest
 from ..storage.references import Held, Reference
-from ..store import Artifact, Store, save_array, save_json
-from .scores import ImageSet, MetricRef
+from ..storage.store import Artifact, Store, save_array, save_json
+from .scores import MetricRef
 
 HEADLINE = ""
 """Name of the value, among those that a metric returns by name, that stands for the whole."""
@@ -148,10 +149,10 @@ def derangements_of(ids: Sequence[str], count: int) -> np.ndarray:
 
 
 def controls(
-    sets: Sequence[ImageSet], shuffled: Callable[[str], str | None]
-) -> Iterator[tuple[ImageSet, ImageSet]]:
+    sets: Sequence[RowImages], shuffled: Callable[[str], str | None]
+) -> Iterator[tuple[RowImages, RowImages]]:
     """(set, its shuffled control) of every set that has one; single trials have none."""
     for images in sets:
         name = shuffled(images.row)
         if name is not None and images.trial < 0:
-            yield images, ImageSet(name, -1, images.sample, images.images, images.stimuli, None)
+            yield images, RowImages(name, -1, images.sample, images.images, images.stimuli, None)

@@ -13,12 +13,13 @@ import numpy as np
 from ..catalogue import Metric
 from ..data import Stimuli, SubjectData
 from ..errors import HarnessError, StoreError, WorkerDied
-from ..executors import Executor
+from ..rows.row_images import RowImages
 from ..stages.features import FeatureStore, backbone_identity
+from ..storage.executors import Executor
 from ..storage.references import filed
-from ..store import Store
+from ..storage.store import Store
 from .compare import Offer
-from .scores import ImageSet, MetricRef, Scored
+from .scores import MetricRef, Scored
 
 if TYPE_CHECKING:
     from ..stages.decode import Reconstructions
@@ -51,7 +52,7 @@ class Scoring:
     store: Store
     executor: Executor
     features: FeatureStore
-    sets: Sequence[ImageSet] = ()
+    sets: Sequence[RowImages] = ()
     predicted: np.ndarray | None = None
     cheats: Mapping[str, np.ndarray] = field(default_factory=dict)
     decoder: Model | None = None
@@ -63,7 +64,7 @@ class Scoring:
     stage: Callable[[str, int], AbstractContextManager[Callable[[int], None]]] = quiet
 
     @property
-    def once(self) -> list[ImageSet]:
+    def once(self) -> list[RowImages]:
         """The sets whose images no other row has, for scores that know one target only."""
         return [images for images in self.sets if images.against_stimuli]
 

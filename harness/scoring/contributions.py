@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 
 from ..data import SubjectData
-from ..identity import module_sha, plain
 from ..metrics.moments import STATISTICS, Moments
 from ..nn.constancy import constant_columns
 from ..statistics import contributed_interval
-from ..store import Artifact, Store, save_array
+from ..storage.identity import module_sha, plain
+from ..storage.store import Artifact, Store, save_array
 from .regions import ALL, regions_of
 from .response_target import ResponseTarget
 

@@ -18,16 +18,17 @@ from ..catalogue import Metric
 from ..data import VoxelSpace
 from ..errors import HarnessError, PluginError
 from ..plugins import PluginRef
+from ..rows.row_images import RowImages
 from ..stages.decode import Reconstructions
 from ..stages.fit import Model
 from ..stages.guard import guarded
-from ..stages.worker import kept_open
 from ..storage.cached import Item, cached, cached_map
 from ..storage.references import Filed, Reference, pictures
-from ..store import Artifact, save_array
+from ..storage.store import Artifact, save_array
+from ..storage.worker import kept_open
 from .compare import HEADLINE, Comparison, Offer, compared, controls, derangements_of
 from .context import ENDS_A_RUN, Circumstances, Scorer, Scoring
-from .scores import ImageSet, MetricRef, Score, Scored
+from .scores import MetricRef, Score, Scored
 
 BLOCK_NUMBERS = 1 << 23
 """Numbers of each side turned into float64 at a time (64 MiB)."""
@@ -125,7 +126,7 @@ class DecoderSpaceScorer(Scorer):
         run = self.run
         rows = [s for s in run.once if (s.row, s.trial, s.sample) in self.decoded]
         shuffled = {id(images): control for images, control in controls(rows, run.shuffled)}
-        what: list[ImageSet] = []
+        what: list[RowImages] = []
         comparisons: list[Comparison] = []
         scores = []
         for images in rows:

@@ -9,8 +9,8 @@ import numpy as np
 
 from .. import plugins
 from ..catalogue import Metric
-from ..disk import explained
 from ..errors import HarnessError, what_happened
+from ..storage.disk import explained
 from .context import ENDS_A_RUN, Circumstances, Scorer, Scoring
 from .scores import Failure, MetricRef, Scored
 

@@ -17,12 +17,13 @@ from ..catalogue import Metric
 from ..data import DataError, Stimuli
 from ..errors import PluginError, what_happened
 from ..metrics.lookalikes import kinds
+from ..rows.row_images import RowImages
 from ..storage.references import Held
 from .caption_features import caption_features
 from .compare import HEADLINE, Comparison, Offer, compared, controls, derangements_of
 from .context import ENDS_A_RUN, Scorer
 from .devices import torch_device
-from .scores import ImageSet, MetricRef, Score, Scored
+from .scores import MetricRef, Score, Scored
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class EmbeddingScorer(Scorer):
 
     def score(self, metric: MetricRef) -> Scored:
         row, run = metric.load(), self.run
-        what: list[tuple[ImageSet, str]] = []
+        what: list[tuple[RowImages, str]] = []
         comparisons: list[Comparison] = []
         for images in run.sets:
             for target in row.targets:
@@ -99,12 +100,12 @@ class EmbeddingScorer(Scorer):
         return Scored(images=scores)
 
     def _comparison(
-        self, row: Metric, images: ImageSet, other: Stimuli, orders: np.ndarray | None
+        self, row: Metric, images: RowImages, other: Stimuli, orders: np.ndarray | None
     ) -> Comparison:
         things = (self.embedded(row.backbone, images.images), self.embedded(row.backbone, other))
         return Comparison(things, {name: self._offer(name, row, images) for name in row.gets}, orders)
 
-    def _offer(self, name: str, row: Metric, images: ImageSet) -> Offer:
+    def _offer(self, name: str, row: Metric, images: RowImages) -> Offer:
         """The keyword `name`.  Targets stay in place when results are re-paired, and so do their labels."""
         if name == "stimulus":
             return self.embedded(row.backbone, images.stimuli)

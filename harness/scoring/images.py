@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 
 from ..data import Stimuli
-from ..identity import digest
+from ..rows.row_images import RowImages
 from ..seeds import cyclic_order
 from ..storage.cached import Item, cached_map
+from ..storage.identity import digest
 from ..storage.references import Reference, pictures
-from ..store import save_array
+from ..storage.store import save_array
 from .compare import controls, nanmean
 from .context import Scorer
 from .devices import torch_device
-from .scores import ImageSet, MetricRef, Score, Scored
+from .scores import MetricRef, Score, Scored
 
 BLOCK = 32
 """Images per task; part of no result, since images are scored one by one."""
@@ -119,7 +120,7 @@ def score_block(
     save_array(folder, "values", np.asarray(values, np.float64))
 
 
-def _blocks(group: Sequence[tuple[ImageSet, str]], ids: tuple[str, ...]) -> Iterator[_Block]:
+def _blocks(group: Sequence[tuple[RowImages, str]], ids: tuple[str, ...]) -> Iterator[_Block]:
     for start in range(0, len(ids), BLOCK):
         part = ids[start : start + BLOCK]
         sources: dict[str, Stimuli] = {}
@@ -134,7 +135,7 @@ def _blocks(group: Sequence[tuple[ImageSet, str]], ids: tuple[str, ...]) -> Iter
         yield _Block(sources, tuple(pairs))
 
 
-def _shuffled_blocks(images: ImageSet, shifts: int) -> Iterator[_Block]:
+def _shuffled_blocks(images: RowImages, shifts: int) -> Iterator[_Block]:
     """Blocks of the re-pairings of :func:`.compare.derangements_of`, streamed with a window of `shifts`."""
     circle = [images.images.ids[k] for k in cyclic_order(images.images.ids)]
     for start in range(0, len(circle), BLOCK):

@@ -10,12 +10,13 @@ import numpy as np
 
 from ..catalogue import Metric
 from ..errors import PluginError
-from ..rows import STIMULUS
+from ..rows.row_images import RowImages
+from ..rows.table import STIMULUS
 from ..storage.references import Columns, Held
 from .compare import HEADLINE, Comparison, Offer, compared, controls, derangements_of, mean_scored
 from .context import Scorer, Scoring
 from .regions import ALL, FEWEST, regions_of
-from .scores import ImageSet, MetricRef, RegionScore, Score, Scored
+from .scores import MetricRef, RegionScore, Score, Scored
 
 TARGET = "brain"
 """The target of their values: the mean measured response to the test image."""
@@ -37,9 +38,9 @@ class ReencodedScorer(Scorer):
         """All sets, their shuffled controls, and the stimuli themselves as the ceiling."""
         run, stimuli = self.run, self.run.data.test.stimuli
         members = {k: inside for k, inside in regions_of(run.data.space).items() if inside.sum() >= FEWEST}
-        true = ImageSet(STIMULUS.name, -1, 0, stimuli, stimuli, None)
+        true = RowImages(STIMULUS.name, -1, 0, stimuli, stimuli, None)
         shuffled = {id(images): control for images, control in controls(run.once, run.shuffled)}
-        what: list[tuple[ImageSet, np.ndarray | None, ImageSet]] = []
+        what: list[tuple[RowImages, np.ndarray | None, RowImages]] = []
         for images in (*run.once, true):
             what.append((images, None, images))
             if id(images) in shuffled:
@@ -65,7 +66,7 @@ class ReencodedScorer(Scorer):
     def _values(
         self,
         metric: MetricRef,
-        images: ImageSet,
+        images: RowImages,
         members: dict[tuple[str, str], np.ndarray],
         orders: np.ndarray | None,
     ) -> dict[tuple[str, str], np.ndarray]:

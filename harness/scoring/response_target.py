@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..data import CeilingSource, Responses, SubjectData
-from ..identity import digest, plain
 from ..nn.variance_components import variance_components
+from ..storage.identity import digest, plain
 
 
 def response_rows(data: SubjectData, predicted: np.ndarray | None) -> dict[str, np.ndarray]:

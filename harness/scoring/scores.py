@@ -9,43 +9,9 @@ from typing import Any
 import numpy as np
 
 from .. import plugins
-from ..data import Stimuli
-from ..identity import code_sha, digest, modules_sha
 from ..plugins import PluginRef
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """Finished images of one row, trial and sample, and what they are compared with.
-
-    All have the same ids in the same order.
-
-    measured : the reconstructions from measured responses to compare with, None for a row without any.
-    redrawn : the same with other noise of the decoder, where it draws any, else `measured`.
-    rendered : what the decoder's generator makes of the true stimuli, where it can.
-    against_stimuli : False for images that another row has already, here for another measured target.
-    """
-
-    row: str
-    trial: int
-    sample: int
-    images: Stimuli
-    stimuli: Stimuli
-    measured: Stimuli | None
-    redrawn: Stimuli | None = None
-    rendered: Stimuli | None = None
-    against_stimuli: bool = True
-
-    def target(self, name: str, *, independent: bool = False) -> Stimuli | None:
-        """What `name` stands for; `independent` of the noise that the row was drawn with."""
-        if name == "stimulus":
-            return self.stimuli if self.against_stimuli else None
-        return self.redrawn if independent else self.measured
-
-    def all(self) -> list[Stimuli]:
-        """Every set of images here, for those who look at them all."""
-        every = (self.images, self.stimuli, self.measured, self.redrawn, self.rendered)
-        return [stimuli for stimuli in every if stimuli is not None]
+from ..rows.row_images import RowImages
+from ..storage.identity import code_sha, digest, modules_sha
 
 
 @dataclass(frozen=True)
@@ -90,13 +56,13 @@ class Score:
     """
 
     metric: MetricRef
-    images: ImageSet
+    images: RowImages
     target: str
     values: np.ndarray
     rivalry: np.ndarray | None = None
 
     @classmethod
-    def of(cls, metric: MetricRef, images: ImageSet, target: str, values: np.ndarray) -> Score:
+    def of(cls, metric: MetricRef, images: RowImages, target: str, values: np.ndarray) -> Score:
         """A score from values (N,), or from values and rivalry (2, N)."""
         return cls(metric, images, target, *(values if values.ndim == 2 else (values,)))
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from ..catalogue import Metric
 from ..data import Stimuli
-from ..rows import STIMULUS
+from ..rows.row_images import RowImages
+from ..rows.table import STIMULUS
 from .compare import HEADLINE, Comparison, compared
 from .embedding import EmbeddingScorer
-from .scores import ImageSet, MetricRef, Score, Scored
+from .scores import MetricRef, Score, Scored
 
 TARGET = "training"
 
@@ -31,7 +32,7 @@ class TrainingScorer(EmbeddingScorer):
     def score(self, metric: MetricRef) -> Scored:
         backbone, run = metric.load().backbone, self.run
         stimuli = run.data.test.stimuli
-        sets = [*run.once, ImageSet(STIMULUS.name, -1, 0, stimuli, stimuli, None)]
+        sets = [*run.once, RowImages(STIMULUS.name, -1, 0, stimuli, stimuli, None)]
         training = self.embedded(backbone, run.data.train.stimuli)
         comparisons = [Comparison((self.embedded(backbone, one.images), training)) for one in sets]
         values = compared(metric, comparisons, store=run.store, executor=run.executor)

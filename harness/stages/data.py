@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import check_subject
 from ..data import CeilingSource, Responses, Split, Stimuli, SubjectData, VoxelSpace
 from ..errors import ConfigError, suggest
-from ..identity import code_sha, module_sha, named_files
 from ..notices import Flag, hearing_warnings
 from ..plugins import PluginRef
 from ..seeds import subset
+from ..storage.identity import code_sha, module_sha, named_files
 from ..storage.references import FileReader
-from ..store import Artifact, Store, save_array, save_json
+from ..storage.store import Artifact, Store, save_array, save_json
+from .checks import check_subject
 from .guard import guarded
 
 logger = logging.getLogger(__name__)

@@ -18,16 +18,16 @@ import numpy as np
 
 from ..data import Decoded, Responses, Stimuli, VoxelSpace, image_sha
 from ..errors import DataError, PluginError
-from ..executors import Executor
-from ..identity import module_sha
-from ..opaque import TRUE_IDS, OpaqueNames
 from ..plugins import PluginRef
-from ..rows import Stream
+from ..rows.opaque import TRUE_IDS, OpaqueNames
+from ..rows.table import Stream
 from ..seeds import image_seeds
-from ..store import Artifact, Store, save_array, save_json
+from ..storage.executors import Executor
+from ..storage.identity import module_sha
+from ..storage.store import Artifact, Store, save_array, save_json
+from ..storage.worker import kept_open, store_at
 from .fit import Model
 from .guard import guarded
-from .worker import kept_open, store_at
 
 logger = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from ..data import Stimuli, VoxelSpace
 from ..errors import PluginError
-from ..identity import module_sha
-from ..opaque import TRUE_IDS, OpaqueNames
 from ..plugins import PluginRef
+from ..rows.opaque import TRUE_IDS, OpaqueNames
 from ..seeds import sample_seeds
-from ..store import Store, save_array
+from ..storage.identity import module_sha
+from ..storage.store import Store, save_array
 from .features import FeatureStore
 from .fit import Model
 from .guard import guarded

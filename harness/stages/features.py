@@ -21,10 +21,10 @@ import numpy as np
 from .. import plugins
 from ..data import Stimuli
 from ..errors import PluginError
-from ..executors import Executor
-from ..identity import code_sha, module_sha
-from ..store import Store, is_known, key_of, save_array
-from .worker import kept_open, store_at
+from ..storage.executors import Executor
+from ..storage.identity import code_sha, module_sha
+from ..storage.store import Store, is_known, key_of, save_array
+from ..storage.worker import kept_open, store_at
 
 logger = logging.getLogger(__name__)
 

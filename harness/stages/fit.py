@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from ..data import SubjectData, VoxelSpace
-from ..identity import code_sha, module_sha, named_files
 from ..notices import Flag, hearing_warnings
 from ..plugins import PluginRef
 from ..settings import resolve_params
-from ..store import Store, is_known, key_of, save_json
+from ..storage.identity import code_sha, module_sha, named_files
+from ..storage.store import Store, is_known, key_of, save_json
 from .features import FeatureStore, backbone_identity
 from .guard import guarded
 

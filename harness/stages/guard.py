@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from ..disk import explained
 from ..errors import HarnessError, PluginError, what_happened
 from ..plugins import PluginRef
+from ..storage.disk import explained
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from ..reading.arrays import BARE, SUFFIXES, ArrayFile, ArraySource
 from ..reading.ids import match_ids, stem
 from ..reading.image_files import ImageFolder
 from ..reading.pixels import Scale, checked_hashes, sampled
-from ..rows import ROWS
+from ..rows.table import ROWS
 
 logger = logging.getLogger(__name__)
 

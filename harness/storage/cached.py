@@ -1,8 +1,8 @@
 """One cached map for every stage: what is in the store is not computed again, the rest runs on any executor.
 
 A key is complete by construction.  It holds the source of the function and of all that its module imports
-(:func:`harness.identity.function_identity`), the versions of libraries (:func:`harness.store.key_of`), what
-all items depend on and what each item depends on: a change of any of them is another artifact.
+(:func:`.identity.function_identity`), the versions of libraries (:func:`.store.key_of`), what all items
+depend on and what each item depends on: a change of any of them is another artifact.
 Items are sent to workers as they are, so they hold references (:mod:`.references`) rather than pixels.
 """
 
@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import DataError
-from ..executors import Executor
-from ..identity import function_identity
-from ..stages.worker import store_at
-from ..store import Artifact, Store
+from .executors import Executor
+from .identity import function_identity
+from .store import Artifact, Store
+from .worker import store_at
 
 
 @dataclass(frozen=True)

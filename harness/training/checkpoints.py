@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..nn.saved import replaced
+from ..solvers.saved import replaced
 
 logger = logging.getLogger(__name__)
 

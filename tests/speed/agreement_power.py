@@ -19,13 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.executors import open_executor
 from harness.metrics.agreement import controlled_agreement
-from harness.pipeline import Pipeline
-from harness.plan import make_plan
+from harness.run.pipeline import Pipeline
+from harness.run.plan import make_plan
 from harness.settings import read_request
 from harness.stages.features import FeatureStore
-from harness.store import Store
+from harness.storage.executors import open_executor
+from harness.storage.store import Store
 
 POOLS = (25, 50, 100, 150, 200, 300, 400)
 ROWS = ("oracle", "predicted")

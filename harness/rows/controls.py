@@ -1,0 +1,122 @@
+"""Image sets of every row: what was made, and the controls that need no decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..data import Stimuli, SubjectData, image_sha
+from ..solvers.nearest import nearest
+from ..storage.store import Store, save_array
+from .row_images import RowImages
+from .table import AGAINST_HALF, NEAREST, REDRAWN, reference_row
+
+Made = dict[tuple[str, int, int], Stimuli]
+"""Finished images by (row, trial, sample)."""
+
+
+def control_images(data: SubjectData, inputs: Mapping[str, np.ndarray], *, store: Store) -> Made:
+    """Constant images, and the training image nearest to each row's `inputs` (N, V).
+
+    Without inputs (images were given) the measured responses still say which one is nearest.
+    """
+    ids, train = data.test.stimuli.ids, data.train
+    first = data.test.stimuli.images(ids[:1])
+    made = {
+        ("mean-image", -1, 0): constant_set(ids, mean_image(train.stimuli, first.dtype, store)),
+        ("flat-grey", -1, 0): constant_set(
+            ids, np.full(first.shape[1:], 128 if first.dtype == np.uint8 else 0.5, first.dtype)
+        ),
+    }
+    patterns = train.responses.mean()[:, data.space.valid]
+    for row, responses in (inputs or {"measured": data.test.responses.mean()}).items():
+        at = nearest(responses[:, data.space.valid], patterns)
+        made[NEAREST[row], -1, 0] = renamed(train.stimuli, at, ids)
+    return made
+
+
+def image_sets(made: Made, data: SubjectData) -> list[RowImages]:
+    """Each row with its stimuli and the reconstructions from measured responses to compare with."""
+    sets = []
+    rendered = made.get(("generator-ceiling", -1, 0))
+    for (row, trial, sample), images in made.items():
+        if row in REDRAWN.values():
+            continue
+
+        def same(others: Stimuli | None, ids: tuple[str, ...] = images.ids) -> Stimuli | None:
+            return None if others is None else others.select(ids)
+
+        reference = reference_row(row)
+        measured = made.get((reference, -1, sample), made.get((reference, -1, 0)))
+        again = REDRAWN.get(reference, "")
+        redrawn = made.get((again, -1, sample), made.get((again, -1, 0), measured))
+        stimuli = data.test.stimuli.select(images.ids)
+        sets.append(
+            RowImages(row, trial, sample, images, stimuli, same(measured), same(redrawn), same(rendered))
+        )
+        half = made.get(("half-2", -1, sample), made.get(("half-2", -1, 0)))
+        if row in AGAINST_HALF and trial < 0 and half is not None:
+            again = REDRAWN["half-2"]
+            other = made.get((again, -1, sample), made.get((again, -1, 0), half))
+            sets.append(
+                replace(
+                    sets[-1],
+                    row=AGAINST_HALF[row],
+                    measured=same(half),
+                    redrawn=same(other),
+                    against_stimuli=False,
+                )
+            )
+    return sets
+
+
+def mean_image(train: Stimuli, dtype: np.dtype, store: Store) -> np.ndarray:
+    """(H, W, 3) mean of the training images, rounded where they are uint8."""
+
+    def make(folder: Path) -> None:
+        total = sum(batch.sum(axis=0, dtype=np.float64) for _, batch in train.batches(256))
+        mean = total / len(train)
+        save_array(folder, "image", np.round(mean).astype(dtype) if dtype == np.uint8 else mean.astype(dtype))
+
+    return np.array(store.get("controls", {"what": "mean-image", "train": train.sha}, make).array("image"))
+
+
+@dataclass(frozen=True)
+class ConstantReader:
+    """Reads one image (H, W, 3) whatever is asked for."""
+
+    image: np.ndarray
+    portable = True
+
+    def __call__(self, positions: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(self.image, (len(positions), *self.image.shape)).copy()
+
+
+@dataclass(frozen=True)
+class SameReader:
+    """Reads the images of `stimuli` called `names`, of which some may be equal."""
+
+    stimuli: Stimuli
+    names: tuple[str, ...]
+
+    @property
+    def portable(self) -> bool:
+        return self.stimuli.portable
+
+    def __call__(self, positions: np.ndarray) -> np.ndarray:
+        return self.stimuli.images([self.names[k] for k in positions])
+
+
+def constant_set(ids: tuple[str, ...], image: np.ndarray) -> Stimuli:
+    """One image (H, W, 3) for all `ids`."""
+
+    return Stimuli(ids, ConstantReader(image), hashes=[image_sha(image)] * len(ids))
+
+
+def renamed(stimuli: Stimuli, at: np.ndarray, ids: tuple[str, ...]) -> Stimuli:
+    """The images at positions `at`, under other ids; an image may stand for several."""
+    names, hashes = [stimuli.ids[k] for k in at], stimuli.image_hashes()
+    return Stimuli(ids, SameReader(stimuli, tuple(names)), hashes=[hashes[k] for k in at])

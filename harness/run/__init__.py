@@ -1,0 +1,1 @@
+"""One run: its plan, which stage follows which, its record and its flags."""

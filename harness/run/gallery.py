@@ -1,0 +1,68 @@
+"""The images that a report shows, chosen by a rule that is printed above them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..data import Stimuli
+from ..seeds import subset
+
+SHOWN = 16
+SIZE = 256
+"""Largest side in pixels; bigger images are reduced, smaller ones kept."""
+
+
+def choose_ids(ids: tuple[str, ...], values: np.ndarray | None, *, label: str) -> tuple[tuple[str, ...], str]:
+    """Ids to show and the rule in words; `values` (N,) is the score that orders them, if any."""
+    if len(ids) <= SHOWN:
+        return ids, f"all {len(ids)} test images"
+    if values is None or not np.isfinite(values).any():
+        return subset(ids, SHOWN), f"{SHOWN} of {len(ids)} test images by the hash of their id"
+    quarter = SHOWN // 4
+    order = [ids[k] for k in np.argsort(-np.where(np.isfinite(values), values, -np.inf), kind="stable")]
+    middle = len(order) // 2 - quarter // 2
+    chosen = [*order[:quarter], *order[middle : middle + quarter], *order[-quarter:]]
+    rest = [name for name in ids if name not in set(chosen)]
+    chosen += subset(rest, SHOWN - len(chosen))
+    rule = (
+        f"{quarter} best, {quarter} middle and {quarter} worst of {len(ids)} test images by {label}, in that "
+        f"order, then {quarter} others by the hash of their id"
+    )
+    return tuple(chosen), rule
+
+
+def pack(ids: tuple[str, ...], sets: Mapping[str, Stimuli]) -> bytes:
+    """``gallery.npz``: ids and (n, H, W, 3) uint8 per row, without any time stamp."""
+    arrays = {"ids": np.array(ids)}
+    for row, images in sets.items():
+        if set(ids) <= set(images.ids):
+            arrays[row] = np.stack([_thumbnail(image) for image in images.images(ids)])
+    return _npz(arrays)
+
+
+def _thumbnail(image: np.ndarray) -> np.ndarray:
+    from PIL import Image
+
+    if image.dtype != np.uint8:
+        image = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    if max(image.shape[:2]) <= SIZE:
+        return image
+    small = Image.fromarray(image)
+    small.thumbnail((SIZE, SIZE), Image.Resampling.LANCZOS)
+    return np.asarray(small)
+
+
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    # np.savez stamps the present time into the archive; the same run must give the same bytes.
+    import zipfile
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            entry = io.BytesIO()
+            np.lib.format.write_array(entry, np.ascontiguousarray(array), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), entry.getvalue())
+    return buffer.getvalue()

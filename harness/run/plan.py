@@ -1,0 +1,288 @@
+"""The plan of a run: every plugin found, every parameter resolved, before any work.
+
+A plan says what would be computed and from what; two plans with the same :attr:`Plan.identity` give
+the same tables.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+from .. import plugins
+from ..backbones.weights import WeightsAbsent, stored_sha
+from ..catalogue import Metric
+from ..errors import ConfigError, FilesMissing, WeightsMissing, suggest
+from ..plugins import PluginRef
+from ..scoring.context import Circumstances
+from ..scoring.driver import scorer_of
+from ..scoring.scores import MetricRef, metric_ref
+from ..settings import Request, RunSettings, plugin_defaults, resolve_params
+from ..stages.features import backbone_identity
+from ..stages.precomputed import FilePredictions, predictions_ref
+from ..stages.reconstructions import GivenImages
+from ..storage.identity import code_sha, digest, library_versions, named_files, plain
+from .protocols import protocol_named
+from .requirements import missing_files
+
+logger = logging.getLogger(__name__)
+
+_FETCH = "its weights are not on this machine. Type, where there is internet: harness prefetch {}"
+
+EXECUTION = ("device", "executor", "workers", "shard_size")
+"""Settings that must not change a number; they are no part of a plan's identity."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A resolved run.  `encoder` or `decoder` may be absent; then their rows are."""
+
+    benchmark: PluginRef
+    benchmark_params: Any
+    subject: str
+    encoder: PluginRef | None
+    encoder_params: Any
+    decoder: PluginRef | GivenImages | None
+    decoder_params: Any
+    settings: RunSettings
+    metrics: tuple[MetricRef, ...]
+    left_out: tuple[tuple[str, str], ...] = ()  # (metric, why), for those not asked for by name
+    missing: tuple[str, ...] = ()  # files that will be read and are not there, a line each
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of everything that can change the tables, sources of plugins included."""
+        settings = {f.name: getattr(self.settings, f.name) for f in fields(RunSettings)}
+        return digest(
+            {
+                "plugins": [_described(p) for p in (self.benchmark, self.encoder, self.decoder)],
+                "params": [self.benchmark_params, self.encoder_params, self.decoder_params],
+                "files": [named_files(self.encoder_params), named_files(self.decoder_params)],
+                "subject": self.subject,
+                "settings": {k: v for k, v in settings.items() if k not in (*EXECUTION, "metrics")},
+                "metrics": [metric.identity for metric in self.metrics],
+                "libraries": library_versions(),
+            }
+        )
+
+    @cached_property
+    def name(self) -> str:
+        """Folder name of the run: short, legal anywhere, different for other parameters."""
+        parts = (self.benchmark.name, self.subject, *(p.name for p in (self.encoder, self.decoder) if p))
+        settings = {f.name: getattr(self.settings, f.name) for f in fields(RunSettings)}
+        given = [self.benchmark_params, self.encoder_params, self.decoder_params, parts]
+        given.append({k: v for k, v in settings.items() if k not in EXECUTION})
+        readable = "-".join("".join(c if c.isalnum() else "_" for c in part)[-24:] for part in parts)
+        return f"{readable}-{digest(given)[:8]}"
+
+    def require_files(self) -> None:
+        """Raise :class:`FilesMissing` with the first of :attr:`missing`, if any, and how many there are."""
+        if self.missing:
+            more = f" (and {len(self.missing) - 1} more: harness plan lists them)" if self.missing[1:] else ""
+            raise FilesMissing(f"{self.missing[0]}{more}")
+
+    def benchmark_object(self) -> Any:
+        return self.benchmark.load()(self.benchmark_params)
+
+
+def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
+    """Find plugins, resolve parameters and check that what is asked for can be done."""
+    if request.encoder is None and request.decoder is None:
+        raise ConfigError("give at least one of --encoder and --decoder; 'harness list' names them")
+    if need_decoder and request.decoder is None:
+        raise ConfigError("--decoder is missing; 'harness list decoders' names them")
+    benchmark = plugins.find("benchmarks", request.benchmark)
+    benchmark_params = _params(benchmark, request, "benchmark")
+    subjects = tuple(benchmark.load()(benchmark_params).subjects())
+    subject = subjects[0] if request.subject is None else request.subject
+    if subject not in subjects:
+        raise ConfigError(suggest(subject, subjects, what="subject"))
+    encoder, encoder_params = _encoder(request)
+    decoder: PluginRef | GivenImages | None = None
+    decoder_params = None
+    if request.decoder is not None:
+        decoder = GivenImages.asked(request.decoder) or plugins.find("decoders", request.decoder)
+    if isinstance(decoder, PluginRef):
+        decoder_params = _params(decoder, request, "decoder")
+    settings = resolve_params(
+        RunSettings, request.values.get("run", {}), section="run", sources=request.sources
+    )
+    _check_device(settings.device)
+    if settings.allow_missing and not isinstance(decoder, GivenImages):
+        raise ConfigError(
+            "--allow-missing is for images made elsewhere (harness score PATH, --decoder folder:PATH or "
+            "file:PATH); leave it out for a decoder that runs here"
+        )
+    captions = _captions(decoder, decoder_params)
+    metrics, left_out = _chosen_metrics(
+        settings,
+        simulated=bool(benchmark.load().simulated),
+        circumstances=Circumstances(encoder is not None, decoder, captions, settings.samples),
+    )
+    return Plan(
+        benchmark,
+        benchmark_params,
+        subject,
+        encoder,
+        encoder_params,
+        decoder,
+        decoder_params,
+        replace(settings, metrics=tuple(metric.ref.name for metric in metrics)),
+        metrics,
+        left_out,
+        missing_files(
+            [
+                (ref, params)
+                for ref, params in (
+                    (benchmark, benchmark_params),
+                    (encoder, encoder_params),
+                    (decoder, decoder_params),
+                )
+                if isinstance(ref, PluginRef)
+            ],
+            subject=subject,
+        ),
+    )
+
+
+def _encoder(request: Request) -> tuple[PluginRef | None, Any]:
+    if request.encoder is None:
+        return None, None
+    if request.encoder.startswith("file:"):
+        file = request.encoder.removeprefix("file:")
+        params = FilePredictions.Params(file)
+        FilePredictions(params)  # fails now, not after an hour
+        return predictions_ref(file), params
+    ref = plugins.find("encoders", request.encoder)
+    return ref, _params(ref, request, "encoder")
+
+
+def _params(ref: PluginRef, request: Request, section: str) -> Any:
+    given = dict(request.values.get(section, {}))
+    preset = given.pop("preset", None)
+    _check_whose(ref, given, request, section)
+    defaults = plugin_defaults(ref.kind, ref.name, benchmark=request.benchmark, preset=preset)
+    return resolve_params(
+        ref.load().Params, given, section=section, sources=request.sources, defaults=defaults
+    )
+
+
+def _check_whose(ref: PluginRef, given: Mapping[str, Any], request: Request, section: str) -> None:
+    """Say whose parameters `given` are, where most that `ref` does not have are another plugin's."""
+    own, sources = _parameters(ref), request.sources
+    unknown = [key for key in given if key not in own and sources.get(f"{section}.{key}")]
+    if not unknown:
+        return
+    for other in plugins.available(ref.group):
+        try:
+            theirs = [key for key in unknown if key in _parameters(other)]
+        except plugins.PluginError:
+            continue  # a broken plugin is no advice
+        if 2 * len(theirs) > len(unknown):
+            keys = ", ".join(f"'{key}'" for key in theirs[:3]) + (" …" if len(theirs) > 3 else "")
+            raise ConfigError(
+                f"{sources[f'{section}.{theirs[0]}']}: {ref.kind} '{ref.name}' has no parameter {keys}; "
+                f"{ref.kind} '{other.name}' has: for that one add --{ref.kind} {other.name}"
+            )
+
+
+def _parameters(ref: PluginRef) -> set[str]:
+    return {field.name for field in fields(ref.load().Params)}
+
+
+def _chosen_metrics(
+    settings: RunSettings, **circumstances: Any
+) -> tuple[tuple[MetricRef, ...], tuple[tuple[str, str], ...]]:
+    """Metrics asked for by name; a protocol's and the default ones on which it is silent; or the default."""
+    protocol = protocol_named(settings.protocol)
+    if protocol is None or settings.metrics:
+        return _metrics(settings.metrics, **circumstances)
+    try:
+        found, _ = _metrics(protocol.metrics, **circumstances)
+    except WeightsAbsent as problem:
+        raise WeightsMissing(
+            f"protocol '{protocol.name}': {problem}; all that it needs: harness prefetch "
+            f"{protocol.weights}; without networks: --metrics pixcorr,ssim"
+        ) from None
+    others, left_out = _metrics((), **circumstances)
+    silent = [metric for metric in others if "stimulus" not in metric.load().targets]
+    fetched = _FETCH.format("metrics")
+    return (*found, *silent), tuple((name, why) for name, why in left_out if why != fetched)
+
+
+def _metrics(
+    asked: Sequence[str], *, simulated: bool, circumstances: Circumstances
+) -> tuple[tuple[MetricRef, ...], tuple[tuple[str, str], ...]]:
+    """Metrics that were asked for, or all that are on by default and whose weights are at hand."""
+    chosen, left_out = [], []
+    refs = sorted(plugins.available("metrics"), key=_as_published)
+    for name in dict.fromkeys(asked) or [ref.name for ref in refs]:
+        fetch = "metrics"
+        try:
+            metric = metric_ref(name)
+            row = metric.load()
+            scorer = scorer_of(row)
+            fetch = scorer.fetch
+            if not asked:
+                why = scorer.expected(row, circumstances) if _on_by_default(row, simulated) else None
+                if why is None:
+                    continue
+                if why:
+                    left_out.append((name, why))
+                    continue
+            if row.backbone is not None:
+                backbone_identity(row.backbone[0])
+            for weights in row.weights:
+                stored_sha(weights)
+        except (WeightsMissing, plugins.PluginError) as problem:
+            if asked:
+                raise
+            absent = isinstance(problem, WeightsAbsent)
+            left_out.append((name, _FETCH.format(fetch) if absent else str(problem)))
+            logger.info("metric '%s' is left out: %s", name, problem)
+            continue
+        chosen.append(metric)
+    return tuple(chosen), tuple(left_out)
+
+
+def _captions(decoder: PluginRef | GivenImages | None, params: Any) -> bool:
+    """Whether the decoder says that with `params` it captions what it decodes."""
+    if not isinstance(decoder, PluginRef):
+        return False
+    said = getattr(decoder.load(), "captions", False)
+    return bool(said(params) if callable(said) else said)
+
+
+def _as_published(ref: PluginRef) -> tuple[int, str]:
+    """Key that puts metrics in the order of the field's tables, others behind by name."""
+    return ref.row.column if ref.row is not None else Metric.column, ref.name
+
+
+def _on_by_default(metric: Metric, simulated: bool) -> bool:
+    return {"simulated": simulated, "real": not simulated}.get(metric.default, bool(metric.default))
+
+
+def _check_device(device: str) -> None:
+    kind, colon, number = device.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (colon and not (kind == "cuda" and number.isdecimal())):
+        raise ConfigError(f"--device {device}: expected cpu, cuda, cuda:N or mps")
+    if kind == "cpu":
+        return
+    import torch
+
+    ready = torch.cuda.is_available() if kind == "cuda" else torch.backends.mps.is_available()
+    if not ready or (number and int(number) >= torch.cuda.device_count()):
+        raise ConfigError(
+            f"--device {device}: torch {torch.__version__} finds no such device here; type --device cpu"
+        )
+
+
+def _described(plugin: PluginRef | GivenImages | None) -> Any:
+    if plugin is None:
+        return None
+    if isinstance(plugin, GivenImages):
+        return plain(plugin)
+    return [plugin.name, plugin.target, code_sha(plugin)]

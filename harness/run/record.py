@@ -1,0 +1,446 @@
+"""Writing a finished run: tables, ``run.json``, gallery; the folder appears whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import io
+import json
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import __version__
+from ..data import SubjectData
+from ..metrics.ceilings import measured_floor
+from ..metrics.encoding import noise_floor
+from ..plugins import PluginRef
+from ..results import CONTRIBUTION_COLUMNS, REGION_COLUMNS, SCHEMA, SCORE_COLUMNS, SET_COLUMNS, VOXEL_COLUMNS
+from ..rows.table import row_named
+from ..scoring.response_target import ceiling_of
+from ..scoring.scores import MetricRef
+from ..stages.reconstructions import GivenImages
+from ..storage.disk import explained, put_in_place
+from ..storage.identity import LIBRARIES, installed_version, plain
+from ..storage.store import Store
+from .flags import Evidence, flag_dicts, run_flags
+from .flags.provenance import declarations
+from .gallery import choose_ids, pack
+from .outcome import Outcome
+from .plan import EXECUTION, Plan
+from .protocol_notes import protocol_notes
+from .protocols import side_by_side
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PACKAGES = (*LIBRARIES, "pandas", "pyarrow")
+
+
+def write_run(outcome: Outcome, folder: Path, *, command: Sequence[str], store: Store) -> bool:
+    """Write the run into `folder`; False when the same result was already there and stays."""
+    tables = {
+        "scores.parquet": _parquet(score_frame(outcome)),
+        "voxel_scores.parquet": _parquet(voxel_frame(outcome)),
+        "set_scores.parquet": _parquet(set_frame(outcome)),
+        "region_scores.parquet": _parquet(region_frame(outcome)),
+        "region_contributions.parquet": _parquet(contribution_frame(outcome)),
+    }
+    gallery, rule = _gallery(outcome)
+    files = {**tables, **({"gallery.npz": gallery} if gallery else {})}
+    record = run_record(outcome, command=command, store=store, gallery_rule=rule)
+    record["files_sha"] = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    if _unchanged(folder, record):
+        return False
+    with explained(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+        try:
+            fresh.mkdir()
+            for name, content in files.items():
+                (fresh / name).write_bytes(content)
+            (fresh / "run.json").write_text(json.dumps(plain(record), indent=1, allow_nan=False))
+            put_in_place(fresh, folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return True
+
+
+def score_frame(outcome: Outcome) -> pd.DataFrame:
+    """Image-level scores, columns :data:`harness.results.SCORE_COLUMNS`, in one fixed order."""
+    import pandas as pd
+
+    frames = []
+    for score in outcome.scored.images:
+        plugin = score.metric.load()
+        images = score.images
+        ids = images.images.ids
+        frames.append(
+            pd.DataFrame(
+                {
+                    "row": images.row,
+                    "target": score.target,
+                    "image_id": ids,
+                    "trial": images.trial,
+                    "sample": images.sample,
+                    "metric": score.metric.label,
+                    "backbone": ":".join(plugin.backbone) if plugin.backbone else "",
+                    "n": len(ids),
+                    "pool": _pool(ids) if plugin.pool else "",
+                    "value": np.asarray(score.values, np.float64),
+                    "rivalry": 0.0 if score.rivalry is None else score.rivalry,
+                }
+            )
+        )
+    ids = outcome.data.test.stimuli.ids
+    for score in outcome.scored.responses:
+        if score.unit == "image":
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "row": score.row,
+                        "target": "responses",
+                        "image_id": ids,
+                        "trial": -1,
+                        "sample": 0,
+                        "metric": score.metric.label,
+                        "backbone": "",
+                        "n": len(ids),
+                        "pool": _pool(ids) if score.metric.load().pool else "",
+                        "value": score.values,
+                        "rivalry": 0.0 if score.rivalry is None else score.rivalry,
+                    }
+                )
+            )
+    return _ordered(outcome, frames, SCORE_COLUMNS)
+
+
+def voxel_frame(outcome: Outcome) -> pd.DataFrame:
+    """Voxel-level scores of valid voxels."""
+    import pandas as pd
+
+    valid = np.flatnonzero(outcome.data.space.valid)
+    frames = [
+        pd.DataFrame(
+            {
+                "row": score.row,
+                "metric": score.metric.label,
+                "voxel": valid,
+                "n": len(outcome.data.test),
+                "value": score.values[valid],
+            }
+        )
+        for score in outcome.scored.responses
+        if score.unit == "voxel"
+    ]
+    return _ordered(outcome, frames, VOXEL_COLUMNS)
+
+
+def set_frame(outcome: Outcome) -> pd.DataFrame:
+    """Set-level scores; mean voxel r comes with its 95 % interval over images."""
+    import pandas as pd
+
+    ids = outcome.data.test.stimuli.ids
+    rows = [(s.row, s.metric.label, s.values[0]) for s in outcome.scored.responses if s.unit == "set"]
+    for row, values in outcome.voxel_r.items():
+        names = ("voxel-r-mean@1", "voxel-r-low@1", "voxel-r-high@1")
+        rows += [(row, name, value) for name, value in zip(names, values, strict=True)]
+    frame = pd.DataFrame(rows, columns=["row", "metric", "value"])
+    frame["n"], frame["pool"] = len(ids), _pool(ids)
+    return _ordered(outcome, [frame], SET_COLUMNS)
+
+
+def region_frame(outcome: Outcome) -> pd.DataFrame:
+    """Encoding scores by region, columns :data:`harness.results.REGION_COLUMNS`."""
+    import pandas as pd
+
+    columns = ("row", "metric", "region", "kind", "part", "n_voxels", "value")
+    rows = [
+        (s.row, s.metric.label, s.region, s.kind, s.part, s.n_voxels, s.value) for s in outcome.scored.regions
+    ]
+    frame = pd.DataFrame(rows, columns=list(columns))
+    frame["n"] = len(outcome.data.test)
+    return _ordered(outcome, [frame], REGION_COLUMNS)
+
+
+def contribution_frame(outcome: Outcome) -> pd.DataFrame:
+    """What images contribute to voxel scores by region, :data:`harness.results.CONTRIBUTION_COLUMNS`."""
+    import pandas as pd
+
+    ids = list(outcome.data.test.stimuli.ids)
+    names = ("metric", "row", "region", "kind", "n_voxels", "value", "contributions")
+    frame = pd.DataFrame(
+        [[getattr(one, name) for name in names] for one in outcome.region_contributions], columns=names
+    )
+    frame["n"], frame["pool"] = len(ids), _pool(ids)
+    frame["image_ids"] = [ids] * len(frame)
+    return _ordered(outcome, [frame], CONTRIBUTION_COLUMNS)
+
+
+def run_record(
+    outcome: Outcome, *, command: Sequence[str], store: Store, gallery_rule: str
+) -> dict[str, Any]:
+    """``run.json``: what was asked, resolved, used and found; tables are hashed into ``files_sha``."""
+    plan, data, settings = outcome.plan, outcome.data, outcome.plan.settings
+    space = data.space
+    ceiling, ceiling_source = ceiling_of(data)
+    flags = run_flags(
+        Evidence(
+            data=data,
+            scores=outcome.scored.images,
+            response_scores=outcome.scored.responses,
+            sets=outcome.sets,
+            copies=outcome.copies,
+            predicted=outcome.predicted,
+            voxel_r=outcome.voxel_r.get("predicted"),
+            wanted=outcome.wanted,
+            selection=settings.selection,
+            candidates=outcome.candidates,
+            transductive=outcome.transductive,
+            declared=declarations(plan),
+            test_sets=tuple(getattr(plan.benchmark_object(), "test_sets", tuple)()),
+            subset=outcome.subset,
+            warned=outcome.warned,
+        )
+    )
+    shown = dict.fromkeys(
+        [s.images.row for s in outcome.scored.images] + [s.row for s in outcome.scored.responses]
+    )
+    return {
+        "schema": SCHEMA,
+        "run": plan.name,
+        "identity": plan.identity,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": list(command),
+        "harness_version": __version__,
+        "git": git_revision(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "benchmark": {
+            **_plugin(plan.benchmark, plan.benchmark_params),
+            "simulated": bool(plan.benchmark.load().simulated),
+        },
+        "subject": plan.subject,
+        "subset": None if outcome.subset is None else dataclasses.asdict(outcome.subset),
+        "n_train": len(data.train),
+        "n_test": len(data.test),
+        "test_trials": [int(count(data.test.responses.counts())) for count in (np.min, np.max)],
+        "space": {
+            **{
+                n: getattr(space, n)
+                for n in ("dataset", "subject", "mask", "units", "n_voxels", "n_valid", "sha")
+            },
+            "rois": {name: np.flatnonzero(members).tolist() for name, members in space.rois.items()},
+            "groups": {name: np.flatnonzero(members).tolist() for name, members in space.groups.items()},
+            "ncsnr": space.ncsnr is not None,
+        },
+        "noise_ceiling": None if ceiling is None else [_number(value) for value in ceiling],
+        "noise_ceiling_source": None if ceiling_source is None else dataclasses.asdict(ceiling_source),
+        "noise_floor_mse": _noise_floor(data, ceiling),
+        "encoder": None if plan.encoder is None else _plugin(plan.encoder, plan.encoder_params),
+        "adapter": settings.adapter,
+        "decoder": _decoder(plan),
+        "selection": settings.selection,
+        "candidates": outcome.candidates,
+        "blended": outcome.blended,
+        "seed": settings.seed,
+        "samples": settings.samples,
+        "settings": dataclasses.asdict(settings),
+        "execution": {name: getattr(settings, name) for name in EXECUTION},
+        "device": device_name(settings.device),
+        "rows": [dataclasses.asdict(row_named(name)) for name in shown],
+        "metrics": [_metric(metric, len(data.test)) for metric in plan.metrics],
+        "protocol": protocol_notes(outcome),
+        "protocols": side_by_side(),
+        "left_out_metrics": [
+            {"metric": name, "why": why} for name, why in (*plan.left_out, *outcome.scored.left_out)
+        ],
+        "failed_metrics": [
+            {
+                "metric": f.metric,
+                "error": f.error,
+                "how_to_rerun": "mend the metric and type the same command again",
+            }
+            for f in outcome.scored.failures
+        ],
+        "flags": flag_dicts(flags),
+        "gallery_rule": gallery_rule,
+        "timings": {name: round(seconds, 3) for name, seconds in outcome.seconds.items()},
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "computed": {
+            stage: [store.computed[stage], store.reused[stage]]
+            for stage in sorted({*store.computed, *store.reused})
+        },
+        "artifacts": outcome.keys,
+        "data_sha": {
+            "train_stimuli": data.train.stimuli.sha,
+            "train_responses": data.train.responses.sha,
+            "test_stimuli": data.test.stimuli.sha,
+            "test_responses": data.test.responses.sha,
+        },
+        "packages": {name: installed_version(name) for name in _PACKAGES},
+    }
+
+
+def git_revision() -> dict[str, Any] | None:
+    """Revision and dirtiness of the source tree this harness runs from, if it is one."""
+    here = Path(__file__).resolve().parents[1]
+    if not (here / ".git").exists():
+        return None
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(here), *words], capture_output=True, text=True, timeout=20, check=False
+        )
+        return done.stdout.strip()
+
+    try:
+        return {"revision": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "-uno"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def device_name(device: str) -> str:
+    """``cpu`` with its architecture, or the accelerator's name."""
+    if device.startswith("cuda"):
+        import torch
+
+        return f"{device}: {torch.cuda.get_device_name(device)}"
+    return f"{device}: {platform.machine()}"
+
+
+def _gallery(outcome: Outcome) -> tuple[bytes, str]:
+    if not outcome.sets:
+        return b"", ""
+    first = next((r for r in ("predicted", "reconstructions", "measured") if _scored(outcome, r)), None)
+    score = _scored(outcome, first) if first else None
+    values = None if score is None else score.values
+    label = "" if score is None else f"{score.metric.label} of the row '{first}'"
+    ids, rule = choose_ids(outcome.data.test.stimuli.ids, values, label=label)
+    sets = {"stimulus": outcome.data.test.stimuli}
+    sets |= {s.row: s.images for s in reversed(outcome.sets) if s.trial < 0 and s.against_stimuli}
+    return pack(ids, sets), rule
+
+
+def _scored(outcome: Outcome, row: str) -> Any:
+    """The first image score of `row` against the stimulus."""
+    return next((s for s in outcome.scored.images if s.images.row == row and s.target == "stimulus"), None)
+
+
+def _ordered(outcome: Outcome, frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    plan = outcome.plan
+    identity = {
+        "run": plan.name,
+        "benchmark": f"{plan.benchmark.name}@{plan.benchmark.load().version}",
+        "subject": plan.subject,
+        "encoder": plan.encoder.name if plan.encoder else "",
+        "adapter": plan.settings.adapter,
+        "decoder": plan.decoder.name if plan.decoder else "",
+        "selection": plan.settings.selection,
+    }
+    frames = [frame for frame in frames if len(frame)]
+    table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(columns))
+    for name, value in identity.items():
+        table[name] = value
+    values = ("value", "rivalry", "n", "n_voxels", "pool", "contributions", "image_ids")
+    keys = [c for c in columns if c not in (*values, *identity)]
+    return table.sort_values(keys, kind="stable", ignore_index=True)[list(columns)]
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False, compression="zstd")
+    return buffer.getvalue()
+
+
+def _unchanged(folder: Path, record: dict[str, Any]) -> bool:
+    """True when `folder` already holds this very result, its files unaltered."""
+    try:
+        old = json.loads((folder / "run.json").read_text())
+        files = {
+            name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in record["files_sha"]
+        }
+    except (OSError, ValueError):
+        return False
+    keys = ("identity", "files_sha", "flags", "harness_version", "failed_metrics")
+    return files == record["files_sha"] and all(old.get(key) == plain(record[key]) for key in keys)
+
+
+def _plugin(ref: PluginRef, params: Any) -> dict[str, Any]:
+    return {
+        "name": ref.name,
+        "dist": ref.dist,
+        "dist_version": ref.dist_version,
+        "version": ref.load().version,
+        "file_sha": ref.file_sha(),
+        "params": plain(params),
+    }
+
+
+def _decoder(plan: Plan) -> dict[str, Any] | None:
+    if plan.decoder is None:
+        return None
+    if isinstance(plan.decoder, GivenImages):
+        return {"name": plan.decoder.name, "version": "", "params": {}, "file_sha": ""}
+    return _plugin(plan.decoder, plan.decoder_params)
+
+
+def _metric(metric: MetricRef, images: int) -> dict[str, Any]:
+    """A metric as a report needs it; what hangs on the size of a gallery is that of `images`."""
+    plugin = metric.load()
+    label, chance, gallery = plugin.label or metric.ref.name, plugin.chance, None
+    if plugin.gallery:
+        gallery = min(plugin.gallery, images)
+        label, chance = f"{label}, {gallery}-way", 1 / gallery
+    return {
+        "name": metric.label,
+        "label": label,
+        "inputs": plugin.inputs,
+        "unit": plugin.unit,
+        "targets": list(plugin.targets),
+        "higher_is_better": plugin.higher_is_better,
+        "chance": chance,
+        "gallery": gallery,
+        "backbone": ":".join(plugin.backbone) if plugin.backbone else "",
+        "pool": plugin.pool,
+        "meaning": plugin.meaning,
+        "dist": metric.ref.dist,
+        "file_sha": metric.ref.file_sha(),
+    }
+
+
+def _number(value: float) -> float | None:
+    """Rounded, or None for what JSON cannot say."""
+    return round(float(value), 6) if np.isfinite(value) else None
+
+
+def _noise_floor(data: SubjectData, ceiling: np.ndarray | None) -> float | None:
+    """Mean over valid voxels of the error that a perfect noiseless prediction would still make."""
+    space = data.space
+    if ceiling is None:
+        return None
+    if space.ncsnr is not None and space.units.startswith("zscore"):  # trials of unit variance
+        floor = noise_floor(space.ncsnr[space.valid], data.test.responses.counts())
+    else:
+        floor = measured_floor(data.test.responses.mean()[:, space.valid], ceiling[space.valid])
+    return _number(np.nanmean(floor)) if np.isfinite(floor).any() else None
+
+
+def _pool(ids: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()[:16]
+
+
+def command_line() -> list[str]:
+    """The command as typed, the program's folder left out."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]

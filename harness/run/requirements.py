@@ -1,0 +1,50 @@
+"""What a run will read and what is not there, found out with the plan and not an hour into the work.
+
+Plugins say it themselves (``missing`` in :mod:`harness.api`); the backbones that an encoder wants are
+looked for here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from ..errors import ConfigError, WeightsMissing, suggest
+from ..plugins import PluginRef, find
+from ..stages.features import backbone_identity
+from ..stages.fit import guarded
+
+
+def missing_files(plugins: Iterable[tuple[PluginRef, Any]], *, subject: str) -> tuple[str, ...]:
+    """One line for each file that `plugins`, with their parameters, would read and that is not there.
+
+    Raises
+    ------
+    ConfigError, PluginError
+        An encoder wants a backbone or a layer that does not exist.
+    """
+    lines: list[str] = []
+    for ref, params in plugins:
+        missing = getattr(ref.load(), "missing", None)
+        if missing is not None:
+            ask = partial(missing, params, subject=subject)
+            lines += map(str, guarded(ref, "cannot say what is missing", ask))
+        if ref.group == "encoders" and not lines:
+            lines += _missing_backbones(ref, params)
+    return tuple(dict.fromkeys(lines))
+
+
+def _missing_backbones(ref: PluginRef, params: Any) -> list[str]:
+    """Weights of the backbones that an encoder looks through."""
+    lines = []
+    wanted = guarded(ref, "cannot be built", lambda: tuple(ref.load()(params).wants()))
+    for name, layer in wanted:
+        layers = find("backbones", name).load()().layers
+        if layer not in layers:
+            raise ConfigError(f"encoder '{ref.name}': " + suggest(layer, layers, what=f"layer of '{name}'"))
+        try:
+            backbone_identity(name)
+        except WeightsMissing as problem:
+            lines.append(str(problem))
+    return lines

@@ -1,0 +1,1 @@
+"""Solvers that systems share: ridge regression and its kin, nearest neighbours, saved spaces."""

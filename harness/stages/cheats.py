@@ -1,0 +1,146 @@
+"""Encoders that cheat, beside the score on request (``run.cheat_rows``): what is it worth without a brain?
+
+* ``cheat-inverse`` answers with whatever the decoder turns into the stimulus.  It knows the fitted
+  decoder, and of the brain only each voxel's mean and spread over the training responses.  The decoder
+  decodes :data:`PROBES` patterns of white noise with that mean and spread; a ridge of those patterns on
+  what they decoded to, its penalty chosen by cross-validation, is the inverse (for a linear decoder a
+  norm-penalised pseudo-inverse, for another that of its mean slope, by Stein's lemma); it is applied to
+  the true stimuli.  Compared are the decoder's embeddings, where it has any and can embed images, else
+  8 x 8 pixels.
+* ``cheat-pixels`` is an encoder, but the poorest: a ridge of the training responses on the stimuli
+  reduced to 8 x 8 pixels, which every decoder can show again.
+
+Neither sees a response to a test image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data import Responses, Stimuli, SubjectData
+from ..rows.table import CHEATS, Stream
+from ..seeds import image_seeds
+from ..solvers.ridge import fit_ridge
+from ..storage.identity import module_sha
+from ..storage.store import Store, save_array
+from .decode import Reconstructions
+from .features import FeatureStore
+from .fit import Model, guarded
+
+PROBES = 400
+"""Noise patterns decoded; the small MindEye2 takes some seconds for a hundred."""
+
+PIXELS = ("pixels", "rgb8")
+
+Decode = Callable[[Stream], tuple[Reconstructions, Stimuli]]
+"""A stream -> what the decoder made of it, and the images chosen among its candidates."""
+
+
+def cheat_responses(
+    data: SubjectData, model: Model, decode: Decode, *, features: FeatureStore, store: Store, seed: int
+) -> dict[str, np.ndarray]:
+    """Row of :data:`harness.rows.table.CHEATS` -> (N, V) float32 responses to the test images."""
+    inverse, pixels = CHEATS
+    return {
+        inverse: _kept(data, model, decode, features=features, store=store, seed=seed),
+        pixels: _pixel_ridge(data, features=features, store=store, seed=seed),
+    }
+
+
+def cheat_streams(
+    cheats: dict[str, np.ndarray], data: SubjectData, *, seed: int, samples: int
+) -> list[Stream]:
+    """Streams of the `cheats`, row -> (N, V), with the seeds of the other rows."""
+    ids = data.test.stimuli.ids
+    return [
+        Stream(row, -1, sample, Responses.single(data.space, ids, values), image_seeds(seed, ids, sample))
+        for sample in range(samples)
+        for row, values in cheats.items()
+    ]
+
+
+def noise_probes(data: SubjectData, *, count: int, seed: int) -> Responses:
+    """`count` patterns of white noise with the mean and spread of each valid voxel's training responses."""
+    space, patterns = data.space, data.train.responses.mean().astype(np.float64)
+    noise = np.random.default_rng([seed, count]).standard_normal((count, space.n_voxels))
+    values = patterns.mean(axis=0) + patterns.std(axis=0) * noise
+    ids = [f"noise-{k:05d}" for k in range(count)]
+    return Responses.single(space, ids, np.where(space.valid, values, 0).astype(np.float32))
+
+
+def _kept(
+    data: SubjectData, model: Model, decode: Decode, *, features: FeatureStore, store: Store, seed: int
+) -> np.ndarray:
+    probes = noise_probes(data, count=PROBES, seed=seed)
+    stream = Stream("noise", -1, 0, probes, image_seeds(seed, probes.ids, 0))
+    ingredients = {
+        "what": CHEATS[0],
+        "model": model.key,
+        "probes": probes.sha,
+        "test": data.test.stimuli.sha,
+        "seed": seed,
+        "stage": module_sha(__name__),
+    }
+
+    def make(folder: Path) -> None:
+        made, images = decode(stream)
+        ours, wanted = _compared(model, made, images, data, features)
+        save_array(folder, "responses", _ridge(ours, probes.mean(), wanted, probes.ids, data, seed))
+
+    return np.array(store.get("controls", ingredients, make).array("responses"))
+
+
+def _compared(
+    model: Model, made: Reconstructions, images: Stimuli, data: SubjectData, features: FeatureStore
+) -> tuple[np.ndarray, np.ndarray]:
+    """(P, D) of what the probes decoded to, and (N, D) of the true test images."""
+    embedded, test = made.optional("embedding"), data.test.stimuli
+    if embedded is not None and hasattr(model.ref.load(), "embed"):
+        decoder = guarded(model.ref, "cannot be loaded", lambda: model.load(data.space))
+        true: Any = guarded(
+            model.ref, "fails while embedding images", lambda: decoder.embed(np.asarray(test.images()))
+        )
+        return embedded.reshape(len(embedded), -1), np.asarray(true).reshape(len(test), -1)
+    return _pixels(features, images), _pixels(features, test)
+
+
+def _pixel_ridge(data: SubjectData, *, features: FeatureStore, store: Store, seed: int) -> np.ndarray:
+    train, test = data.train, data.test.stimuli
+    ingredients = {
+        "what": CHEATS[1],
+        "train": [train.stimuli.sha, train.responses.sha],
+        "test": test.sha,
+        "seed": seed,
+        "stage": module_sha(__name__),
+    }
+
+    def make(folder: Path) -> None:
+        ours, wanted = _pixels(features, train.stimuli), _pixels(features, test)
+        ids, patterns = train.stimuli.ids, train.responses.mean()
+        save_array(folder, "responses", _ridge(ours, patterns, wanted, ids, data, seed))
+
+    return np.array(store.get("controls", ingredients, make).array("responses"))
+
+
+def _ridge(
+    ours: np.ndarray,
+    patterns: np.ndarray,
+    wanted: np.ndarray,
+    ids: tuple[str, ...],
+    data: SubjectData,
+    seed: int,
+) -> np.ndarray:
+    """(N, V) responses for `wanted` (N, D), by ridge of `patterns` (P, V) on `ours` (P, D)."""
+    valid = data.space.valid
+    fitted = fit_ridge(ours, patterns[:, valid], ids=ids, seed=seed)
+    responses = np.zeros((len(wanted), data.space.n_voxels), np.float32)
+    responses[:, valid] = fitted.predict(wanted)
+    return responses
+
+
+def _pixels(features: FeatureStore, images: Stimuli) -> np.ndarray:
+    return features.layer(*PIXELS, images).reshape(len(images), -1)
