@@ -30,6 +30,9 @@ from .plugin_files import module_from_file
 
 logger = logging.getLogger(__name__)
 
+HARNESS = "fmri-harness"
+"""The distribution of this project, by which its own plugins are known."""
+
 GROUPS = ("encoders", "decoders", "benchmarks", "metrics", "backbones", "scorers")
 CATALOGUES = "harness.catalogues"
 """Entry points that name whole catalogues."""
@@ -104,7 +107,6 @@ class PluginRef:
             raise PluginError(f"{label} lacks {', '.join(missing)}; see harness.api.{self.kind.capitalize()}")
         if "Params" in _REQUIRED[self.group]:
             _check_params(found.Params, label)
-        return partial(found, **dict(self.arguments)) if self.arguments else found
         return partial(found, **dict(self.arguments)) if self.arguments else found
 
     def source_file(self) -> Path | None:

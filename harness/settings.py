@@ -1,4 +1,4 @@
-"""Parameters: dataclass defaults < ``configs/`` of the plugin < the user's YAML < ``--set``.
+"""Parameters: dataclass defaults < presets beside the plugin < the user's YAML < ``--set``.
 
 A parameter lives in one place, the frozen dataclass ``Params`` of its plugin (or
 :class:`RunSettings`); documentation, validation, hashing and the command line come from it.
@@ -7,7 +7,6 @@ A parameter lives in one place, the frozen dataclass ``Params`` of its plugin (o
 from __future__ import annotations
 
 import dataclasses
-import importlib.resources
 import math
 import typing
 from collections.abc import Mapping, Sequence
@@ -96,9 +95,9 @@ def read_request(
         for section, given in content.items():
             if section == "plugins":
                 known = ("benchmark", "encoder", "decoder", "subject")
-                chosen |= _names(_mapping(given, known=known, where=f"{file}: plugins"), file)
+                chosen |= _names(mapping(given, known=known, where=f"{file}: plugins"), file)
             elif section in SECTIONS:
-                values[section] |= _mapping(given, where=f"{file}: {section}")
+                values[section] |= mapping(given, where=f"{file}: {section}")
                 sources |= {f"{section}.{key}": str(file) for key in values[section]}
             else:
                 raise ConfigError(f"{file}: " + suggest(section, (*SECTIONS, "plugins"), what="section"))
@@ -139,7 +138,7 @@ def resolve_params(
         given.pop("base_dir", None)  # set by us for benchmarks that read files, not by the user
     _check_keys(params, given, section, sources or {})
     _check_numbers(params, given, section)
-    merged = {key: value for key, value in (defaults or {}).items() if key in known} | given
+    merged = {**(defaults or {}), **given}
     try:
         adapter = TypeAdapter(params)
     except PydanticUserError as problem:
@@ -197,36 +196,6 @@ def _check_numbers(params: type, given: Mapping[str, Any], path: str) -> None:
                 raise ConfigError(f"{path}.{key} is {number:.3g}; expected at most {LARGEST}")
 
 
-def plugin_defaults(kind: str, name: str, *, benchmark: str, preset: str | None) -> dict[str, Any]:
-    """Defaults that ``configs/KINDs/NAME.yaml`` gives: ``default``, ``presets`` and ``on``.
-
-    ``on`` maps a benchmark to the preset that it calls for (``embedded: tiny``).
-    """
-    presets = presets_of(kind, name)
-    chosen = preset or presets.on.get(benchmark)
-    if chosen is not None and (not isinstance(chosen, str) or chosen not in presets.values):
-        raise ConfigError(
-            suggest(quoted(chosen).strip("'"), presets.values, what=f"preset of {kind} '{name}'")
-        )
-    return {**presets.default, **(presets.values[chosen] if chosen else {})}
-
-
-@dataclass(frozen=True)
-class Presets:
-    """Named sets of parameters of a plugin, and the benchmarks `on` which one holds by itself."""
-
-    default: Mapping[str, Any]
-    values: Mapping[str, Mapping[str, Any]]
-    on: Mapping[str, str]
-
-
-def presets_of(kind: str, name: str) -> Presets:
-    """What ``configs/KINDs/NAME.yaml`` holds; empty where there is no such file."""
-    file = importlib.resources.files("harness.configs") / f"{kind}s" / f"{name}.yaml"
-    content = (load_yaml(file.read_text(), where=str(file)) if file.is_file() else None) or {}
-    return Presets(content.get("default", {}), content.get("presets", {}), content.get("on", {}))
-
-
 def read_yaml(file: Path) -> dict[str, Any]:
     """A YAML file's top-level mapping; every problem is one line."""
     try:
@@ -235,7 +204,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
         raise ConfigError(f"there is no file {file}") from None
     except (OSError, DataError) as problem:
         raise ConfigError(f"{file} cannot be read as text: {problem}") from None
-    return _mapping(content if content is not None else {}, where=str(file))
+    return mapping(content if content is not None else {}, where=str(file))
 
 
 def _names(given: Mapping[str, Any], file: Path) -> dict[str, str]:
@@ -248,7 +217,8 @@ def _names(given: Mapping[str, Any], file: Path) -> dict[str, str]:
     return {key: name for key, name in given.items() if name is not None}
 
 
-def _mapping(value: Any, *, where: str, known: Sequence[str] = ()) -> dict[str, Any]:
+def mapping(value: Any, *, where: str, known: Sequence[str] = ()) -> dict[str, Any]:
+    """`value` with its keys as text; anything but keys and values, or a key not `known`, is refused."""
     if not isinstance(value, Mapping):
         raise ConfigError(f"{where}: expected keys and values, found {type(value).__name__}")
     for key in value:

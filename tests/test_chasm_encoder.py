@@ -445,7 +445,7 @@ def test_features_are_standardised_with_training_statistics(learned):
 
 
 def test_both_presets_are_valid_parameters():
-    content = yaml.safe_load((ROOT / "configs" / "encoders" / "chasm.yaml").read_text())
+    content = yaml.safe_load((ROOT / "encoders" / "chasm" / "presets.yaml").read_text())
     assert ChasmParams(**content["presets"]["paper"]) == ChasmParams()
     tiny = ChasmParams(**content["presets"]["tiny"])
     assert content["on"] == {"embedded": "tiny"}

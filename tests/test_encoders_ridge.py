@@ -191,16 +191,3 @@ def test_all_masked_is_an_error():
     space = replace(data.space, valid=np.zeros(20, bool))
     with pytest.raises(DataError, match="every voxel of s1 is masked"):
         encoder().fit([replace(data, space=space)], FEATURES, **FIT)
-
-
-def test_presets_name_real_parameters():
-    import dataclasses
-
-    import yaml
-
-    import harness.configs
-
-    fields = {field.name for field in dataclasses.fields(RidgeEncoder.Params)}
-    file = Path(harness.configs.__file__).parent / "encoders" / "ridge.yaml"
-    for preset in yaml.safe_load(file.read_text())["presets"].values():
-        assert set(preset) <= fields

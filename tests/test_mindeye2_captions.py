@@ -23,8 +23,10 @@ from harness.api import ConfigError, DataError, WeightsMissing
 from harness.decoders.mindeye2 import MindEye2Decoder, captions, core, embedder, inference, public
 from harness.decoders.mindeye2.params import MindEye2Params
 from harness.metrics.captions import rouge_1
+from harness.plugins import find
+from harness.presets import plugin_defaults
 from harness.run.plan import make_plan
-from harness.settings import Request, plugin_defaults
+from harness.settings import Request
 
 SIZES = captions.ConverterSettings(tokens=4, dim=12, read_tokens=5, read_dim=8)
 CAPTIONED = dataclasses.replace(TOY, converter=SIZES)
@@ -267,14 +269,19 @@ def test_identity_and_declarations_follow_the_captioner(whole, tmp_path):
     assert (MindEye2Decoder.captions(params), MindEye2Decoder.captions(plain)) == (True, False)
 
 
+def presets(benchmark: str, preset: str | None = None) -> dict:
+    """Parameters that the decoder's presets give."""
+    return plugin_defaults(
+        find("decoders", "mindeye2"), benchmark=find("benchmarks", benchmark), preset=preset
+    )
+
+
 def test_the_small_parts_have_no_captioner():
-    tiny = plugin_defaults("decoder", "mindeye2", benchmark="embedded", preset=None)
+    tiny = presets("embedded")
     assert not MindEye2Decoder.captions(MindEye2Params(**tiny))
     with pytest.raises(ConfigError, match=r"weights is tiny, which has no such parts; .*preset=paper"):
         MindEye2Params(**tiny, captions=True)
-    assert MindEye2Decoder.captions(
-        MindEye2Params(**plugin_defaults("decoder", "mindeye2", benchmark="nsd", preset="paper"))
-    )
+    assert MindEye2Decoder.captions(MindEye2Params(**presets("paired", "paper")))
 
 
 @pytest.mark.parametrize("said", [True, False])

@@ -23,7 +23,8 @@ from harness.decoders.mindeye2.low_level import decode_low_level, low_level_targ
 from harness.decoders.mindeye2.params import MindEye2Params
 from harness.decoders.mindeye2.tiny import small
 from harness.metrics.identification import two_way
-from harness.settings import plugin_defaults
+from harness.plugins import find
+from harness.presets import plugin_defaults
 
 TOWER = embedder.TowerSettings(side=28, patch=14, width=12, depth=1, heads=2, projected=4)
 TEACHER = teacher.TeacherSettings(depths=(1, 1), widths=(4, 6), projected=6)
@@ -151,18 +152,23 @@ def test_impossible_settings_are_refused(changed, words):
         MindEye2Params(**changed)
 
 
-def test_the_presets_are_the_paper_and_the_small_parts():
-    assert MindEye2Params(**plugin_defaults("decoder", "mindeye2", benchmark="nsd", preset="paper")) == (
-        MindEye2Params(captions=True, refine=True)
+def presets(benchmark: str, preset: str | None = None) -> dict:
+    """Parameters that the decoder's presets give."""
+    return plugin_defaults(
+        find("decoders", "mindeye2"), benchmark=find("benchmarks", benchmark), preset=preset
     )
+
+
+def test_the_presets_are_the_paper_and_the_small_parts():
+    assert MindEye2Params(**presets("paired", "paper")) == (MindEye2Params(captions=True, refine=True))
     tiny = tiny_params()
     assert tiny.weights == "tiny"
-    assert plugin_defaults("decoder", "mindeye2", benchmark="nsd", preset=None) == {}
+    assert presets("paired") == {}
 
 
 def tiny_params(**changed):
     """The settings that the embedded benchmark calls for."""
-    chosen = plugin_defaults("decoder", "mindeye2", benchmark="embedded", preset=None)
+    chosen = presets("embedded")
     return MindEye2Params(**{**chosen, **changed})
 
 

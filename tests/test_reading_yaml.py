@@ -14,7 +14,10 @@ from harness.errors import ConfigError, DataError
 from harness.reading.yaml_text import load_yaml
 from harness.settings import read_request, read_yaml, resolve_params
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").rglob("*.yaml"))
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted(
+    file for folder in ("configs", "encoders", "decoders") for file in (ROOT / folder).rglob("*.yaml")
+)
 TYPED = [
     "0010",
     "010",

@@ -11,7 +11,8 @@ import pytest
 
 from harness import plugins
 from harness.errors import ConfigError
-from harness.settings import RunSettings, plugin_defaults, read_request, resolve_params
+from harness.presets import plugin_defaults
+from harness.settings import RunSettings, read_request, resolve_params
 
 NAMES = {"benchmark": None, "subject": None, "encoder": None, "decoder": None}
 
@@ -87,11 +88,6 @@ def test_run_settings_are_checked(value):
         resolve_params(RunSettings, {key: int(text) if text.lstrip("-").isdigit() else text}, section="run")
 
 
-def test_unknown_preset_suggests(monkeypatch):
-    with pytest.raises(ConfigError, match="unknown preset"):
-        plugin_defaults("encoder", "ridge", benchmark="embedded", preset="no-such-preset")
-
-
 def test_lists_become_tuples():
     assert resolve_params(Depth, {"layers": ["x", "y"]}, section="encoder").layers == ("x", "y")
 
@@ -114,7 +110,8 @@ def sections():
         for ref in plugins.available(group):
             if ref.name == "paired":
                 continue
-            defaults = plugin_defaults(ref.kind, ref.name, benchmark="embedded", preset=None)
+            embedded = plugins.find("benchmarks", "embedded")
+            defaults = plugin_defaults(ref, benchmark=embedded, preset=None)
             yield ref.kind, ref.load().Params, defaults
 
 

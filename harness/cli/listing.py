@@ -81,7 +81,7 @@ def _in_file(spec: str) -> plugins.PluginRef:
 
 def _show(ref: plugins.PluginRef) -> None:
     """Print what `ref` is, its facts, parameters and presets."""
-    from ..settings import presets_of
+    from ..presets import presets_of
 
     plugin = ref.load()
     if ref.group == "backbones":
@@ -100,7 +100,7 @@ def _show(ref: plugins.PluginRef) -> None:
         click.echo(f"  {parameter.name}: {parameter.type} = {parameter.default}")
         if parameter.text:
             click.echo(click.wrap_text(parameter.text, 100, "      ", "      "))
-    presets = presets_of(ref.kind, ref.name)
+    presets = presets_of(ref)
     for name, values in presets.values.items():
         where = ", ".join(benchmark for benchmark, chosen in presets.on.items() if chosen == name)
         click.echo(f"preset (--set {ref.kind}.preset={name}){f', by itself on {where}' if where else ''}:")

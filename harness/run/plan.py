@@ -17,10 +17,11 @@ from ..backbones.weights import WeightsAbsent, stored_sha
 from ..catalogue import Metric
 from ..errors import ConfigError, FilesMissing, WeightsMissing, suggest
 from ..plugins import PluginRef
+from ..presets import plugin_defaults
 from ..scoring.context import Circumstances
 from ..scoring.driver import scorer_of
 from ..scoring.scores import MetricRef, metric_ref
-from ..settings import Request, RunSettings, plugin_defaults, resolve_params
+from ..settings import Request, RunSettings, resolve_params
 from ..stages.features import backbone_identity
 from ..stages.precomputed import FilePredictions, predictions_ref
 from ..stages.reconstructions import GivenImages
@@ -95,18 +96,18 @@ def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
     if need_decoder and request.decoder is None:
         raise ConfigError("--decoder is missing; 'harness list decoders' names them")
     benchmark = plugins.find("benchmarks", request.benchmark)
-    benchmark_params = _params(benchmark, request, "benchmark")
+    benchmark_params = _params(benchmark, request, benchmark)
     subjects = tuple(benchmark.load()(benchmark_params).subjects())
     subject = subjects[0] if request.subject is None else request.subject
     if subject not in subjects:
         raise ConfigError(suggest(subject, subjects, what="subject"))
-    encoder, encoder_params = _encoder(request)
+    encoder, encoder_params = _encoder(request, benchmark)
     decoder: PluginRef | GivenImages | None = None
     decoder_params = None
     if request.decoder is not None:
         decoder = GivenImages.asked(request.decoder) or plugins.find("decoders", request.decoder)
     if isinstance(decoder, PluginRef):
-        decoder_params = _params(decoder, request, "decoder")
+        decoder_params = _params(decoder, request, benchmark)
     settings = resolve_params(
         RunSettings, request.values.get("run", {}), section="run", sources=request.sources
     )
@@ -148,7 +149,7 @@ def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
     )
 
 
-def _encoder(request: Request) -> tuple[PluginRef | None, Any]:
+def _encoder(request: Request, benchmark: PluginRef) -> tuple[PluginRef | None, Any]:
     if request.encoder is None:
         return None, None
     if request.encoder.startswith("file:"):
@@ -157,14 +158,15 @@ def _encoder(request: Request) -> tuple[PluginRef | None, Any]:
         FilePredictions(params)  # fails now, not after an hour
         return predictions_ref(file), params
     ref = plugins.find("encoders", request.encoder)
-    return ref, _params(ref, request, "encoder")
+    return ref, _params(ref, request, benchmark)
 
 
-def _params(ref: PluginRef, request: Request, section: str) -> Any:
+def _params(ref: PluginRef, request: Request, benchmark: PluginRef) -> Any:
+    section = ref.kind
     given = dict(request.values.get(section, {}))
     preset = given.pop("preset", None)
     _check_whose(ref, given, request, section)
-    defaults = plugin_defaults(ref.kind, ref.name, benchmark=request.benchmark, preset=preset)
+    defaults = plugin_defaults(ref, benchmark=benchmark, preset=preset)
     return resolve_params(
         ref.load().Params, given, section=section, sources=request.sources, defaults=defaults
     )

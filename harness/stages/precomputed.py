@@ -21,7 +21,7 @@ import numpy as np
 
 from ..data import Stimuli, SubjectData, VoxelSpace
 from ..errors import DataError, SpaceMismatch
-from ..plugins import PluginRef
+from ..plugins import HARNESS, PluginRef
 from ..reading.arrays import BARE, ArrayFile, sidecars
 from ..reading.ids import match_ids, nearest_id
 from ..reading.sources import ArraySource
@@ -34,7 +34,7 @@ _SETS = "training_sets"
 def predictions_ref(file: str) -> PluginRef:
     """The encoder that reads predictions from `file`."""
     target = f"{__name__}:FilePredictions"
-    return PluginRef("encoders", f"file:{file}", target, "fmri-harness", "")
+    return PluginRef("encoders", f"file:{file}", target, HARNESS, "")
 
 
 class FilePredictions:
