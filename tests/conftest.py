@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import subprocess
 import sys
@@ -37,6 +38,15 @@ def call_harness(
     if check:
         assert done.returncode == 0, f"{done.args}\n{done.stdout}\n{done.stderr}"
     return done
+
+
+@pytest.fixture(autouse=True)
+def logger_as_it_was():
+    """A command that runs in this process sets up the logger for its terminal; the next test has its own."""
+    logger = logging.getLogger("harness")
+    before = (logger.level, logger.propagate, list(logger.handlers))
+    yield
+    logger.level, logger.propagate, logger.handlers[:] = before
 
 
 @pytest.fixture

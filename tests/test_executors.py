@@ -55,6 +55,7 @@ WHERE = f"line {exits.__code__.co_firstlineno + 1} of {__file__}"
 LETHAL = """
 import multiprocessing, os, signal
 import numpy as np
+from harness.api import Metric
 
 class Backbone:
     version, layers = "1", ("x",)
@@ -65,11 +66,11 @@ class Backbone:
             os.kill(os.getpid(), signal.SIGKILL)
         return {name: images.reshape(len(images), -1)[:, :5].astype(np.float32) for name in layers}
 
-class Metric:
-    version, inputs, targets, unit = "1", "embedding", ("stimulus",), "image"
-    backbone = ("lethal", "x")
-    pool, controlled, higher_is_better, chance = False, False, True, None
-    def score(self, result, target): return -np.abs(result - target).mean(axis=1)
+def score(result, target): return -np.abs(result - target).mean(axis=1)
+
+METRIC = Metric(
+    name="lethal", inputs="embedding", score=score, targets=("stimulus",), backbone=("lethal", "x")
+)
 """
 
 
@@ -77,7 +78,7 @@ def test_a_worker_killed_while_embedding_ends_the_run_with_what_to_do(harness, t
     info = tmp_path / "lethal-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lethal\nVersion: 1\n")
-    points = {"metrics": "Metric", "backbones": "Backbone"}
+    points = {"metrics": "METRIC", "backbones": "Backbone"}
     lines = [f"[harness.{group}]\nlethal = lethal_module:{name}\n" for group, name in points.items()]
     (info / "entry_points.txt").write_text("".join(lines))
     (tmp_path / "lethal_module.py").write_text(LETHAL)

@@ -81,13 +81,13 @@ def test_the_named_subset_is_drawn_before_what_is_missing_is_left_out(tmp_path, 
     assert there["present"] == set(stimuli.ids[3:])
     missing = len(there["limit"] - there["present"])
     assert missing > 0
-    assert {how: named and (named.name, named.missing) for how, (_, named) in loaded.items()} == {
+    assert {how: named and (named.name, named.missing) for how, (_, named, _) in loaded.items()} == {
         "": None,
         "limit": ("limit-8", 0),
         "present": ("present-13", 3),
         "limit present": (f"limit-8-present-{8 - missing}", missing),
     }
-    hashes = {named.sha for _, named in loaded.values() if named}
+    hashes = {named.sha for _, named, _ in loaded.values() if named}
     assert len(hashes) == 3
 
 

@@ -50,7 +50,7 @@ def test_scores_are_those_under_the_true_ids(tmp_path):
                 values={"run": {"metrics": ["pixcorr", "voxel-r"], "derangements": 2}},
             )
             outcome = Pipeline(make_plan(request), Store(tmp_path / "store")).run()
-            tables.append([score.values for score in (*outcome.scores, *outcome.response_scores)])
-            assert {score.images.images.ids for score in outcome.scores} == {data.test.stimuli.ids}
+            tables.append([score.values for score in (*outcome.scored.images, *outcome.scored.responses)])
+            assert {score.images.images.ids for score in outcome.scored.images} == {data.test.stimuli.ids}
         for true, hidden in zip(*tables, strict=True):
             np.testing.assert_array_equal(true, hidden)

@@ -329,18 +329,19 @@ def test_a_plugin_that_exits_never_ends_a_run_as_if_it_had_succeeded(in_process,
 
 
 @pytest.mark.parametrize(
-    ("base", "body"),
+    ("fields", "body"),
     [
-        ("pixel:PixCorr", "    def score(self, result, target): raise SystemExit(0)"),
-        ("encoding:RSA", "    def score(self, *given, **named): raise BaseException('sys.exit(0)')"),
+        ("inputs='images', prepare=lambda images: {'images': images}", "raise SystemExit(0)"),
+        ("inputs='responses', targets=(), unit='set'", "raise BaseException('sys.exit(0)')"),
     ],
 )
-def test_a_metric_that_exits_costs_no_other(harness, tmp_path, toy_words, base, body):
-    """One that is scored in tasks and one that is not."""
-    module, name = base.split(":")
-    source = f"from harness.metrics.{module} import {name}\nclass Quits({name}):\n{body}"
+def test_a_metric_that_exits_costs_no_other(harness, tmp_path, toy_words, fields, body):
+    source = (
+        f"from harness.api import Metric\ndef score(result, target): {body}\n"
+        f"QUITS = Metric(name='quits', score=score, {fields})\n"
+    )
     info = {"METADATA": "Metadata-Version: 2.1\nName: quits\nVersion: 1\n"}
-    info["entry_points.txt"] = "[harness.metrics]\nquits = quits_module:Quits\n"
+    info["entry_points.txt"] = "[harness.metrics]\nquits = quits_module:QUITS\n"
     write(tmp_path, {f"quits-1.dist-info/{name}": text for name, text in info.items()})
     write(tmp_path, {"quits_module.py": source})
     words = ["run", *toy_words, "--metrics", "quits,pixcorr", "--no-report"]

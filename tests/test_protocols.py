@@ -292,7 +292,7 @@ def test_a_protocol_without_its_weights_is_one_line_offline(harness, tmp_path, t
 
 
 def test_a_protocol_takes_the_place_of_scores_against_stimuli_only(monkeypatch):
-    import harness.plan
+    import harness.run.plan
 
     monkeypatch.setattr(harness.run.plan, "backbone_identity", lambda name: {})
     request = Request(
@@ -309,7 +309,7 @@ def test_a_protocol_takes_the_place_of_scores_against_stimuli_only(monkeypatch):
 
 
 def test_default_metrics_without_weights_are_left_out_of_real_data_with_one_reason(tmp_path, monkeypatch):
-    import harness.plan
+    import harness.run.plan
 
     monkeypatch.setenv("HARNESS_WEIGHTS", str(tmp_path))
     harness.run.plan.backbone_identity.cache_clear()
