@@ -16,7 +16,16 @@ from typing import Literal
 
 import numpy as np
 
-from harness.api import ConfigError, DataError, Decoded, Responses, SpaceMismatch, SubjectData, VoxelSpace
+from harness.api import (
+    ConfigError,
+    DataError,
+    Decoded,
+    Features,
+    Responses,
+    SpaceMismatch,
+    SubjectData,
+    VoxelSpace,
+)
 from harness.solvers.image_components import ImageComponents
 from harness.solvers.ridge import PENALTIES, RidgeModel, check_penalties, fit_ridge
 from harness.solvers.saved import load_space, save_space
@@ -61,7 +70,9 @@ class LinearDecoder:
         self._images: ImageComponents | None = None
         self._ridge: RidgeModel | None = None
 
-    def fit(self, subject: SubjectData, *, seed: int, device: str, checkpoint_dir: Path) -> None:
+    def fit(
+        self, subject: SubjectData, features: Features, *, seed: int, device: str, checkpoint_dir: Path
+    ) -> None:
         """Learn components from the training images and ridge from their mean responses.
 
         Runs on the CPU whatever `device` is, and needs no checkpoints.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.api import DataError, Decoded, Responses, SpaceMismatch, SubjectData, VoxelSpace
+from harness.api import DataError, Decoded, Features, Responses, SpaceMismatch, SubjectData, VoxelSpace
 from harness.solvers.nearest import nearest
 from harness.solvers.saved import load_space, save_space
 
@@ -35,7 +35,9 @@ class NearestTrainDecoder:
         self._images: np.ndarray | None = None  # (M, H, W, 3)
         self._patterns: np.ndarray | None = None  # (M, valid voxels) float32
 
-    def fit(self, subject: SubjectData, *, seed: int, device: str, checkpoint_dir: Path) -> None:
+    def fit(
+        self, subject: SubjectData, features: Features, *, seed: int, device: str, checkpoint_dir: Path
+    ) -> None:
         """Keep training images and their mean responses."""
         space = subject.space
         if not space.n_valid:

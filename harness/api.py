@@ -11,7 +11,7 @@ Shapes: N images, T trials, V voxels, S samples, C candidates, R repeats, H x W 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -68,10 +68,31 @@ INTERFACE = 1
 
 
 class Features(Protocol):
-    """Backbone features that the harness extracted and cached."""
+    """Features of images that the harness keeps: those of backbones, and a plugin's own."""
 
     def layer(self, backbone: str, layer: str, stimuli: Stimuli) -> np.ndarray:
         """(N, ...) float32 features of `stimuli`, in their order."""
+
+    def computed(
+        self,
+        name: str,
+        compute: Callable[[np.ndarray, int], np.ndarray],
+        stimuli: Stimuli,
+        *,
+        identity: str,
+        batch: int = 32,
+    ) -> np.ndarray:
+        """(N, ...) of what the plugin computes of `stimuli` itself while it is fitted, in their order.
+
+        compute : (images (n, H, W, 3) as they are stored, place of the first) -> (n, ...), for each `batch`
+            of neighbours; not called for what an earlier fit computed, whatever its learning rate.
+        identity : a hash of all that the values depend on besides the images, their places and the plugin's
+            code: weights, sizes, a seed; ``""`` keeps nothing.
+        batch : images at a time; it divides 256.
+
+        What is returned has `shape`, `dtype` and a length, is indexed along its first axis as an array is,
+        keeps the type that `compute` gave, and may be larger than memory.
+        """
 
 
 @runtime_checkable
@@ -140,6 +161,8 @@ class Decoder(Protocol):
     ``trains_on`` = ``"means"`` or ``"trials"``.  ``transductive`` decoders may have
     ``calibrate(responses)`` that sees all test inputs (never a stimulus), and are flagged.
 
+    Optional: ``wants()``, the (backbone, layer) pairs of training images that the harness extracts before
+    `fit`, as for an :class:`Encoder`.
     Optional: ``generate(images, *, seeds) -> Decoded``, the generator given the true embedding of
     `images` (the generator ceiling); ``embed(images (n, H, W, 3)) -> (n, D)`` or (n, tokens, D), the true
     embedding of images in the space of ``Decoded.embedding`` and of as many numbers, used to choose
@@ -163,7 +186,19 @@ class Decoder(Protocol):
     trains_on: ClassVar[str]
     transductive: ClassVar[bool]
 
-    def fit(self, subject: SubjectData, *, seed: int, device: str, checkpoint_dir: Path) -> None: ...
+    def fit(
+        self,
+        subject: SubjectData,
+        features: Features,
+        *,
+        seed: int,
+        device: str,
+        checkpoint_dir: Path,
+    ) -> None:
+        """Learn from the training split of a subject.
+
+        A decoder that was written before there were `features` and takes none is fitted without.
+        """
 
     def open(self, space: VoxelSpace, *, device: str) -> None:
         """Make ready to decode responses of `space`; refuse any other."""

@@ -110,7 +110,9 @@ class InverseOfTheDecoder(ToyEncoder):
 
     def fit(self, subjects, features, *, seed, device, checkpoint_dir):
         decoder = ToyDecoder(ToyDecoder.Params())
-        decoder.fit(replace(subjects[0], test=None), seed=seed, device=device, checkpoint_dir=checkpoint_dir)
+        decoder.fit(
+            replace(subjects[0], test=None), features, seed=seed, device=device, checkpoint_dir=checkpoint_dir
+        )
         self.weights = np.vstack([np.linalg.pinv(decoder.weights), np.zeros(decoder.weights.shape[0])])
 
 
@@ -155,8 +157,8 @@ class WarnsWhileFitting(ToyEncoder):
 class HalfDecoder(ToyDecoder):
     """Another decoder of the same data: it reads every other voxel only."""
 
-    def fit(self, subject, *, seed, device, checkpoint_dir):
-        super().fit(_halved(subject), seed=seed, device=device, checkpoint_dir=checkpoint_dir)
+    def fit(self, subject, features, *, seed, device, checkpoint_dir):
+        super().fit(_halved(subject), features, seed=seed, device=device, checkpoint_dir=checkpoint_dir)
 
     def decode(self, responses, *, seeds):
         return super().decode(_half(responses), seeds=seeds)

@@ -28,7 +28,7 @@ class DecoderInverse:
 
     def fit(self, subjects, features, *, seed, device, checkpoint_dir) -> None:
         self.decoder = LinearDecoder(LinearDecoder.Params())
-        self.decoder.fit(subjects[0], seed=seed, device=device, checkpoint_dir=checkpoint_dir)
+        self.decoder.fit(subjects[0], features, seed=seed, device=device, checkpoint_dir=checkpoint_dir)
 
     def predict(self, stimuli, features, *, space, seeds) -> np.ndarray:
         ridge = self.decoder._ridge

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_features import PlainFeatures
 
 from harness.api import (
     ConfigError,
@@ -64,7 +65,7 @@ def subject(name: str = "s1", *, noise: float = 0.5, voxels: int = 60, floats: b
 
 def linear(data: SubjectData, **params) -> LinearDecoder:
     decoder = LinearDecoder(LinearDecoder.Params(**params))
-    decoder.fit(data.training(), **FIT)
+    decoder.fit(data.training(), PlainFeatures(), **FIT)
     decoder.open(data.space, device="cpu")
     return decoder
 
@@ -124,7 +125,7 @@ def test_linear_does_not_see_masked_or_constant_voxels():
 def test_saved_decoders_make_the_same_bytes(kind, tmp_path):
     data = subject()
     decoder = kind(kind.Params())
-    decoder.fit(data.training(), **FIT)
+    decoder.fit(data.training(), PlainFeatures(), **FIT)
     decoder.save(tmp_path)
     again = kind.load(tmp_path, decoder.params, device="cpu")
     again.open(data.space, device="cpu")
@@ -147,14 +148,14 @@ def test_decoders_refuse_another_space(kind):
     decoder = kind(kind.Params())
     with pytest.raises(SpaceMismatch, match="not fitted"):
         decoder.open(data.space, device="cpu")
-    decoder.fit(data, **FIT)
+    decoder.fit(data, PlainFeatures(), **FIT)
     with pytest.raises(SpaceMismatch, match="subject is 's2', expected 's1'"):
         decoder.open(subject("s2").space, device="cpu")
     with pytest.raises(SpaceMismatch, match="subject is 's2', expected 's1'"):
         decoder.decode(subject("s2").test.responses, seeds=seeds(20))
     space = replace(data.space, valid=np.zeros(60, bool))
     with pytest.raises(DataError, match="every voxel of s1 is masked"):
-        kind(kind.Params()).fit(replace(data, space=space), **FIT)
+        kind(kind.Params()).fit(replace(data, space=space), PlainFeatures(), **FIT)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,7 @@ def test_decoders_refuse_another_space(kind):
 @pytest.mark.parametrize("damage", ["torn", "empty", "gone"])
 def test_torn_files_are_refused(kind, file, damage, tmp_path):
     decoder = kind(kind.Params())
-    decoder.fit(subject(), **FIT)
+    decoder.fit(subject(), PlainFeatures(), **FIT)
     decoder.save(tmp_path)
     whole = (tmp_path / file).read_bytes()
     if damage == "gone":
@@ -202,7 +203,7 @@ def test_linear_refuses_what_it_cannot_use():
 def test_nearest_train_returns_training_images_of_like_patterns():
     data = subject(noise=0.05)
     decoder = NearestTrainDecoder(NearestTrainDecoder.Params())
-    decoder.fit(data, **FIT)
+    decoder.fit(data, PlainFeatures(), **FIT)
     train = data.train.responses
     itself = decoder.decode(Responses.single(data.space, train.ids, train.mean()), seeds=seeds(150))
     assert itself.images.shape == (150, 1, 12, 16, 3)

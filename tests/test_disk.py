@@ -169,21 +169,6 @@ def test_replaced_keeps_the_old_file_and_no_half(tmp_path, small_files):
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_mindeye2_streams_its_targets(tmp_path, small_files):
-    """A memory map on a full disk would kill the process."""
-    import torch
-
-    from harness.decoders.mindeye2.core import _stored
-
-    batches = [torch.rand(4, 3, 5), torch.rand(2, 3, 5)]
-    values = _stored(tmp_path / "few.npy", batches, 6, lambda batch: 2 * batch, "cpu")
-    np.testing.assert_array_equal(values, (2 * torch.cat(batches)).numpy().astype(np.float16))
-    with pytest.raises(OSError) as problem:
-        _stored(tmp_path / "many.npy", [torch.rand(90, 500)] * 2, 180, lambda batch: batch, "cpu")
-    assert is_out_of_space(problem.value)
-    assert [file.name for file in tmp_path.iterdir()] == ["few.npy"]
-
-
 def one_line(done: subprocess.CompletedProcess[str], message: str) -> None:
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr

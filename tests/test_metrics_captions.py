@@ -16,6 +16,7 @@ from conftest import TOYS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from named_metrics import metric_named
+from plain_features import PlainFeatures
 from rouge_score.rouge_scorer import RougeScorer
 from sklearn.metrics.pairwise import cosine_similarity
 from test_run import only_run
@@ -351,7 +352,7 @@ def test_a_run_scores_what_the_decoder_says(harness, tmp_path, captioning):
         sys.path.pop(0)
     data = toy.Captioned(toy.Captioned.Params()).load(run.info["subject"])
     decoder = toy.Captioner(toy.Captioner.Params())
-    decoder.fit(data.training(), seed=0, device="cpu", checkpoint_dir=None)
+    decoder.fit(data.training(), PlainFeatures(), seed=0, device="cpu", checkpoint_dir=None)
     decoder.open(data.space, device="cpu")
     ids, true = data.test.stimuli.ids, toy.describe(data.test.stimuli.images())
     said = decoder.decode(data.test.responses, seeds=np.zeros(len(ids))).caption

@@ -14,6 +14,7 @@ from conftest import TOYS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from named_metrics import metric_named
+from plain_features import PlainFeatures
 from sklearn.metrics.pairwise import cosine_similarity
 from test_run import only_run
 
@@ -243,7 +244,7 @@ def truth():
     """Decoded and true embedding of the toys' measured responses, without any stage."""
     data = toys.ToyBenchmark(toys.ToyBenchmark.Params(noise=2.0, n_test=20)).load("toy01")
     decoder = toys.ToyDecoder(toys.ToyDecoder.Params())
-    decoder.fit(data.training(), seed=0, device="cpu", checkpoint_dir=None)
+    decoder.fit(data.training(), PlainFeatures(), seed=0, device="cpu", checkpoint_dir=None)
     decoder.open(data.space, device="cpu")
     decoded = decoder.decode(data.test.responses, seeds=np.zeros(20)).embedding
     return data, cosine_similarity(decoded, decoder.embed(data.test.stimuli.images()).astype(np.float64))

@@ -13,6 +13,7 @@ import pytest
 import torch
 import toys
 from conftest import TOYS
+from plain_features import PlainFeatures
 from test_mindeye2_core import subject
 from test_mindeye2_decoder import QUICK, TOWER, TOY, folder  # noqa: F401
 from test_mindeye2_generator import built  # noqa: F401
@@ -225,7 +226,7 @@ def test_the_decoder_says_what_its_tokens_say(whole, captioner, tmp_path, monkey
     decoder = MindEye2Decoder(params)
     with monkeypatch.context() as patch:
         patch.setattr(captions.Captioner, "from_public", None)  # a fit has no use for it
-        decoder.fit(data, seed=0, device="cpu", checkpoint_dir=tmp_path / "fit")
+        decoder.fit(data, PlainFeatures(), seed=0, device="cpu", checkpoint_dir=tmp_path / "fit")
     responses = data.train.responses
     made = decoder.decode(responses, seeds=seeds)
     found = inference.predict(

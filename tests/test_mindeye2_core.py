@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from plain_features import PlainFeatures
 from torch import nn
 from torchvision.transforms import Resize
 
@@ -75,7 +76,7 @@ SEEDS = np.arange(12, dtype=np.uint64)
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
     decoder = core.MindEye2Core(parts(), HOW)
-    decoder.fit(subject(), seed=1, device="cpu", checkpoint_dir=tmp_path_factory.mktemp("a"))
+    decoder.fit(subject(), PlainFeatures(), seed=1, device="cpu", checkpoint_dir=tmp_path_factory.mktemp("a"))
     return decoder
 
 
@@ -148,8 +149,11 @@ def test_stimuli_of_any_size_have_latents_of_the_heads_size(side, tmp_path):
 
     made = parts(teacher=lambda: teacher)
     decoder = core.MindEye2Core(made, HOW)
-    decoder.fit(SubjectData(given.space, split, None), seed=1, device="cpu", checkpoint_dir=tmp_path)
-    latents = np.load(tmp_path / "latents.npy")
+    features = PlainFeatures()
+    decoder.fit(
+        SubjectData(given.space, split, None), features, seed=1, device="cpu", checkpoint_dir=tmp_path
+    )
+    latents = features.values["latents"]
     assert latents.shape == (12, 4, 8, 8)
     planes = torch.from_numpy(images.astype(np.float32) / 255).permute(0, 3, 1, 2)
     sized = Resize((16, 16), antialias=True)(planes)
@@ -173,7 +177,7 @@ def test_parts_of_unequal_sizes_are_refused_before_anything_is_computed(tmp_path
     ):
         with pytest.raises(ConfigError, match=words):
             core.MindEye2Core(parts(settings=settings), HOW).fit(
-                subject(), seed=1, device="cpu", checkpoint_dir=tmp_path / "never"
+                subject(), PlainFeatures(), seed=1, device="cpu", checkpoint_dir=tmp_path / "never"
             )
         assert not (tmp_path / "never").exists()
 
@@ -192,9 +196,9 @@ def test_a_stopped_fit_ends_in_the_same_weights(fitted, tmp_path, monkeypatch):
     monkeypatch.setattr(fitting, "training_losses", failing)
     stopped = core.MindEye2Core(parts(), how)
     with pytest.raises(KeyboardInterrupt):
-        stopped.fit(subject(), seed=1, device="cpu", checkpoint_dir=tmp_path)
+        stopped.fit(subject(), PlainFeatures(), seed=1, device="cpu", checkpoint_dir=tmp_path)
     resumed = core.MindEye2Core(parts(), how)
-    resumed.fit(subject(), seed=1, device="cpu", checkpoint_dir=tmp_path)
+    resumed.fit(subject(), PlainFeatures(), seed=1, device="cpu", checkpoint_dir=tmp_path)
     assert len(calls) == 10 + 18 - 8  # 18 steps, of which 8 were kept
     for name, value in fitted.network.state_dict().items():
         assert torch.equal(resumed.network.state_dict()[name], value), name
@@ -211,7 +215,7 @@ def test_a_new_subject_starts_from_the_pretrained_part(fitted, tmp_path):
 
     core.fit_network = spy
     try:
-        other.fit(subject("s2", seed=5), seed=1, device="cpu", checkpoint_dir=tmp_path)
+        other.fit(subject("s2", seed=5), PlainFeatures(), seed=1, device="cpu", checkpoint_dir=tmp_path)
     finally:
         core.fit_network = real
     name = "backbone.backbone_linear.weight"

@@ -10,6 +10,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from plain_features import PlainFeatures
 from test_mindeye2_core import SIZES as NETWORK
 from test_mindeye2_core import subject
 from test_mindeye2_generator import HOW, SIZES, VAE, built, public_file  # noqa: F401
@@ -61,7 +62,7 @@ def test_public_files_give_a_decoder_that_fits_saves_and_decodes(folder, tmp_pat
     params = MindEye2Params(weights=str(folder), **QUICK)
     data, seeds = subject(), np.arange(12, dtype=np.uint64)
     decoder = MindEye2Decoder(params)
-    decoder.fit(data, seed=0, device="cpu", checkpoint_dir=tmp_path / "fit")
+    decoder.fit(data, PlainFeatures(), seed=0, device="cpu", checkpoint_dir=tmp_path / "fit")
     made = decoder.decode(data.train.responses, seeds=seeds)
     assert made.images.shape == (12, 1, 16, 16, 3)
     decoder.save(tmp_path)
@@ -70,27 +71,30 @@ def test_public_files_give_a_decoder_that_fits_saves_and_decodes(folder, tmp_pat
     with pytest.raises(SpaceMismatch, match="subject is 's2'"):
         again.open(subject("s2").space, device="cpu")
     with pytest.raises(WeightsMissing, match=r"multisubject_s2.last\.pth is not there.*pretrained=none"):
-        MindEye2Decoder(params).fit(subject("s2"), seed=0, device="cpu", checkpoint_dir=tmp_path / "s2")
+        MindEye2Decoder(params).fit(
+            subject("s2"), PlainFeatures(), seed=0, device="cpu", checkpoint_dir=tmp_path / "s2"
+        )
     alone = MindEye2Decoder(dataclasses.replace(params, pretrained="none"))
-    alone.fit(subject("s2"), seed=0, device="cpu", checkpoint_dir=tmp_path / "alone")
+    alone.fit(subject("s2"), PlainFeatures(), seed=0, device="cpu", checkpoint_dir=tmp_path / "alone")
 
 
 @pytest.mark.usefixtures("toy_sizes")
 def test_a_fit_from_public_files_hears_the_teacher(folder, tmp_path):
     params = MindEye2Params(weights=str(folder), blend=0.0, **QUICK)
-    learned = {}
+    learned, targets = {}, {}
     for heard in (True, False):
         decoder = MindEye2Decoder(dataclasses.replace(params, teacher=heard))
-        at = tmp_path / str(heard)
-        decoder.fit(subject(), seed=0, device="cpu", checkpoint_dir=at)
-        assert (at / "views.npy").is_file() == heard
+        features = PlainFeatures()
+        decoder.fit(subject(), features, seed=0, device="cpu", checkpoint_dir=tmp_path / str(heard))
+        targets[heard] = features.values
         learned[heard] = decoder.network.state_dict()
     name = "backbone.b_maps_projector.0.weight"
     shared = torch.load(folder / "train_logs/final_multisubject_s1/last.pth", weights_only=True)
     moved = {h: (s[name] - shared["model_state_dict"][name]).abs().max() for h, s in learned.items()}
     # Without a teacher nothing but weight decay reaches the projector.
     assert moved[True] > 20 * moved[False]
-    clean, other = (np.load(tmp_path / "True" / f"{one}.npy") for one in ("teacher", "views"))
+    assert "views" not in targets[False]
+    clean, other = (targets[True][name] for name in ("teacher", "views"))
     assert clean.shape == other.shape == (12, 4, 6)
     assert np.abs(clean - other).max() > 0
 

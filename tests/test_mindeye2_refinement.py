@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from plain_features import PlainFeatures
 from test_metrics_captions import keep, merges  # noqa: F401
 from test_mindeye2_captions import CAPTIONED, write_captioner
 from test_mindeye2_core import subject
@@ -331,7 +332,7 @@ def test_the_decoder_refines_what_it_draws_with_what_it_says(whole, tmp_path):
     params = MindEye2Params(weights=str(whole), captions=True, refine=True, refine_steps=5, **QUICK)
     data, seeds = subject(), np.arange(12, dtype=np.uint64)
     decoder = MindEye2Decoder(params)
-    decoder.fit(data, seed=0, device="cpu", checkpoint_dir=tmp_path / "fit")
+    decoder.fit(data, PlainFeatures(), seed=0, device="cpu", checkpoint_dir=tmp_path / "fit")
     responses = data.train.responses
     made = decoder.decode(responses, seeds=seeds)
     generators = inference.image_generators(seeds)

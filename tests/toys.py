@@ -127,7 +127,7 @@ class ToyDecoder:
     def __init__(self, params: Params) -> None:
         self.params = params
 
-    def fit(self, subject, *, seed, device, checkpoint_dir) -> None:
+    def fit(self, subject, features, *, seed, device, checkpoint_dir) -> None:
         assert subject.test is None
         x = subject.train.responses.mean().astype(np.float64)
         y = subject.train.stimuli.images().reshape(len(x), -1) / 255.0 - 0.5

@@ -6,10 +6,10 @@ subjects) is the choice of who builds it; everything else is here, the same at e
 
 from __future__ import annotations
 
-import itertools
+import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,18 +21,19 @@ from harness.api import (
     ConfigError,
     DataError,
     Decoded,
+    Features,
     Responses,
     SpaceMismatch,
     SubjectData,
     VoxelSpace,
-    progress,
 )
 from harness.backbones.images import resized
-from harness.solvers.saved import load_space, replaced, save_space
+from harness.solvers.saved import load_space, save_space
+from harness.training import write_curves
 
 from . import low_level
 from .checkpoints import load_network, read_weights, save_network, start_from_pretrained
-from .fitting import FitSettings, TrainingSet, fit_network, step_seed
+from .fitting import EpochLosses, FitSettings, TrainingSet, fit_network, step_seed
 from .generator import Generator
 from .inference import image_generators, predict
 from .model import MindEye2Network, ModelSettings
@@ -77,6 +78,7 @@ class Parts:
         prompted with these; optional, and called when first drawn, since a fit needs neither.
     pretrained : a subject's name -> weights of a network trained on others, or None to start from
         nothing.
+    identity : hash of the weights behind the targets of a fit; ``""``, unknown, keeps no targets.
     """
 
     embedder: TokenEmbedder
@@ -88,6 +90,7 @@ class Parts:
     captioner: Callable[[], CaptionWriter] | None = None
     refiner: Callable[[], PictureRefiner] | None = None
     pretrained: Callable[[str], Mapping[str, torch.Tensor] | None] = lambda subject: None
+    identity: str = ""
 
     def __post_init__(self) -> None:
         ours, theirs = self.settings.backbone.token_dim, self.generator.unet_settings.token_dim
@@ -143,6 +146,7 @@ class MindEye2Core:
         self.device = "cpu"
         self.space: VoxelSpace | None = None
         self.network: MindEye2Network | None = None
+        self.history: list[EpochLosses] = []
         self._built: dict[str, Any] = {}
 
     @cached_property
@@ -150,33 +154,44 @@ class MindEye2Core:
         """What the decoder is made of."""
         return self._parts if isinstance(self._parts, Parts) else self._parts()
 
-    def fit(self, subject: SubjectData, *, seed: int, device: str, checkpoint_dir: Path) -> None:
+    def fit(
+        self, subject: SubjectData, features: Features, *, seed: int, device: str, checkpoint_dir: Path
+    ) -> None:
         """Fine-tune the shared part and a new ridge layer on the trials of `subject`.
 
-        Targets are computed once and lie as float16 in `checkpoint_dir`: at full size they are
-        larger than memory.  Latents and the teacher's tokens are of stimuli of as many pixels as the
-        low-level head's latents stand for, 224 a side at full size.
+        Targets are kept by `features` as float16: at full size they are larger than memory, and a fit with
+        another learning rate has the same.  Latents and the teacher's tokens are of stimuli of as many pixels
+        as the low-level head's latents stand for, 224 a side at full size.
         """
         space, stimuli = subject.space, subject.train.stimuli
         if not space.n_valid:
             raise DataError(f"every voxel of {space.subject} is masked; there is nothing to decode")
         self._move(device)
         self._check_targets(_planes(stimuli.images(stimuli.ids[:1])).to(device))
-        checkpoint_dir.mkdir(parents=True, exist_ok=True)
 
-        def stored(name: str, compute: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
-            batches = (_planes(images) for _, images in stimuli.batches(BATCH))
-            return _stored(checkpoint_dir / f"{name}.npy", batches, len(stimuli), compute, device)
+        def target(name: str, compute: Callable[[torch.Tensor, int], torch.Tensor], more: str = "") -> Any:
+            """float16 targets of all images; `compute` gets planes and the place of the first."""
 
-        tokens = stored("tokens", self.parts.embedder)
+            def values(images: np.ndarray, first: int) -> np.ndarray:
+                with torch.no_grad():
+                    return compute(_planes(images).to(device), first).cpu().numpy().astype(np.float16)
+
+            identity = self._target_identity(more)
+            return features.computed(name, values, stimuli, identity=identity, batch=BATCH)
+
+        tokens = target("tokens", lambda x, first: self.parts.embedder(x))
         latents = views = None
         if self.parts.settings.backbone.low_level:
-            latents = stored("latents", self._true_latents)
+            latents = target("latents", lambda x, first: self._true_latents(x))
             if self.parts.teacher is not None:
-                # Read when first asked: what is stored needs no gigabytes again, nor does the fit after it.
-                seeds, teach = itertools.count(step_seed(seed, -2)), lambda x: self._late("teacher")(x)
-                other = stored("views", lambda x: teach(augmented(self._sized(x), seed=next(seeds))))
-                views = (stored("teacher", lambda x: teach(self._sized(x))), other)
+                # Read when first asked: what is kept needs no gigabytes again, nor does the fit after it.
+                start, teach = step_seed(seed, -2), lambda x: self._late("teacher")(x)
+                other = target(
+                    "views",
+                    lambda x, first: teach(augmented(self._sized(x), seed=start + first // BATCH)),
+                    more=str(seed),
+                )
+                views = (target("teacher", lambda x, first: teach(self._sized(x))), other)
                 self._built.pop("teacher", None)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(step_seed(seed, -1))
@@ -185,7 +200,7 @@ class MindEye2Core:
         if shared is not None:
             start_from_pretrained(network, shared, faithful=self.settings.fit.faithful)
         data = TrainingSet.of(subject.train, tokens, latents=latents, views=views)
-        fit_network(
+        self.history = fit_network(
             network, [data], self.settings.fit, seed=seed, device=device, checkpoint_dir=checkpoint_dir
         )
         self.space, self.network = space, network
@@ -231,8 +246,9 @@ class MindEye2Core:
         return torch.cat(parts).flatten(1).float().cpu().numpy()
 
     def save(self, folder: Path) -> None:
-        """Voxel space and trained weights; the frozen parts are not copied."""
+        """Voxel space, trained weights and curves; the frozen parts are not copied."""
         save_space(folder, self.space)
+        write_curves(folder / "curves.json", [asdict(losses) for losses in self.history])
         save_network(self.network, folder / "mindeye2.safetensors")
 
     def restore(self, folder: Path, *, device: str) -> None:
@@ -255,6 +271,13 @@ class MindEye2Core:
             self._built[name] = build()
         part = self._built.get(name)
         return part.to(self.device) if isinstance(part, torch.nn.Module) else part
+
+    def _target_identity(self, more: str) -> str:
+        """Hash of what targets depend on besides images; ``""`` where the weights are unknown."""
+        if not self.parts.identity:
+            return ""
+        sizes = (self.parts.settings.backbone, self.parts.latent_scale)
+        return hashlib.sha256(f"{self.parts.identity}|{sizes}|{more}".encode()).hexdigest()
 
     def _sized(self, planes: torch.Tensor) -> torch.Tensor:
         """Images of any size -> of the size that the low-level head's latents stand for."""
@@ -323,25 +346,3 @@ def _planes(images: np.ndarray) -> torch.Tensor:
 
 def _last_channel(images: torch.Tensor) -> np.ndarray:
     return np.moveaxis(images.float().clamp(0, 1).cpu().numpy(), 1, -1)
-
-
-def _stored(file: Path, batches, count: int, compute, device: str) -> np.ndarray:
-    """`compute` of every batch as one float16 memory map, kept whole or not at all.
-
-    Written as a stream: a full disk under a memory map kills the process (SIGBUS) and raises nothing.
-    """
-    if not file.exists():
-        with replaced(file) as partial, open(partial, "wb") as stream:
-            done = 0
-            for batch in batches:
-                with torch.no_grad():
-                    made = compute(batch.to(device)).cpu().numpy().astype(np.float16)
-                if not done:
-                    header = np.lib.format.header_data_from_array_1_0(made)
-                    np.lib.format.write_array_header_1_0(
-                        stream, {**header, "fortran_order": False, "shape": (count, *made.shape[1:])}
-                    )
-                stream.write(np.ascontiguousarray(made).tobytes())
-                done += len(made)
-                progress(f"targets: {file.stem}, images", done, count)
-    return np.load(file, mmap_mode="r", allow_pickle=False)

@@ -111,6 +111,7 @@ def parts(params: MindEye2Params, sizes: PublicSizes | None = None) -> Parts:
         captioner=_captioner(params, sizes),
         refiner=_refiner(params, sizes),
         pretrained=lambda subject: shared_weights(params, subject),
+        identity=fingerprint(params),
     )
 
 

@@ -47,7 +47,7 @@ DECLARATIONS = ("networks", "training_sets", "training_hashes")
 class Declared:
     """What one plugin of a run says about where it comes from.
 
-    networks : backbones that it looks through besides those the harness extracts for it.
+    networks : backbones that it looks through besides those the harness extracts for an encoder.
     sets : names of image sets it was trained on.
     hashes : content hashes (:func:`harness.data.image_sha`) of images it was trained on.
     """
@@ -58,11 +58,12 @@ class Declared:
     hashes: frozenset[str] = field(default_factory=frozenset)
 
     @classmethod
-    def of(cls, who: str, plugin: Any) -> Declared:
-        """From a plugin object; each method is optional."""
+    def of(cls, who: str, plugin: Any, *, wants: bool = False) -> Declared:
+        """From a plugin object; each method is optional.  `wants`: the backbones that it wants count too."""
+        wanted = (backbone for backbone, _ in _called(plugin, "wants")) if wants else ()
         return cls(
             who,
-            tuple(_called(plugin, "networks")),
+            tuple(dict.fromkeys([*_called(plugin, "networks"), *wanted])),
             tuple(_called(plugin, "training_sets")),
             frozenset(_called(plugin, "training_hashes")),
         )

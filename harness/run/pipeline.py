@@ -32,7 +32,7 @@ from ..stages.data import load_subject
 from ..stages.decode import Reconstructions, decode, generate
 from ..stages.encode import encode
 from ..stages.features import FeatureStore
-from ..stages.fit import Model, fit_decoder, fit_encoder
+from ..stages.fit import Model, fit_decoder, fit_encoder, wanted
 from ..stages.reconstructions import GivenImages
 from ..stages.selection import choose
 from ..storage.executors import Executor, open_executor, single_thread
@@ -189,11 +189,13 @@ class Pipeline:
     ) -> tuple[dict[tuple[str, int, int], Stimuli], dict[str, np.ndarray]]:
         """Finished images by (row, trial, sample), and the (N, V) input of rows for nearest-train."""
         plan, data, settings = self.plan, outcome.data, self.plan.settings
+        self._extract_for_decoder(data.train.stimuli)
         with self._stage("fit decoder", 1):
             model = fit_decoder(
                 plan.decoder,
                 plan.decoder_params,
                 data,
+                features=self.features,
                 store=self.store,
                 seed=settings.seed,
                 device=settings.device,
@@ -232,6 +234,15 @@ class Pipeline:
                 )
         self.model, self.decoded = model, decoded
         return {name: self._chosen(outcome, made) for name, made in decoded.items()}, inputs
+
+    def _extract_for_decoder(self, stimuli: Stimuli) -> None:
+        """Features that the decoder wants of the training `stimuli`."""
+        layers = wanted(self.plan.decoder.load()(self.plan.decoder_params))
+        if layers:
+            with self._stage("features", len(stimuli) * len(dict(layers))) as advance:
+                for backbone in dict(layers):
+                    names = [layer for name, layer in layers if name == backbone]
+                    self.features.extract(backbone, names, [stimuli], progress=advance)
 
     def _decoding(self, data: SubjectData) -> dict[str, Any]:
         settings = self.plan.settings

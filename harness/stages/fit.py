@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data import SubjectData, VoxelSpace
+from ..errors import PluginError
 from ..notices import Flag, hearing_warnings
 from ..plugins import PluginRef
 from ..settings import resolve_params
@@ -22,6 +24,7 @@ from ..storage.identity import code_sha, module_sha, named_files
 from ..storage.store import Store, is_known, key_of, save_json
 from .features import FeatureStore, backbone_identity
 from .guard import guarded
+from .plugin_features import PluginFeatures
 
 logger = logging.getLogger(__name__)
 
@@ -107,10 +110,12 @@ def fit_encoder(
         **_training_identity(subjects, seed=seed, device=device),
     }
 
+    own = PluginFeatures(features, store, ref, device=device)
+
     def train(checkpoint_dir: Path) -> Any:
         encoder.fit(
             [data.training() for data in subjects],
-            features,
+            own,
             seed=seed,
             device=device,
             checkpoint_dir=checkpoint_dir,
@@ -121,7 +126,14 @@ def fit_encoder(
 
 
 def fit_decoder(
-    ref: PluginRef, params: Any, data: SubjectData, *, store: Store, seed: int, device: str
+    ref: PluginRef,
+    params: Any,
+    data: SubjectData,
+    *,
+    features: FeatureStore,
+    store: Store,
+    seed: int,
+    device: str,
 ) -> Model:
     """Fit on the training split of `data`, or load what a pretrained decoder brings."""
     plugin = ref.load()
@@ -129,14 +141,56 @@ def fit_decoder(
     if getattr(plugin, "pretrained", False):
         known = {**identity, "space": data.space.sha}
         return Model(ref, params, key_of("fit", known) if is_known(known) else "", "", device)
-    ingredients = {**identity, **_training_identity([data], seed=seed, device=device)}
+    decoder = guarded(ref, "cannot be built", lambda: plugin(params))
+    own = [PluginFeatures(features, store, ref, device=device)] if takes_features(decoder, ref) else []
+    ingredients = {
+        **identity,
+        "features": [(backbone_identity(name), layer) for name, layer in wanted(decoder)],
+        **_training_identity([data], seed=seed, device=device),
+    }
 
     def train(checkpoint_dir: Path) -> Any:
-        decoder = plugin(params)
-        decoder.fit(data.training(), seed=seed, device=device, checkpoint_dir=checkpoint_dir)
+        decoder.fit(data.training(), *own, seed=seed, device=device, checkpoint_dir=checkpoint_dir)
         return decoder
 
     return _fit(ref, params, ingredients, train, store=store, device=device)
+
+
+def wanted(plugin: Any) -> tuple[tuple[str, str], ...]:
+    """The (backbone, layer) pairs that an encoder or decoder wants; none without ``wants``."""
+    return tuple(plugin.wants()) if hasattr(plugin, "wants") else ()
+
+
+def takes_features(decoder: Any, ref: PluginRef) -> bool:
+    """Whether ``decoder.fit`` takes `features` after the subject, as it does since there are any.
+
+    Raises
+    ------
+    PluginError
+        It takes neither the subject alone nor both.
+    """
+    for kind in type(decoder).__mro__:
+        if "fit" not in vars(kind):
+            continue
+        parameters = list(inspect.signature(kind.fit).parameters.values())[1:]
+        if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+            continue  # it hands on what it gets
+        placed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        if len(placed) > 1 and placed[1].name not in KEYWORDS:
+            return True
+        if placed:
+            return False
+        break
+    else:
+        return True
+    raise PluginError(
+        f"decoder '{ref.name}' ({ref.dist}): fit takes no subject; expected "
+        "def fit(self, subject, features, *, seed, device, checkpoint_dir)"
+    )
+
+
+KEYWORDS = ("seed", "device", "checkpoint_dir")
+"""What every ``fit`` gets by name."""
 
 
 def _identifying(params: Any) -> Any:

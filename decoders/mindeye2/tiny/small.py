@@ -79,6 +79,7 @@ def parts(params: MindEye2Params) -> Parts:
         latent_scale=generator.settings.latent_scale,
         teacher=(lambda: embedder.teach) if params.teacher else None,
         pretrained=lambda subject: shared_weights(params, subject),
+        identity=fingerprint(params),
     )
 
 
