@@ -222,8 +222,8 @@ def test_what_a_decoder_wants_is_extracted_keyed_and_declared(tmp_path):
 def test_mindeye2_finds_its_targets_again_after_a_change_of_learning_rate(tmp_path, caplog):
     caplog.set_level(logging.ERROR)
     ref = find("decoders", "mindeye2")
-    data = Embedded(Embedded.Params(n_train=24, n_test=2)).load("subj01")
-    params = ref.load().Params(weights="tiny", hidden=224, epochs=3, batch=8)
+    data = Embedded(Embedded.Params(n_train=12, n_test=2)).load("subj01")
+    params = ref.load().Params(weights="tiny", hidden=224, epochs=3, batch=8, samples_per_epoch=8)
     weights = {}
     for rate, expected in ((1e-3, (4, 0)), (2e-3, (0, 4))):
         store = Store(tmp_path / "store")
