@@ -15,8 +15,10 @@ from test_mindeye2_core import SIZES as NETWORK
 from test_mindeye2_core import subject
 from test_mindeye2_generator import HOW, SIZES, VAE, built, public_file  # noqa: F401
 from test_mindeye2_teacher import write_teacher
+from test_openclip import random_tower
 
 from harness.api import ConfigError, SpaceMismatch, WeightsMissing
+from harness.backbones import openclip
 from harness.benchmarks.scenes import draw
 from harness.decoders.mindeye2 import MindEye2Decoder, checkpoints, embedder, model, public, teacher
 from harness.decoders.mindeye2.inference import image_generators
@@ -27,7 +29,7 @@ from harness.metrics.identification import two_way
 from harness.plugins import find
 from harness.presets import plugin_defaults
 
-TOWER = embedder.TowerSettings(side=28, patch=14, width=12, depth=1, heads=2, projected=4)
+TOWER = dataclasses.replace(openclip.BIGG_IMAGE, side=28, width=12, depth=1, heads=2, projected=4)
 TEACHER = teacher.TeacherSettings(depths=(1, 1), widths=(4, 6), projected=6)
 TOY = public.PublicSizes(SIZES, VAE, TOWER, NETWORK, HOW, TEACHER)
 QUICK = {"hidden": 16, "epochs": 3, "batch": 4, "steps": 2, "prior_steps": 4}
@@ -40,7 +42,7 @@ def folder(built, tmp_path_factory):  # noqa: F811
     file = folder / public.GENERATOR
     public_file(built, file)
     content = torch.load(file, weights_only=True)
-    tower = embedder.PatchTokens(TOWER).state_dict()
+    tower = random_tower(openclip.image_tower(TOWER)).state_dict()
     content["state_dict"] |= {f"{embedder.PREFIXES[0]}{name}": value for name, value in tower.items()}
     torch.save(content, file)
     torch.save(built.vae.state_dict(), folder / public.LOW_LEVEL)

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
+from test_openclip import random_tower
 
 from harness.api import DataError
+from harness.backbones import openclip
 from harness.decoders.mindeye2 import embedder, teacher
 
-SIZES = embedder.TowerSettings(side=28, patch=14, width=16, depth=2, heads=2, expand=4.9231, projected=8)
+SIZES = dataclasses.replace(openclip.BIGG_IMAGE, side=28, width=16, depth=2, heads=2, projected=8)
 
 
 @pytest.fixture(scope="module")
 def tower():
-    torch.manual_seed(0)
-    return embedder.PatchTokens(SIZES).eval()
+    return embedder.PatchTokens(random_tower(openclip.image_tower(SIZES)))
 
 
 def test_the_full_tower_has_the_parameters_of_the_public_checkpoint():
     # 1,909,889,025 in its conditioner, less what is left of the text side: token and position
     # embeddings, last norm, projection, temperature (spec of open_clip ViT-bigG-14: width 1280).
     text = 49408 * 1280 + 77 * 1280 + 2 * 1280 + 1280 * 1280 + 1
-    with torch.device("meta"):
-        full = embedder.PatchTokens(embedder.TowerSettings())
+    full = openclip.image_tower(openclip.BIGG_IMAGE)
     assert sum(p.numel() for p in full.parameters()) == 1_909_889_025 - text
 
 
@@ -35,7 +37,7 @@ def test_tokens_equal_those_of_transformers(tower):
         image_size=28, patch_size=14, hidden_act="gelu", projection_dim=8,
     )  # fmt: skip
     other = CLIPVisionModel(config).eval()
-    own = tower.state_dict()
+    own = tower.visual.state_dict()
     renamed = {
         "embeddings.class_embedding": own["class_embedding"],
         "embeddings.patch_embedding.weight": own["conv1.weight"],
@@ -72,7 +74,7 @@ def test_tokens_equal_those_of_transformers(tower):
 
 @pytest.mark.parametrize("prefix", embedder.PREFIXES)
 def test_it_is_read_from_both_public_layouts(tower, tmp_path, prefix):
-    weights = {f"{prefix}{name}": value for name, value in tower.state_dict().items()}
+    weights = {f"{prefix}{name}": value for name, value in tower.visual.state_dict().items()}
     file = tmp_path / "file.ckpt"
     torch.save({"state_dict": {**weights, "conditioner.embedders.0.model.logit_scale": torch.ones(())}}, file)
     again = embedder.PatchTokens.from_public(file, SIZES)
@@ -80,7 +82,7 @@ def test_it_is_read_from_both_public_layouts(tower, tmp_path, prefix):
     torch.testing.assert_close(again(images), tower(images))
     assert not any(p.requires_grad for p in again.parameters())
     with pytest.raises(DataError, match=r"the image tower in file\.ckpt"):
-        embedder.PatchTokens.from_public(file, embedder.TowerSettings(width=16, depth=3, heads=2))
+        embedder.PatchTokens.from_public(file, dataclasses.replace(SIZES, depth=3))
 
 
 def test_reducing_blurs_first_and_enlarging_does_not():

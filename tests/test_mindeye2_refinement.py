@@ -18,6 +18,7 @@ from test_mindeye2_generator import VAE, built, sgm_unet_names  # noqa: F401
 from test_mindeye2_unclip import to_sgm_names
 
 from harness.api import ConfigError, DataError, WeightsMissing
+from harness.backbones import openclip
 from harness.backbones.texts import ClipL14Text, clip_tokenizer
 from harness.decoders.mindeye2 import (
     MindEye2Decoder,
@@ -32,19 +33,21 @@ from harness.decoders.mindeye2.params import MindEye2Params
 
 CLIP = {
     "hidden_size": 8,
-    "intermediate_size": 16,
+    "intermediate_size": 32,
     "num_hidden_layers": 3,
     "num_attention_heads": 2,
     "projection_dim": 8,
     "hidden_act": "quick_gelu",
     "layer_norm_eps": 1e-5,
 }
-OPEN = prompts.OpenTextSettings(width=12, depth=3, heads=2, projected=10)
+OPEN = dataclasses.replace(openclip.BIGG_TEXT, width=12, depth=3, heads=2, projected=10)
 UNET = unclip.UNetSettings(
     channels=32, multipliers=(1, 2), blocks=1, depth=(1, 1), attention_at=(2,), head_channels=16,
     token_dim=20, vector_dim=10 + 6 * 8,
 )  # fmt: skip
-SIZES = refinement.RefinerSizes(UNET, VAE, prompts.PromptSettings(CLIP, OPEN))
+SIZES = refinement.RefinerSizes(
+    UNET, VAE, prompts.PromptSizes(openclip.TextSizes(width=8, depth=3, heads=2), OPEN)
+)
 HOW = refinement.RefineSettings(picture=16, target=24, seen=12)
 ENDS = {"bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407}
 TEXTS = ("a cat", "cats on a mat", "")
@@ -277,7 +280,7 @@ def test_the_public_sizes_have_the_published_numbers_of_parameters():
     sizes = refinement.RefinerSizes()
     with torch.device("meta"):
         unet = UNet2DConditionModel(**refinement.sdxl_config(sizes))
-        text = prompts.OpenText(sizes.prompts.open)
+    text = openclip.text_tower(sizes.prompts.open)
     assert unet.config.addition_time_embed_dim == 256
     assert sum(p.numel() for p in unet.parameters()) == 2_567_463_684
     assert round(sum(p.numel() for p in text.parameters()) / 1e6, 2) == 694.66
@@ -302,7 +305,7 @@ def test_a_checkpoint_that_is_not_sdxl_is_refused(checkpoint, stock, merges, tmp
 
     refused(without("model."), r"no weight is named model.diffusion_model.\*; expected an SDXL checkpoint")
     refused(without("first_stage_model."), r"no weight is named first_stage_model.\*; expected an SDXL")
-    refused(without(prompts.CLIP_PREFIX), "other.safetensors holds no text tower of CLIP")
+    refused(without(prompts.CLIP_PREFIX), "the text tower of CLIP ViT-L/14 in other.safetensors: lacks")
     refused(without(prompts.OPEN_PREFIX), "the text tower of ViT-bigG in other.safetensors: lacks")
     refused(without("model.diffusion_model.label_emb.0.0"), "other.safetensors lacks 'label_emb.0.0")
     refused(weights | {"model.diffusion_model.more": torch.ones(1)}, "have no place, first 'model.diff")

@@ -9,18 +9,23 @@ behind the end is filled with the end again for the first, with 0 for the second
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import nn
 
-from harness.api import DataError
-from harness.backbones.texts import ClipL14Text
-from harness.backbones.transformers_models import loaded
+from harness.backbones.openclip import (
+    BIGG_TEXT,
+    VIT_L_TEXT,
+    TextSizes,
+    text_state,
+    text_tower,
+    with_weights,
+    word_states,
+)
 
-from .embedder import Block
-from .unclip_keys import load_exactly
+from .unclip_keys import check_exactly
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -29,27 +34,13 @@ CLIP_PREFIX = "conditioner.embedders.0.transformer."
 OPEN_PREFIX = "conditioner.embedders.1.model."
 """Where the two towers stand in a single-file checkpoint of SDXL."""
 
-ENDS = {"bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407}
-
 
 @dataclass(frozen=True)
-class OpenTextSettings:
-    """Sizes of OpenCLIP's text tower; the defaults are ViT-bigG/14's (open_clip ``ViT-bigG-14``)."""
+class PromptSizes:
+    """Sizes of both towers, the first without its projection."""
 
-    words: int = 49408
-    length: int = 77
-    width: int = 1280
-    depth: int = 32
-    heads: int = 20
-    projected: int = 1280
-
-
-@dataclass(frozen=True)
-class PromptSettings:
-    """Both towers: transformers' settings of the first (without ends), sizes of the second."""
-
-    clip: Mapping[str, Any] = field(default_factory=lambda: ClipL14Text.config)
-    open: OpenTextSettings = field(default_factory=OpenTextSettings)
+    clip: TextSizes = VIT_L_TEXT
+    open: TextSizes = BIGG_TEXT
 
 
 class Prompts(NamedTuple):
@@ -59,41 +50,14 @@ class Prompts(NamedTuple):
     pooled: torch.Tensor  # (N, 1280), part of its vector
 
 
-class OpenText(nn.Module):
-    """Numbers of words (B, length) -> states before the last block, and the pooled feature.
-
-    Names are OpenCLIP's.  The feature is read at the end of the text, the largest number.
-    """
-
-    def __init__(self, settings: OpenTextSettings) -> None:
-        super().__init__()
-        s = settings
-        self.token_embedding = nn.Embedding(s.words, s.width)
-        self.positional_embedding = nn.Parameter(0.01 * torch.randn(s.length, s.width))
-        self.transformer = nn.Module()
-        blocks = (Block(s.width, s.heads, 4 * s.width) for _ in range(s.depth))
-        self.transformer.resblocks = nn.ModuleList(blocks)
-        self.ln_final = nn.LayerNorm(s.width)
-        self.text_projection = nn.Parameter(s.width**-0.5 * torch.randn(s.width, s.projected))
-
-    def forward(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, length, width) and (B, projected)."""
-        x = self.token_embedding(ids) + self.positional_embedding
-        future = torch.full((ids.shape[1],) * 2, float("-inf"), device=x.device, dtype=x.dtype).triu(1)
-        *blocks, last = self.transformer.resblocks
-        for block in blocks:
-            x = block(x, mask=future)
-        ends = self.ln_final(last(x, mask=future))[torch.arange(len(ids)), ids.argmax(dim=1)]
-        return x, ends @ self.text_projection
-
-
 class PromptEncoder(nn.Module):
     """Texts -> :class:`Prompts`, on the device of its towers.
 
+    `clip` and `open_text` are open_clip's text towers (:func:`harness.backbones.openclip.text_tower`).
     `tokenizer` is CLIP's, which pads to 77 (:func:`harness.backbones.texts.clip_tokenizer`).
     """
 
-    def __init__(self, clip: nn.Module, open_text: OpenText, tokenizer: Tokenizer) -> None:
+    def __init__(self, clip: nn.Module, open_text: nn.Module, tokenizer: Tokenizer) -> None:
         super().__init__()
         self.clip, self.open, self.tokenizer = clip, open_text, tokenizer
         self.eval().requires_grad_(False)
@@ -105,8 +69,8 @@ class PromptEncoder(nn.Module):
         device = self.open.positional_embedding.device
         ids = torch.tensor([one.ids for one in found], device=device)
         filled = torch.tensor([one.attention_mask for one in found], device=device)
-        first = self.clip(input_ids=ids, output_hidden_states=True).hidden_states[-2]
-        second, pooled = self.open(ids * filled)
+        first, _ = word_states(self.clip, ids)
+        second, pooled = word_states(self.open, ids * filled)
         return Prompts(torch.cat([first, second], dim=-1), pooled)
 
     @classmethod
@@ -115,7 +79,7 @@ class PromptEncoder(nn.Module):
         clip: Mapping[str, torch.Tensor],
         open_text: Mapping[str, torch.Tensor],
         tokenizer: Tokenizer,
-        settings: PromptSettings,
+        sizes: PromptSizes,
         *,
         what: str,
     ) -> PromptEncoder:
@@ -123,21 +87,13 @@ class PromptEncoder(nn.Module):
 
         `clip` and `open_text` may hold more than the text towers; `what` names the files in errors.
         """
-        from transformers import CLIPTextConfig, CLIPTextModel
-
-        ours = {k: v for k, v in clip.items() if k.startswith("text_model.")}
-        ours.pop("text_model.embeddings.position_ids", None)  # 0, 1, 2 ...: no parameter
-        try:
-            first = loaded(CLIPTextModel, CLIPTextConfig(**settings.clip, **ENDS), ours)
-        except RuntimeError as problem:
-            reason = " ".join(str(problem).split())[:200]
-            raise DataError(f"{what} holds no text tower of CLIP ViT-L/14 ({reason})") from None
-        with torch.device("meta"):
-            second = OpenText(settings.open)
-        second = second.to_empty(device="cpu")
+        first = text_tower(replace(sizes.clip, projected=None))
+        own = text_state(clip, projected=False)
+        check_exactly(first, own, what=f"the text tower of CLIP ViT-L/14 in {what}")
+        second = text_tower(sizes.open)
         tower = {k: v for k, v in open_text.items() if k != "logit_scale" and not k.startswith("visual.")}
-        load_exactly(second, tower, what=f"the text tower of ViT-bigG in {what}")
-        return cls(first, second, tokenizer)
+        check_exactly(second, tower, what=f"the text tower of ViT-bigG in {what}")
+        return cls(with_weights(first, own), with_weights(second, tower), tokenizer)
 
 
 def under(weights: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

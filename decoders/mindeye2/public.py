@@ -38,12 +38,13 @@ from typing import Any
 
 from harness.api import WeightsMissing
 from harness.backbones import weights
+from harness.backbones.openclip import BIGG_IMAGE, ImageSizes
 from harness.backbones.texts import ClipL14Text, clip_tokenizer
 
 from .captions import GIT_FILES, Captioner, ConverterSettings
 from .checkpoints import read_weights
 from .core import Parts
-from .embedder import PatchTokens, TowerSettings
+from .embedder import PatchTokens
 from .generator import Generator, VaeSettings, load_vae
 from .inference import GeneratorSettings
 from .model import ModelSettings
@@ -78,7 +79,7 @@ class PublicSizes:
 
     unet: UNetSettings = field(default_factory=UNetSettings)
     vae: VaeSettings = field(default_factory=VaeSettings)
-    tower: TowerSettings = field(default_factory=TowerSettings)
+    tower: ImageSizes = BIGG_IMAGE
     network: ModelSettings = field(default_factory=ModelSettings)
     drawing: GeneratorSettings = field(default_factory=GeneratorSettings)
     teacher: TeacherSettings = field(default_factory=TeacherSettings)

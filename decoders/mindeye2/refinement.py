@@ -26,7 +26,7 @@ from harness.api import ConfigError, DataError
 from .checkpoints import read_weights
 from .generator import VaeSettings, build_vae
 from .low_level import resize_bilinear
-from .prompts import CLIP_PREFIX, OPEN_PREFIX, PromptEncoder, Prompts, PromptSettings, under
+from .prompts import CLIP_PREFIX, OPEN_PREFIX, PromptEncoder, Prompts, PromptSizes, under
 from .unclip import LATENT_SCALE, TRAIN_STEPS, UNetSettings, diffusers_config, euler_steps
 from .unclip_keys import load_exactly, unet_state, vae_state
 
@@ -89,7 +89,7 @@ class RefinerSizes:
 
     unet: UNetSettings = field(default_factory=lambda: UNetSettings(token_dim=2048, vector_dim=2816))
     vae: VaeSettings = field(default_factory=VaeSettings)
-    prompts: PromptSettings = field(default_factory=PromptSettings)
+    prompts: PromptSizes = field(default_factory=PromptSizes)
 
 
 def sdxl_config(sizes: RefinerSizes) -> dict[str, Any]:

@@ -69,7 +69,13 @@ def modern_vae_attention(weights: Mapping[str, torch.Tensor]) -> dict[str, torch
 
 
 def load_exactly(module: torch.nn.Module, weights: Mapping[str, torch.Tensor], *, what: str) -> None:
-    """Load with every name and shape in its place, or say which one is not, in one line."""
+    """Load with every name and shape in its place, or say which one is not (:func:`check_exactly`)."""
+    check_exactly(module, weights, what=what)
+    module.load_state_dict(dict(weights), strict=True)
+
+
+def check_exactly(module: torch.nn.Module, weights: Mapping[str, torch.Tensor], *, what: str) -> None:
+    """DataError, in one line, unless `weights` have exactly the names and shapes of `module`."""
     own = module.state_dict()
     missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     if missing or extra:
@@ -82,4 +88,3 @@ def load_exactly(module: torch.nn.Module, weights: Mapping[str, torch.Tensor], *
                 f"weights of {what}: '{name}' has shape {tuple(value.shape)}, expected "
                 f"{tuple(own[name].shape)}; set the sizes that the file was trained with"
             )
-    module.load_state_dict(dict(weights), strict=True)

@@ -25,7 +25,7 @@ NETWORKS: dict[str, tuple[str, Statistics]] = {
     "inception": ("harness.backbones.pooled:Inception", IMAGENET),
     "efficientnet": ("harness.backbones.pooled:EfficientNet", IMAGENET),
     "swav": ("harness.backbones.pooled:SwAV", IMAGENET),
-    "clip": ("harness.backbones.transformers_models:Clip", CLIP),
+    "clip": ("harness.backbones.openclip:Clip", CLIP),
     "dinov2": ("harness.backbones.transformers_models:DINOv2", IMAGENET),
 }
 """Network -> its class, and the statistics that its weights were trained with."""

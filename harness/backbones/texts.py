@@ -5,8 +5,9 @@
 * ``minilm-text`` (Reimers and Gurevych 2019, arXiv:1908.10084; all-MiniLM-L6-v2): the mean of the last
   layer over words, of unit norm, 384 numbers; what is beyond 256 tokens is not read.
 
-They have no layer of images.  Parameters go through transformers' own loader, as those of the image
-towers do (:mod:`.transformers_models`).
+They have no layer of images.  Networks are open_clip's (:mod:`.openclip`) and transformers'
+(:mod:`.transformers_models`); words are cut by tokenizers, since open_clip's tokenizer brings its own merges,
+where these are a pinned file.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 
 from ..errors import PluginError, WeightsMissing
 from . import weights
+from .openclip import VIT_B_TEXT, VIT_L_TEXT, TextSizes, text_state, text_tower, with_weights
 from .pretrained import built
 from .transformers_models import loaded
 
@@ -102,26 +104,19 @@ class _Text(ABC):
 
 class _ClipText(_Text):
     words: ClassVar[str] = "clip-words"
-    config: ClassVar[Mapping[str, Any]]
+    sizes: ClassVar[TextSizes]
 
     def build(self, state: dict[str, torch.Tensor]) -> torch.nn.Module:
         """The text part of the whole checkpoint."""
-        from transformers import CLIPTextConfig, CLIPTextModelWithProjection
-
-        ours = ("text_model.", "text_projection.")
-        tower = {key: value for key, value in state.items() if key.startswith(ours)}
-        tower.pop("text_model.embeddings.position_ids", None)  # 0, 1, 2 ...: no parameter
-        # The feature is read at the first place of the end's number, before any padding.
-        ends = {"bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407}
-        return loaded(CLIPTextModelWithProjection, CLIPTextConfig(**self.config, **ends), tower)
+        return with_weights(text_tower(self.sizes), text_state(state))
 
     def tokenizer(self, file: Path) -> Tokenizer:
         """See :func:`clip_tokenizer`."""
         return clip_tokenizer(file)
 
     def forward(self, network: torch.nn.Module, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """The projected feature of the end of the text."""
-        return network(input_ids=ids, attention_mask=mask).text_embeds
+        """The projected feature of the end of the text; no word sees what follows it, thus no padding."""
+        return network(ids * mask)
 
 
 class ClipL14Text(_ClipText):
@@ -129,16 +124,7 @@ class ClipL14Text(_ClipText):
 
     name: ClassVar[str] = "clip-l14-text"
     weights: ClassVar[str] = "clip"
-    config: ClassVar[Mapping[str, Any]] = {
-        "hidden_size": 768,
-        "intermediate_size": 3072,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-        "projection_dim": 768,
-        "hidden_act": "quick_gelu",
-        "layer_norm_eps": 1e-5,
-    }
-    """The text part of config.json of openai/clip-vit-large-patch14."""
+    sizes: ClassVar[TextSizes] = VIT_L_TEXT
 
 
 class ClipB32Text(_ClipText):
@@ -146,14 +132,7 @@ class ClipB32Text(_ClipText):
 
     name: ClassVar[str] = "clip-b32-text"
     weights: ClassVar[str] = "clip-b32"
-    config: ClassVar[Mapping[str, Any]] = {
-        **ClipL14Text.config,
-        "hidden_size": 512,
-        "intermediate_size": 2048,
-        "num_attention_heads": 8,
-        "projection_dim": 512,
-    }
-    """The text part of config.json of openai/clip-vit-base-patch32."""
+    sizes: ClassVar[TextSizes] = VIT_B_TEXT
 
 
 class MiniLMText(_Text):
