@@ -169,52 +169,125 @@ def test_a_layer_refuses_heads_that_do_not_fit():
         Mamba2(32, headdim=48)
 
 
-def test_the_form_follows_the_length():
-    cpu = torch.device("cpu")
-    assert scan_for(cpu, DENSE_LENGTH) is ssd_dense
-    assert scan_for(cpu, DENSE_LENGTH + 1) is ssd_chunked
+@pytest.mark.parametrize(("length", "scan"), [(DENSE_LENGTH, ssd_dense), (DENSE_LENGTH + 1, ssd_chunked)])
+def test_the_form_follows_the_length(length, scan):
+    assert scan_for(torch.zeros(1, length, 2, 4), torch.zeros(1, length, 1, 8)) is scan
 
 
-def fake_kernel(monkeypatch, kernel):
+SIZES = (4, 16, 2, 8)
+"""Heads, their width, groups, states."""
+
+
+@pytest.fixture
+def kernel(monkeypatch):
+    """``kernel(function)`` stands where mamba-ssm's is imported."""
     names = ["mamba_ssm", "mamba_ssm.ops", "mamba_ssm.ops.triton", "mamba_ssm.ops.triton.ssd_combined"]
-    for name in names:
-        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    sys.modules[names[-1]].mamba_chunk_scan_combined = kernel
+
+    def put(function):
+        for name in names:
+            monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+        sys.modules[names[-1]].mamba_chunk_scan_combined = function
+        fused_scan.cache_clear()
+
+    yield put
     fused_scan.cache_clear()
 
 
-def test_a_kernel_is_used_only_when_it_computes_the_right_numbers(monkeypatch, caplog):
-    calls = []
+def right(x, dt, A, B, C, chunk):
+    return ssd_chunked(x, dt, A, B, C, chunk=chunk)
 
-    def right(x, dt, A, B, C, chunk):
-        calls.append(chunk)
-        return ssd_chunked(x, dt, A, B, C, chunk=chunk)
 
-    def wrong(x, dt, A, B, C, chunk):
-        return ssd_dense(x, dt, A, B, C) * 1.1
+def test_a_kernel_that_computes_the_right_numbers_is_used(kernel):
+    shapes = []
 
-    def broken(*_):
-        raise RuntimeError("no kernel image is available")
+    def counted(x, dt, A, B, C, chunk):
+        shapes.append((tuple(x.shape[2:]), tuple(B.shape[2:]), chunk))
+        return right(x, dt, A, B, C, chunk)
 
-    fake_kernel(monkeypatch, right)
-    scan = fused_scan("cpu")
-    given_ = problem(30)
-    torch.testing.assert_close(scan(*given_), ssd_dense(*given_), rtol=1e-4, atol=1e-5)
-    assert len(calls) == 2
-    for kernel, reason in ((wrong, "relative error"), (broken, "no kernel image")):
-        fake_kernel(monkeypatch, kernel)
-        caplog.clear()
-        with caplog.at_level("INFO", logger=mamba2.__name__):
-            assert fused_scan("cpu") is None
-        assert reason in caplog.text
-    fused_scan.cache_clear()
+    kernel(counted)
+    with torch.inference_mode():  # where a prediction would ask first
+        scan = fused_scan("cpu", *SIZES)
+    assert shapes == [((4, 16), (2, 8), mamba2.CHUNK)]  # tried once, at the sizes it is wanted for
+    values = problem(30)
+    torch.testing.assert_close(scan(*values), ssd_dense(*values), rtol=1e-4, atol=1e-5)
+    assert len(shapes) == 2
+    assert fused_scan("cpu", *SIZES) is scan
+    assert len(shapes) == 2
+    fused_scan("cpu", 4, 16, 2, 12)
+    assert len(shapes) == 3
+
+
+class _WrongGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 1.1 * gradient
+
+
+def wrong_values(x, dt, A, B, C, chunk):
+    return ssd_dense(x, dt, A, B, C) * 1.1
+
+
+def wrong_gradients(x, dt, A, B, C, chunk):
+    return ssd_dense(x, dt, A, _WrongGradient.apply(B), C)
+
+
+def undefined(x, dt, A, B, C, chunk):
+    return ssd_dense(x, dt, A, B, C) * torch.nan
+
+
+def broken(*_):
+    raise RuntimeError("no kernel image is available")
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (wrong_values, "relative error of its values is 0.1"),
+        (wrong_gradients, "relative error of its gradient by B is 0.1"),
+        (undefined, "relative error of its values is nan"),
+        (broken, "RuntimeError: no kernel image"),
+    ],
+)
+def test_any_other_kernel_is_not_used_and_said_so(kernel, function, reason, caplog):
+    kernel(function)
+    with caplog.at_level("INFO", logger=mamba2.__name__):
+        assert fused_scan("cpu", *SIZES) is None
+    assert reason in caplog.text
 
 
 def test_an_import_proves_nothing(monkeypatch):
     monkeypatch.setitem(sys.modules, "mamba_ssm", types.ModuleType("mamba_ssm"))
     fused_scan.cache_clear()
-    assert fused_scan("cpu") is None
+    assert fused_scan("cpu", *SIZES) is None
     fused_scan.cache_clear()
+
+
+def test_a_layer_takes_the_kernel_on_cuda_only(kernel, monkeypatch):
+    """The choice without a card: the device is asked for, and the kernel wanted at the layer's own sizes."""
+    kernel(right)
+    layer, u = Mamba2(16, d_state=8, headdim=16), torch.randn(1, 9, 16)
+    expected = layer(u)
+    assert fused_scan.cache_info().misses == 0
+    asked = []
+
+    def chosen(device, *sizes):
+        asked.append((device, *sizes))
+        return fused_scan("cpu", *sizes)
+
+    class OnCuda:
+        """Shape and device of a tensor on a card."""
+
+        def __init__(self, value):
+            self.shape, self.device = value.shape, torch.device("cuda", 0)
+
+    monkeypatch.setattr(mamba2, "fused_scan", chosen)
+    monkeypatch.setattr(mamba2, "scan_for", lambda x, B: scan_for(OnCuda(x), OnCuda(B)))
+    torch.testing.assert_close(layer(u), expected, rtol=1e-4, atol=1e-5)
+    assert asked == [("cuda:0", 2, 16, 1, 8)]
 
 
 @pytest.mark.gpu

@@ -5,7 +5,8 @@
 Dao and Gu 2024, "Transformers are SSMs".  Parameters carry mamba-ssm's names and shapes, so that
 weights of either load in the other.  The scan has two exact forms, a masked matrix product for short
 sequences and their section 6 block decomposition for long ones; both keep decays in float32.  On
-CUDA mamba-ssm's kernel takes over where it is installed and proves itself on a small problem.
+CUDA mamba-ssm's kernel takes over where it is installed (extra ``mamba``) and proves itself on a small
+problem of the same sizes.
 """
 
 from __future__ import annotations
@@ -74,18 +75,19 @@ def _pairs(x: Tensor, decays: Tensor, B: Tensor, C: Tensor) -> Tensor:
     return (mixing.flatten(1, 2) @ x.transpose(1, 2)).transpose(1, 2)
 
 
-def scan_for(device: torch.device, length: int) -> Scan:
-    """The fastest scan that works on `device` for sequences of `length`."""
-    fused = fused_scan(str(device)) if device.type == "cuda" else None
-    return fused or (ssd_dense if length <= DENSE_LENGTH else ssd_chunked)
+def scan_for(x: Tensor, B: Tensor) -> Scan:
+    """The fastest scan that works for x (batch, L, heads, P) and B (batch, L, groups, N) where they are."""
+    fused = fused_scan(str(x.device), *x.shape[2:], *B.shape[2:]) if x.device.type == "cuda" else None
+    return fused or (ssd_dense if x.shape[1] <= DENSE_LENGTH else ssd_chunked)
 
 
-@lru_cache(maxsize=8)
-def fused_scan(device: str) -> Scan | None:
+@lru_cache(maxsize=32)
+def fused_scan(device: str, heads: int, width: int, groups: int, states: int) -> Scan | None:
     """mamba-ssm's kernel, or None unless it runs on `device` now and agrees with :func:`ssd_dense`.
 
-    That the package imports proves nothing: its wheels install without compiled kernels, and some
-    builds have been silently wrong on new cards.
+    `heads` of `width` and `groups` of `states` are the sizes that it is tried at, since it is compiled for
+    each.  That the package imports proves nothing: its wheels install without compiled kernels, and some
+    builds have been silently wrong on new cards, in values or in gradients.
     """
     try:
         from mamba_ssm.ops.triton.ssd_combined import mamba_chunk_scan_combined
@@ -95,17 +97,37 @@ def fused_scan(device: str) -> Scan | None:
             return mamba_chunk_scan_combined(*values, CHUNK)
 
         generator = torch.Generator().manual_seed(0)
-        shapes = ((2, 80, 4, 64), (2, 80, 4), (4,), (2, 80, 1, 64), (2, 80, 1, 64))
-        x, dt, A, B, C = (torch.randn(s, generator=generator).to(device) for s in shapes)
-        problem = (x, F.softplus(dt), -A.exp(), B, C)
-        expected = ssd_dense(*problem)
-        error = float((scan(*problem) - expected).abs().max() / expected.abs().max())
-        if not error < 1e-2:  # its products are in TF32
-            raise ArithmeticError(f"its relative error is {error:.2g}")
+        length = CHUNK + 16  # a whole block and a part of one
+        per_group = (2, length, groups, states)
+        shapes = ((2, length, heads, width), (2, length, heads), (heads,), per_group, per_group)
+        # The first call may come from a prediction, where nothing can be differentiated.
+        with torch.inference_mode(False), torch.enable_grad():
+            x, dt, A, B, C = (torch.randn(s, generator=generator).to(device) for s in shapes)
+            problem = (x, F.softplus(dt), -A.exp(), B, C)
+            expected, results = (
+                _values_and_gradients(ssd_dense, problem),
+                _values_and_gradients(scan, problem),
+            )
+        for what, allowed, result, true in zip(CHECKED, ALLOWED, results, expected):
+            error = float((result - true).abs().max() / true.abs().max())
+            if not error < allowed:
+                raise ArithmeticError(f"the relative error of its {what} is {error:.2g}")
     except Exception as reason:  # whatever a broken build raises, PyTorch gives the same numbers
         logger.info("mamba-ssm is not used on %s: %s: %s", device, type(reason).__name__, reason)
         return None
     return scan
+
+
+CHECKED = ("values", *(f"gradient by {name}" for name in ("x", "dt", "A", "B", "C")))
+ALLOWED = (1e-2, *[5e-2] * 5)
+"""Relative errors, since its products are in TF32; a gradient is a product of such products."""
+
+
+def _values_and_gradients(scan: Scan, problem: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """What `scan` gives, and the gradients of the mean of its squares by each of its arguments."""
+    leaves = [value.detach().requires_grad_() for value in problem]
+    values = scan(*leaves)
+    return values.detach(), *torch.autograd.grad(values.square().mean(), leaves)
 
 
 class GatedRMSNorm(nn.Module):
@@ -170,7 +192,7 @@ class Mamba2(nn.Module):
         x = x.unflatten(-1, (self.nheads, self.headdim))
         B, C = (t.unflatten(-1, (self.ngroups, self.d_state)) for t in (B, C))
         dt = F.softplus(dt.float() + self.dt_bias)
-        y = (scan or scan_for(u.device, u.shape[1]))(x, dt, -self.A_log.float().exp(), B, C)
+        y = (scan or scan_for(x, B))(x, dt, -self.A_log.float().exp(), B, C)
         y = (y + self.D[:, None] * x).flatten(-2)
         return self.out_proj(self.norm(y, z).to(u.dtype))
 

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 LIBRARIES = (
     *("numpy", "scipy", "torch", "torchvision", "transformers", "diffusers", "tokenizers"),
-    *("scikit-learn", "scikit-image", "himalaya", "pillow"),
+    *("open-clip-torch", "mamba-ssm", "scikit-learn", "himalaya", "pillow"),
 )
 """Distributions whose numbers are in artifacts; another version of one of them is another key."""
 

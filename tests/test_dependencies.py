@@ -1,0 +1,102 @@
+"""setup.cfg requires what the packages import, and nothing that they do not."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import re
+import sys
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = ("harness", "encoders", "decoders", "benchmarks", "reports", "configs")
+
+IMPORTED_AS = {
+    "open-clip-torch": {"open_clip"},
+    "scikit-image": {"skimage"},
+    "scikit-learn": {"sklearn"},
+    "pillow": {"PIL"},
+    "PyYAML": {"yaml"},
+    "vl-convert-python": {"vl_convert"},
+    "jinja2": {"jinja2", "markupsafe"},  # the second comes with it
+}
+THROUGH_OTHERS = {
+    "pyarrow": "pandas' parquet files",
+    "tabulate": "pandas' to_markdown",
+    "vl-convert-python": "altair's pictures of charts",
+}
+"""What another library imports when this project calls it."""
+
+
+def requirements(section: str, key: str) -> dict[str, str]:
+    """Distribution -> how it is bounded."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    return dict(
+        re.fullmatch(r"([\w.-]+)(.*)", line).groups() for line in config[section][key].split("\n") if line
+    )
+
+
+def names(distributions) -> set[str]:
+    """What the distributions are imported as."""
+    plain = (IMPORTED_AS.get(d, {d.lower().replace("-", "_")}) for d in distributions)
+    return set().union(*plain)
+
+
+@cache
+def imported(*folders: str) -> dict[str, str]:
+    """Third-party packages that modules import, lazily or not -> one such module."""
+    own = {"harness", *(file.stem for file in (ROOT / "tests").rglob("*.py")), "golden"}
+    found = {}
+    for file in (file for folder in folders for file in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                modules = [node.module]
+            else:
+                continue
+            for root in {module.partition(".")[0] for module in modules}:
+                if root not in own and root not in sys.stdlib_module_names:
+                    found[root] = str(file.relative_to(ROOT))
+    return found
+
+
+INSTALLED = requirements("options", "install_requires")
+EXTRAS = ("mamba",)
+"""Extras of the product, whose imports may fail."""
+
+
+def test_what_is_imported_is_required():
+    extras = [d for extra in EXTRAS for d in requirements("options.extras_require", extra)]
+    missing = {n: file for n, file in imported(*FOLDERS).items() if n not in names([*INSTALLED, *extras])}
+    assert not missing
+
+
+def test_what_is_required_is_imported():
+    used = imported(*FOLDERS).keys()
+    extras = [d for extra in EXTRAS for d in requirements("options.extras_require", extra)]
+    unused = [d for d in [*INSTALLED, *extras] if not names([d]) & used and d not in THROUGH_OTHERS]
+    assert not unused
+
+
+def test_what_tests_import_is_required():
+    test = requirements("options.extras_require", "test")
+    used = imported("tests").keys() & packages_distributions().keys()  # others are made by a test
+    assert "skimage" in used
+    assert not used - names([*INSTALLED, *test])
+    assert not names(test) - used - {"pytest_xdist", "ruff", "setuptools"}
+
+
+@pytest.mark.parametrize("distribution", [*INSTALLED, *requirements("options.extras_require", "test")])
+def test_versions_are_lower_bounds(distribution):
+    bounds = INSTALLED | requirements("options.extras_require", "test")
+    assert re.fullmatch(r">=\d+(\.\d+)*", bounds[distribution])
+
+
+def test_setup_cfg_stays_short():
+    assert len((ROOT / "setup.cfg").read_text().splitlines()) < 120
