@@ -1,6 +1,7 @@
 """The contracts between the harness and its plugins (numpy and the standard library only).
 
-A plugin package imports this module and nothing else of the engine.  The data classes are defined
+A plugin package imports this module and, where it wants what others share (a training loop, ridge, saved
+voxel spaces), :mod:`harness.toolkit`; nothing else of the engine.  The data classes are defined
 in :mod:`harness.data`; the plugin kinds below are protocols, so that any class with these methods
 will do, without inheritance; metrics are rows (:class:`Metric`).  A `fit` that takes long says how far it
 is by wrapping its loop, ``for epoch in track(range(epochs), "stage 1")``, or by calling
@@ -114,8 +115,10 @@ class Encoder(Protocol):
     ``training_sets()`` names of image sets that it, or weights it starts from, was trained on
     (:mod:`harness.run.overlaps`); ``training_hashes()`` :func:`image_sha` of such images; ``networks()``
     backbones that it looks through besides those it wants.
-    Optional, of encoders, decoders and benchmarks: a static method ``missing(params, *, subject)``, a line
-    for each file (weights, data) that a run would read and that is not there, with how to get it.  It is
+    Optional, of encoders, decoders and benchmarks: ``presets``, the name of a YAML file of presets beside the
+    module, where that is not called as :mod:`harness.presets` says; a static method
+    ``missing(params, *, subject)``, a line for each file (weights, data) that a run would read and that is
+    not there, with how to get it.  It is
     asked with the plan, so that nobody waits an hour for it, and reads no file's content.
     """
 

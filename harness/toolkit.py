@@ -9,6 +9,8 @@ solvers            `fit_ridge`, `RidgeModel`, `PENALTIES`, `check_penalties`: a 
                    cross-validation; `ImageComponents`: principal components of images
 saved spaces       `save_space`, `load_space`: the voxel space of a fit, so that any other is refused;
                    `replaced`: files that appear whole or not at all
+token stores       `ShardedArray`: one array in several files, perhaps larger than memory; what ``computed`` of
+                   :class:`harness.api.Features` gives back of what a plugin computes of images
 constant voxels    `is_constant`, `spread`
 =================  =======================================================================================
 
@@ -22,6 +24,7 @@ from .nn.constancy import is_constant, spread
 from .solvers.image_components import ImageComponents
 from .solvers.ridge import PENALTIES, RidgeModel, check_penalties, fit_ridge
 from .solvers.saved import load_space, replaced, save_space
+from .storage.sharded import ShardedArray
 from .training import (
     Losses,
     OneCycle,
@@ -44,6 +47,7 @@ __all__ = [
     "OneCycle",
     "Progress",
     "RidgeModel",
+    "ShardedArray",
     "Step",
     "Task",
     "TrainingSettings",

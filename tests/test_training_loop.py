@@ -221,7 +221,7 @@ def test_a_loss_that_is_not_finite_stops_in_one_line(tmp_path):
     assert resumed.taken[0] == PER_EPOCH
 
 
-@pytest.mark.parametrize("change", ["settings", "identity", "torn", "not a checkpoint"])
+@pytest.mark.parametrize("change", ["settings", "identity", "sizes", "torn", "not a checkpoint"])
 def test_a_checkpoint_of_another_training_is_left_aside(tmp_path, change, caplog):
     file = tmp_path / "toy.safetensors"
     train(Regression(), HOW, checkpoint=file, identity="a")
@@ -230,10 +230,13 @@ def test_a_checkpoint_of_another_training_is_left_aside(tmp_path, change, caplog
         how, expected = replace(HOW, clip=9.0), "belongs to another training"
     elif change == "identity":
         identity, expected = "b", "belongs to another training"
-    else:
+    elif change in ("torn", "not a checkpoint"):
         content = file.read_bytes()
         file.write_bytes(content[: len(content) // 2] if change == "torn" else b"{}" * 100)
     task = Regression()
+    if change == "sizes":
+        task.module[0], task.module[1] = nn.Linear(4, 6, bias=False), nn.BatchNorm1d(6)
+        expected = "belongs to another training"
     train(task, how, checkpoint=file, identity=identity)
     assert task.taken == list(range(STEPS))
     assert expected in caplog.text
@@ -275,6 +278,28 @@ def test_one_cycle_is_torchs_number_for_number(total, rise):
         optimizer.step()
         if step + 1 < total:
             theirs.step()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_training_killed_on_a_gpu_ends_in_the_same_weights(tmp_path, precision):
+    class OnDevice(Regression):
+        def __init__(self, **more):
+            super().__init__(**more)
+            self.module, self.data = self.module.cuda(), self.data.cuda()
+
+    how = replace(HOW, checkpoint_every=1, precision=precision, ema=0.5)
+    whole, killed, resumed = OnDevice(), OnDevice(killed_at=4), OnDevice()
+    state = torch.cuda.get_rng_state()
+    expected = train(whole, how, device="cuda")
+    assert torch.equal(torch.cuda.get_rng_state(), state)
+    with pytest.raises(Killed):
+        train(killed, how, device="cuda", checkpoint=tmp_path / "toy.safetensors")
+    torch.manual_seed(4)
+    outcome = train(resumed, how, device="cuda", checkpoint=tmp_path / "toy.safetensors")
+    assert resumed.taken[0] == 4
+    assert same(weights(resumed.module), weights(whole.module))
+    assert same(outcome.best, expected.best)
 
 
 @pytest.mark.slow

@@ -39,22 +39,25 @@ def train(
     """Train ``task.module`` in place, or go on from `checkpoint`; the module ends with its last weights.
 
     checkpoint : file of the state, ``.safetensors``; None keeps nothing.
-    identity : hash of what is trained on what; the settings are added.  A file of another is left aside.
+    identity : hash of what is trained on what; the settings and the shapes of weights are added.  A file of
+        another training is left aside.
 
     Returns the curves, the best weights (those of the last epoch without a validation) and the moving
     average.  Raises :class:`DataError` when a loss is not finite.
     """
     processes = open_processes(device)
     loop = _Loop(task, settings, torch.device(device), processes)
-    kept = Checkpoint(checkpoint, identity=_identity(settings, identity, processes.world))
+    kept = Checkpoint(checkpoint, identity=_identity(task.module, settings, identity, processes.world))
     return loop.run(kept)
 
 
-def _identity(settings: TrainingSettings, identity: str, world: int) -> str:
+def _identity(module: nn.Module, settings: TrainingSettings, identity: str, world: int) -> str:
     words = dataclasses.asdict(settings)
     for name in ("checkpoint_every", "shown", "remedy"):  # another value ends in the same weights
         words.pop(name)
-    return hashlib.sha256(json.dumps([words, identity, world], sort_keys=True).encode()).hexdigest()
+    shapes = [(name, list(value.shape), str(value.dtype)) for name, value in module.state_dict().items()]
+    text = json.dumps([words, shapes, identity, world], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class _Loop:
