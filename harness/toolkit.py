@@ -9,8 +9,8 @@ solvers            `fit_ridge`, `RidgeModel`, `PENALTIES`, `check_penalties`: a 
                    cross-validation; `ImageComponents`: principal components of images
 saved spaces       `save_space`, `load_space`: the voxel space of a fit, so that any other is refused;
                    `replaced`: files that appear whole or not at all
-token stores       `ShardedArray`: one array in several files, perhaps larger than memory; what ``computed`` of
-                   :class:`harness.api.Features` gives back of what a plugin computes of images
+token stores       `ShardedArray`: one array in several files, perhaps larger than memory; what
+                   :meth:`harness.api.Features.computed` gives back
 constant voxels    `is_constant`, `spread`
 =================  =======================================================================================
 
