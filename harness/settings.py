@@ -76,6 +76,7 @@ class Request:
     encoder: str | None = None
     decoder: str | None = None
     subject: str | None = None
+    train_subjects: tuple[str, ...] = ()  # that the encoder is fitted on; empty: `subject` alone
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # section -> key -> value
     sources: Mapping[str, str] = field(default_factory=dict)  # "section.key" -> where it was given
 
@@ -84,9 +85,13 @@ def read_request(
     file: Path | None,
     assignments: Sequence[str],
     *,
-    plugins: Mapping[str, str | None],
+    plugins: Mapping[str, Any],
 ) -> Request:
-    """Merge a YAML file, ``section.key=value`` assignments and the names on the command line."""
+    """Merge a YAML file, ``section.key=value`` assignments and the names on the command line.
+
+    plugins : names of benchmark, encoder, decoder and subject, and train_subjects, several or one; None for
+        what was not given.
+    """
     values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     sources: dict[str, str] = {}
     chosen: dict[str, Any] = {"benchmark": "embedded"}
@@ -94,7 +99,7 @@ def read_request(
         content = read_yaml(file)
         for section, given in content.items():
             if section == "plugins":
-                known = ("benchmark", "encoder", "decoder", "subject")
+                known = ("benchmark", "encoder", "decoder", "subject", "train_subjects")
                 chosen |= _names(mapping(given, known=known, where=f"{file}: plugins"), file)
             elif section in SECTIONS:
                 values[section] |= mapping(given, where=f"{file}: {section}")
@@ -118,6 +123,8 @@ def read_request(
         _assign(values[section], name.split("."), parsed)
         sources[f"{section}.{name}"] = f"--set {text}"
     chosen |= {key: value for key, value in plugins.items() if value is not None}
+    if isinstance(several := chosen.get("train_subjects"), str):
+        chosen["train_subjects"] = tuple(name.strip() for name in several.split(",") if name.strip())
     return Request(**chosen, values=values, sources=sources)
 
 
@@ -207,14 +214,26 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return mapping(content if content is not None else {}, where=str(file))
 
 
-def _names(given: Mapping[str, Any], file: Path) -> dict[str, str]:
-    """What the section ``plugins`` of `file` names; a key without a value is as good as absent."""
-    for key, name in given.items():
-        if name is not None and (not isinstance(name, str) or not name):
+def _names(given: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """What the section ``plugins`` of `file` names; a key without a value is as good as absent.
+
+    A subject may be a number, and ``train_subjects`` a list.
+    """
+    names: dict[str, Any] = {}
+    for key, value in given.items():
+        if value is None:
+            continue
+        several = value if key == "train_subjects" and isinstance(value, list) else [value]
+        if key in ("subject", "train_subjects"):
+            several = [str(name) if type(name) is int else name for name in several]
+        wrong = [name for name in several if not isinstance(name, str) or not name]
+        if wrong or not several:
             raise ConfigError(
-                f"{file}: plugins.{key} is {quoted(name)}; expected a name, as 'harness list' shows"
+                f"{file}: plugins.{key} is {quoted(wrong[0] if wrong else value)}; expected a name, as "
+                "'harness list' shows"
             )
-    return {key: name for key, name in given.items() if name is not None}
+        names[key] = tuple(several) if isinstance(value, list) else several[0]
+    return names
 
 
 def mapping(value: Any, *, where: str, known: Sequence[str] = ()) -> dict[str, Any]:

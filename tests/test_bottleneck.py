@@ -18,7 +18,7 @@ from harness.reports.tables import score_table
 from harness.results import RunResult
 from harness.rows.bottleneck import bottleneck_streams, fit_bottleneck
 from harness.rows.table import response_streams
-from harness.run.pipeline import Pipeline
+from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.run.record import write_run
 from harness.settings import Request
@@ -140,7 +140,7 @@ def test_the_curve_of_a_run(tmp_path):
     forget()
     store = Store(tmp_path / "store")
     ranks = [40, 0, 16, 2]
-    outcome = Pipeline(request(bottleneck=ranks), store).run()
+    outcome = run_plan(request(bottleneck=ranks), store)
     write_run(outcome, tmp_path / "run", command=["harness"], store=store)
     run = RunResult.open(tmp_path / "run")
     values = run.scores[run.scores.target == "stimulus"].pivot_table(

@@ -11,7 +11,7 @@ from conftest import TOYS
 
 from harness.backbones.pixels import Pixels
 from harness.errors import PluginError
-from harness.run.pipeline import Pipeline
+from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.settings import Request
 from harness.stages import features
@@ -34,7 +34,7 @@ def run_of(store, *, metrics=METRICS, n_test=70, layers=()):
         decoder=f"{TOYS}:ToyDecoder",
         values=values,
     )
-    return Pipeline(make_plan(request), Store(store)).run()
+    return run_plan(make_plan(request), Store(store))
 
 
 @pytest.fixture

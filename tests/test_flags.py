@@ -12,7 +12,7 @@ from harness.benchmarks.paired import Paired
 from harness.decoders.mindeye2 import MindEye2Decoder
 from harness.run.flags.uncertainty import uncertain_intervals
 from harness.run.overlaps import Declared, shared_images
-from harness.run.pipeline import Pipeline
+from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.run.record import run_record
 from harness.settings import Request
@@ -48,7 +48,7 @@ def raised(tmp_path_factory):
             },
         )
         here = Store(store)
-        outcome = Pipeline(make_plan(request), here).run()
+        outcome = run_plan(make_plan(request), here)
         assert outcome.scored.failures == []
         record = run_record(outcome, command=[], store=here, gallery_rule="")
         # Sixteen easy images nearly all win, which says nothing of cheating.

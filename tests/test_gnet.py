@@ -26,7 +26,7 @@ from harness.backbones.gnet import GNet, read_gnet
 from harness.reports.functional import brain_region_table, region_table
 from harness.reports.html import write_report
 from harness.results import RunResult
-from harness.run.pipeline import Pipeline
+from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.run.record import write_run
 from harness.scoring.compare import derangements_of
@@ -311,7 +311,7 @@ def run(folder, patch, *, as_nsd: bool):
         return replace(data, space=named, **pieces), None, []
 
     patch.setitem(gnet.NSDGENERAL, "subj01", V)
-    patch.setattr("harness.run.pipeline.load_subject", load)
+    patch.setattr("harness.run.preparation.load_subject", load)
     request = Request(
         benchmark=f"{TOYS}:ToyBenchmark",
         encoder=f"{TOYS}:ToyEncoder",
@@ -322,7 +322,7 @@ def run(folder, patch, *, as_nsd: bool):
         },
     )
     store = Store(folder / "store")
-    outcome = Pipeline(make_plan(request), store).run()
+    outcome = run_plan(make_plan(request), store)
     assert not outcome.scored.failures
     write_run(outcome, folder / "run", command=["harness"], store=store)
     return outcome

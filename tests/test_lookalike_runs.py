@@ -11,7 +11,7 @@ from harness.reports.comparison import compare
 from harness.reports.tables import score_table
 from harness.results import RunResult
 from harness.run.flags import Evidence, run_flags
-from harness.run.pipeline import Pipeline
+from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.run.record import write_run
 from harness.scoring.compare import derangements_of
@@ -70,7 +70,7 @@ def run(tmp_path):
                 "benchmark": {"n_test": 13, "noise": 3.0},
             },
         )
-        return Pipeline(make_plan(request), Store(tmp_path / "store")).run()
+        return run_plan(make_plan(request), Store(tmp_path / "store"))
 
     return run
 

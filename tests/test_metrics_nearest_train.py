@@ -12,7 +12,7 @@ from harness.metrics.nearest_train import distance_to_nearest
 from harness.reports.html import write_report
 from harness.reports.tables import score_table
 from harness.results import RunResult
-from harness.run.pipeline import Pipeline
+from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.run.record import write_run
 from harness.settings import Request
@@ -63,7 +63,7 @@ def outcome(tmp_path_factory):
         },
     )
     store = Store(folder / "store")
-    made = Pipeline(make_plan(request), store).run()
+    made = run_plan(make_plan(request), store)
     write_run(made, folder / "run", command=["harness"], store=store)
     return made, RunResult.open(folder / "run")
 

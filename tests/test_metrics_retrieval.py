@@ -21,7 +21,7 @@ from test_run import only_run
 from harness import plugins
 from harness.api import Metric
 from harness.metrics.retrieval import GALLERY, galleries, random_galleries, top1
-from harness.run.pipeline import Pipeline
+from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.run.record import run_record
 from harness.scoring.compare import derangements_of
@@ -227,7 +227,7 @@ def outcome_of(root, *, decoder=f"{TOYS}:ToyDecoder", metrics=NAMES, **run):
         decoder=str(decoder),
         values={"run": {"metrics": list(metrics), **run}, "benchmark": {"noise": 2.0, "n_test": 20}},
     )
-    return Pipeline(make_plan(request), store).run(), store
+    return run_plan(make_plan(request), store), store
 
 
 def values_of(outcome, name, row, *, trial=-1):

@@ -12,7 +12,7 @@ from test_lookalike_runs import LABELLED
 
 from harness.benchmarks.scenes import describe, draw
 from harness.metrics.semantics import caption_agreement, categories, category_agreement
-from harness.run.pipeline import Pipeline
+from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.settings import Request
 from harness.stages.features import open_backbone
@@ -136,7 +136,7 @@ def run(folder, benchmark):
         decoder=f"{TOYS}:ToyDecoder",
         values={"run": {"metrics": [*NAMES, "pixcorr"], "derangements": 3}, "benchmark": {"n_test": 13}},
     )
-    return Pipeline(make_plan(request), Store(folder / "store")).run()
+    return run_plan(make_plan(request), Store(folder / "store"))
 
 
 def test_a_run_scores_them_against_stimuli_and_measured_reconstructions(tmp_path):

@@ -9,7 +9,7 @@ from toys import ToyBenchmark
 
 from harness.benchmarks.embedded import Embedded
 from harness.rows.opaque import TRUE_IDS, OpaqueNames
-from harness.run.pipeline import Pipeline
+from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.settings import Request
 from harness.storage.store import Store
@@ -49,7 +49,7 @@ def test_scores_are_those_under_the_true_ids(tmp_path):
                 decoder=f"{TOYS}:ToyDecoder",
                 values={"run": {"metrics": ["pixcorr", "voxel-r"], "derangements": 2}},
             )
-            outcome = Pipeline(make_plan(request), Store(tmp_path / "store")).run()
+            outcome = run_plan(make_plan(request), Store(tmp_path / "store"))
             tables.append([score.values for score in (*outcome.scored.images, *outcome.scored.responses)])
             assert {score.images.images.ids for score in outcome.scored.images} == {data.test.stimuli.ids}
         for true, hidden in zip(*tables, strict=True):

@@ -16,7 +16,7 @@ from harness.benchmarks.embedded import Embedded
 from harness.data import Stimuli
 from harness.plugins import find
 from harness.run.flags.provenance import declarations
-from harness.run.pipeline import Pipeline
+from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.settings import Request
 from harness.stages import plugin_features
@@ -201,7 +201,7 @@ def run(tmp_path: Path, name: str):
     )
     plan = make_plan(request)
     store = Store(tmp_path / "store")
-    return plan, store, Pipeline(plan, store).run()
+    return plan, store, run_plan(plan, store)
 
 
 def test_a_decoder_of_the_old_signature_still_runs(tmp_path):

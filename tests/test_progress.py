@@ -15,7 +15,7 @@ from rich.console import Console
 from harness.api import progress, track
 from harness.cli.progress import Bars
 from harness.progress import Lines, Silent, duration, listening
-from harness.run.pipeline import Pipeline
+from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.settings import Request
 from harness.solvers.image_components import ImageComponents
@@ -160,7 +160,7 @@ def test_a_plugins_progress_reaches_the_reporter_of_the_run(tmp_path: Path):
         benchmark=f"{TOYS}:ToyBenchmark", encoder=f"{plugin}:Slow", values={"run": {"metrics": ["voxel-r"]}}
     )
     recorder = Recorder()
-    Pipeline(make_plan(request, need_decoder=False), Store(tmp_path / "store"), reporter=recorder).run()
+    run_plan(make_plan(request, need_decoder=False), Store(tmp_path / "store"), reporter=recorder)
     said = [(stage, done, total) for stage, what, done, total in recorder.heard if what == "thinking"]
     assert said == [("fit encoder", k, 3) for k in range(4)]
 

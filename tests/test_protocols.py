@@ -27,11 +27,15 @@ from harness.api import ConfigError, DataError, PluginError, Stimuli
 from harness.backbones import weights
 from harness.decoders.mindeye2 import public
 from harness.errors import WeightsMissing
+from harness.progress import Silent
 from harness.reports.html import _protocols, render_html
 from harness.reports.terminal import render
 from harness.results import RunResult
-from harness.run.pipeline import Pipeline
+from harness.run.context import Context
+from harness.run.decoding import decoded_rows, decoder_branch
+from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
+from harness.run.preparation import prepare
 from harness.run.protocols import (
     PROTOCOLS,
     RunFacts,
@@ -175,16 +179,19 @@ def scored(folder, tmp_path, monkeypatch):  # noqa: F811
             "run": {"metrics": ["pixcorr"], "derangements": 2, "protocol": protocol, "micro_batch": 3},
         }
         request = Request(benchmark=f"{TOYS}:ToyBenchmark", decoder="mindeye2", values=values)
-        pipeline = Pipeline(make_plan(request), Store(tmp_path / "store"))
-        outcome = pipeline.run()
+        plan, store = make_plan(request), Store(tmp_path / "store")
+        outcome = run_plan(plan, store)
+        context = Context.open(plan, Store(tmp_path / "store"), reporter=Silent())
+        prepared = prepare(context)
+        decoded = decoded_rows(context, prepared, None, decoder_branch(context, prepared))
         rows = {}
         for one in outcome.sets:
             if one.row in ("measured", "generator-ceiling"):
-                made = pipeline.decoded[one.row, -1, 0]
+                made = decoded.reconstructions[one.row, -1, 0]
                 own = made.chosen(np.zeros(4, np.int64)).images()
                 rows[one.row] = (own, made.optional("low_level"), one.images)
         assert set(rows) == {"measured", "generator-ceiling"}
-        return outcome, pipeline.store, rows
+        return outcome, store, rows
 
     return call
 

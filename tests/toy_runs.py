@@ -9,7 +9,7 @@ from typing import Any
 from conftest import TOYS
 
 from harness.results import RunResult
-from harness.run.pipeline import Pipeline
+from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.run.record import write_run
 from harness.settings import Request
@@ -30,5 +30,5 @@ def toy_run(
     forget()
     request = Request(benchmark=benchmark, encoder=encoder, decoder=decoder, values=values)
     kept = Store(store)
-    write_run(Pipeline(make_plan(request), kept).run(), folder, command=["harness"], store=kept)
+    write_run(run_plan(make_plan(request), kept), folder, command=["harness"], store=kept)
     return RunResult.open(folder)

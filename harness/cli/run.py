@@ -37,6 +37,11 @@ _HELP = {
 }
 
 
+_TRAIN_SUBJECTS = (
+    "subjects that the encoder is fitted on together, by name or number; where the scored one is none of "
+    "them, the encoder is then adapted to it [the scored subject]"
+)
+
 _MISSING = "score the test images that folder: or file: has, leave the others out of every row, and say so"
 
 
@@ -44,7 +49,7 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that every command with a plan has."""
     options = [
         click.option("--benchmark", help="a benchmark's name [embedded]"),
-        click.option("--subject", help="a subject of the benchmark [its first]"),
+        click.option("--subject", help="the scored subject of the benchmark, by name or number [its first]"),
         click.option("--config", type=click.Path(path_type=Path), help="YAML with sections " + _SECTIONS),
         click.option(
             "--set",
@@ -106,6 +111,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @click.option("--encoder", help="a name, path/file.py:Class, or file:predictions.npz")
+@click.option("--train-subjects", metavar="A,B", help=_TRAIN_SUBJECTS)
 @click.option("--decoder", help="a name, path/file.py:Class, folder:recons/ or file:recons.pt")
 @common_options
 @output_options
@@ -136,6 +142,7 @@ def score(path: str, **given: Any) -> None:
 
 @click.command()
 @click.option("--encoder", help="a name, path/file.py:Class, or file:predictions.npz")
+@click.option("--train-subjects", metavar="A,B", help=_TRAIN_SUBJECTS)
 @click.option("--decoder", help="a name, path/file.py:Class, folder:recons/ or file:recons.pt")
 @common_options
 def plan(encoder: str | None, decoder: str | None, **given: Any) -> None:
@@ -158,7 +165,7 @@ def carry_out(made: Any, given: dict[str, Any]) -> None:
     """Run a plan, write its folder and its report, and print the final table."""
     from ..places import store_folder
     from ..results import RunResult
-    from ..run.pipeline import Pipeline
+    from ..run.pipeline import run_plan
     from ..run.record import command_line, write_run
     from ..storage.disk import explained
     from ..storage.store import Store
@@ -172,7 +179,7 @@ def carry_out(made: Any, given: dict[str, Any]) -> None:
     made.require_files()
     bars = Bars(errors)
     with explained(store.root):
-        outcome = Pipeline(made, store, reporter=bars).run()
+        outcome = run_plan(made, store, reporter=bars)
     folder = given["out"] / made.name
     with bars.stage("write tables"):
         changed = write_run(outcome, folder, command=command_line(), store=store)
@@ -198,6 +205,7 @@ def _plan(given: dict[str, Any], *, encoder: str | None, decoder: str | None, ne
         "subject": given["subject"],
         "encoder": encoder,
         "decoder": decoder,
+        "train_subjects": given.get("train_subjects"),
     }
     return make_plan(read_request(given["config"], assignments, plugins=names), need_decoder=need_decoder)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,23 +16,28 @@ from ..stages.data import Subset
 from .plan import Plan
 
 
-@dataclass
+@dataclass(frozen=True)
 class Outcome:
-    """Everything that a finished run knows: data, image sets, scores, and what could not be scored."""
+    """Everything that a finished run knows: data, image sets, scores, and what could not be scored.
+
+    training : training splits that the encoder was fitted on.  predicted : (N, V) mean over samples.
+    copies : small ones, by which flags compare images.  blended : share of the decoder's low-level images in
+    what is scored.  wanted : the encoder's (backbone, layer) pairs.
+    """
 
     plan: Plan
     data: SubjectData
     subset: Subset | None
-    sets: list[RowImages] = field(default_factory=list)
+    training: tuple[SubjectData, ...] = ()
+    sets: Sequence[RowImages] = ()
     scored: Scored = field(default_factory=Scored)
-    region_contributions: list[Contributions] = field(default_factory=list)
-    voxel_r: dict[str, Sequence[float]] = field(default_factory=dict)
+    region_contributions: Sequence[Contributions] = ()
+    voxel_r: Mapping[str, Sequence[float]] = field(default_factory=dict)
     wanted: tuple[tuple[str, str], ...] = ()
     candidates: int = 1
-    transductive: bool = False
-    blended: float = 0.0  # share of the decoder's low-level images in what is scored
-    predicted: np.ndarray | None = None  # (N, V) mean over samples
-    copies: dict[str, np.ndarray] = field(default_factory=dict)  # small ones, by which flags compare images
-    warned: list[Flag] = field(default_factory=list)
-    keys: dict[str, str] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    blended: float = 0.0
+    predicted: np.ndarray | None = None
+    copies: Mapping[str, np.ndarray] = field(default_factory=dict)
+    warned: tuple[Flag, ...] = ()
+    keys: Mapping[str, str] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)

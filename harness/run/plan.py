@@ -15,7 +15,7 @@ from typing import Any
 from .. import plugins
 from ..backbones.weights import WeightsAbsent, stored_sha
 from ..catalogue import Metric
-from ..errors import ConfigError, FilesMissing, WeightsMissing, suggest
+from ..errors import ConfigError, FilesMissing, WeightsMissing
 from ..plugins import PluginRef
 from ..presets import plugin_defaults
 from ..scoring.context import Circumstances
@@ -28,6 +28,7 @@ from ..stages.reconstructions import GivenImages
 from ..storage.identity import code_sha, digest, library_versions, named_files, plain
 from .protocols import protocol_named
 from .requirements import missing_files
+from .subjects import subject_named, training_subjects
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,21 @@ class Plan:
     metrics: tuple[MetricRef, ...]
     left_out: tuple[tuple[str, str], ...] = ()  # (metric, why), for those not asked for by name
     missing: tuple[str, ...] = ()  # files that will be read and are not there, a line each
+    trained_on: tuple[str, ...] = ()  # subjects that the encoder is fitted on, where not `subject` alone
+
+    @property
+    def train_subjects(self) -> tuple[str, ...]:
+        """Subjects on whose training splits the encoder is fitted."""
+        return self.trained_on or (self.subject,)
+
+    @property
+    def transfers(self) -> bool:
+        """Whether the encoder, fitted on others, is adapted to the scored subject."""
+        return (
+            self.encoder is not None
+            and self.subject not in self.train_subjects
+            and hasattr(self.encoder.load(), "adapt")
+        )
 
     @cached_property
     def identity(self) -> str:
@@ -63,6 +79,7 @@ class Plan:
                 "params": [self.benchmark_params, self.encoder_params, self.decoder_params],
                 "files": [named_files(self.encoder_params), named_files(self.decoder_params)],
                 "subject": self.subject,
+                **({"trained_on": self.trained_on} if self.trained_on else {}),
                 "settings": {k: v for k, v in settings.items() if k not in (*EXECUTION, "metrics")},
                 "metrics": [metric.identity for metric in self.metrics],
                 "libraries": library_versions(),
@@ -72,12 +89,19 @@ class Plan:
     @cached_property
     def name(self) -> str:
         """Folder name of the run: short, legal anywhere, different for other parameters."""
-        parts = (self.benchmark.name, self.subject, *(p.name for p in (self.encoder, self.decoder) if p))
+        plugins = [plugin.name for plugin in (self.encoder, self.decoder) if plugin]
+        parts = (self.benchmark.name, self.subject, *self._others(), *plugins)
         settings = {f.name: getattr(self.settings, f.name) for f in fields(RunSettings)}
         given = [self.benchmark_params, self.encoder_params, self.decoder_params, parts]
         given.append({k: v for k, v in settings.items() if k not in EXECUTION})
+        given += [self.trained_on] if self.trained_on else []
         readable = "-".join("".join(c if c.isalnum() else "_" for c in part)[-24:] for part in parts)
         return f"{readable}-{digest(given)[:8]}"
+
+    def _others(self) -> tuple[str, ...]:
+        """Words of the name that say on whom the encoder was fitted, where that is not the subject alone."""
+        several = len(self.trained_on)
+        return () if not several else (f"from_{'_'.join(self.trained_on) if several < 4 else several}",)
 
     def require_files(self) -> None:
         """Raise :class:`FilesMissing` with the first of :attr:`missing`, if any, and how many there are."""
@@ -98,10 +122,10 @@ def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
     benchmark = plugins.find("benchmarks", request.benchmark)
     benchmark_params = _params(benchmark, request, benchmark)
     subjects = tuple(benchmark.load()(benchmark_params).subjects())
-    subject = subjects[0] if request.subject is None else request.subject
-    if subject not in subjects:
-        raise ConfigError(suggest(subject, subjects, what="subject"))
+    given = request.subject
+    subject = subjects[0] if given is None else subject_named(given, subjects, option="--subject")
     encoder, encoder_params = _encoder(request, benchmark)
+    trained_on = training_subjects(request.train_subjects, subject, subjects, encoder=encoder)
     decoder: PluginRef | GivenImages | None = None
     decoder_params = None
     if request.decoder is not None:
@@ -144,8 +168,9 @@ def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
                 )
                 if isinstance(ref, PluginRef)
             ],
-            subject=subject,
+            subjects=tuple(dict.fromkeys((subject, *trained_on))),
         ),
+        trained_on if trained_on != (subject,) else (),
     )
 
 

@@ -6,7 +6,7 @@ looked for here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,8 +16,10 @@ from ..stages.features import backbone_identity
 from ..stages.fit import guarded
 
 
-def missing_files(plugins: Iterable[tuple[PluginRef, Any]], *, subject: str) -> tuple[str, ...]:
+def missing_files(plugins: Iterable[tuple[PluginRef, Any]], *, subjects: Sequence[str]) -> tuple[str, ...]:
     """One line for each file that `plugins`, with their parameters, would read and that is not there.
+
+    subjects : the scored one, and behind it others on which the encoder is fitted.
 
     Raises
     ------
@@ -28,8 +30,9 @@ def missing_files(plugins: Iterable[tuple[PluginRef, Any]], *, subject: str) -> 
     for ref, params in plugins:
         missing = getattr(ref.load(), "missing", None)
         if missing is not None:
-            ask = partial(missing, params, subject=subject)
-            lines += map(str, guarded(ref, "cannot say what is missing", ask))
+            for subject in subjects if ref.group == "benchmarks" else subjects[:1]:
+                ask = partial(missing, params, subject=subject)
+                lines += map(str, guarded(ref, "cannot say what is missing", ask))
         if ref.group == "encoders" and not lines:
             lines += _missing_backbones(ref, params)
     return tuple(dict.fromkeys(lines))

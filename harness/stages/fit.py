@@ -125,6 +125,27 @@ def fit_encoder(
     return _fit(ref, params, ingredients, train, store=store, device=device)
 
 
+def adapt_encoder(
+    fitted: Model, data: SubjectData, *, features: FeatureStore, store: Store, seed: int, device: str
+) -> Model:
+    """The encoder `fitted` on others, adapted to the training split of `data`; an artifact of its own."""
+    ref, params = fitted.ref, fitted.params
+    ingredients = {
+        **plugin_identity(ref, params),
+        "adapted from": fitted.key,
+        **_training_identity([data], seed=seed, device=device),
+    }
+
+    own = PluginFeatures(features, store, ref, device=device)
+
+    def train(checkpoint_dir: Path) -> Any:
+        encoder = fitted.load(data.space)
+        encoder.adapt(data.training(), own, seed=seed, device=device, checkpoint_dir=checkpoint_dir)
+        return encoder
+
+    return _fit(ref, params, ingredients, train, store=store, device=device)
+
+
 def fit_decoder(
     ref: PluginRef,
     params: Any,

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.metrics.agreement import controlled_agreement
-from harness.run.pipeline import Pipeline
+from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.settings import read_request
 from harness.stages.features import FeatureStore
@@ -36,7 +36,7 @@ def decoded(decoder: str, store: Store, *, images: int) -> dict[str, np.ndarray]
     words = [f"benchmark.n_test={images}", "encoder.preset=cls", "run.metrics=[decoded-agreement-controlled]"]
     plugins = {"benchmark": "embedded", "encoder": "ridge", "decoder": decoder, "subject": None}
     plan = make_plan(read_request(None, words, plugins=plugins))
-    outcome = Pipeline(plan, store).run()
+    outcome = run_plan(plan, store)
     features = FeatureStore(store, open_executor("inline", workers=1, device="cpu"), device="cpu")
     sets = {of_row.row: of_row for of_row in outcome.sets}
     whole = sets["predicted"]

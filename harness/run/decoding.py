@@ -1,0 +1,183 @@
+"""The branch of a run that ends in finished images: the decoder's fit, which needs nothing of the encoder,
+and the rows that are decoded once both are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..data import Responses, Stimuli, SubjectData
+from ..rows.adapters import fit_adapter
+from ..rows.bottleneck import bottleneck_streams
+from ..rows.table import Stream, response_streams
+from ..seeds import image_seeds
+from ..stages.cheats import cheat_responses, cheat_streams
+from ..stages.decode import Reconstructions, decode, generate
+from ..stages.fit import Model, fit_decoder, wanted
+from ..stages.reconstructions import GivenImages
+from ..stages.selection import choose
+from .context import Context
+from .encoding import Encoded, extract_features
+from .preparation import Prepared
+from .protocols import blended, declared_blend, protocol_named
+
+Made = tuple[str, int, int]
+"""(row, trial, sample)."""
+
+
+@dataclass(frozen=True)
+class DecodedRows:
+    """What was decoded for every row, or given.
+
+    images : finished ones.  inputs : row -> (N, V) what was decoded, by which the nearest training image is
+    found.
+    reconstructions : all candidates, where a decoder ran here.
+    cheats : row -> (N, V) responses of encoders that cheat.
+    candidates : most of any image.  blended : share of the decoder's low-level images in what is scored.
+    """
+
+    images: Mapping[Made, Stimuli] = field(default_factory=dict)
+    inputs: Mapping[str, np.ndarray] = field(default_factory=dict)
+    reconstructions: Mapping[Made, Reconstructions] = field(default_factory=dict)
+    cheats: Mapping[str, np.ndarray] = field(default_factory=dict)
+    candidates: int = 1
+    blended: float = 0.0
+
+
+def decoder_branch(context: Context, prepared: Prepared) -> Model | None:
+    """The decoder fitted on the scored subject; None where images were given, or none are asked for."""
+    plan, settings = context.plan, context.settings
+    if plan.decoder is None or isinstance(plan.decoder, GivenImages):
+        return None
+    layers = wanted(plan.decoder.load()(plan.decoder_params))
+    if layers:
+        extract_features(context, prepared, layers, [prepared.data.train.stimuli])
+    with context.stage("fit decoder", 1):
+        return fit_decoder(
+            plan.decoder,
+            plan.decoder_params,
+            prepared.data,
+            features=context.features,
+            store=context.store,
+            seed=settings.seed,
+            device=settings.device,
+        )
+
+
+def decoded_rows(
+    context: Context, prepared: Prepared, encoded: Encoded | None, decoder: Model | None
+) -> DecodedRows:
+    """Finished images of every row but the controls that need no decoder."""
+    plan, stimuli = context.plan, prepared.data.test.stimuli
+    if isinstance(plan.decoder, GivenImages):
+        flat = "reconstructions" if plan.encoder is None else "predicted"
+        rows = plan.decoder.rows(stimuli, flat_row=flat)
+        return DecodedRows({(row, -1, 0): images for row, images in rows.items()})
+    if decoder is None:
+        return DecodedRows()
+    cheats = _cheats(context, prepared, decoder)
+    streams = row_streams(context, prepared.data, encoded, cheats)
+    reconstructions = _reconstructions(context, prepared, decoder, streams)
+    inputs = {"measured": prepared.data.test.responses.mean()}
+    if encoded is not None:
+        inputs["predicted"] = encoded.mean().astype(np.float32)
+    parts = {name: made.optional_parts("low_level") for name, made in reconstructions.items()}
+    share = _share(context) if any(low_level is not None for low_level in parts.values()) else 0.0
+    images = {}
+    for name, made in reconstructions.items():
+        chosen = made.chosen(choose(made, context.settings.selection, stimuli))
+        enlarge = bool(context.settings.protocol)
+        mixes = share and parts[name] is not None
+        images[name] = blended(chosen, parts[name], share=share, enlarge=enlarge) if mixes else chosen
+    most = max(made.candidates() for made in reconstructions.values())
+    return DecodedRows(images, inputs, reconstructions, cheats, most, share)
+
+
+def row_streams(
+    context: Context, data: SubjectData, encoded: Encoded | None, cheats: Mapping[str, np.ndarray]
+) -> list[Stream]:
+    """What is decoded for every row."""
+    plan, settings = context.plan, context.settings
+    decoder = plan.decoder.load()
+    drawn: dict[str, Any] = {"seed": settings.seed, "samples": context.samples(decoder.stochastic)}
+    from_trials = drawn | {"repeats": decoder.repeats}
+    again = decoder.stochastic and any(metric.load().independent for metric in plan.metrics)
+    streams = response_streams(data, trial_rows=settings.trial_rows, redrawn=again, **from_trials)
+    streams += bottleneck_streams(data, settings.bottleneck, store=context.store, **from_trials)
+    streams += cheat_streams(cheats, data, **drawn)
+    return streams if encoded is None else [*streams, *_predicted_streams(context, data, encoded)]
+
+
+def _predicted_streams(context: Context, data: SubjectData, encoded: Encoded) -> list[Stream]:
+    """The predicted row's, one for each draw of the encoder or of the decoder."""
+    settings, ids, predicted = context.settings, data.test.stimuli.ids, encoded.predicted
+    decoder = context.plan.decoder.load()
+    adapter = fit_adapter(
+        settings.adapter,
+        data.space,
+        encoded.training,
+        data.train.responses,
+        repeats=int(np.round(data.test.responses.counts().mean())),
+    )
+    streams = []
+    for sample in range(max(predicted.shape[1], context.samples(decoder.stochastic))):
+        seeds = image_seeds(settings.seed, ids, sample)
+        responses = adapter(predicted[:, min(sample, predicted.shape[1] - 1)], ids, seeds)
+        if decoder.repeats == "inputs" and responses.n_trials > len(ids):
+            responses = Responses.single(data.space, ids, responses.mean())
+        streams.append(Stream("predicted", -1, sample, responses, seeds))
+    return streams
+
+
+def _cheats(context: Context, prepared: Prepared, decoder: Model) -> dict[str, np.ndarray]:
+    if not context.settings.cheat_rows:
+        return {}
+
+    def decoded_alone(stream: Stream) -> tuple[Reconstructions, Stimuli]:
+        """What a stream that is no row becomes, and its first candidates."""
+        with context.stage("decode noise", len(stream.responses.ids)) as advance:
+            (made,) = decode(decoder, [stream], progress=advance, **_tools(context, prepared))
+        return made, made.chosen(np.zeros(len(made.ids), np.int64))
+
+    return cheat_responses(
+        prepared.data,
+        decoder,
+        decoded_alone,
+        features=context.features,
+        store=context.store,
+        seed=context.settings.seed,
+    )
+
+
+def _reconstructions(
+    context: Context, prepared: Prepared, decoder: Model, streams: list[Stream]
+) -> dict[Made, Reconstructions]:
+    """Every stream decoded and, where the decoder can, its generator given the true images."""
+    test, settings = prepared.data.test, context.settings
+    ceiling = hasattr(context.plan.decoder.load(), "generate")
+    total = sum(len(stream.responses.ids) for stream in streams) + ceiling * len(test)
+    with context.stage("decode", total) as advance:
+        tools = _tools(context, prepared) | {"progress": advance}
+        of_streams = decode(decoder, streams, names=prepared.names, **tools)
+        made = {(s.row, s.trial, s.sample): r for s, r in zip(streams, of_streams, strict=True)}
+        if ceiling:
+            made["generator-ceiling", -1, 0] = generate(decoder, test.stimuli, seed=settings.seed, **tools)
+    return made
+
+
+def _tools(context: Context, prepared: Prepared) -> dict[str, Any]:
+    settings = context.settings
+    sizes = {"micro_batch": settings.micro_batch, "shard_size": settings.shard_size}
+    tools = {"space": prepared.data.space, "store": context.store, "executor": context.executor}
+    return tools | sizes
+
+
+def _share(context: Context) -> float:
+    """Share of the decoder's low-level images in what is scored: the protocol's, else what it declares."""
+    protocol = protocol_named(context.settings.protocol)
+    if protocol is not None:
+        return protocol.blend
+    return declared_blend(context.plan.decoder, context.plan.decoder_params)

@@ -1,0 +1,131 @@
+"""The branch of a run that ends in predicted responses; it needs nothing of the decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from ..data import Stimuli
+from ..notices import Flag
+from ..rows.opaque import TRUE_IDS, OpaqueNames
+from ..scoring.driver import layers_read
+from ..stages.encode import encode
+from ..stages.fit import Model, adapt_encoder, fit_encoder, wanted
+from .context import Context
+from .preparation import Prepared
+
+Layers = tuple[tuple[str, str], ...]
+"""(backbone, layer) pairs."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What an encoder predicts.
+
+    predicted : (N, S, V) for the test images, before any adapter.
+    training : (M, V) for the scored subject's training images, where an adapter is fitted on them.
+    wanted : what the encoder is built on.
+    keys : artifacts of the encoder that predicts and of what it was adapted from.
+    """
+
+    predicted: np.ndarray
+    training: np.ndarray | None
+    wanted: Layers
+    keys: Mapping[str, str]
+    warned: tuple[Flag, ...]
+
+    def mean(self) -> np.ndarray:
+        """(N, V) float64 over samples."""
+        return self.predicted.mean(axis=1, dtype=np.float64)
+
+
+def encoder_branch(context: Context, prepared: Prepared) -> Encoded | None:
+    """Features, fit, transfer and predictions; None without an encoder."""
+    plan, data = context.plan, prepared.data
+    if plan.encoder is None:
+        return None
+    encoder = plan.encoder.load()(plan.encoder_params)
+    layers = wanted(encoder)
+    trained = [subject.train.stimuli for subject in prepared.training]
+    if plan.subject not in plan.train_subjects:
+        trained.append(data.train.stimuli)
+    extract_features(context, prepared, layers, [*trained, data.test.stimuli])
+    models = fitted_encoders(context, prepared)
+    fits_adapter = context.settings.adapter != "none"
+    with context.stage("encode", len(data.test) + fits_adapter * len(data.train)):
+        predict = partial(_predict, context, prepared, models[-1], layers)
+        names = TRUE_IDS if getattr(encoder, "by_id", False) else prepared.names
+        predicted = predict(data.test.stimuli, context.samples(encoder.stochastic), names)
+        training = predict(data.train.stimuli, 1, TRUE_IDS)[:, 0] if fits_adapter else None
+    keys = {"encoder": models[-1].key}
+    if len(models) > 1:
+        keys["encoder before its transfer"] = models[0].key
+    warned = tuple(flag for model in models for flag in model.warned)
+    return Encoded(predicted, training, layers, keys, warned)
+
+
+def extract_features(context: Context, prepared: Prepared, layers: Layers, sets: Sequence[Stimuli]) -> None:
+    """Features of `sets` that a plugin wants."""
+    by_backbone: dict[str, list[str]] = {}
+    for backbone, layer in layers:
+        by_backbone.setdefault(backbone, []).append(layer)
+    with context.stage("features", sum(map(len, sets)) * len(by_backbone)) as advance:
+        for backbone, names in by_backbone.items():
+            for stimuli in sets:
+                # One pass over the images for the plugin and for what is scored later.
+                scored = _scored_layers(context, prepared, backbone, stimuli)
+                context.features.extract(backbone, sorted({*names, *scored}), [stimuli], progress=advance)
+
+
+def fitted_encoders(context: Context, prepared: Prepared) -> list[Model]:
+    """The encoder fitted on all training subjects and, where the scored one is none of them, the transfer."""
+    plan, settings = context.plan, context.settings
+    common = {"features": context.features, "store": context.store}
+    common |= {"seed": settings.seed, "device": settings.device}
+    with context.stage("fit encoder", 1):
+        models = [fit_encoder(plan.encoder, plan.encoder_params, list(prepared.training), **common)]
+    if plan.transfers:
+        with context.stage("adapt encoder", 1):
+            models.append(adapt_encoder(models[0], prepared.data, **common))
+    return models
+
+
+def _scored_layers(context: Context, prepared: Prepared, backbone: str, stimuli: Stimuli) -> set[str]:
+    """Layers of `backbone` that metrics compare, of the scored subject's `stimuli`."""
+    data, plan = prepared.data, context.plan
+    if plan.decoder is None:
+        return set()
+    if stimuli is data.test.stimuli:
+        return layers_read(plan.metrics, backbone, "test")
+    return layers_read(plan.metrics, backbone, "training") if stimuli is data.train.stimuli else set()
+
+
+def _predict(
+    context: Context,
+    prepared: Prepared,
+    encoder: Model,
+    layers: Layers,
+    stimuli: Stimuli,
+    samples: int,
+    names: OpaqueNames,
+) -> np.ndarray:
+    """(N, S, V) predictions for `stimuli`."""
+    for backbone, layer in layers:
+        context.features.hold(backbone, layer, stimuli)
+    predicted = encode(
+        encoder,
+        stimuli,
+        space=prepared.data.space,
+        features=context.features,
+        store=context.store,
+        seed=context.settings.seed,
+        samples=samples,
+        micro_batch=context.settings.micro_batch,
+        names=names,
+        progress=context.reporter.advance,
+    )
+    context.features.release()
+    return predicted
