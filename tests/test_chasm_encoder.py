@@ -292,6 +292,16 @@ def test_training_stops_early_and_keeps_the_best_weights(tmp_path):
     assert torch.equal(module.weight, seen[3])
 
 
+def test_a_loss_that_is_not_finite_says_what_to_type(tmp_path):
+    data = subject()
+    spoilt = data.train.responses.trials().copy()
+    spoilt[3, 2] = np.nan
+    responses = data.train.responses
+    train = Split(data.train.stimuli, Responses(data.space, responses.ids, spoilt, responses.image_index))
+    with pytest.raises(DataError, match=r"^stage1: .*not finite.*--set encoder\.stage1_rate=\S+$"):
+        fitted(tmp_path, replace(data, train=train))
+
+
 def test_the_rate_warms_up_and_falls_along_a_cosine():
     schedule = Schedule(
         epochs=11, batch=2, rate=1.0, final_rate=0.1, warmup_epochs=1, weight_decay=0.0, clip=1.0, patience=2

@@ -228,7 +228,7 @@ def test_mindeye2_finds_its_targets_again_after_a_change_of_learning_rate(tmp_pa
     for rate, expected in ((1e-3, (4, 0)), (2e-3, (0, 4))):
         store = Store(tmp_path / "store")
         features = FeatureStore(store, Inline(), device="cpu")
-        made = fit_decoder(
+        model = fit_decoder(
             ref,
             replace(params, learning_rate=rate),
             data,
@@ -239,6 +239,6 @@ def test_mindeye2_finds_its_targets_again_after_a_change_of_learning_rate(tmp_pa
         )
         assert (store.computed["features"], store.reused["features"]) == expected
         assert store.computed["fit"] == 1
-        weights[rate] = made.load(data.space).network.state_dict()
-        assert (Path(made.folder) / "curves.json").is_file()
+        weights[rate] = model.load(data.space).network.state_dict()
+        assert (Path(model.folder) / "curves.json").is_file()
     assert any(not torch.equal(weights[1e-3][name], weights[2e-3][name]) for name in weights[1e-3])

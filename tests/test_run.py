@@ -190,7 +190,7 @@ def test_a_third_party_encoder_joins_through_its_entry_point(harness, tmp_path, 
         "--encoder",
         "colour-mean",
         "--set",
-        "encoder.square=false",
+        "encoder.preset=plain",
         PYTHONPATH=str(third_party),
     )
     run = only_run(tmp_path)

@@ -349,3 +349,13 @@ def test_two_processes_share_batches_and_end_in_equal_weights(tmp_path):
     assert same(first, second)
     for name, value in alone.items():
         torch.testing.assert_close(first[name], value)
+
+
+def test_without_a_validation_there_are_no_best_weights():
+    class Unvalidated(Regression):
+        def validate(self):
+            return None
+
+    outcome = train(Unvalidated(), HOW)
+    assert outcome.best == {}
+    assert all("validation" not in record for record in outcome.history)

@@ -192,7 +192,8 @@ def fit_network(
             reseeded="step",
             precision=settings.precision,
             checkpoint_every=settings.checkpoint_every or max(1, min(RARELY, task.steps // CHECKPOINTS)),
-            remedy="check the responses for unmasked NaN, or lower learning_rate",
+            remedy="check the responses for unmasked NaN, or lower the learning rate: "
+            f"--set decoder.learning_rate={settings.learning_rate / 10:g}",
         ),
         device=device,
         checkpoint=None if checkpoint_dir is None else checkpoint_dir / "mindeye2.safetensors",

@@ -96,6 +96,7 @@ def fit(
     checkpoint : file of its state, by whose name it is called.  fingerprint : of what is trained on what.
     """
     task = StageTask(module, problem, schedule)
+    stage = checkpoint.stem.partition("-")[0]
     settings = TrainingSettings(
         checkpoint.stem,
         schedule.epochs * task.steps_per_epoch,
@@ -103,7 +104,8 @@ def fit(
         clip=schedule.clip,
         patience=schedule.patience,
         shown="epochs",
-        remedy="check responses and features for NaN, or lower the stage's learning rate",
+        remedy="check responses and features for NaN, or lower the learning rate: "
+        f"--set encoder.{stage}_rate={schedule.rate / 10:g}",
     )
     return train(task, settings, device=device, checkpoint=checkpoint, identity=fingerprint)
 

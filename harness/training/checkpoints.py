@@ -29,7 +29,7 @@ class Progress:
     sums : of the terms in the epoch under way.
     losses : the loss of every step.
     best_epoch, best_value : of the validation; -1 and infinity before the first.
-    best : weights of that epoch, on the CPU.
+    best : weights of that epoch, on the CPU; empty without a validation.
     averaged : moving average of the weights, where one is kept.
     random : state of the generators of every process, within an epoch that one seed governs.
     seconds : of all calls together, for logs.
@@ -85,7 +85,7 @@ class Checkpoint:
                     plain.setdefault(str(number), {})[name] = value
         words = {name: getattr(progress, name) for name in _WORDS}
         words |= {"format": FORMAT, "identity": self.identity, "optimizer": plain}
-        whole = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+        whole = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}
         with replaced(self.file) as partial:
             save_file(whole, partial, metadata={"progress": json.dumps(words)})
         write_curves(self.file.with_name(f"{self.file.stem}-curves.json"), progress.history)

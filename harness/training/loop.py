@@ -42,8 +42,8 @@ def train(
     identity : hash of what is trained on what; the settings and the shapes of weights are added.  A file of
         another training is left aside.
 
-    Returns the curves, the best weights (those of the last epoch without a validation) and the moving
-    average.  Raises :class:`DataError` when a loss is not finite.
+    Returns curves, the best weights by validation (the last where none was finite) and the moving average.
+    Raises :class:`DataError` when a loss is not finite.
     """
     processes = open_processes(device)
     loop = _Loop(task, settings, torch.device(device), processes)
@@ -99,9 +99,8 @@ class _Loop:
                 self._say(state)
         module.eval()
         state.seconds = time.monotonic() - began
-        if not state.best:
-            if any("validation" in record for record in state.history):
-                logger.warning("%s: no epoch had a finite validation loss", settings.name)
+        if not state.best and any("validation" in record for record in state.history):
+            logger.warning("%s: no epoch had a finite validation loss", settings.name)
             state.best = _on_cpu(state.averaged or module.state_dict())
         return state
 
