@@ -226,6 +226,12 @@ class Stimuli:
             self._hashes = tuple(image_sha(image) for _, batch in self.batches(256) for image in batch)
         return self._hashes
 
+    def copies(self) -> np.ndarray | None:
+        """(N,) int64 numbers, equal for images of equal content, from 0 in order; None where no two are."""
+        hashes = self.image_hashes()
+        number = {sha: k for k, sha in enumerate(dict.fromkeys(hashes))}
+        return np.array([number[sha] for sha in hashes], np.int64) if len(number) < len(hashes) else None
+
     @property
     def sha(self) -> str:
         """Content hash of ids and images, in order."""

@@ -32,10 +32,21 @@ def subset(ids: Sequence[str], limit: int) -> tuple[str, ...]:
     return tuple(name for name in ids if name in chosen)
 
 
-def cyclic_order(ids: Sequence[str]) -> np.ndarray:
-    """(N,) positions in a pseudo-random order that depends on the ids alone."""
+def cyclic_order(ids: Sequence[str], copies: np.ndarray | None = None) -> np.ndarray:
+    """(N,) positions in a pseudo-random order that depends on the ids alone.
+
+    copies : (N,) numbers that are equal for images of equal content, which then stand side by side.
+    """
     keys = [hashlib.sha256(f"derangement|{name}".encode()).digest() for name in ids]
-    return np.array(sorted(range(len(ids)), key=keys.__getitem__), np.int64)
+    order = np.array(sorted(range(len(ids)), key=keys.__getitem__), np.int64)
+    if copies is None:
+        return order
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    _, group = np.unique(copies, return_inverse=True)
+    first = np.full(group.max(initial=-1) + 1, len(order))
+    np.minimum.at(first, group, rank)
+    return np.lexsort((rank, first[group]))
 
 
 def _seed(text: str) -> int:

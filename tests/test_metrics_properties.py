@@ -26,7 +26,7 @@ def image_metrics(inputs):
     for ref in plugins.available("metrics"):
         if ref.module.startswith("harness.metrics."):
             one = metric_named(ref.name)
-            given = {"result", "target", *one.gets} - {"rivalry", "device"}
+            given = {"result", "target", *one.gets} - {"rivalry", "device", "copies"}
             if one.inputs == inputs and given <= GIVEN:
                 if one.strict:  # ties are lost: chance is not what guessing wins
                     continue

@@ -93,16 +93,22 @@ def pattern_r(
 
 
 def pattern_two_way(
-    predicted: np.ndarray, measured: np.ndarray, baseline: np.ndarray, *, rivalry: bool = False
+    predicted: np.ndarray,
+    measured: np.ndarray,
+    baseline: np.ndarray,
+    *,
+    copies: np.ndarray | None = None,
+    rivalry: bool = False,
 ) -> np.ndarray:
     """(N,) share of other measured patterns that the predicted pattern resembles less than its own.
 
     Patterns are taken relative to `baseline` (V,), since the mean pattern would dominate otherwise.
+    copies : (N,) equal numbers for images of equal content, which are no rivals of each other.
     With `rivalry` (2, N): below the shares, what each image does to the others' as their rival.
     """
     sides = [np.asarray(side, np.float64) for side in checked(predicted, measured)]
     identify = two_way_with_rivalry if rivalry else two_way
-    return identify(*_departures(*sides, baseline))
+    return identify(*_departures(*sides, baseline), copies=copies)
 
 
 def rsa(predicted: np.ndarray, measured: np.ndarray, *, ranked: bool = False) -> float:

@@ -14,26 +14,29 @@ Every value depends on the pool: two-way saturates at 1 - 1/(2K) for someone who
 K equal clusters an image belongs to, and values of one pool are not independent.  The per-image win
 rate is the unit of all statistics; counting N (N - 1) pairs as independent trials makes intervals
 more than tenfold too narrow.  An image takes part twice, with its own value and as a rival of the
-others; :class:`Rivalry` is the second part, without which intervals may be half as wide as they
+others; :class:`.rivals.Rivalry` is the second part, without which intervals may be half as wide as they
 should be (:mod:`harness.statistics.pairs`).
 
 Conventions: a row without variance correlates 0 with everything, so that outputs that are all alike
 score 0.5.  Correlations closer than 1e-12 in float64 are ties.  A row with NaN is not scored, and
 is nobody's rival.
+
+Copies.  One picture may be listed several times in a test set.  Its copies are no rivals of each other
+(``copies``: (N,) numbers that are equal for images of equal content): perfect reconstructions have 1.
+Among n candidates each other picture is one, by its first copy, so that chance is 1/n.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
-from math import comb
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from .correlations import Rows, correlations, correlations_of_pairs, standardise
 from .correlations_on_device import correlations_of_rows_on, correlations_on, rows_on
+from .rivals import Pool, Ranks, Rivalry, Rule
 
 Chooser = Literal["target", "result"]
 
@@ -43,111 +46,53 @@ PAIRS = 1 << 22  # similarities held at once, 32 MB
 ROWS = 64  # standardised at once in float64
 
 
-@dataclass(frozen=True)
-class Ranks:
-    """How one's own candidate fares: counts of rivals `below`, `ties` and `above` it, float64.
-
-    (N,) each, or (K, N) for K assignments; NaN where it could not be scored.
-    """
-
-    below: np.ndarray
-    ties: np.ndarray
-    above: np.ndarray
-
-    @property
-    def rivals(self) -> np.ndarray:
-        return self.below + self.ties + self.above
-
-    def two_way(self, *, strict: bool = False) -> np.ndarray:
-        """Share of rivals beaten, ties half or, if `strict`, lost; NaN without rivals."""
-        won = self.below if strict else self.below + self.ties / 2
-        return np.divide(won, self.rivals, out=np.full(won.shape, np.nan), where=self.rivals > 0)
-
-    def n_way(self, n: int) -> np.ndarray:
-        """Expected share of draws of n - 1 rivals in which one's own is first; NaN with too few.
-
-        With b rivals below, t tied and m in all, sum_k C(t, k) C(b, n-1-k) / (k+1) / C(m, n-1)
-        = [C(b+t+1, n) - C(b, n)] / [(t+1) C(m, n-1)] by Vandermonde's identity.
-        """
-        values = np.full(self.below.shape, np.nan)
-        scored = self.rivals >= n - 1
-        counts = np.stack([side[scored] for side in (self.below, self.ties, self.rivals)], axis=1)
-        distinct, where = np.unique(counts.astype(np.int64), axis=0, return_inverse=True)
-        chances = [
-            (comb(b + t + 1, n) - comb(b, n)) / ((t + 1) * comb(m, n - 1)) for b, t, m in distinct.tolist()
-        ]
-        values[scored] = np.array(chances)[where.reshape(-1)]
-        return values
-
-
-Rule = Callable[[Ranks], np.ndarray]
-
-
-class Rivalry:
-    """What each image does to the values of the others by being among their rivals.
-
-    With v_j the value of image j and v_j(-i) its value without rival i, image i adds
-    d_i = sum_{j != i} (v_j - v_j(-i)) to the others, and v_i + d_i is the jackknife pseudo-value
-    N mean(v) - (N - 1) mean(v without i) (Tukey 1958; Miller 1974) of the mean over the pool.  For
-    two-way identification d_i is, but for terms of order 1/N, the rate at which the others win
-    against i, less its mean: the second half of the first-order (Hajek) projection of a
-    statistic over ordered pairs (van der Vaart 1998, ch. 12).
-
-    rule : values of :class:`Ranks`.
-    without : the same for ranks that lack one rival; NaN there (no rival is left) is no change.
-    """
-
-    def __init__(self, n: int, rule: Rule, without: Rule) -> None:
-        self.rule, self.without = rule, without
-        self._total = np.zeros(n)
-
-    def add(self, own: np.ndarray, usable: np.ndarray, below: np.ndarray, above: np.ndarray) -> None:
-        """Count c choosers whose own candidates are `own` (c,); `below` and `above` are (N, c)."""
-        counts = _counted(below, above, usable)
-        value = self.rule(Ranks(*counts))
-        changes = []
-        for side in range(3):
-            fewer = counts.copy()
-            fewer[side] = np.maximum(fewer[side] - 1.0, 0.0)  # where there is none, none is asked for
-            change = value - self.without(Ranks(*fewer))
-            changes.append(np.where(np.isfinite(change), change, 0.0))
-        at_below, at_tie, at_above = changes
-        # Whoever is neither below nor above is tied, oneself apart.
-        self._total += usable * at_tie.sum() + below @ (at_below - at_tie) + above @ (at_above - at_tie)
-        np.subtract.at(self._total, own, at_tie)
-
-    def values(self, scored: np.ndarray) -> np.ndarray:
-        """(N,) d_i less its mean over the images that are `scored` (N,); 0 for the others."""
-        if not scored.any():
-            return np.zeros(len(scored))
-        return np.where(scored, self._total - self._total[scored].mean(), 0.0)
-
-
 def two_way(
-    result: np.ndarray, target: np.ndarray, *, choose: Chooser = "target", strict: bool = False
+    result: np.ndarray,
+    target: np.ndarray,
+    *,
+    choose: Chooser = "target",
+    strict: bool = False,
+    copies: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(N,) two-way win rates of `result` (N, D) against `target` (N, D); NaN for N = 1."""
-    return ranks(*_choosers(result, target, choose)).two_way(strict=strict)
+    """(N,) two-way win rates of `result` (N, D) against `target` (N, D); NaN without a rival."""
+    return ranks(*_choosers(result, target, choose), copies=copies).two_way(strict=strict)
 
 
 def two_way_with_rivalry(
-    result: np.ndarray, target: np.ndarray, *, choose: Chooser = "target", strict: bool = False
+    result: np.ndarray,
+    target: np.ndarray,
+    *,
+    choose: Chooser = "target",
+    strict: bool = False,
+    copies: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(2, N) :func:`two_way` and the images' :class:`Rivalry`."""
+    """(2, N) :func:`two_way` and the images' :class:`.rivals.Rivalry`."""
     rule = partial(Ranks.two_way, strict=strict)
-    return _with_rivalry(*_choosers(result, target, choose), rule, rule)
+    return _with_rivalry(*_choosers(result, target, choose), rule, rule, copies=copies)
 
 
-def n_way(result: np.ndarray, target: np.ndarray, n: int, *, choose: Chooser = "target") -> np.ndarray:
-    """(N,) expected top-1 accuracy among n candidates; NaN for N < n."""
-    return ranks(*_choosers(result, target, choose)).n_way(n)
+def n_way(
+    result: np.ndarray,
+    target: np.ndarray,
+    n: int,
+    *,
+    choose: Chooser = "target",
+    copies: np.ndarray | None = None,
+) -> np.ndarray:
+    """(N,) expected top-1 accuracy among n candidates; NaN with fewer pictures."""
+    return ranks(*_choosers(result, target, choose), copies=copies, once=True).n_way(n)
 
 
 def n_way_with_rivalry(
-    result: np.ndarray, target: np.ndarray, n: int, *, choose: Chooser = "target"
+    result: np.ndarray,
+    target: np.ndarray,
+    n: int,
+    *,
+    choose: Chooser = "target",
+    copies: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(2, N) :func:`n_way` and the images' :class:`Rivalry`."""
-    return _with_rivalry(*_choosers(result, target, choose), *_n_way_rules(n))
+    """(2, N) :func:`n_way` and the images' :class:`.rivals.Rivalry`."""
+    return _with_rivalry(*_choosers(result, target, choose), *_n_way_rules(n), copies=copies, once=True)
 
 
 def correlation_distance(result: np.ndarray, target: np.ndarray, *, device: str | None = None) -> np.ndarray:
@@ -165,6 +110,8 @@ def ranks(
     choosers: np.ndarray,
     candidates: np.ndarray,
     *,
+    copies: np.ndarray | None = None,
+    once: bool = False,
     rivalry: Rivalry | None = None,
     device: str | None = None,
 ) -> Ranks:
@@ -172,36 +119,43 @@ def ranks(
 
     choosers, candidates : (N, D).  Similarities are float32 products; a rival that comes within 1e-5
     of a chooser's own candidate is compared again in float64, so the counts do not hang on the order of
-    summation.  `rivalry` is told who beat whom.  On a torch `device` all are float64 products
-    (:mod:`.correlations_on_device`), with the same counts.
+    summation.  copies : (N,) equal numbers for candidates that are no rivals of each other; with `once`
+    the first of them alone is a rival of others.  `rivalry` is told who beat whom.  On a torch `device` all
+    are float64 products (:mod:`.correlations_on_device`), with the same counts.
     """
     choosing, chosen = _rows(choosers, device), _rows(candidates, device)
     counts = np.full((3, len(choosers)), np.nan)
-    usable = chosen.finite
-    for columns in _chunks(np.flatnonzero(choosing.finite & usable), len(choosers)):
+    pool = Pool.of(chosen.finite, copies, once=once)
+    for columns in _chunks(np.flatnonzero(choosing.finite & chosen.finite), len(choosers)):
+        rivals = pool.rivals(columns)
         if device is None:
-            below, above = _decided(chosen, choosing, columns)
+            below, above = _decided(chosen, choosing, columns, rivals)
         else:
             exact = _exact(chosen, choosing, columns, device)
-            below, above = _compared(exact, exact[columns, np.arange(len(columns))], usable, tie=TIE)
-        counts[:, columns] = _counted(below, above, usable)
+            below, above = _compared(exact, exact[columns, np.arange(len(columns))], rivals, tie=TIE)
+        counts[:, columns] = pool.counted(columns, below, above)
         if rivalry is not None:
-            rivalry.add(columns, usable, below, above)
+            rivalry.add(columns, pool, below, above)
     return Ranks(*counts)
 
 
-def _decided(chosen: Rows, choosing: Rows, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N, c) whether a candidate is below, and above, chooser ``columns[c]``'s own; float32, then float64."""
+def _decided(
+    chosen: Rows, choosing: Rows, columns: np.ndarray, rivals: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(N, c) whether one of `rivals` is below, and above, chooser ``columns[c]``'s own.
+
+    In float32, then in float64.
+    """
     similar = correlations(chosen, choosing, dtype=np.float32, at=(slice(None), columns))  # (N, c)
-    own, usable = similar[columns, np.arange(len(columns))], chosen.finite
-    below, above = _compared(similar, own, usable, tie=0.0)
-    near = (np.abs(similar - own) < CLOSE) & usable[:, None]
+    own = similar[columns, np.arange(len(columns))]
+    below, above = _compared(similar, own, rivals, tie=0.0)
+    near = (np.abs(similar - own) < CLOSE) & rivals
     near &= choosing.norm[columns] > 0  # everything ties exactly with a row without variance
     near[columns, np.arange(len(columns))] = False
-    rivals, at = np.nonzero(near)
-    if len(rivals):
-        lead = _lead(chosen, choosing, rivals, columns[at])
-        below[rivals, at], above[rivals, at] = lead < -TIE, lead > TIE
+    which, at = np.nonzero(near)
+    if len(which):
+        lead = _lead(chosen, choosing, which, columns[at])
+        below[which, at], above[which, at] = lead < -TIE, lead > TIE
     return below, above
 
 
@@ -210,26 +164,31 @@ def deranged_ranks(
     candidates: np.ndarray,
     assigned: np.ndarray,
     *,
+    copies: np.ndarray | None = None,
+    once: bool = False,
     rivalry: Rivalry | None = None,
     device: str | None = None,
 ) -> Ranks:
     """Like :func:`ranks`, with candidate ``assigned[k, j]`` as chooser j's own; counts are (K, N).
 
     All K assignments share one set of float64 similarities, so a shuffled control of 50
-    re-pairings costs about as much as one score.  `rivalry` sums over the assignments.
+    re-pairings costs about as much as one score.  `rivalry` sums over the assignments.  A chooser that
+    is assigned a copy of candidate j is no stranger to it, and not scored.
     """
     counts = np.full((3, *assigned.shape), np.nan)
     choosing, chosen = _rows(choosers, device), _rows(candidates, device)
-    usable = chosen.finite
+    pool = Pool.of(chosen.finite, copies, once=once)
     for columns in _chunks(np.flatnonzero(choosing.finite), len(choosers)):
         exact = _exact(chosen, choosing, columns, device)
         for k, row in enumerate(assigned[:, columns]):
-            paired = usable[row]
+            paired = chosen.finite[row]
+            if copies is not None:
+                paired &= copies[row] != copies[columns]
             own = exact[row, np.arange(len(columns))][paired]
-            below, above = _compared(exact[:, paired], own, usable, tie=TIE)
-            counts[:, k, columns[paired]] = _counted(below, above, usable)
+            below, above = _compared(exact[:, paired], own, pool.rivals(row[paired]), tie=TIE)
+            counts[:, k, columns[paired]] = pool.counted(row[paired], below, above)
             if rivalry is not None:
-                rivalry.add(row[paired], usable, below, above)
+                rivalry.add(row[paired], pool, below, above)
     return Ranks(*counts)
 
 
@@ -252,10 +211,11 @@ def _exact(chosen: Rows, choosing: Rows, columns: np.ndarray, device: str | None
 
 
 def _with_rivalry(
-    choosers: np.ndarray, candidates: np.ndarray, rule: Rule, without: Rule, *, device: str | None = None
+    choosers: np.ndarray, candidates: np.ndarray, rule: Rule, without: Rule, **how: Any
 ) -> np.ndarray:
+    """(2, N) values and rivalry; `how` as in :func:`ranks`."""
     rivalry = Rivalry(len(choosers), rule, without)
-    values = rule(ranks(choosers, candidates, rivalry=rivalry, device=device))
+    values = rule(ranks(choosers, candidates, rivalry=rivalry, **how))
     return np.stack([values, rivalry.values(np.isfinite(values))])
 
 
@@ -270,16 +230,10 @@ def _n_way_rules(n: int) -> tuple[Rule, Rule]:
 
 
 def _compared(
-    similar: np.ndarray, own: np.ndarray, usable: np.ndarray, *, tie: float
+    similar: np.ndarray, own: np.ndarray, rivals: np.ndarray, *, tie: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(N, c) whether a usable row of `similar` (N, c) is below, and above, `own` (c,)."""
-    return (similar < own - tie) & usable[:, None], (similar > own + tie) & usable[:, None]
-
-
-def _counted(below: np.ndarray, above: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """(3, c) rivals below, tied and above, of whom there are all `usable` but one's own."""
-    under, over = below.sum(axis=0), above.sum(axis=0)
-    return np.stack([under, usable.sum() - 1 - under - over, over]).astype(np.float64)
+    """(N, c) whether one of `rivals` (N, c) has a lower, or a higher, `similar` (N, c) than `own` (c,)."""
+    return (similar < own - tie) & rivals, (similar > own + tie) & rivals
 
 
 def _lead(chosen: Rows, choosing: Rows, rivals: np.ndarray, choosers: np.ndarray) -> np.ndarray:
@@ -303,18 +257,21 @@ def identify(
     *,
     candidates: int,
     strict: bool = False,
+    copies: np.ndarray | None = None,
     rivalry: bool = False,
     device: str | None = None,
 ) -> np.ndarray:
     """(N,) identification of `result` (N, D) among `candidates` of `target` (N, D).
 
-    NaN where there are fewer images than candidates.  strict : ties in two-way identification are lost.
+    NaN where there are fewer pictures than candidates.  strict : ties in two-way identification are lost.
+    copies : (N,) equal numbers for images of equal content, None where there are none.
     With `rivalry` (2, N): below the values, what each image does to the others' as their rival.
     """
     rule, without = _rules(candidates, strict)
+    how = {"copies": copies, "once": candidates > 2, "device": device}
     if rivalry:
-        return _with_rivalry(result, target, rule, without, device=device)
-    return rule(ranks(result, target, device=device))
+        return _with_rivalry(result, target, rule, without, **how)
+    return rule(ranks(result, target, **how))
 
 
 def identify_deranged(
@@ -324,6 +281,7 @@ def identify_deranged(
     *,
     candidates: int,
     strict: bool = False,
+    copies: np.ndarray | None = None,
     rivalry: bool = False,
     device: str | None = None,
 ) -> np.ndarray:
@@ -331,8 +289,8 @@ def identify_deranged(
     assigned = np.argsort(orders, axis=1)  # the target at which result j stands
     rule, without = _rules(candidates, strict)
     others = Rivalry(len(result), rule, without)
-    more = {"rivalry": others if rivalry else None, "device": device}
-    values = np.take_along_axis(rule(deranged_ranks(result, target, assigned, **more)), orders, axis=1)
+    how = {"copies": copies, "once": candidates > 2, "rivalry": others if rivalry else None, "device": device}
+    values = np.take_along_axis(rule(deranged_ranks(result, target, assigned, **how)), orders, axis=1)
     scored = np.isfinite(values)
     total = np.where(scored, values, 0.0).sum(axis=0)
     mean = np.divide(total, scored.sum(axis=0), out=np.full(total.shape, np.nan), where=scored.any(axis=0))

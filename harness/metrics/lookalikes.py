@@ -52,12 +52,14 @@ def lookalike_two_way(
     kind: np.ndarray,
     choose: Chooser = "target",
     strict: bool = False,
+    copies: np.ndarray | None = None,
     rivalry: bool = False,
 ) -> np.ndarray:
     """(N,) two-way win rates of `result` (N, D) against the `target` (N, D) of equal `kind` (N,).
 
-    NaN for an image that is alone of its kind; chance is 0.5 for every other.  With `rivalry`
-    (2, N): below the rates, the rest of each image's part in the spread (:func:`kind_rivalry`).
+    NaN for a picture that is alone of its kind; chance is 0.5 for every other.  copies : (N,) equal numbers
+    for images of equal content, which are no look-alikes of each other.  With `rivalry` (2, N): below the
+    rates, the rest of each image's part in the spread (:func:`kind_rivalry`).
 
     Raises
     ------
@@ -74,10 +76,11 @@ def lookalike_two_way(
         alike = np.flatnonzero(kind == one)
         if len(alike) > 1:
             sides = result[alike], target[alike]
+            how = {"choose": choose, "strict": strict, "copies": None if copies is None else copies[alike]}
             if rivalry:
-                found[:, alike] = two_way_with_rivalry(*sides, choose=choose, strict=strict)
+                found[:, alike] = two_way_with_rivalry(*sides, **how)
             else:
-                found[0, alike] = two_way(*sides, choose=choose, strict=strict)
+                found[0, alike] = two_way(*sides, **how)
     return np.stack([found[0], kind_rivalry(*found, kind=kind)]) if rivalry else found[0]
 
 

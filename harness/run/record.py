@@ -27,16 +27,15 @@ from ..plugins import PluginRef
 from ..results import CONTRIBUTION_COLUMNS, REGION_COLUMNS, SCHEMA, SCORE_COLUMNS, SET_COLUMNS, VOXEL_COLUMNS
 from ..rows.table import row_named
 from ..scoring.response_target import ceiling_of
-from ..scoring.scores import MetricRef
-from ..stages.reconstructions import GivenImages
 from ..storage.disk import explained, put_in_place
 from ..storage.identity import LIBRARIES, installed_version, plain
 from ..storage.store import Store
+from .descriptions import described_decoder, described_metric, described_plugin
 from .flags import Evidence, flag_dicts, run_flags
 from .flags.provenance import declarations
 from .gallery import choose_ids, pack
 from .outcome import Outcome
-from .plan import EXECUTION, Plan
+from .plan import EXECUTION
 from .protocol_notes import protocol_notes
 from .protocols import side_by_side
 
@@ -212,6 +211,7 @@ def run_record(
             warned=outcome.warned,
         )
     )
+    pictures = len(set(data.test.stimuli.image_hashes()))
     shown = dict.fromkeys(
         [s.images.row for s in outcome.scored.images] + [s.row for s in outcome.scored.responses]
     )
@@ -226,7 +226,7 @@ def run_record(
         "python": platform.python_version(),
         "platform": platform.platform(),
         "benchmark": {
-            **_plugin(plan.benchmark, plan.benchmark_params),
+            **described_plugin(plan.benchmark, plan.benchmark_params),
             "simulated": bool(plan.benchmark.load().simulated),
         },
         "subject": plan.subject,
@@ -234,6 +234,7 @@ def run_record(
         "subset": None if outcome.subset is None else dataclasses.asdict(outcome.subset),
         "n_train": len(data.train),
         "n_test": len(data.test),
+        "n_test_pictures": pictures,
         "test_trials": [int(count(data.test.responses.counts())) for count in (np.min, np.max)],
         "space": {
             **{
@@ -247,9 +248,9 @@ def run_record(
         "noise_ceiling": None if ceiling is None else [_number(value) for value in ceiling],
         "noise_ceiling_source": None if ceiling_source is None else dataclasses.asdict(ceiling_source),
         "noise_floor_mse": _noise_floor(data, ceiling),
-        "encoder": None if plan.encoder is None else _plugin(plan.encoder, plan.encoder_params),
+        "encoder": None if plan.encoder is None else described_plugin(plan.encoder, plan.encoder_params),
         "adapter": settings.adapter,
-        "decoder": _decoder(plan),
+        "decoder": described_decoder(plan),
         "selection": settings.selection,
         "candidates": outcome.candidates,
         "blended": outcome.blended,
@@ -259,7 +260,7 @@ def run_record(
         "execution": {name: getattr(settings, name) for name in EXECUTION},
         "device": device_name(settings.device),
         "rows": [dataclasses.asdict(row_named(name)) for name in shown],
-        "metrics": [_metric(metric, len(data.test)) for metric in plan.metrics],
+        "metrics": [described_metric(metric, len(data.test), pictures) for metric in plan.metrics],
         "protocol": protocol_notes(outcome),
         "protocols": side_by_side(),
         "left_out_metrics": [
@@ -376,49 +377,6 @@ def _unchanged(folder: Path, record: dict[str, Any]) -> bool:
         return False
     keys = ("identity", "files_sha", "flags", "harness_version", "failed_metrics")
     return files == record["files_sha"] and all(old.get(key) == plain(record[key]) for key in keys)
-
-
-def _plugin(ref: PluginRef, params: Any) -> dict[str, Any]:
-    return {
-        "name": ref.name,
-        "dist": ref.dist,
-        "dist_version": ref.dist_version,
-        "version": ref.load().version,
-        "file_sha": ref.file_sha(),
-        "params": plain(params),
-    }
-
-
-def _decoder(plan: Plan) -> dict[str, Any] | None:
-    if plan.decoder is None:
-        return None
-    if isinstance(plan.decoder, GivenImages):
-        return {"name": plan.decoder.name, "version": "", "params": {}, "file_sha": ""}
-    return _plugin(plan.decoder, plan.decoder_params)
-
-
-def _metric(metric: MetricRef, images: int) -> dict[str, Any]:
-    """A metric as a report needs it; what hangs on the size of a gallery is that of `images`."""
-    plugin = metric.load()
-    label, chance, gallery = plugin.label or metric.ref.name, plugin.chance, None
-    if plugin.gallery:
-        gallery = min(plugin.gallery, images)
-        label, chance = f"{label}, {gallery}-way", 1 / gallery
-    return {
-        "name": metric.label,
-        "label": label,
-        "inputs": plugin.inputs,
-        "unit": plugin.unit,
-        "targets": list(plugin.targets),
-        "higher_is_better": plugin.higher_is_better,
-        "chance": chance,
-        "gallery": gallery,
-        "backbone": ":".join(plugin.backbone) if plugin.backbone else "",
-        "pool": plugin.pool,
-        "meaning": plugin.meaning,
-        "dist": metric.ref.dist,
-        "file_sha": metric.ref.file_sha(),
-    }
 
 
 def _number(value: float) -> float | None:

@@ -18,7 +18,7 @@ from ..rows.table import reference_row
 from ..stages.features import backbone_identity
 from ..storage.references import Held
 from .caption_features import caption_features
-from .compare import HEADLINE, Comparison, Offer, compared, controls, derangements_of
+from .compare import HEADLINE, Comparison, Offer, compared, controls, shuffled_orders
 from .context import Circumstances, Scorer, Scoring
 from .scores import MetricRef, Score, Scored
 
@@ -65,7 +65,7 @@ class CaptionsScorer(Scorer):
         scores = []
         for images, control in controls(spoken, run.shuffled) if "stimulus" in row.targets else ():
             references = self._references("stimulus", images)
-            orders = derangements_of(images.images.ids, run.derangements)
+            orders = shuffled_orders(images, run.derangements)
             if references and len(orders):
                 what.append((control, "stimulus"))
                 comparisons.append(self._comparison(row, images, references, orders))

@@ -134,18 +134,34 @@ def mean_scored(values: np.ndarray) -> float:
     return float(scored.mean()) if len(scored) else float("nan")
 
 
-def derangements_of(ids: Sequence[str], count: int) -> np.ndarray:
-    """(K, N) re-pairings without a fixed point: image i of permutation k stands at stimulus [k, i].
+def derangements_of(ids: Sequence[str], count: int, *, copies: np.ndarray | None = None) -> np.ndarray:
+    """(K, N) re-pairings: image i of permutation k stands at stimulus [k, i], which is not its own.
 
-    All images in one pseudo-random circle, turned by 1 .. K places: each image meets K different
-    stimuli and a pool of any size is streamed with a window of K.
+    All images in one pseudo-random circle, turned by :func:`turns` places: each image meets K different
+    stimuli and a pool of any size is streamed with a window.  copies : (N,) numbers that are equal for
+    stimuli of equal content; no image stands at a copy of its own stimulus.
     """
-    order = cyclic_order(ids)
-    n = len(order)
-    turned = np.empty((min(count, n - 1), n), np.int64)
-    for k in range(len(turned)):
-        turned[k, order] = np.roll(order, -(k + 1))
+    order = cyclic_order(ids, copies)
+    steps = turns(len(order), count, copies)
+    turned = np.empty((len(steps), len(order)), np.int64)
+    for k, step in enumerate(steps):
+        turned[k, order] = np.roll(order, -step)
     return turned
+
+
+def shuffled_orders(images: RowImages, count: int) -> np.ndarray:
+    """(K, N) re-pairings of the shuffled control of `images`, see :func:`derangements_of`."""
+    return derangements_of(images.images.ids, count, copies=images.stimuli.copies())
+
+
+def turns(n: int, count: int, copies: np.ndarray | None = None) -> range:
+    """By how many places a circle of `n` images is turned, `count` times at most.
+
+    Copies stand side by side in it, so a turn by as many as there are of any picture puts none on another.
+    There is no turn, nor any other such re-pairing, where more than half of the images are one picture.
+    """
+    most = 1 if copies is None else int(np.bincount(copies).max())
+    return range(most, min(most + count, n - most + 1))
 
 
 def controls(

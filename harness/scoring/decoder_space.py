@@ -1,9 +1,10 @@
 """Scores in the decoder's own embedding: how near is what it decoded to the truth?
 
 A decoder that predicts an embedding from responses and can embed images says how well it retrieves before
-any generator paints over the gaps.  ``score(cosines (N, N), *, ids) -> (N,)`` with ``cosines[j, i]`` between
-what was decoded for image j and the decoder's own embedding of the true image i.  The true stimuli are
-embedded once per fitted decoder; cosines are kept per row and shared by all metrics.
+any generator paints over the gaps.  ``score(cosines (N, N)) -> (N,)`` with ``cosines[j, i]`` between what was
+decoded for image j and the decoder's own embedding of the true image i.  Offered besides: ``ids`` of the
+images; ``copies`` (N,), equal numbers where stimuli are equal, or None where no two are.  The true stimuli
+are embedded once per fitted decoder; cosines are kept per row and shared by all metrics.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ class DecoderSpaceScorer(Scorer):
         return Embedding(stimuli.ids, tuple(artifacts))
 
     def score(self, metric: MetricRef) -> Scored:
-        run = self.run
+        run, row = self.run, metric.load()
         rows = [s for s in run.once if (s.row, s.trial, s.sample) in self.decoded]
         shuffled = {id(images): control for images, control in controls(rows, run.shuffled)}
         what: list[RowImages] = []
@@ -131,20 +132,33 @@ class DecoderSpaceScorer(Scorer):
         scores = []
         for images in rows:
             embedding = self.decoded[images.row, images.trial, images.sample]
-            cosines, ids = self._cosines(embedding), Offer.of(embedding.ids)
+            cosines, copies = self._cosines(embedding), images.stimuli.select(embedding.ids).copies()
+            keywords = {name: self._offer(name, row, embedding.ids, copies) for name in row.gets}
             what.append(images)
-            comparisons.append(Comparison((cosines,), {"ids": ids}))
+            comparisons.append(Comparison((cosines,), keywords))
             if id(images) in shuffled:
-                orders = derangements_of(embedding.ids, run.derangements)
+                orders = derangements_of(embedding.ids, run.derangements, copies=copies)
                 if len(orders):
                     what.append(shuffled[id(images)])
-                    comparisons.append(Comparison((cosines,), {"ids": ids}, orders))
+                    comparisons.append(Comparison((cosines,), keywords, orders))
                 else:
                     nothing = np.full(len(embedding.ids), np.nan)
                     scores.append(Score(metric, shuffled[id(images)], "stimulus", nothing))
         values = compared(metric, comparisons, store=run.store, executor=run.executor)
         scores += [Score(metric, images, "stimulus", one[HEADLINE]) for images, one in zip(what, values)]
         return Scored(images=scores)
+
+    @staticmethod
+    def _offer(name: str, row: Metric, ids: tuple[str, ...], copies: np.ndarray | None) -> Offer:
+        """The keyword `name`."""
+        if name == "ids":
+            return Offer.of(ids)
+        if name == "copies":
+            return Offer.of(copies)
+        raise PluginError(
+            f"metric '{row.name}' wants '{name}', which is not offered for inputs '{row.inputs}'; offered "
+            "are ids, copies"
+        )
 
     def _cosines(self, embedding: Embedding) -> Offer:
         """(N, N) float64 cosine of decoded embedding j and the true one of image i."""

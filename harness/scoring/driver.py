@@ -49,6 +49,8 @@ def score_all(metrics: Sequence[MetricRef], run: Scoring) -> Scored:
     Without finished images metrics that need some are passed over.
     """
     scored = Scored()
+    stimuli = run.data.test.stimuli
+    pictures = len(set(stimuli.image_hashes()))
     scorers: dict[type[Scorer], Scorer] = {}
     able: list[tuple[MetricRef, Scorer]] = []
     for kind, of_kind in _by_scorer(metrics).items():
@@ -56,7 +58,7 @@ def score_all(metrics: Sequence[MetricRef], run: Scoring) -> Scored:
             continue
         scorer = scorers[kind] = kind(run)
         problems = {
-            metric.ref.name: too_few_images(metric.load(), len(run.data.test))
+            metric.ref.name: too_few_images(metric.load(), len(stimuli), pictures)
             or scorer.problem(metric.load())
             for metric in of_kind
         }
@@ -83,10 +85,19 @@ def score_all(metrics: Sequence[MetricRef], run: Scoring) -> Scored:
     return scored
 
 
-def too_few_images(metric: Metric, count: int) -> str:
-    """Why `count` test images are too few for `metric`, or ``""``."""
-    needed = metric.smallest_pool
-    return "" if count >= needed else f"it needs {needed} test images and there are {count}"
+def too_few_images(metric: Metric, images: int, pictures: int | None = None) -> str:
+    """Why `images` test images of so many different `pictures` are too few for `metric`, or ``""``.
+
+    Where copies are no rivals of each other, all images of a picture are one.
+    """
+    needed, different, listed = metric.smallest_pool, images, ""
+    if "copies" in metric.gets and pictures not in (None, images):
+        different, listed = pictures, f", listed {images} times"
+    if different >= needed:
+        return ""
+    if "copies" in metric.gets and different == 1:
+        return f"one test image{listed}{',' * bool(listed)} has no rival"
+    return f"it needs {needed}{' different' * bool(listed)} test images and there are {different}{listed}"
 
 
 def without_values(scored: Scored) -> str:

@@ -2,8 +2,9 @@
 
 ``score(result (N, D), target (N, D)) -> (N,)``, or (2, N) values and rivalry.  Offered besides: ``stimulus``
 and ``rendered``, features of the stimuli and of what the decoder's generator makes of them (None where it
-cannot); ``kind`` (N,), equal numbers where all `labels` are equal; ``captions`` (N, D), the stimuli's
-captions in the space of the images; ``rivalry``; ``device``.
+cannot); ``kind`` (N,), equal numbers where all `labels` are equal; ``copies`` (N,), equal numbers where
+stimuli are equal, or None where no two are; ``captions`` (N, D), the stimuli's captions in the space of the
+images; ``rivalry``; ``device``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..metrics.lookalikes import kinds
 from ..rows.row_images import RowImages
 from ..storage.references import Held
 from .caption_features import caption_features
-from .compare import HEADLINE, Comparison, Offer, compared, controls, derangements_of
+from .compare import HEADLINE, Comparison, Offer, compared, controls, shuffled_orders
 from .context import ENDS_A_RUN, Scorer
 from .devices import torch_device
 from .scores import MetricRef, Score, Scored
@@ -47,8 +48,9 @@ class EmbeddingScorer(Scorer):
         if kind is None:
             missing = " and ".join(name for name in metric.labels if name not in stimuli.labels)
             return f"the stimuli have no label {missing}, which says what two look-alikes share"
-        if len(np.unique(kind)) == len(kind):
-            return f"no two of the {len(kind)} test images share {' and '.join(metric.labels)}"
+        pictures = set(zip(kind.tolist(), stimuli.image_hashes(), strict=True))
+        if len(pictures) == len(np.unique(kind)):
+            return f"no two of the {len(stimuli)} test images share {' and '.join(metric.labels)}"
         return ""
 
     def looked_at(self) -> list[Stimuli]:
@@ -85,7 +87,7 @@ class EmbeddingScorer(Scorer):
                     comparisons.append(self._comparison(row, images, other, None))
         scores = []
         for images, control in controls(run.sets, run.shuffled) if "stimulus" in row.targets else ():
-            orders = derangements_of(images.images.ids, run.derangements)
+            orders = shuffled_orders(images, run.derangements)
             if len(orders):
                 what.append((control, "stimulus"))
                 comparisons.append(self._comparison(row, images, images.stimuli, orders))
@@ -113,6 +115,8 @@ class EmbeddingScorer(Scorer):
             return Offer.of(None) if images.rendered is None else self.embedded(row.backbone, images.rendered)
         if name == "kind":
             return Offer.of(kinds(images.stimuli.labels, row.labels))
+        if name == "copies":
+            return Offer.of(images.stimuli.copies())
         if name == "captions":
             captions = images.stimuli.captions
             if captions is None:
@@ -125,5 +129,5 @@ class EmbeddingScorer(Scorer):
             return Offer.of(torch_device(row, self.run.device))
         raise PluginError(
             f"metric '{row.name}' wants '{name}', which is not offered for inputs '{row.inputs}'; offered "
-            "are stimulus, rendered, kind, captions, rivalry, device"
+            "are stimulus, rendered, kind, copies, captions, rivalry, device"
         )

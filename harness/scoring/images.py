@@ -21,7 +21,7 @@ from ..storage.cached import Item, cached_map
 from ..storage.identity import digest
 from ..storage.references import Reference, pictures
 from ..storage.store import save_array
-from .compare import controls, nanmean
+from .compare import controls, nanmean, turns
 from .context import Scorer
 from .devices import torch_device
 from .scores import MetricRef, Score, Scored
@@ -34,17 +34,21 @@ BLOCK = 32
 class _Block:
     """Images that one task reads (name -> some of an image set) and the pairs of names that it compares.
 
-    shifts > 0 : the shuffled control, whose results are that many images longer than its targets.
+    shifts : of the shuffled control; by how many images each of its scores moves the results, which are
+        longer than the targets.
     """
 
     sources: Mapping[str, Stimuli]
     pairs: tuple[tuple[str, str], ...]
-    shifts: int = 0
+    shifts: Sequence[int] = ()
 
     @property
     def identity(self) -> dict[str, Any]:
         hashes = {name: digest(stimuli.image_hashes()) for name, stimuli in self.sources.items()}
-        return {"pairs": [(hashes[one], hashes[other]) for one, other in self.pairs], "shifts": self.shifts}
+        return {
+            "pairs": [(hashes[one], hashes[other]) for one, other in self.pairs],
+            "shifts": list(self.shifts),
+        }
 
 
 class ImagesScorer(Scorer):
@@ -61,11 +65,12 @@ class ImagesScorer(Scorer):
             values = self._values(metric, list(_blocks(group, ids)))  # (pairs, N)
             scores += [Score(metric, *what, values[k]) for k, what in enumerate(group)]
         for images, control in controls(run.sets, run.shuffled) if "stimulus" in row.targets else ():
-            shifts = min(run.derangements, len(images.images) - 1)
-            values = np.full(len(images.images), np.nan)
-            if shifts >= 1:
-                circle = cyclic_order(images.images.ids)
-                values[circle] = self._values(metric, list(_shuffled_blocks(images, shifts)))[0]
+            copies, n = images.stimuli.copies(), len(images.images)
+            shifts = turns(n, run.derangements, copies)
+            values = np.full(n, np.nan)
+            if shifts:
+                circle = cyclic_order(images.images.ids, copies)
+                values[circle] = self._values(metric, list(_shuffled_blocks(images, circle, shifts)))[0]
             scores.append(Score(metric, control, "stimulus", values))
         return Scored(images=scores)
 
@@ -94,7 +99,7 @@ def score_block(
     metric: MetricRef,
     sources: Mapping[str, Reference],
     pairs: Sequence[tuple[str, str]],
-    shifts: int,
+    shifts: Sequence[int],
     device: str | None,
 ) -> None:
     """Score one block: (pairs, n) float64."""
@@ -114,7 +119,7 @@ def score_block(
         n = len(images[target])
         turned = [
             score({name: part[k : k + n] for name, part in prepared[result].items()}, prepared[target])
-            for k in range(1, shifts + 1)
+            for k in shifts
         ]
         values.append(nanmean(np.stack(turned)))
     save_array(folder, "values", np.asarray(values, np.float64))
@@ -135,13 +140,16 @@ def _blocks(group: Sequence[tuple[RowImages, str]], ids: tuple[str, ...]) -> Ite
         yield _Block(sources, tuple(pairs))
 
 
-def _shuffled_blocks(images: RowImages, shifts: int) -> Iterator[_Block]:
-    """Blocks of the re-pairings of :func:`.compare.derangements_of`, streamed with a window of `shifts`."""
-    circle = [images.images.ids[k] for k in cyclic_order(images.images.ids)]
-    for start in range(0, len(circle), BLOCK):
-        targets = tuple(circle[start : start + BLOCK])
+def _shuffled_blocks(images: RowImages, circle: np.ndarray, shifts: range) -> Iterator[_Block]:
+    """Blocks of the re-pairings of :func:`.compare.derangements_of`, streamed with a window.
+
+    circle : (N,) order of the images; shifts : by how many places it is turned.
+    """
+    names = [images.images.ids[k] for k in circle]
+    for start in range(0, len(names), BLOCK):
+        targets = tuple(names[start : start + BLOCK])
         # In a short circle an image may occur twice in the window, which an image set may not hold.
-        results = [circle[(start + k) % len(circle)] for k in range(len(targets) + shifts)]
+        results = [names[(start + k) % len(names)] for k in range(len(targets) + shifts[-1])]
         sources = {"result": repeated(images.images, results), "target": images.stimuli.select(targets)}
         yield _Block(sources, (("result", "target"),), shifts)
 

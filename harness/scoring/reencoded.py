@@ -13,7 +13,7 @@ from ..errors import PluginError
 from ..rows.row_images import RowImages
 from ..rows.table import STIMULUS
 from ..storage.references import Columns, Held
-from .compare import HEADLINE, Comparison, Offer, compared, controls, derangements_of, mean_scored
+from .compare import HEADLINE, Comparison, Offer, compared, controls, mean_scored, shuffled_orders
 from .context import Scorer, Scoring
 from .regions import ALL, FEWEST, regions_of
 from .scores import MetricRef, RegionScore, Score, Scored
@@ -44,7 +44,7 @@ class ReencodedScorer(Scorer):
         for images in (*run.once, true):
             what.append((images, None, images))
             if id(images) in shuffled:
-                orders = derangements_of(images.images.ids, run.derangements)
+                orders = shuffled_orders(images, run.derangements)
                 what.append((shuffled[id(images)], orders, images))
         scored = Scored()
         by_row: dict[str, list[dict[tuple[str, str], np.ndarray]]] = {}

@@ -3,7 +3,8 @@
 ``score(predicted (N, V), measured (N, V)) -> (N,), (V,) or one value``, over valid voxels.  Offered besides:
 ``baseline`` (V,), the mean training response; ``ceiling`` (V,), the noise ceiling or None; ``trials`` (T, V)
 measured trials and ``image_index`` (T,); ``samples`` (N, S, V), NaN where an image has fewer, for rows that
-have two or more, the others are not scored; ``labels`` {name: (N,)} of the test images; ``rivalry``.
+have two or more, the others are not scored; ``labels`` {name: (N,)} of the test images; ``copies`` (N,),
+equal numbers where these are equal, or None where no two are; ``rivalry``.
 
 Voxel scores are averaged over a region's voxels.  Scores of images or of the whole set are computed again
 from those voxels alone, and of rows that differ between images only: a constant prediction is worth nothing
@@ -168,9 +169,11 @@ class ResponsesScorer(Scorer):
             return Offer(self._some(draws, inside, of_all=True), target.identity_of(draws))
         if key == "labels":
             return Offer.of({name: target.labels[name].astype(str) for name in metric.labels})
+        if key == "copies":
+            return Offer.of(self.run.data.test.stimuli.copies())
         if key == "rivalry":
             return Offer.of(True)
         raise PluginError(
             f"metric '{metric.name}' wants '{key}', which is not offered for responses; offered are "
-            "baseline, ceiling, trials, image_index, samples, labels, rivalry"
+            "baseline, ceiling, trials, image_index, samples, labels, copies, rivalry"
         )

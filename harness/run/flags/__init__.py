@@ -56,7 +56,8 @@ def run_flags(evidence: Evidence) -> list[Flag]:
     """Every flag that a run raises."""
     e, data = evidence, evidence.data
     ceiling, source = ceiling_of(data)
-    image_rates = identification.image_rates(e.scores, e.copies)
+    doubled = data.test.stimuli.copies()
+    image_rates = identification.image_rates(e.scores, e.copies, doubled=doubled)
     response_rates = identification.response_rates(e.response_scores, data, e.predicted)
     return [
         *e.warned,
@@ -72,7 +73,7 @@ def run_flags(evidence: Evidence) -> list[Flag]:
         *identification.slipped_blocks(image_rates, data, e.predicted),
         *responses.other_units(data, e.predicted),
         *responses.weak_ceiling(source),
-        *leaks.control_equals_measured(e.sets, e.copies),
+        *leaks.control_equals_measured(e.sets, e.copies, doubled=doubled),
         *leaks.above_ceiling(data, e.predicted, interval=e.voxel_r, ceiling=ceiling, source=source),
         *leaks.decoder_prior_zone(e.scores),
         *uncertainty.uncertain_intervals(e.scores, e.response_scores),

@@ -11,6 +11,7 @@ from ...data import SubjectData
 from ...metrics.correlations import Rows, correlations
 from ...metrics.identification import two_way
 from ...notices import Flag
+from ...scoring.compare import mean_scored
 from ...scoring.scores import ResponseScore, Score
 from .scan import FALSE_ALARMS, above_chance, block_near_chance
 
@@ -37,10 +38,13 @@ RESPONSES = (
 )
 
 
-def image_rates(scores: Sequence[Score], copies: Mapping[str, np.ndarray]) -> dict[str, Rates]:
+def image_rates(
+    scores: Sequence[Score], copies: Mapping[str, np.ndarray], *, doubled: np.ndarray | None = None
+) -> dict[str, Rates]:
     """Row -> win rates of its images against the stimuli, by every two-way metric of the run and by `copies`.
 
-    copies : row, or ``"stimulus"``, -> (N, h, w) small copies of its images.
+    copies : row, or ``"stimulus"``, -> (N, h, w) small copies of its images.  doubled : (N,) equal numbers
+    for stimuli of equal content (:meth:`harness.data.Stimuli.copies`).
     """
     rates: dict[str, Rates] = {}
     for row in ROWS:
@@ -54,7 +58,8 @@ def image_rates(scores: Sequence[Score], copies: Mapping[str, np.ndarray]) -> di
             and "kind" not in score.metric.load().gets
         ]
         if row in copies and copies[row].shape == copies["stimulus"].shape:
-            found.append((COPIES, two_way(_flat(copies[row]), _flat(copies["stimulus"]))))
+            sides = _flat(copies[row]), _flat(copies["stimulus"])
+            found.append((COPIES, two_way(*sides, copies=doubled)))
         if found:
             rates[row] = found
     return rates
@@ -70,9 +75,8 @@ def response_rates(
         if score.row == "predicted" and score.unit == "image" and is_two_way(score.metric.load())
     ]
     if predicted is not None:
-        found.append(
-            (PATTERNS, two_way(_patterns(predicted, data), _patterns(data.test.responses.mean(), data)))
-        )
+        sides = _patterns(predicted, data), _patterns(data.test.responses.mean(), data)
+        found.append((PATTERNS, two_way(*sides, copies=data.test.stimuli.copies())))
     return found
 
 
@@ -82,8 +86,12 @@ def trial_rates(data: SubjectData, predicted: np.ndarray) -> np.ndarray:
     trials, patterns = _patterns(responses.trials(), data), _patterns(predicted, data)
     r = correlations(Rows.of(trials), Rows.of(patterns), dtype=np.float64)
     own = r[np.arange(len(r)), responses.image_index][:, None]
-    won = (r < own).sum(axis=1) + ((r == own).sum(axis=1) - 1) / 2
-    return won / max(1, r.shape[1] - 1)
+    copies = data.test.stimuli.copies()
+    if copies is None:
+        copies = np.arange(r.shape[1])
+    rivals = copies != copies[responses.image_index][:, None]
+    won = ((r < own) & rivals).sum(axis=1) + ((r == own) & rivals).sum(axis=1) / 2
+    return won / np.maximum(1, rivals.sum(axis=1))
 
 
 def misaligned(images: Mapping[str, Rates], responses: Rates) -> Iterator[Flag]:
@@ -106,7 +114,7 @@ def slipped_blocks(
         what = "showings of test images, by what is predicted for them,"
         sequences.append((what, names, rates, sessions))
     for row, found in images.items():
-        label, rates = max(found, key=lambda pair: np.nanmean(pair[1]) if len(pair[1]) else 0)
+        label, rates = max(found, key=lambda pair: np.nan_to_num(mean_scored(pair[1])))
         what = "given reconstructions" if row == "reconstructions" else f"{row} reconstructions"
         sequences.append((f"{what}, by {label},", ids, rates, None))
     for what, names, rates, sessions in sequences:

@@ -64,5 +64,6 @@ def doubled_images(data: SubjectData) -> Iterator[Flag]:
             "doubled-test-images",
             "warning",
             f"{len(data.test)} test images are {len(counts)} different pictures (for example "
-            f"{of_one[0]} = {of_one[1]}): copies count as images of their own, intervals are too narrow",
+            f"{of_one[0]} = {of_one[1]}): copies are no rivals of each other, but count as images of "
+            "their own: intervals are too narrow",
         )

@@ -13,6 +13,7 @@ from ...metrics.identification import two_way
 from ...notices import Flag
 from ...rows.row_images import RowImages
 from ...rows.table import ROWS
+from ...scoring.compare import mean_scored
 from ...scoring.scores import Score
 from ...statistics import paired_difference
 from .scan import CHANCE, NULL_SD
@@ -28,10 +29,13 @@ TRUTH = 0.9999
 """Median correlation with a simulation's noise-free truth that nothing fitted to noisy trials has."""
 
 
-def control_equals_measured(sets: Sequence[RowImages], copies: Mapping[str, np.ndarray]) -> Iterator[Flag]:
+def control_equals_measured(
+    sets: Sequence[RowImages], copies: Mapping[str, np.ndarray], *, doubled: np.ndarray | None = None
+) -> Iterator[Flag]:
     """A row without any response whose images are those of the measured row, or that identifies its stimuli.
 
-    copies : row, or ``"stimulus"``, -> (N, h, w) small copies of its images (:mod:`.thumbnails`).
+    copies : row, or ``"stimulus"``, -> (N, h, w) small copies of its images (:mod:`.thumbnails`).  doubled :
+    (N,) equal numbers for stimuli of equal content (:meth:`harness.data.Stimuli.copies`).
     """
     first = {one.row: one.images for one in reversed(sets) if one.trial < 0}
     measured = first.get("measured")
@@ -41,7 +45,7 @@ def control_equals_measured(sets: Sequence[RowImages], copies: Mapping[str, np.n
         if row not in first:
             continue
         same = sum(a == b for a, b in zip(first[row].image_hashes(), measured.image_hashes(), strict=True))
-        rate = _identified(row, copies)
+        rate = _identified(row, copies, doubled)
         label = ROWS[row].label
         if same == len(measured):
             knows = f", which identify their stimulus ({rate:.3f} two-way)" if rate else ""
@@ -125,12 +129,12 @@ def decoder_prior_zone(scores: Sequence[Score]) -> Iterator[Flag]:
         )
 
 
-def _identified(row: str, copies: Mapping[str, np.ndarray]) -> float:
+def _identified(row: str, copies: Mapping[str, np.ndarray], doubled: np.ndarray | None) -> float:
     """Mean win rate of a row's small copies where it is surely above chance, else 0."""
     if row not in copies or copies[row].shape != copies["stimulus"].shape or len(copies[row]) < FEWEST:
         return 0.0
     sides = (np.asarray(copies[name]).reshape(len(copies[name]), -1) for name in (row, "stimulus"))
-    rate = float(np.nanmean(two_way(*sides)))
+    rate = mean_scored(two_way(*sides, copies=doubled))
     return rate if rate > CHANCE + SURE * NULL_SD / np.sqrt(len(copies[row])) else 0.0
 
 
