@@ -102,8 +102,10 @@ class Encoder(Protocol):
 
     ``stochastic`` says whether two samples of one image may differ.  ``wants()`` names the
     (backbone, layer) pairs that the harness must have extracted before `fit` and `predict`.
-    Optional: ``adapt(subject, features, *, seed, device, checkpoint_dir)`` transfers a fitted
-    encoder to one more subject.
+    Optional: ``adapt(subject, features, *, seed, device, checkpoint_dir)`` transfers a fitted or loaded
+    encoder to one more subject.  It is called where the scored subject is none of those that the encoder was
+    fitted on; then `save` keeps all that `predict` needs for its space.  ``any_space = True``, an attribute,
+    where it predicts a space that it has met in neither.
     Optional: ``require(stimuli)`` raises what stands against predicting them, asked once for all stimuli
     before `predict` gets them by the batch.
     Optional, of encoders and decoders: ``identity() -> str``, a hash of what else the numbers depend on,

@@ -86,6 +86,9 @@ def _traits(run: RunResult) -> dict[str, str]:
         found[kind] = str(plugin.get("name") or f"no {kind}").rpartition("/")[2]
         found[f"{kind} settings"] = json.dumps([plugin.get("version"), plugin.get("params")], sort_keys=True)
     found["n_train"] = f"{info.get('n_train')} training images"
+    fitted_on = [part["subject"] for part in info.get("train_subjects") or ()]
+    own = fitted_on in ([], [info.get("subject")])
+    found["train_subjects"] = "" if own else f"fitted on {', '.join(fitted_on)}"
     return found | {name: f"{name} {info.get(name)}" for name in ("adapter", "selection", "samples")}
 
 

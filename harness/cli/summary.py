@@ -80,6 +80,9 @@ def print_plan(plan: Plan, store: Store, console: Console, *, every_parameter: b
             table.add_row(
                 kind, f"{plugin.name}{version}  {_listed(show(getattr(plan, f'{kind}_params')))}".rstrip()
             )
+        if kind == "encoder" and plan.trained_on:
+            how = f", adapted to {plan.subject}" if plan.transfers else ""
+            table.add_row("", f"fitted on {', '.join(plan.trained_on)}{how}")
     settings = plan.settings
     table.add_row(
         "run",

@@ -195,6 +195,8 @@ def run_record(
     flags = run_flags(
         Evidence(
             data=data,
+            training=outcome.training,
+            adapted=plan.transfers,
             scores=outcome.scored.images,
             response_scores=outcome.scored.responses,
             sets=outcome.sets,
@@ -230,7 +232,15 @@ def run_record(
             "simulated": bool(plan.benchmark.load().simulated),
         },
         "subject": plan.subject,
-        "train_subjects": list(plan.train_subjects) if plan.encoder else [],
+        "train_subjects": [
+            {
+                "subject": part.subject,
+                "n_train": len(part.train),
+                "stimuli_sha": part.train.stimuli.sha,
+                "responses_sha": part.train.responses.sha,
+            }
+            for part in outcome.training
+        ],
         "subset": None if outcome.subset is None else dataclasses.asdict(outcome.subset),
         "n_train": len(data.train),
         "n_test": len(data.test),

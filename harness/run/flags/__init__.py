@@ -18,7 +18,7 @@ from ...scoring.response_target import ceiling_of
 from ...scoring.scores import ResponseScore, Score
 from ...stages.data import Subset
 from ..overlaps import Declared
-from . import identification, images, leaks, provenance, responses, uncertainty
+from . import identification, images, leaks, provenance, responses, training, uncertainty
 
 __all__ = ["Evidence", "Flag", "flag_dicts", "run_flags"]
 
@@ -27,6 +27,7 @@ __all__ = ["Evidence", "Flag", "flag_dicts", "run_flags"]
 class Evidence:
     """All that flags are computed from.
 
+    training : what the encoder was fitted on; adapted : whether it was then adapted to `data`.
     sets : the finished images of every row.  copies : row, ``"stimulus"`` or ``"training"`` -> small copies
     (N, h, w) of its images (:func:`.thumbnails.look_at`).  predicted : (N, V) mean over samples.
     voxel_r : mean voxel r of the row ``predicted``, low and high.
@@ -36,6 +37,8 @@ class Evidence:
     """
 
     data: SubjectData
+    training: Sequence[SubjectData] = ()
+    adapted: bool = False
     scores: Sequence[Score] = ()
     response_scores: Sequence[ResponseScore] = ()
     sets: Sequence[RowImages] = ()
@@ -63,6 +66,8 @@ def run_flags(evidence: Evidence) -> list[Flag]:
         *e.warned,
         *images.missing_reconstructions(e.subset),
         *images.images_in_training(data, e.copies),
+        *training.images_in_others_training(data, e.training),
+        *training.several_subjects(data, e.training, adapted=e.adapted),
         *images.doubled_images(data),
         *provenance.trained_on_test_images(data, e.declared),
         *provenance.known_overlap(e.declared, e.test_sets),
