@@ -29,7 +29,7 @@ from harness.metrics.identification import (
 from harness.metrics.lookalikes import lookalike_two_way
 from harness.metrics.retrieval import GALLERY, galleries, random_galleries, retrieval, retrieval_drawn
 from harness.run.flags.identification import image_rates, response_rates, trial_rates
-from harness.run.pipeline import Pipeline
+from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.run.record import run_record
 from harness.scoring.compare import derangements_of, mean_over_orders, turns
@@ -342,7 +342,7 @@ def tripled_run(tmp_path_factory):
         },
     )
     forget()
-    return Pipeline(make_plan(request), Store(tmp_path / "store")).run()
+    return run_plan(make_plan(request), Store(tmp_path / "store"))
 
 
 def pixels(images) -> np.ndarray:
