@@ -25,7 +25,7 @@ from harness.api import (
     VoxelSpace,
 )
 from harness.encoders.chasm import ChasmEncoder, training
-from harness.encoders.chasm.dataset import VisualFeatures, validation_images
+from harness.encoders.chasm.dataset import VisualFeatures, training_set, validation_images
 from harness.encoders.chasm.params import ChasmParams
 from harness.encoders.chasm.training import Schedule, StageTask, batch_count, batches
 
@@ -326,6 +326,21 @@ def test_batches_hold_one_subject_and_every_item_once():
         items = [np.arange(count) for count in counts]
         assert batch_count(counts, 3) == len(list(batches(items, 3)))
     assert len(set(drawn)) == 11
+
+
+def test_copies_of_an_image_are_on_one_side_of_the_validation_split():
+    """Under other ids and with trials of their own; without copies the share is that of images."""
+    data, params = subject(), encoder().params
+    stimuli, responses = data.train.stimuli, data.train.responses
+    ids = [*stimuli.ids, *(f"again-{name}" for name in stimuli.ids)]
+    images, patterns = np.concatenate([stimuli.images()] * 2), np.concatenate([responses.mean()] * 2)
+    doubled = Split(Stimuli.from_array(ids, images), Responses.single(data.space, ids, patterns))
+    held = validation_images([replace(data, train=doubled)], 0.1, seed=0)
+    assert held == validation_images([data], 0.1, seed=0)
+    items = training_set(replace(data, train=doubled), None, params, held_out=held)
+    out = items.held_out
+    assert np.array_equal(out[: len(stimuli)], out[len(stimuli) :])
+    assert out.sum() == 2 * len(held)
 
 
 def test_validation_images_are_the_same_for_all_who_saw_them():

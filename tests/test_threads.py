@@ -7,12 +7,15 @@ import os
 import sys
 import textwrap
 
+import click
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from conftest import TOYS
 from threadpoolctl import threadpool_info
 
+from harness.cli import main
 from harness.storage.executors import Inline, single_thread
 from harness.storage.store import Store, key_of, save_array
 
@@ -99,6 +102,19 @@ def test_artifacts_and_tasks_are_made_with_one_thread(tmp_path):
     seen += list(Inline().map(lambda _: threads_now(), [0]))
     assert seen == [{1}, {1}]
     assert torch.get_num_threads() == 2
+
+
+@click.command()
+def probe() -> None:
+    """A command that says how many threads it has."""
+    click.echo(sorted(threads_now()))
+
+
+@pytest.mark.usefixtures("_two_threads")
+def test_every_command_computes_with_one_thread(monkeypatch):
+    monkeypatch.setitem(main.COMMANDS, "probe", (f"{__name__}:probe", "Says how many threads it has."))
+    assert CliRunner().invoke(main.cli, ["probe"], catch_exceptions=False).output == "[1]\n"
+    assert 2 in threads_now()
 
 
 def test_a_library_that_is_imported_meanwhile_starts_with_one_thread(monkeypatch):

@@ -56,14 +56,19 @@ def _noticing_readers() -> Iterator[None]:
 
 
 class LazyGroup(click.Group):
-    """A group whose help needs no command's module."""
+    """A group whose help needs no command's module.
+
+    Every command computes with one thread, as runs do: what it shows must not hang on ``OMP_NUM_THREADS``.
+    """
 
     def make_context(self, *given: Any, **named: Any) -> click.Context:
         with _noticing_readers():
             return super().make_context(*given, **named)
 
     def invoke(self, context: click.Context) -> Any:
-        with _noticing_readers():
+        from ..storage.executors import single_thread
+
+        with _noticing_readers(), single_thread():
             return super().invoke(context)
 
     def list_commands(self, context: click.Context) -> list[str]:

@@ -15,7 +15,7 @@ Neither sees a response to a test image.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,8 @@ def _pixel_ridge(data: SubjectData, *, features: FeatureStore, store: Store, see
     def make(folder: Path) -> None:
         ours, wanted = _pixels(features, train.stimuli), _pixels(features, test)
         ids, patterns = train.stimuli.ids, train.responses.mean()
-        save_array(folder, "responses", _ridge(ours, patterns, wanted, ids, data, seed))
+        shas = train.stimuli.image_hashes()
+        save_array(folder, "responses", _ridge(ours, patterns, wanted, ids, data, seed, contents=shas))
 
     return np.array(store.get("controls", ingredients, make).array("responses"))
 
@@ -133,10 +134,15 @@ def _ridge(
     ids: tuple[str, ...],
     data: SubjectData,
     seed: int,
+    *,
+    contents: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """(N, V) responses for `wanted` (N, D), by ridge of `patterns` (P, V) on `ours` (P, D)."""
+    """(N, V) responses for `wanted` (N, D), by ridge of `patterns` (P, V) on `ours` (P, D).
+
+    contents : hashes of the images `ids`, of which equal ones share a fold; None for noise.
+    """
     valid = data.space.valid
-    fitted = fit_ridge(ours, patterns[:, valid], ids=ids, seed=seed)
+    fitted = fit_ridge(ours, patterns[:, valid], ids=ids, contents=contents, seed=seed)
     responses = np.zeros((len(wanted), data.space.n_voxels), np.float32)
     responses[:, valid] = fitted.predict(wanted)
     return responses

@@ -3,7 +3,7 @@
 On a CPU everything that a run computes, it computes with one thread, inline as in a worker: a sum over four
 threads is another sum than over one, and neither a fit nor a score may depend on the number of workers or on
 ``OMP_NUM_THREADS``.  :func:`single_thread` does so, around each task here, around what makes an artifact
-(:meth:`.store.Store.get`) and around a whole run.
+(:meth:`.store.Store.get`), around a whole run and around every command.
 Which BLAS, and which of its kernels a processor calls for, is left as it is: another kind of machine has
 other last digits.
 """
