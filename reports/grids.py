@@ -12,11 +12,13 @@ from harness.results import RunResult
 from harness.statistics import FEW, FEW_IMAGES, NEARLY_ALIKE
 
 from .layout import (
+    BY_CONSTRUCTION,
     GROUPS,
     MetricInfo,
     RowInfo,
     bracket,
     chance_level,
+    expectation,
     left_out,
     number,
     ordered_metrics,
@@ -84,7 +86,8 @@ def score_grid(run: RunResult, table: pd.DataFrame, target: str) -> Grid | None:
         heads.append(near if target == "training" else _head(metric, scale))
         for line in ours.itertuples():
             size = f"n = {line.n}" if n_test is not None and line.n + line.missing != n_test else ""
-            note = ", ".join(filter(None, (size, left_out(line.missing), _doubt(line.doubt))))
+            parts = (size, left_out(line.missing), _doubt(line.doubt), expectation(line.expected))
+            note = ", ".join(filter(None, parts))
             cells[line.row, metric.name] = Cell(
                 line.mean, number(line.mean), bracket(line.low, line.high), note, scale.marks(line)
             )
@@ -97,6 +100,8 @@ def score_grid(run: RunResult, table: pd.DataFrame, target: str) -> Grid | None:
     caption += ": mean over images [95 % interval over images]"
     if FEW_IMAGES in set(table["doubt"]):
         caption += f"; of fewer than {FEW} images it may cover less than 90 %"
+    if table["expected"].notna().any():
+        caption += f"; {BY_CONSTRUCTION}"
     bodies = _bodies(ordered_rows(run, table["row"]), [m.name for m in metrics], cells)
     return Grid(f"scores-{target}", caption, "row", tuple(heads), bodies)
 

@@ -202,3 +202,12 @@ def _metric(name: str, given: Mapping[str, Any]) -> MetricInfo:
         pool=bool(given.get("pool", False)),
         meaning=str(given.get("meaning") or ""),
     )
+
+
+def expectation(value: float) -> str:
+    """Note of a shuffled row's cell: what it has by construction, if anything."""
+    return f"by construction {number(value)}" if math.isfinite(value) else ""
+
+
+BY_CONSTRUCTION = "re-paired images never meet their own stimulus, so they sit below chance 'by construction'"
+"""Why shuffled rows are expected below chance in identification: the own stimulus wins as a rival."""

@@ -50,6 +50,13 @@ COMPARED = {
 }
 """Row -> the rows it is compared with; its own shuffle early, since a blurry row has a higher floor."""
 
+SHUFFLED = {
+    "shuffled": "predicted",
+    "shuffled-measured": "measured",
+    "shuffled-reconstructions": "reconstructions",
+}
+"""Row of re-paired images -> the row whose images they are."""
+
 REFERENCES = {
     "remeasured": "as many fresh trials of the same images",
     "half-1": "against the even ones, as what is divided by it",
@@ -64,7 +71,7 @@ AGAINST_SAME = {
 any, each row is as it stands.  Agreement grows with trials, so a ratio needs as many on either side."""
 
 SCORE_COLUMNS = ("row", "label", "group", "target", "metric", "metric_label", "backbone")
-SCORE_COLUMNS += ("higher_is_better", "chance", "mean", "low", "high", "n", "missing", "doubt")
+SCORE_COLUMNS += ("higher_is_better", "chance", "mean", "low", "high", "n", "missing", "doubt", "expected")
 PAIRED_COLUMNS = ("row", "label", "control", "control_label", "metric", "metric_label")
 PAIRED_COLUMNS += ("difference", "low", "high", "p", "p_holm", "n", "verdict", "family")
 ENCODING_COLUMNS = ("row", "label", "metric", "metric_label", "over", "higher_is_better", "chance")
@@ -89,7 +96,8 @@ def score_table(
     metrics : names with version; None means all.
 
     Columns :data:`SCORE_COLUMNS`; ``n`` counts images, ``missing`` those that could not be scored;
-    ``doubt`` says why the interval may cover less than 90 % (:class:`harness.statistics.Interval`).
+    ``doubt`` says why the interval may cover less than 90 % (:class:`harness.statistics.Interval`);
+    ``expected`` is what a shuffled row has by construction (:func:`shuffled_expectation`), else NaN.
     """
     values = image_values(run, target)
     if metrics is not None and not values.empty:
@@ -104,11 +112,13 @@ def score_table(
     )
     found = dict(zip(values.columns, intervals))
     present = images_present(run, target)
+    pictures = run.info.get("n_test_pictures", run.info.get("n_test", 0))
     lines = []
     for row in ordered_rows(run, values.columns.get_level_values("row")):
         for metric in ordered_metrics(run, metric_names):
             if (interval := found.get((row.name, metric.name))) is None:
                 continue
+            matched = found.get((SHUFFLED.get(row.name, ""), metric.name)) if target == "stimulus" else None
             lines.append(
                 {
                     **_names(row),
@@ -118,9 +128,24 @@ def score_table(
                     "backbone": metric.backbone,
                     **{name: getattr(interval, name) for name in ("mean", "low", "high", "n", "doubt")},
                     "missing": present[row.name, metric.name] - interval.n,
+                    "expected": np.nan
+                    if matched is None
+                    else shuffled_expectation(metric, matched.mean, pictures=pictures),
                 }
             )
     return _frame(lines, SCORE_COLUMNS)
+
+
+def shuffled_expectation(metric: MetricInfo, matched: float, *, pictures: int) -> float:
+    """What re-paired images have in identification, whose score where they belong is `matched`.
+
+    A reconstruction put at each of N pictures in turn, its own among them, is at chance c exactly (but for
+    ties that count as lost).  Re-pairings leave its own out, where it scores m: (N c - m) / (N - 1), which is
+    .4545 for perfect reconstructions of 12 pictures.  NaN for scores without rivals.
+    """
+    if not (metric.pool and metric.chance) or pictures < 2:
+        return float("nan")
+    return (pictures * metric.chance - matched) / (pictures - 1)
 
 
 def paired_table(run: RunResult, *, flips: int = FLIPS, seed: int = SEED) -> pd.DataFrame:

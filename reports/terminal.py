@@ -15,12 +15,14 @@ from .answer import Grid, answer
 from .captions import FIGURES, caption_cell, caption_table
 from .functional import SELECTIVE, contrast_table
 from .layout import (
+    BY_CONSTRUCTION,
     GROUPS,
     SIMULATED,
     MetricInfo,
     RowInfo,
     bracket,
     chance_level,
+    expectation,
     is_simulated,
     left_out,
     number,
@@ -124,10 +126,14 @@ def _scores(
     metrics = ordered_metrics(run, table["metric"])
     heads = [f"{m.label}\n{_direction(m)}" if directed else m.label for m in metrics]
     cells = {
-        (line.row, line.metric): _joined(line.mean, line.low, line.high, line.missing)
+        (line.row, line.metric): f"{_joined(line.mean, line.low, line.high, line.missing)} "
+        f"{expectation(line.expected)}".rstrip()
         for line in table.itertuples()
     }
-    return _tables(run, console, heading, list(zip((m.name for m in metrics), heads)), cells)
+    shown = _tables(run, console, heading, list(zip((m.name for m in metrics), heads)), cells)
+    if shown and table["expected"].notna().any():
+        _line(console, BY_CONSTRUCTION)
+    return shown
 
 
 def _captions(run: RunResult, console: Console, mark: str) -> bool:

@@ -11,9 +11,12 @@ import pytest
 import report_fixtures as fixtures
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from harness.errors import DataError
-from harness.reports.grids import encoding_grid
+from harness.metrics.identification import two_way
+from harness.reports.grids import encoding_grid, score_grid
+from harness.reports.layout import MetricInfo
 from harness.reports.tables import (
     COMPARED,
     agreement_table,
@@ -21,7 +24,9 @@ from harness.reports.tables import (
     paired_table,
     roi_table,
     score_table,
+    shuffled_expectation,
 )
+from harness.reports.terminal import render
 from harness.reports.values import image_values, quartiles
 from harness.results import RunResult
 from harness.statistics import holm, mean_interval
@@ -341,3 +346,46 @@ def test_quartiles_of_nothing_are_not_numbers() -> None:
     found = dataclasses.asdict(quartiles(np.array([np.nan, np.nan])))
     assert (found.pop("n"), found.pop("missing")) == (0, 2)
     assert all(np.isnan(value) for value in found.values())
+
+
+def test_shuffled_rows_stand_beside_what_they_have_by_construction(shared: RunResult, capsys) -> None:
+    table = score_table(shared)
+    ranked = {
+        m["name"]: m["chance"]
+        for m in shared.info["metrics"]
+        if m["pool"] and m["chance"] and m["unit"] == "image"
+    }
+    n = shared.info["n_test"]
+    lines = table[table["row"].str.startswith("shuffled") & table["metric"].isin(ranked)]
+    assert len(lines)
+    assert table["expected"].notna().sum() == len(lines)
+    for one in lines.itertuples():
+        row = {"shuffled": "predicted", "shuffled-measured": "measured"}[one.row]
+        matched = line(table, row=row, metric=one.metric)["mean"]
+        assert one.expected == pytest.approx((n * ranked[one.metric] - matched) / (n - 1))
+    grid = score_grid(shared, table, "stimulus")
+    notes = [cell.note for body in grid.bodies for _, _, cells in body.lines for cell in cells if cell]
+    assert sum("by construction 0." in note for note in notes) == len(lines)
+    assert "below chance" in grid.caption
+    render(shared, Console(width=200), tables=("scores",))
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "by construction 0." in printed
+    assert "below chance" in printed
+    assert score_table(shared, "measured")["expected"].isna().all()
+
+
+def test_the_expectation_is_the_mean_over_all_re_pairings() -> None:
+    metric = pooled_metric(chance=0.5)
+    assert shuffled_expectation(metric, 1.0, pictures=12) == pytest.approx(5 / 11)
+    assert shuffled_expectation(metric, 0.5, pictures=12) == 0.5
+    rng = np.random.default_rng(0)
+    target = rng.standard_normal((12, 30))
+    result = target + rng.standard_normal((12, 30))
+    turned = [two_way(np.roll(result, k, axis=0), target).mean() for k in range(12)]
+    assert shuffled_expectation(metric, turned[0], pictures=12) == pytest.approx(np.mean(turned[1:]))
+    assert np.isnan(shuffled_expectation(metric, 1.0, pictures=1))
+    assert np.isnan(shuffled_expectation(pooled_metric(chance=0.0), 0.7, pictures=12))
+
+
+def pooled_metric(*, chance: float) -> MetricInfo:
+    return MetricInfo("m@1", "m", "embedding", "image", True, chance, ("stimulus",), "", True)
