@@ -181,7 +181,7 @@ def test_nothing_from_a_file_can_execute():
                     assert value.value is True, f"{file}: torch.load without weights_only=True"
                 if "allow_pickle" in keywords and isinstance(keywords["allow_pickle"], ast.Constant):
                     value = keywords["allow_pickle"].value
-                    assert value is False or file.parts[-2] == "tests", f"{file}: allow_pickle"
+                    assert value is False or "tests" in file.parts, f"{file}: allow_pickle"
                 assert name not in ("pickle.load", "pickle.loads", "yaml.load") or "tests" in file.parts, file
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TOYS
+from commands import TOYS
 
 from harness import plugin_files, plugins
 from harness.cli.listing import diagnose

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
+from commands import TOYS
 
 from harness import plugins
 from harness.errors import PluginError
 from harness.storage.identity import code_sha
-
-TOYS = Path(__file__).parent / "toys.py"
 
 
 @pytest.fixture

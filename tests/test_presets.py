@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import TOYS
+from commands import TOYS
 
 from harness import plugins
 from harness.errors import ConfigError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TOYS
+from commands import TOYS
 from rich.console import Console
 
 from harness.api import progress, track

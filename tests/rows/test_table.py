@@ -1,0 +1,148 @@
+"""Rows, seeds and re-pairings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from commands import HELPERS, only_run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toys import ToyBenchmark
+
+from harness.data import Responses, VoxelSpace
+from harness.reports.tables import agreement_table
+from harness.rows.adapters import fit_adapter
+from harness.rows.table import response_streams
+from harness.scoring.compare import derangements_of
+from harness.seeds import cyclic_order, image_seeds, sample_seeds, subset
+
+
+@pytest.fixture
+def data():
+    return ToyBenchmark(ToyBenchmark.Params()).load("toy01")
+
+
+def test_seeds_depend_on_the_image_alone():
+    ids = [f"im{k}" for k in range(20)]
+    seeds = dict(zip(ids, image_seeds(7, ids, 0)))
+    shuffled = ids[::-1]
+    assert [seeds[i] for i in shuffled] == image_seeds(7, shuffled, 0).tolist()
+    assert len(set(sample_seeds(7, ids, 3).ravel().tolist())) == 60
+    assert (image_seeds(8, ids, 0) != image_seeds(7, ids, 0)).all()
+
+
+@given(n=st.integers(2, 70), count=st.integers(1, 60))
+@settings(max_examples=40, deadline=None)
+def test_derangements_have_no_fixed_point(n, count):
+    orders = derangements_of([f"im{k}" for k in range(n)], count)
+    assert orders.shape == (min(count, n - 1), n)
+    for order in orders:
+        assert sorted(order) == list(range(n))
+        assert (order != np.arange(n)).all()
+    assert all(len(set(column)) == len(column) for column in orders.T)  # K different partners each
+
+
+def test_one_image_cannot_be_shuffled():
+    assert len(derangements_of(["only"], 50)) == 0
+
+
+def test_subsets_are_nested_and_keep_order():
+    ids = [f"im{k:03d}" for k in range(100)]
+    small, large = subset(ids, 8), subset(ids, 30)
+    assert set(small) < set(large)
+    assert list(large) == sorted(large)
+    assert small != tuple(ids[:8])
+    assert cyclic_order(ids).tolist() == cyclic_order(ids).tolist()
+
+
+def test_rows_average_inputs_or_hand_over_trials(data):
+    for repeats, trials in (("inputs", 8), ("outputs", 24)):
+        streams = {
+            s.row: s for s in response_streams(data, seed=0, samples=1, repeats=repeats, trial_rows=False)
+        }
+        assert set(streams) == {"measured", "zero", "train-mean", "oracle", "remeasured"}
+        assert streams["measured"].responses.n_trials == trials
+        np.testing.assert_allclose(
+            streams["measured"].responses.mean(), data.test.responses.mean(), atol=1e-6
+        )
+    assert not streams["zero"].responses.trials().any()
+    mean = data.train.responses.mean().mean(axis=0)
+    np.testing.assert_allclose(streams["train-mean"].responses.trials(), np.tile(mean, (8, 1)), atol=1e-5)
+
+
+def test_halves_share_no_trial(data):
+    from dataclasses import replace
+
+    streams = response_streams(
+        replace(data, remeasured=None, truth=None), seed=0, samples=1, repeats="outputs", trial_rows=True
+    )
+    by_row = {}
+    for stream in streams:
+        by_row.setdefault(stream.row, []).append(stream)
+    halves = [by_row[f"half-{k}"][0].responses for k in (1, 2)]
+    assert [h.n_trials for h in halves] == [16, 8]
+    rows = {row.tobytes() for row in halves[0].trials()} & {row.tobytes() for row in halves[1].trials()}
+    assert not rows
+    assert [s.trial for s in by_row["measured-trial"]] == [0, 1, 2]
+    stacked = np.stack([s.responses.trials() for s in by_row["measured-trial"]], axis=1)
+    np.testing.assert_array_equal(stacked, data.test.responses.repeats())
+
+
+def test_unequal_repeats():
+    space = VoxelSpace("d", "s", "m", 3, "raw", "x")
+    trials = np.arange(18, dtype=np.float32).reshape(6, 3)
+    responses = Responses(space, ["a", "b", "c"], trials, np.array([2, 0, 2, 1, 2, 0]))
+    assert responses.counts().tolist() == [2, 1, 3]
+    np.testing.assert_array_equal(responses.mean()[2], trials[[0, 2, 4]].mean(axis=0))
+    chosen = responses.select(["c", "a"])
+    np.testing.assert_array_equal(chosen.trials(), trials[[0, 2, 4, 1, 5]])
+    assert np.isnan(responses.repeats()[1, 1:]).all()
+
+
+@pytest.mark.parametrize("name", ["none", "match-std", "add-trial-noise"])
+def test_adapters_use_training_statistics(data, name):
+    rng = np.random.default_rng(0)
+    synthetic = 0.3 * rng.standard_normal((60, 40)).astype(np.float32)
+    adapter = fit_adapter(name, data.space, synthetic, data.train.responses, repeats=3)
+    ids = data.test.stimuli.ids
+    seeds = image_seeds(0, ids, 0)
+    adapted = adapter(synthetic[:8], ids, seeds)
+    again = adapter(synthetic[:8][::-1], ids[::-1], seeds[::-1])
+    np.testing.assert_array_equal(adapted.mean(), again.mean()[::-1])  # order cannot matter
+    if name == "none":
+        np.testing.assert_array_equal(adapted.trials(), synthetic[:8])
+    whole = adapter(synthetic, data.train.stimuli.ids, image_seeds(0, data.train.stimuli.ids, 0))
+    measured = np.asarray(data.train.responses.data)
+    if name == "match-std":
+        np.testing.assert_allclose(whole.trials().std(axis=0), measured.std(axis=0), rtol=1e-4)
+        np.testing.assert_allclose(whole.mean().mean(axis=0), measured.mean(axis=0), atol=1e-4)
+    if name == "add-trial-noise":
+        assert whole.counts().tolist() == [3] * 60
+        ratio = whole.trials().std(axis=0) / measured.std(axis=0)
+        assert abs(np.median(ratio) - 1) < 0.1
+
+
+def test_predictions_stand_beside_halves_against_the_same_half(harness, tmp_path, toy_words):
+    """Without a re-measurement one half is compared with the other, and so are the predictions."""
+    (tmp_path / "real.py").write_text(
+        f"import sys; sys.path.insert(0, {str(HELPERS)!r})\n"
+        "from dataclasses import replace\n"
+        "from toys import ToyBenchmark\n"
+        "class Measured(ToyBenchmark):\n"
+        "    def load(self, subject):\n"
+        "        return replace(super().load(subject), truth=None, remeasured=None)\n"
+    )
+    metrics = ["--metrics", "pixcorr,decoded-agreement,voxel-r"]
+    harness("run", *toy_words, "--benchmark", "real.py:Measured", *metrics, "--set", "benchmark.n_test=16")
+    run = only_run(tmp_path)
+    assert run.info["test_trials"] == [3, 3]
+    scores = run.scores.set_index(["metric", "target", "row"])["value"]
+    assert "predicted-half" not in run.scores[run.scores.target == "stimulus"].row.unique()
+    whole, half = (scores["pixcorr@1", "measured", row].mean() for row in ("predicted", "predicted-half"))
+    assert half < whole  # one trial against three
+    table = agreement_table(run).set_index(["metric", "row"])
+    ours, same, again = (
+        table.loc[("decoded-agreement@1", row)] for row in ("predicted", "predicted-half", "half-1")
+    )
+    assert ours["normalised"] == pytest.approx(same["mean"] / again["mean"])
+    assert ours["normalised"] == same["normalised"]
