@@ -56,6 +56,13 @@ def without_images(path):
     (path / "ids.txt").write_text("\n".join(f"s{k}" for k in range(6)))
 
 
+def of_unequal_sizes(path):
+    without_images(path)
+    for k in (1, 2):
+        Image.fromarray(IMAGES[k].repeat(k, axis=0)).save(path / "im" / f"s{k}.png")
+
+
+CEILING = {"noise_ceiling": "c", "noise_ceiling_trials": 3}
 OF_FOLDER = {"images": "im/", "responses": "y", "ids": "ids.txt"}
 
 # arrays, parameters, what fills the blanks of hints, what is made beside the file
@@ -140,6 +147,30 @@ CASES = {
         {"noise_ceiling": "c"},
         None,
     ),
+    "percent as ncsnr": (
+        {"c": np.array([10.0, 20, 30, 40])},
+        {"ncsnr": "c"},
+        {"noise_ceiling_trials": 3},
+        None,
+    ),
+    "shares as percent": (
+        {"c": np.array([0.1, 0.2, 0.3, 0.4])},
+        CEILING | {"noise_ceiling_max": 100},
+        {},
+        None,
+    ),
+    "percent as shares": ({"c": np.array([10.0, 20, 30, 40])}, CEILING | {"noise_ceiling_max": 1}, {}, None),
+    "overshoot": ({"a": IMAGES[:4] / 254, "b": IMAGES[4:] / 255}, {}, {}, None),
+    "white": ({"a": IMAGES[:4] * 1.0, "b": IMAGES[4:] * 1.0}, {}, {}, None),
+    "divided twice": ({"a": IMAGES[:4] / 255**2, "b": IMAGES[4:] / 255**2}, {}, {}, None),
+    "white and overshoot": ({"a": IMAGES[:4] * 1.002, "b": IMAGES[4:] * 1.0}, {}, {}, None),
+    "unequal sizes": ({}, WHOLE | {"data": OF_FOLDER, "test_ids": ["s5"]}, {}, of_unequal_sizes),
+    "another shape": (
+        {},
+        WHOLE | {"data": OF_FOLDER, "test_ids": ["s5"], "image_resize": [4, 4], "image_filter": "area"},
+        {},
+        of_unequal_sizes,
+    ),
     "lost images": ({}, WHOLE | {"data": OF_FOLDER, "test_ids": ["s5"]}, {}, without_images),
 }
 
@@ -176,18 +207,26 @@ def test_hints_of_the_paired_benchmark_lead_to_data(tmp_path, name):
     assert len(data.train.stimuli) + len(data.test.stimuli) >= 5
 
 
-@pytest.mark.parametrize("module", ["paired", "paired_params", "paired_responses", "paired_trials"])
+SOURCES = [*(ROOT / "benchmarks").glob("paired*.py"), *(ROOT / "harness" / "reading").glob("*.py")]
+HINTING = {str(file.relative_to(ROOT)): hints_in(file) for file in sorted(SOURCES) if hints_in(file)}
+
+
+def test_every_module_that_reads_data_is_scanned():
+    assert {"benchmarks/paired_voxels.py", "benchmarks/paired.py", "harness/reading/resizing.py"} <= set(
+        HINTING
+    )
+
+
+@pytest.mark.parametrize("module", HINTING)
 def test_every_hint_is_followed_by_a_case(tmp_path, module):
     messages = []
     for name in CASES:
         (tmp_path / name).mkdir()
         messages += followed(tmp_path / name, name)[1]
-    patterns = hints_in(ROOT / "benchmarks" / f"{module}.py")
-    assert patterns
     by_hand = "> ids\\.txt"  # a command for the shell, below
     unseen = [
         pattern
-        for pattern in patterns
+        for pattern in HINTING[module]
         if not any(re.search(pattern, message) for message in messages) and by_hand not in pattern
     ]
     assert not unseen

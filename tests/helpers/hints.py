@@ -16,14 +16,14 @@ SPLITS = ("train", "test", "data")
 OF_SPLIT = {field.name for field in dataclasses.fields(SplitKeys)}
 KNOWN = {field.name for field in dataclasses.fields(Params)} | OF_SPLIT
 _PAIR = re.compile(r"\b([a-z_]+): (?:and one of )?(\[[^\]]*\]|\{[^}]*\}|[\w.-]+)")
-_VERB = re.compile(r"\b(add|type|name|needs|example) ")
-_BLANK = re.compile(r"KEY|FILE|\[height, width\]")
+_VERB = re.compile(r"\b(add|type|give|name|needs|example) ")
+_BLANK = re.compile(r"KEY|FILE|\[height, width\]|\bN\b")
 
 
 def apply_hint(message, given, fill):
     """`given` as the hint in `message` says, or None where it says nothing to type.
 
-    fill : key -> what stands for KEY, FILE or [height, width] under it; an alternative that needs another
+    fill : key -> what stands for KEY, FILE, N or [height, width] under it; an alternative that needs another
         is passed over.
     """
     given = copy.deepcopy(given)
@@ -45,7 +45,8 @@ def apply_hint(message, given, fill):
                     fill[key] if _BLANK.search(value) else load_yaml(value.replace(", ...", ""), where=key)
                 )
                 _put(given, key, typed, message)
-            return given
+            replaced = re.search(r"in place of (\w+)$", message)
+            return _without(given, [replaced[1]]) if replaced else given
     return None
 
 
@@ -79,8 +80,9 @@ def hints_in(file):
             templates.append("".join(parts))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value:
             templates.append(re.escape(node.value))
-    spaced = (template.replace("\\ ", " ") for template in templates)
-    return sorted({text for text in spaced if re.search(r"\b(add|type) ([a-z_]+|\.\*): ", text)})
+    # What a template leaves open (``{white}``) is anything.
+    spaced = (re.sub(r"\\\{\w+\\\}", ".*", template.replace("\\ ", " ")) for template in templates)
+    return sorted({text for text in spaced if re.search(r"\b(add|type|give) ([a-z_]+|\.\*): ", text)})
 
 
 def _replaced(value, old, new):
