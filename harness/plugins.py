@@ -96,17 +96,7 @@ class PluginRef:
             if not isinstance(found, Metric):
                 raise PluginError(f"{label} is no row but {type(found).__name__}; see harness.api.Metric")
             return found
-        interface = getattr(found, "interface", api.INTERFACE)
-        if interface != api.INTERFACE:
-            raise PluginError(
-                f"{label} was written for interface {interface}; this harness speaks {api.INTERFACE}. "
-                f"Type: pip install -U {self.dist}"
-            )
-        missing = [name for name in _REQUIRED[self.group] if not hasattr(found, name)]
-        if missing:
-            raise PluginError(f"{label} lacks {', '.join(missing)}; see harness.api.{self.kind.capitalize()}")
-        if "Params" in _REQUIRED[self.group]:
-            _check_params(found.Params, label)
+        check_contract(self.group, found, label=label, dist=self.dist)
         return partial(found, **dict(self.arguments)) if self.arguments else found
 
     def source_file(self) -> Path | None:
@@ -166,7 +156,8 @@ def _installed(search_path: tuple[tuple[str, float], ...]) -> dict[str, tuple[Pl
 
 def _distribution(entry: EntryPoint) -> tuple[str, str]:
     """Name and version of the distribution that `entry` belongs to."""
-    return (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "unknown")
+    # Metadata that are torn or half removed have neither.
+    return (getattr(entry.dist, "name", None) or "unknown", getattr(entry.dist, "version", None) or "unknown")
 
 
 def _rows(entry: EntryPoint) -> tuple[Any, ...]:
@@ -214,6 +205,22 @@ def find(group: str, spec: str) -> PluginRef:
         choices = " or ".join(f"--{kind} {ref.dist}:{ref.name}" for ref in same)
         raise PluginError(f"{len(same)} plugins are called {kind} '{spec}'; type {choices}")
     raise PluginError(suggest(spec, {ref.name for ref in refs}, what=kind) + ". Type: harness list")
+
+
+def check_contract(group: str, plugin: Any, *, label: str = "the plugin", dist: str = "") -> None:
+    """Raise :class:`PluginError` unless the class `plugin` has what `group` asks for."""
+    kind = group.removesuffix("s")
+    interface = getattr(plugin, "interface", api.INTERFACE)
+    if interface != api.INTERFACE:
+        remedy = f" Type: pip install -U {dist}" if dist else ""
+        raise PluginError(
+            f"{label} was written for interface {interface}; this harness speaks {api.INTERFACE}.{remedy}"
+        )
+    missing = [name for name in _REQUIRED[group] if not hasattr(plugin, name)]
+    if missing:
+        raise PluginError(f"{label} lacks {', '.join(missing)}; see harness.api.{kind.capitalize()}")
+    if "Params" in _REQUIRED[group]:
+        _check_params(plugin.Params, label)
 
 
 def _check_params(params: Any, label: str) -> None:

@@ -152,7 +152,10 @@ class MindEye2Core:
     @cached_property
     def parts(self) -> Parts:
         """What the decoder is made of."""
-        return self._parts if isinstance(self._parts, Parts) else self._parts()
+        if isinstance(self._parts, Parts):
+            return self._parts
+        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and read over
+            return self._parts()
 
     def fit(
         self, subject: SubjectData, features: Features, *, seed: int, device: str, checkpoint_dir: Path
@@ -268,7 +271,8 @@ class MindEye2Core:
     def _late(self, name: str) -> Any:
         """``teacher``, ``captioner`` or ``refiner``, built once, on the device; None without one."""
         if name not in self._built and (build := getattr(self.parts, name)) is not None:
-            self._built[name] = build()
+            with torch.random.fork_rng(devices=[]):
+                self._built[name] = build()
         part = self._built.get(name)
         return part.to(self.device) if isinstance(part, torch.nn.Module) else part
 

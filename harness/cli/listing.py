@@ -50,19 +50,24 @@ def list_plugins(name: str | None) -> None:
 
 def _show_all_called(name: str) -> None:
     """Show every plugin that `name` names, of whatever kind."""
-    if ".py" in name:
-        refs = [_in_file(name)]
-    else:
-        every = [ref for group in plugins.GROUPS for ref in plugins.available(group)]
-        refs = [ref for ref in every if name in (ref.name, f"{ref.dist}:{ref.name}")]
-        if not refs:
-            near = difflib.get_close_matches(name, [*plugins.GROUPS, *(ref.name for ref in every)], 1, 0.5)
-            hint = f"; did you mean '{near[0]}'?" if near else "."
-            raise HarnessError(f"no kind and no plugin is called '{name}'{hint} Type: harness list")
+    refs = find_called(name)
     for number, ref in enumerate(refs):
         if number:
             click.echo()
         _show(ref)
+
+
+def find_called(name: str) -> list[plugins.PluginRef]:
+    """Every plugin that `name` names, of whatever kind; at least one."""
+    if ".py" in name:
+        return [_in_file(name)]
+    every = [ref for group in plugins.GROUPS for ref in plugins.available(group)]
+    refs = [ref for ref in every if name in (ref.name, f"{ref.dist}:{ref.name}")]
+    if not refs:
+        near = difflib.get_close_matches(name, [*plugins.GROUPS, *(ref.name for ref in every)], 1, 0.5)
+        hint = f"; did you mean '{near[0]}'?" if near else "."
+        raise HarnessError(f"no kind and no plugin is called '{name}'{hint} Type: harness list")
+    return refs
 
 
 def _in_file(spec: str) -> plugins.PluginRef:

@@ -29,6 +29,10 @@ COMMANDS = {
     "compare": ("harness.cli.compare:compare", "Compare runs on the same images: paired tests, tie groups."),
     "list": ("harness.cli.listing:list_plugins", "List encoders, decoders, benchmarks, metrics, backbones."),
     "doctor": ("harness.cli.listing:doctor", "Import every plugin and say which is broken, and why."),
+    "check": (
+        "harness.cli.check:check",
+        "Say whether plugins keep their contracts, in a sentence for each flaw.",
+    ),
     "inspect": ("harness.cli.inspect:inspect", "Show the arrays in a data file (.mat, .npz, .h5, .csv …)."),
     "store": ("harness.cli.store:store", "Say how large the store is; 'store prune' removes from it."),
     "prefetch": ("harness.cli.prefetch:prefetch", "Store pretrained weights with their hashes."),

@@ -72,7 +72,8 @@ class TinyBackbone:
 
     def open(self, *, device: str) -> None:
         """Build the network on `device`, in evaluation mode."""
-        network = self.network()
+        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and read over
+            network = self.network()
         try:
             network.load_state_dict(read_weights(self.weights_file()))
         except RuntimeError as problem:
