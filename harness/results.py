@@ -27,12 +27,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import DataError, quoted
+from .run_record import SCHEMA, CeilingRecord, MetricRecord, PluginRecord, RowRecord, RunRecord
+
+__all__ = ["SCHEMA", "CeilingRecord", "MetricRecord", "PluginRecord", "RowRecord", "RunRecord", "RunResult"]
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SCHEMA = 1
-"""Version of the tables below; a reader refuses a newer one."""
 
 IDENTITY = ("benchmark", "subject", "encoder", "adapter", "decoder", "selection")
 """Columns that say which experiment a value belongs to (``benchmark`` is ``name@version``)."""
@@ -107,11 +107,31 @@ class RunResult:
                 f"{folder} was written with result schema {run.info['schema']}; this harness reads up to "
                 f"{SCHEMA}. Type: pip install -U fmri-harness"
             )
+        _ = run.record  # refused now, by name
         return run
 
     @cached_property
+    def record(self) -> RunRecord:
+        """The content of ``run.json``, typed.
+
+        Raises
+        ------
+        DataError
+            A value is of another kind than its field.
+        """
+        try:
+            return RunRecord.model_validate(self.info)
+        except ValueError as problem:
+            first = problem.errors()[0] if hasattr(problem, "errors") else {"loc": (), "msg": str(problem)}
+            place = ".".join(map(str, first["loc"]))
+            raise DataError(
+                f"{self.folder / 'run.json'} is damaged at {quoted(place)}: {first['msg']}; type the "
+                "command of that run again"
+            ) from None
+
+    @cached_property
     def info(self) -> dict[str, Any]:
-        """The content of ``run.json``; its keys are documented in :func:`harness.run.record.run_record`."""
+        """The content of ``run.json`` as it lies there; :attr:`record` is the same, typed."""
         return json.loads((self.folder / "run.json").read_text())
 
     @cached_property
@@ -143,7 +163,7 @@ class RunResult:
 
     @cached_property
     def gallery(self) -> dict[str, np.ndarray]:
-        """``ids`` (n,) and, per row name, (n, H, W, 3) uint8; the rule is ``info["gallery_rule"]``."""
+        """``ids`` (n,) and, per row name, (n, H, W, 3) uint8; the rule is ``record.gallery_rule``."""
         with np.load(self.folder / "gallery.npz", allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.errors import DataError
-from harness.results import RunResult
+from harness.results import MetricRecord, RunResult
 
 from .values import stored
 
@@ -26,8 +26,8 @@ DEFINITION = ("inputs", "unit", "higher_is_better", "chance", "backbone", "pool"
 
 def benchmark(run: RunResult) -> str:
     """``name@version``."""
-    given = run.info.get("benchmark") or {}
-    return f"{given.get('name', 'unknown')}@{given.get('version', '')}"
+    given = run.record.benchmark
+    return f"{given.name or 'unknown'}@{given.version}"
 
 
 def check_benchmark(runs: Sequence[RunResult]) -> list[str]:
@@ -47,7 +47,7 @@ def check_benchmark(runs: Sequence[RunResult]) -> list[str]:
     notes = []
     by_subject: dict[str, list[RunResult]] = {}
     for run in runs:
-        by_subject.setdefault(str(run.info.get("subject") or ""), []).append(run)
+        by_subject.setdefault(run.record.subject, []).append(run)
     for subject, own in by_subject.items():
         for run in own[1:]:
             notes += _data_notes(own[0], run, subject)
@@ -81,7 +81,7 @@ def comparable_metrics(
 def definition_difference(name: str, runs: Sequence[RunResult]) -> str:
     """In what `runs` do not mean the same by the metric `name`, or ``""``."""
     for key in DEFINITION:
-        found = {str(_described(run).get(name, {}).get(key)) for run in runs}
+        found = {str(getattr(_described(run).get(name, MetricRecord()), key)) for run in runs}
         if len(found) > 1:
             return f"another definition: {key} is {' or '.join(sorted(found))}"
     return ""
@@ -103,10 +103,10 @@ def _difference(name: str, runs: Sequence[RunResult], tables: Sequence[Any], row
 
 
 def _data_notes(first: RunResult, other: RunResult, subject: str) -> list[str]:
-    ours, theirs = first.info.get("data_sha") or {}, other.info.get("data_sha") or {}
+    ours, theirs = first.record.data_sha, other.record.data_sha
     here = f" of {subject}" if subject else ""
     notes = []
-    changed = [name for name in TEST_DATA if ours.get(name) != theirs.get(name)]
+    changed = [name for name in TEST_DATA if getattr(ours, name) != getattr(theirs, name)]
     if changed:
         if _subset(first) == _subset(other) or _params(first) != _params(other):
             settings = _changes(_params(first), _params(other))
@@ -120,10 +120,10 @@ def _data_notes(first: RunResult, other: RunResult, subject: str) -> list[str]:
             f"test images{here} differ: {_subset(first) or 'all'} in {first.folder.name}, "
             f"{_subset(other) or 'all'} in {other.folder.name}; the images that both have are compared"
         )
-    if any(ours.get(name) != theirs.get(name) for name in TRAIN_DATA):
+    if any(getattr(ours, name) != getattr(theirs, name) for name in TRAIN_DATA):
         notes.append(
-            f"training data{here} differ: {first.info.get('n_train')} images in {first.folder.name}, "
-            f"{other.info.get('n_train')} in {other.folder.name}"
+            f"training data{here} differ: {first.record.n_train} images in {first.folder.name}, "
+            f"{other.record.n_train} in {other.folder.name}"
         )
     return notes
 
@@ -132,23 +132,23 @@ def _code_notes(runs: Sequence[RunResult]) -> list[str]:
     hashes: dict[str, set[str]] = {}
     for run in runs:
         for name, given in _described(run).items():
-            hashes.setdefault(name, set()).add(str(given.get("file_sha") or ""))
+            hashes.setdefault(name, set()).add(given.file_sha)
     changed = sorted(name for name, found in hashes.items() if len(found) > 1)
     if not changed:
         return []
     return [f"scored by different code under one version: {', '.join(changed)}; run again to be sure"]
 
 
-def _described(run: RunResult) -> dict[str, Mapping[str, Any]]:
-    return {str(metric.get("name")): metric for metric in run.info.get("metrics") or ()}
+def _described(run: RunResult) -> dict[str, MetricRecord]:
+    return {metric.name: metric for metric in run.record.metrics}
 
 
 def _subset(run: RunResult) -> str:
-    return str((run.info.get("subset") or {}).get("name") or "")
+    return run.record.subset.name if run.record.subset else ""
 
 
 def _params(run: RunResult) -> Mapping[str, Any]:
-    return (run.info.get("benchmark") or {}).get("params") or {}
+    return run.record.benchmark.params
 
 
 def _changes(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:

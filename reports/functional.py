@@ -121,7 +121,7 @@ def brain_region_grid(run: RunResult, table: pd.DataFrame) -> Grid | None:
 
 def _of_images(run: RunResult, table: pd.DataFrame) -> pd.Series:
     """Which lines of `table` are scores of images, through the responses predicted for them."""
-    names = [m["name"] for m in run.info.get("metrics") or () if m.get("targets") == ["brain"]]
+    names = [metric.name for metric in run.record.metrics if metric.targets == ("brain",)]
     return table["metric"].isin(names)
 
 
@@ -156,8 +156,7 @@ _KINDS = {"all": 0, "group": 1, "roi": 2}
 
 def _places(run: RunResult) -> Callable[[str], float]:
     """Place of a region in the order in which the voxel space names them; unknown ones last."""
-    space = run.info.get("space") or {}
-    named = (*(space.get("groups") or {}), *(space.get("rois") or {}))
+    named = (*run.record.space.groups, *run.record.space.rois)
     order = {str(name): place for place, name in enumerate(named)}
     return lambda region: order.get(region, float("inf"))
 

@@ -77,7 +77,7 @@ def score_grid(run: RunResult, table: pd.DataFrame, target: str) -> Grid | None:
     metrics = ordered_metrics(run, table["metric"])
     if not metrics:
         return None
-    n_test, cells, heads = run.info.get("n_test"), {}, []
+    n_test, cells, heads = run.record.n_test, {}, []
     for metric in metrics:
         ours = table[table["metric"] == metric.name]
         scale = _Scale(ours, metric.chance)
@@ -219,7 +219,7 @@ def encoding_grid(run: RunResult, table: pd.DataFrame) -> Grid | None:
 
 def _response_notes(run: RunResult) -> dict[str, str]:
     """Row of responses -> what is compared with what, in trials of an image."""
-    low, high = run.info.get("test_trials") or (None, None)
+    low, high = run.record.test_trials or (None, None)
     counts = "the repeats" if low is None else f"{low} trials" if low == high else f"{low} to {high} trials"
     counts = "1 trial" if (low, high) == (1, 1) else counts
     against = f"against the mean of {counts}"

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.results import RunResult
+from harness.results import CeilingRecord, PluginRecord, RunResult
 
 from . import curves, figures
 from .captions import caption_grid, caption_table
@@ -123,7 +123,7 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
     against_measured = score_table(run, "measured", metrics=others)
     return environment.get_template("report.html").render(
         title=title(run),
-        name=str(run.info.get("run") or run.folder.name),
+        name=run.record.run or run.folder.name,
         script=script,
         style=style,
         script_hash=digest,
@@ -131,7 +131,7 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
         summary=_summary(run),
         tiles=_tiles(run, scores, encoding, by_region, agreement),
         flags=_flags(run),
-        failures=run.info.get("failed_metrics") or [],
+        failures=run.record.failed_metrics,
         left_out=_left_out(run),
         scores=score_grid(run, scores, "stimulus"),
         against_measured=score_grid(run, against_measured, "measured"),
@@ -142,7 +142,7 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
         brain_regions=brain_region_grid(run, brain_region_table(run)),
         paired=paired_grids(run, paired_table(run)),
         gallery=gallery,
-        gallery_rule=str(run.info.get("gallery_rule") or "not recorded"),
+        gallery_rule=run.record.gallery_rule or "not recorded",
         gallery_scores=gallery_grid(run, image_values(run), gallery.ids) if gallery else None,
         show_stimuli=show_stimuli,
         encoding=encoding_grid(run, encoding),
@@ -156,30 +156,32 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
         **{name: Markup(svg) for name, svg in charts.items()},
         failed_figures=drawn.failed,
         point_limit=figures.POINT_LIMIT,
-        protocol=run.info.get("protocol") or {},
+        protocol=run.record.protocol,
         protocols=_protocols(run),
         protocol_names=list(_protocols(run)[0])[1:] if _protocols(run) else [],
         provenance=_provenance(run),
         record=json.dumps(_shortened(run.info), indent=1, ensure_ascii=False),
-        command=shlex.join(map(str, run.info.get("command") or ())),
+        command=shlex.join(run.record.command),
     )
 
 
 def _summary(run: RunResult) -> list[tuple[str, str]]:
     """What was run, as short label and value pairs."""
-    info = run.info
-    space, subset = info.get("space") or {}, info.get("subset")
-    voxels = space.get("n_valid", space.get("n_voxels"))
+    record = run.record
+    space, subset = record.space, record.subset
+    voxels = space.n_voxels if space.n_valid is None else space.n_valid
+    fitted_on = [subject.subject for subject in record.train_subjects]
     parts = [
-        ("test images", _with(info.get("n_test"), f"subset {subset['name']}" if subset else "")),
-        ("training images", _with(info.get("n_train"))),
-        ("voxels", _with(voxels, space.get("units", ""))),
-        ("adapter", _with(info.get("adapter"))),
-        ("selection", _with(info.get("selection"))),
-        ("share of the low-level images", _with(info.get("blended") or None)),
-        ("protocol", _with((info.get("protocol") or {}).get("name"))),
-        ("seed", _with(info.get("seed"))),
-        ("created", _with(info.get("created"))),
+        ("test images", _with(record.n_test, f"subset {subset.name}" if subset else "")),
+        ("training images", _with(record.n_train)),
+        ("encoder fitted on", "" if fitted_on == [record.subject] else ", ".join(fitted_on)),
+        ("voxels", _with(voxels, space.units)),
+        ("adapter", record.adapter),
+        ("selection", record.selection),
+        ("share of the low-level images", _with(record.blended or None)),
+        ("protocol", record.protocol.name if record.protocol else ""),
+        ("seed", _with(record.seed)),
+        ("created", record.created),
     ]
     return [(label, text) for label, text in parts if text]
 
@@ -191,7 +193,7 @@ def _encoding_meanings(run: RunResult, table: pd.DataFrame) -> list[tuple[str, s
 
 def _protocols(run: RunResult) -> list[dict[str, str]]:
     """Lines of the table of protocols: ``item`` and one column each; empty in older runs."""
-    lines = [line for line in run.info.get("protocols") or [] if isinstance(line, dict) and "item" in line]
+    lines = [line for line in run.record.protocols if "item" in line]
     columns = ["item", *(name for name in (lines[0] if lines else ()) if name != "item")]
     return [{name: str(line.get(name, "")) for name in columns} for line in lines]
 
@@ -253,53 +255,54 @@ def _tile(heading: str, line: Any) -> Tile:
 
 
 def _flags(run: RunResult) -> list[dict[str, str]]:
-    given = [
-        {key: str(flag.get(key, "")) for key in ("name", "level", "message")}
-        for flag in run.info.get("flags") or ()
-    ]
     # A level that this version does not know is shown as a warning rather than lost.
-    known = [{**flag, "level": flag["level"] if flag["level"] in LEVELS else "warning"} for flag in given]
-    return sorted(known, key=lambda flag: LEVELS.index(flag["level"]))
+    levels = [flag.level if flag.level in LEVELS else "warning" for flag in run.record.flags]
+    shown = [
+        {"name": flag.name, "level": level, "message": flag.message}
+        for flag, level in zip(run.record.flags, levels)
+    ]
+    return sorted(shown, key=lambda flag: LEVELS.index(flag["level"]))
 
 
 def _left_out(run: RunResult) -> list[tuple[str, str]]:
     """(why, names of the metrics) of those that were not scored, one pair per reason."""
     names: dict[str, list[str]] = {}
-    for metric in run.info.get("left_out_metrics") or ():
-        names.setdefault(str(metric.get("why", "")), []).append(str(metric.get("metric", "")))
+    for left_out in run.record.left_out_metrics:
+        names.setdefault(left_out.why, []).append(left_out.metric)
     return [(why, ", ".join(metrics)) for why, metrics in names.items()]
 
 
 def _provenance(run: RunResult) -> list[tuple[str, list[tuple[str, str]]]]:
     """Sections of (name, value) pairs; a section without any is left out."""
-    info = run.info
-    git = info.get("git") or {}
-    dirty = " with uncommitted changes" if git.get("dirty") else ""
+    record = run.record
+    git = record.git
+    dirty = " with uncommitted changes" if git and git.dirty else ""
     sections = [
         (
             "run",
             {
-                "name": info.get("run"),
-                "created": info.get("created"),
-                "seed": info.get("seed"),
-                "samples": info.get("samples"),
-                "device": info.get("device"),
-                "platform": info.get("platform"),
-                "peak memory": f"{info['peak_memory_mb']} MB" if info.get("peak_memory_mb") else None,
-                "harness": info.get("harness_version"),
-                "git revision": f"{git['revision']}{dirty}" if git.get("revision") else None,
-                "result schema": info.get("schema"),
+                "name": record.run,
+                "created": record.created,
+                "seed": record.seed,
+                "samples": record.samples,
+                "device": record.device,
+                "platform": record.platform,
+                "peak memory": f"{record.peak_memory_mb} MB" if record.peak_memory_mb else None,
+                "harness": record.harness_version,
+                "git revision": f"{git.revision}{dirty}" if git and git.revision else None,
+                "result schema": record.schema_version,
             },
         ),
-        *((kind, _plugin(info.get(kind))) for kind in ("benchmark", "encoder", "decoder")),
-        ("voxel space", {k: v for k, v in (info.get("space") or {}).items() if k not in ("rois", "groups")}),
-        ("noise ceilings", _ceiling_source(info.get("noise_ceiling_source"))),
-        ("metrics (hash of the file)", {m.get("name"): m.get("file_sha") for m in info.get("metrics") or ()}),
-        ("data hashes", info.get("data_sha") or {}),
-        ("artifacts", info.get("artifacts") or {}),
-        ("seconds", info.get("timings") or {}),
-        ("computed, taken from the store", info.get("computed") or {}),
-        ("packages", info.get("packages") or {}),
+        *((kind, _plugin(getattr(record, kind))) for kind in ("benchmark", "encoder", "decoder")),
+        ("voxel space", {k: v for k, v in record.space.content().items() if k not in ("rois", "groups")}),
+        ("noise ceilings", _ceiling_source(record.noise_ceiling_source)),
+        ("metrics (hash of the file)", {metric.name: metric.file_sha for metric in record.metrics}),
+        ("data hashes", record.data_sha.content()),
+        ("training data of the encoder", {s.subject: s.responses_sha for s in record.train_subjects}),
+        ("artifacts", record.artifacts),
+        ("seconds", record.timings),
+        ("computed, taken from the store", record.computed),
+        ("packages", record.packages),
     ]
     shown = [
         (heading, [(str(k), _plain(v)) for k, v in pairs.items() if v not in (None, "")])
@@ -308,24 +311,24 @@ def _provenance(run: RunResult) -> list[tuple[str, list[tuple[str, str]]]]:
     return [(heading, pairs) for heading, pairs in shown if pairs]
 
 
-def _ceiling_source(given: Any) -> dict[str, Any]:
-    """Which trials the noise ceilings rest on; older runs hold a sentence."""
-    if not isinstance(given, dict):
-        return {"from": given}
-    counts = {"within images": given.get("within"), "between images": given.get("between")}
-    freedom = {f"degrees of freedom {where}": count for where, count in counts.items() if count}
-    return {"from": given.get("trials"), **freedom}
-
-
-def _plugin(given: dict[str, Any] | None) -> dict[str, Any]:
-    if not given:
+def _ceiling_source(given: CeilingRecord | None) -> dict[str, Any]:
+    """Which trials the noise ceilings rest on."""
+    if given is None:
         return {}
-    params = {f"{name} (parameter)": value for name, value in (given.get("params") or {}).items()}
-    return {**{k: v for k, v in given.items() if k != "params"}, **params}
+    counts = {"within images": given.within, "between images": given.between}
+    freedom = {f"degrees of freedom {where}": count for where, count in counts.items() if count}
+    return {"from": given.trials, **freedom}
+
+
+def _plugin(given: PluginRecord | None) -> dict[str, Any]:
+    if given is None:
+        return {}
+    params = {f"{name} (parameter)": value for name, value in given.params.items()}
+    return {**{k: v for k, v in given.content().items() if k != "params"}, **params}
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, list) and all(isinstance(item, int) for item in value):
+    if isinstance(value, list | tuple) and all(isinstance(item, int) for item in value):
         return ", ".join(map(str, value))
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 

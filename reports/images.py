@@ -160,7 +160,7 @@ def _withheld(run: RunResult, arrays: dict[str, np.ndarray]) -> set[str]:
 
 
 def _retrieves(run: RunResult) -> bool:
-    return "nearest-train" in str((run.info.get("decoder") or {}).get("name"))
+    return run.record.decoder is not None and "nearest-train" in run.record.decoder.name
 
 
 def _same(images: np.ndarray) -> bool:

@@ -6,8 +6,9 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from harness.results import MetricRecord, RowRecord
 from harness.statistics import share_limits
 
 if TYPE_CHECKING:
@@ -97,14 +98,14 @@ class MetricInfo:
 
 def ordered_rows(run: RunResult, names: Iterable[str]) -> list[RowInfo]:
     """`names` in the order of :data:`GROUPS`, unknown rows last, each with its label and note."""
-    described = {row.get("name"): row for row in run.info.get("rows") or ()}
+    described = {row.name: row for row in run.record.rows}
     unique = list(dict.fromkeys(names))
     unique.sort(key=_place)
     return [
         RowInfo(
             name,
-            str(described.get(name, {}).get("label") or DERIVED.get(name, (name, ""))[0]),
-            str(described.get(name, {}).get("note") or DERIVED.get(name, (name, ""))[1]),
+            described.get(name, RowRecord()).label or DERIVED.get(name, (name, ""))[0],
+            described.get(name, RowRecord()).note or DERIVED.get(name, (name, ""))[1],
             "bottleneck" if rank_of(name) is not None else _GROUP_OF.get(name, "other"),
         )
         for name in unique
@@ -127,10 +128,10 @@ def rank_of(row: str) -> int | None:
 
 def ordered_metrics(run: RunResult, names: Iterable[str]) -> list[MetricInfo]:
     """`names` in the order of ``run.json``; a metric that it does not describe comes last."""
-    described = {metric.get("name"): metric for metric in run.info.get("metrics") or ()}
+    described = {metric.name: metric for metric in run.record.metrics}
     order = {name: k for k, name in enumerate(described)}
     unique = sorted(dict.fromkeys(names), key=lambda name: (order.get(name, len(order)), name))
-    return [_metric(name, described.get(name, {})) for name in unique]
+    return [_metric(name, described.get(name, MetricRecord())) for name in unique]
 
 
 def is_agreement(metric: MetricInfo) -> bool:
@@ -139,18 +140,17 @@ def is_agreement(metric: MetricInfo) -> bool:
 
 
 def is_simulated(run: RunResult) -> bool:
-    return bool((run.info.get("benchmark") or {}).get("simulated"))
+    return run.record.benchmark.simulated
 
 
 def title(run: RunResult) -> str:
     """``encoder -> decoder on benchmark@version, subject`` in words."""
-    info = run.info
-    names = [plugin["name"] for plugin in (info.get("encoder"), info.get("decoder")) if plugin]
-    benchmark = info.get("benchmark") or {}
-    version = f"@{benchmark['version']}" if benchmark.get("version") else ""
-    where = f"{benchmark.get('name', 'unknown benchmark')}{version}"
-    subject = f", {info['subject']}" if info.get("subject") else ""
-    return f"{' → '.join(map(str, names)) or 'no encoder, no decoder'} on {where}{subject}"
+    record = run.record
+    names = [plugin.name for plugin in (record.encoder, record.decoder) if plugin]
+    version = f"@{record.benchmark.version}" if record.benchmark.version else ""
+    where = f"{record.benchmark.name or 'unknown benchmark'}{version}"
+    subject = f", {record.subject}" if record.subject else ""
+    return f"{' → '.join(names) or 'no encoder, no decoder'} on {where}{subject}"
 
 
 def number(value: float | None, *, digits: int = 3) -> str:
@@ -187,20 +187,18 @@ def left_out(missing: int) -> str:
     return f"{missing} not scored" if missing else ""
 
 
-def _metric(name: str, given: Mapping[str, Any]) -> MetricInfo:
-    backbone = str(given.get("backbone") or "")
-    chance = given.get("chance")
+def _metric(name: str, given: MetricRecord) -> MetricInfo:
     return MetricInfo(
         name=name,
-        label=str(given.get("label") or name),
-        inputs=str(given.get("inputs") or ""),
-        unit=str(given.get("unit") or "image"),
-        higher_is_better=bool(given.get("higher_is_better", True)),
-        chance=None if chance is None else float(chance),
-        targets=tuple(given.get("targets") or ()),
-        backbone=backbone,
-        pool=bool(given.get("pool", False)),
-        meaning=str(given.get("meaning") or ""),
+        label=given.label or name,
+        inputs=given.inputs,
+        unit=given.unit,
+        higher_is_better=given.higher_is_better,
+        chance=given.chance,
+        targets=given.targets,
+        backbone=given.backbone,
+        pool=given.pool,
+        meaning=given.meaning,
     )
 
 

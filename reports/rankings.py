@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.results import PluginRecord
+
 from .comparison import Comparison
 from .systems import System
 
@@ -95,20 +97,21 @@ def _verdict(
 
 def _named(systems: Sequence[System], kind: str, also: Sequence[str]) -> list[str]:
     """The plugin of each system in words, with the settings in which those of one name differ."""
-    infos = [next(iter(system.runs.values())).info for system in systems]
-    plugins = [info.get(kind) or {} for info in infos]
-    names = [str(plugin.get("name") or f"no {kind}").rpartition("/")[2] for plugin in plugins]
+    records = [next(iter(system.runs.values())).record for system in systems]
+    plugins = [getattr(record, kind) or PluginRecord() for record in records]
+    names = [(plugin.name or f"no {kind}").rpartition("/")[2] for plugin in plugins]
     texts = []
-    for name, plugin, info in zip(names, plugins, infos):
+    for name, plugin, record in zip(names, plugins, records):
         same = [k for k, other in enumerate(names) if other == name]
-        params = plugin.get("params") or {}
         changed = [
             f"{key}={value}"
-            for key, value in params.items()
-            if any((plugins[k].get("params") or {}).get(key) != value for k in same)
+            for key, value in plugin.params.items()
+            if any(plugins[k].params.get(key) != value for k in same)
         ]
         changed += [
-            f"{key} {info.get(key)}" for key in also if any(infos[k].get(key) != info.get(key) for k in same)
+            f"{key} {getattr(record, key)}"
+            for key in also
+            if any(getattr(records[k], key) != getattr(record, key) for k in same)
         ]
         texts.append(f"{name} ({', '.join(changed)})" if changed else name)
     return texts

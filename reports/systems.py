@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.results import RunResult
+from harness.results import PluginRecord, RunResult
 
 from .layout import ordered_rows
 
@@ -39,7 +39,7 @@ class System:
 
 
 def seed_of(run: RunResult) -> str:
-    return str(run.info.get("seed"))
+    return str(run.record.seed)
 
 
 def find_systems(runs: Sequence[RunResult], rows: Sequence[str]) -> list[System]:
@@ -48,7 +48,7 @@ def find_systems(runs: Sequence[RunResult], rows: Sequence[str]) -> list[System]
     for row in rows:
         for run in runs:
             traits = _row_traits(run, row)
-            subject = str(run.info.get("subject") or "")
+            subject = run.record.subject
             for other, name, members in grouped:
                 own = members.get(subject, ())
                 if other == traits and name == row and seed_of(run) not in map(seed_of, own):
@@ -79,17 +79,17 @@ def _traits(run: RunResult) -> dict[str, str]:
 
     The seed is none of it.
     """
-    info = run.info
+    record = run.record
     found = {}
     for kind in ("encoder", "decoder"):
-        plugin = info.get(kind) or {}
-        found[kind] = str(plugin.get("name") or f"no {kind}").rpartition("/")[2]
-        found[f"{kind} settings"] = json.dumps([plugin.get("version"), plugin.get("params")], sort_keys=True)
-    found["n_train"] = f"{info.get('n_train')} training images"
-    fitted_on = [part["subject"] for part in info.get("train_subjects") or ()]
-    own = fitted_on in ([], [info.get("subject")])
+        plugin = getattr(record, kind) or PluginRecord()
+        found[kind] = (plugin.name or f"no {kind}").rpartition("/")[2]
+        found[f"{kind} settings"] = json.dumps([plugin.version, plugin.params], sort_keys=True)
+    found["n_train"] = f"{record.n_train} training images"
+    fitted_on = [part.subject for part in record.train_subjects]
+    own = fitted_on in ([], [record.subject])
     found["train_subjects"] = "" if own else f"fitted on {', '.join(fitted_on)}"
-    return found | {name: f"{name} {info.get(name)}" for name in ("adapter", "selection", "samples")}
+    return found | {name: f"{name} {getattr(record, name)}" for name in ("adapter", "selection", "samples")}
 
 
 def _row_traits(run: RunResult, row: str) -> dict[str, str]:

@@ -212,18 +212,16 @@ def _flags(run: RunResult, console: Console, mark: str) -> bool:
 def _notes(run: RunResult) -> list[tuple[str, str]]:
     """(text, style) of what a reader must know before believing a number."""
     notes = []
-    if share := run.info.get("blended"):
+    if share := run.record.blended:
         notes.append((f"scored with a share of {share:g} of the decoder's low-level images blended in", ""))
-    protocol = run.info.get("protocol") or {}
-    for difference in protocol.get("differs") or ():
-        notes.append((f"protocol {protocol.get('name', '')}: {difference}", "cyan"))
-    for flag in run.info.get("flags") or ():
-        level = str(flag.get("level", "warning"))
-        text = f"{level}: {flag.get('name', '')}: {flag.get('message', '')}"
-        notes.append((text, _STYLES.get(level, "yellow")))
-    for failure in run.info.get("failed_metrics") or ():
-        text = f"failed: {failure.get('metric', '')} could not be scored: {failure.get('error', '')}"
-        notes.append((f"{text}. {failure.get('how_to_rerun', '')}".rstrip(), "bold red"))
+    if protocol := run.record.protocol:
+        notes += [(f"protocol {protocol.name}: {difference}", "cyan") for difference in protocol.differs]
+    for flag in run.record.flags:
+        text = f"{flag.level}: {flag.name}: {flag.message}"
+        notes.append((text, _STYLES.get(flag.level, "yellow")))
+    for failure in run.record.failed_metrics:
+        text = f"failed: {failure.metric} could not be scored: {failure.error}"
+        notes.append((f"{text}. {failure.how_to_rerun}".rstrip(), "bold red"))
     return notes
 
 

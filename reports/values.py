@@ -97,7 +97,7 @@ def voxel_r_intervals(run: RunResult) -> dict[str, tuple[float, float]]:
 
 def noise_ceiling(run: RunResult) -> np.ndarray | None:
     """(V,) explainable share of variance of each voxel; NaN where ``run.json`` has none."""
-    given = run.info.get("noise_ceiling")
+    given = run.record.noise_ceiling
     if given is None:
         return None
     return np.array([np.nan if value is None else value for value in given], np.float64)
@@ -105,10 +105,9 @@ def noise_ceiling(run: RunResult) -> np.ndarray | None:
 
 def regions(run: RunResult, scored: np.ndarray) -> list[tuple[str, str, np.ndarray]]:
     """(name, ``all`` | ``group`` | ``roi``, voxels) of each region, cut down to the `scored` voxels."""
-    space = run.info.get("space") or {}
     found = [("all voxels", "all", scored)] if len(scored) else []
     for kind, key in (("group", "groups"), ("roi", "rois")):
-        for name, members in (space.get(key) or {}).items():
+        for name, members in getattr(run.record.space, key).items():
             found.append((str(name), kind, np.intersect1d(np.asarray(members, np.int64), scored)))
     return found
 
@@ -157,7 +156,7 @@ def _against(run: RunResult, target: str) -> pd.DataFrame:
 
 def noise_floor(run: RunResult) -> str:
     """A sentence with the voxel MSE that remains to a perfect prediction, or ``""`` when unknown."""
-    floor = run.info.get("noise_floor_mse")
+    floor = run.record.noise_floor_mse
     if floor is None:
         return ""
     return f"noise floor of the voxel MSE: {floor:.3f}, what a perfect noiseless prediction would still make"

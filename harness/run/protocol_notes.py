@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..plugins import PluginRef
+from ..run_record import ProtocolRecord
 from .outcome import Outcome
 from .protocols import RunFacts, differences, protocol_named
 
 
-def protocol_notes(outcome: Outcome) -> dict[str, Any] | None:
+def protocol_notes(outcome: Outcome) -> ProtocolRecord | None:
     """The protocol asked for as ``run.json`` holds it, and in what this run is not it; None without one."""
     plan, stimuli = outcome.plan, outcome.data.test.stimuli
     protocol = protocol_named(plan.settings.protocol)
@@ -26,9 +25,9 @@ def protocol_notes(outcome: Outcome) -> dict[str, Any] | None:
         blended=outcome.blended,
         scored=tuple(m.ref.name for m in plan.metrics if m.ref.name not in lost),
     )
-    return {
-        "name": protocol.name,
-        "title": protocol.title,
-        "source": protocol.source,
-        "differs": differences(protocol, facts),
-    }
+    return ProtocolRecord(
+        name=protocol.name,
+        title=protocol.title,
+        source=protocol.source,
+        differs=tuple(differences(protocol, facts)),
+    )

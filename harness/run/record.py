@@ -20,18 +20,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
-from ..data import SubjectData
+from ..data import SubjectData, VoxelSpace
 from ..metrics.ceilings import measured_floor
 from ..metrics.encoding import noise_floor
 from ..plugins import PluginRef
 from ..results import CONTRIBUTION_COLUMNS, REGION_COLUMNS, SCHEMA, SCORE_COLUMNS, SET_COLUMNS, VOXEL_COLUMNS
 from ..rows.table import row_named
+from ..run_record import (
+    CeilingRecord,
+    DataHashes,
+    FailedMetric,
+    GitRecord,
+    LeftOutMetric,
+    RowRecord,
+    RunRecord,
+    SpaceRecord,
+    SubsetRecord,
+    TrainSubject,
+)
 from ..scoring.response_target import ceiling_of
 from ..storage.disk import explained, put_in_place
 from ..storage.identity import LIBRARIES, installed_version, plain
 from ..storage.store import Store
-from .descriptions import described_decoder, described_metric, described_plugin
-from .flags import Evidence, flag_dicts, run_flags
+from .descriptions import described_benchmark, described_decoder, described_metric, described_plugin
+from .flags import Evidence, flag_records, run_flags
 from .flags.provenance import declarations
 from .gallery import choose_ids, pack
 from .outcome import Outcome
@@ -41,6 +53,8 @@ from .protocols import side_by_side
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_RERUN = "mend the metric and type the same command again"
 
 _PACKAGES = (*LIBRARIES, "pandas", "pyarrow")
 
@@ -57,7 +71,8 @@ def write_run(outcome: Outcome, folder: Path, *, command: Sequence[str], store: 
     gallery, rule = _gallery(outcome)
     files = {**tables, **({"gallery.npz": gallery} if gallery else {})}
     record = run_record(outcome, command=command, store=store, gallery_rule=rule)
-    record["files_sha"] = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    shas = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    record = record.model_copy(update={"files_sha": shas})
     if _unchanged(folder, record):
         return False
     with explained(folder.parent):
@@ -67,7 +82,7 @@ def write_run(outcome: Outcome, folder: Path, *, command: Sequence[str], store: 
             fresh.mkdir()
             for name, content in files.items():
                 (fresh / name).write_bytes(content)
-            (fresh / "run.json").write_text(json.dumps(plain(record), indent=1, allow_nan=False))
+            (fresh / "run.json").write_text(json.dumps(record.content(), indent=1, allow_nan=False))
             put_in_place(fresh, folder)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -185,13 +200,10 @@ def contribution_frame(outcome: Outcome) -> pd.DataFrame:
     return _ordered(outcome, [frame], CONTRIBUTION_COLUMNS)
 
 
-def run_record(
-    outcome: Outcome, *, command: Sequence[str], store: Store, gallery_rule: str
-) -> dict[str, Any]:
+def run_record(outcome: Outcome, *, command: Sequence[str], store: Store, gallery_rule: str) -> RunRecord:
     """``run.json``: what was asked, resolved, used and found; tables are hashed into ``files_sha``."""
     plan, data, settings = outcome.plan, outcome.data, outcome.plan.settings
-    space = data.space
-    ceiling, ceiling_source = ceiling_of(data)
+    ceiling, source = ceiling_of(data)
     flags = run_flags(
         Evidence(
             data=data,
@@ -217,95 +229,90 @@ def run_record(
     shown = dict.fromkeys(
         [s.images.row for s in outcome.scored.images] + [s.row for s in outcome.scored.responses]
     )
-    return {
-        "schema": SCHEMA,
-        "run": plan.name,
-        "identity": plan.identity,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": list(command),
-        "harness_version": __version__,
-        "git": git_revision(),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "benchmark": {
-            **described_plugin(plan.benchmark, plan.benchmark_params),
-            "simulated": bool(plan.benchmark.load().simulated),
-        },
-        "subject": plan.subject,
-        "train_subjects": [
-            {
-                "subject": part.subject,
-                "n_train": len(part.train),
-                "stimuli_sha": part.train.stimuli.sha,
-                "responses_sha": part.train.responses.sha,
-            }
-            for part in outcome.training
-        ],
-        "subset": None if outcome.subset is None else dataclasses.asdict(outcome.subset),
-        "n_train": len(data.train),
-        "n_test": len(data.test),
-        "n_test_pictures": pictures,
-        "test_trials": [int(count(data.test.responses.counts())) for count in (np.min, np.max)],
-        "space": {
-            **{
-                n: getattr(space, n)
-                for n in ("dataset", "subject", "mask", "units", "n_voxels", "n_valid", "sha")
-            },
-            "rois": {name: np.flatnonzero(members).tolist() for name, members in space.rois.items()},
-            "groups": {name: np.flatnonzero(members).tolist() for name, members in space.groups.items()},
-            "ncsnr": space.ncsnr is not None,
-        },
-        "noise_ceiling": None if ceiling is None else [_number(value) for value in ceiling],
-        "noise_ceiling_source": None if ceiling_source is None else dataclasses.asdict(ceiling_source),
-        "noise_floor_mse": _noise_floor(data, ceiling),
-        "encoder": None if plan.encoder is None else described_plugin(plan.encoder, plan.encoder_params),
-        "adapter": settings.adapter,
-        "decoder": described_decoder(plan),
-        "selection": settings.selection,
-        "candidates": outcome.candidates,
-        "blended": outcome.blended,
-        "seed": settings.seed,
-        "samples": settings.samples,
-        "settings": dataclasses.asdict(settings),
-        "execution": {name: getattr(settings, name) for name in EXECUTION},
-        "device": device_name(settings.device),
-        "rows": [dataclasses.asdict(row_named(name)) for name in shown],
-        "metrics": [described_metric(metric, len(data.test), pictures) for metric in plan.metrics],
-        "protocol": protocol_notes(outcome),
-        "protocols": side_by_side(),
-        "left_out_metrics": [
-            {"metric": name, "why": why} for name, why in (*plan.left_out, *outcome.scored.left_out)
-        ],
-        "failed_metrics": [
-            {
-                "metric": f.metric,
-                "error": f.error,
-                "how_to_rerun": "mend the metric and type the same command again",
-            }
-            for f in outcome.scored.failures
-        ],
-        "flags": flag_dicts(flags),
-        "gallery_rule": gallery_rule,
-        "timings": {name: round(seconds, 3) for name, seconds in outcome.seconds.items()},
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        "computed": {
-            stage: [store.computed[stage], store.reused[stage]]
+    return RunRecord(
+        schema_version=SCHEMA,
+        run=plan.name,
+        identity=plan.identity,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        command=tuple(command),
+        harness_version=__version__,
+        git=git_revision(),
+        python=platform.python_version(),
+        platform=platform.platform(),
+        benchmark=described_benchmark(plan.benchmark, plan.benchmark_params),
+        subject=plan.subject,
+        train_subjects=tuple(_train_subject(part) for part in outcome.training),
+        subset=None if outcome.subset is None else SubsetRecord(**dataclasses.asdict(outcome.subset)),
+        n_train=len(data.train),
+        n_test=len(data.test),
+        n_test_pictures=pictures,
+        test_trials=tuple(int(count(data.test.responses.counts())) for count in (np.min, np.max)),
+        space=_space(data.space),
+        noise_ceiling=None if ceiling is None else tuple(_number(value) for value in ceiling),
+        noise_ceiling_source=None if source is None else CeilingRecord(**dataclasses.asdict(source)),
+        noise_floor_mse=_noise_floor(data, ceiling),
+        encoder=None if plan.encoder is None else described_plugin(plan.encoder, plan.encoder_params),
+        adapter=settings.adapter,
+        decoder=described_decoder(plan),
+        selection=settings.selection,
+        candidates=outcome.candidates,
+        blended=outcome.blended,
+        seed=settings.seed,
+        samples=settings.samples,
+        settings=plain(settings),
+        execution={name: getattr(settings, name) for name in EXECUTION},
+        device=device_name(settings.device),
+        rows=tuple(RowRecord(**dataclasses.asdict(row_named(name))) for name in shown),
+        metrics=tuple(described_metric(metric, len(data.test), pictures) for metric in plan.metrics),
+        protocol=protocol_notes(outcome),
+        protocols=tuple(side_by_side()),
+        left_out_metrics=tuple(
+            LeftOutMetric(metric=name, why=why) for name, why in (*plan.left_out, *outcome.scored.left_out)
+        ),
+        failed_metrics=tuple(
+            FailedMetric(metric=f.metric, error=f.error, how_to_rerun=_RERUN) for f in outcome.scored.failures
+        ),
+        flags=flag_records(flags),
+        gallery_rule=gallery_rule,
+        timings={name: round(seconds, 3) for name, seconds in outcome.seconds.items()},
+        peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        computed={
+            stage: (store.computed[stage], store.reused[stage])
             for stage in sorted({*store.computed, *store.reused})
         },
-        "artifacts": outcome.keys,
-        "data_sha": {
-            "train_stimuli": data.train.stimuli.sha,
-            "train_responses": data.train.responses.sha,
-            "test_stimuli": data.test.stimuli.sha,
-            "test_responses": data.test.responses.sha,
-        },
-        "packages": {name: installed_version(name) for name in _PACKAGES},
-    }
+        artifacts=dict(outcome.keys),
+        data_sha=DataHashes(
+            train_stimuli=data.train.stimuli.sha,
+            train_responses=data.train.responses.sha,
+            test_stimuli=data.test.stimuli.sha,
+            test_responses=data.test.responses.sha,
+        ),
+        packages={name: installed_version(name) for name in _PACKAGES},
+    )
 
 
-def git_revision() -> dict[str, Any] | None:
+def _train_subject(part: SubjectData) -> TrainSubject:
+    return TrainSubject(
+        subject=part.subject,
+        n_train=len(part.train),
+        stimuli_sha=part.train.stimuli.sha,
+        responses_sha=part.train.responses.sha,
+    )
+
+
+def _space(space: VoxelSpace) -> SpaceRecord:
+    names = ("dataset", "subject", "mask", "units", "n_voxels", "n_valid", "sha")
+    return SpaceRecord(
+        **{name: getattr(space, name) for name in names},
+        rois={name: tuple(np.flatnonzero(members).tolist()) for name, members in space.rois.items()},
+        groups={name: tuple(np.flatnonzero(members).tolist()) for name, members in space.groups.items()},
+        ncsnr=space.ncsnr is not None,
+    )
+
+
+def git_revision() -> GitRecord | None:
     """Revision and dirtiness of the source tree this harness runs from, if it is one."""
-    here = Path(__file__).resolve().parents[1]
+    here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():
         return None
 
@@ -316,7 +323,8 @@ def git_revision() -> dict[str, Any] | None:
         return done.stdout.strip()
 
     try:
-        return {"revision": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "-uno"))}
+        dirty = bool(git("status", "--porcelain", "-uno"))
+        return GitRecord(revision=git("rev-parse", "HEAD"), dirty=dirty)
     except (OSError, subprocess.SubprocessError):
         return None
 
@@ -376,17 +384,15 @@ def _parquet(frame: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def _unchanged(folder: Path, record: dict[str, Any]) -> bool:
+def _unchanged(folder: Path, record: RunRecord) -> bool:
     """True when `folder` already holds this very result, its files unaltered."""
     try:
-        old = json.loads((folder / "run.json").read_text())
-        files = {
-            name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in record["files_sha"]
-        }
+        old = RunRecord.model_validate(json.loads((folder / "run.json").read_text()))
+        files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in record.files_sha}
     except (OSError, ValueError):
         return False
     keys = ("identity", "files_sha", "flags", "harness_version", "failed_metrics")
-    return files == record["files_sha"] and all(old.get(key) == plain(record[key]) for key in keys)
+    return files == record.files_sha and all(getattr(old, key) == getattr(record, key) for key in keys)
 
 
 def _number(value: float) -> float | None:

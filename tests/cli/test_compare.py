@@ -56,7 +56,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
         for name, (noise, more) in kinds.items()
     }
     # The toy cortices are all alike, so the other subject's scores are made to differ.
-    found["good, toy02"] = copied(found["good"], folder / "toy02", subject="toy02").folder
+    found["good, toy02"] = copied(found["good"], folder / "toy02", subject="toy02", train_subjects=[]).folder
     report_fixtures.change_scores(
         found["good, toy02"], "scores", lambda scores: scores.assign(value=scores.value**2)
     )
@@ -237,7 +237,7 @@ def test_other_data_are_refused_and_say_what_differs(runs, tmp_path):
     other = copied(runs["noisy"], tmp_path / "louder", benchmark=louder, data_sha=sha)
     with pytest.raises(DataError, match=r"different test responses of toy01 \(noise: 0.5 / 0.7\)"):
         compare([good, other])
-    other = copied(runs["noisy"], tmp_path / "elsewhere", subject="toy02")
+    other = copied(runs["noisy"], tmp_path / "elsewhere", subject="toy02", train_subjects=[])
     with pytest.raises(DataError, match="no subject is in all of the systems"):
         compare([good, other])
 

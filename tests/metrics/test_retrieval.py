@@ -405,8 +405,8 @@ def test_the_command_says_gallery_and_chance_whatever_the_workers(harness, tmp_p
 def test_run_record_keeps_the_reason(tmp_path, odd_decoders):
     outcome, store = outcome_of(tmp_path / "store", decoder=odd_decoders("Silent"))
     record = run_record(outcome, command=[], store=store, gallery_rule="")
-    assert [entry["metric"] for entry in record["left_out_metrics"]] == list(NAMES)
-    json.dumps(record["left_out_metrics"])
+    assert [entry.metric for entry in record.left_out_metrics] == list(NAMES)
+    json.dumps(record.content()["left_out_metrics"])
 
 
 def test_one_image_is_not_scored():

@@ -176,7 +176,10 @@ def test_subjects_are_averaged(runs, tmp_path):
         twice = [2 * array for array in table.contributions]
         return table.assign(value=2 * table.value, contributions=twice)
 
-    others = [copied(runs[name], tmp_path / name, doubled, subject="two") for name in ("good", "noisy")]
+    others = [
+        copied(runs[name], tmp_path / name, doubled, subject="two", train_subjects=[])
+        for name in ("good", "noisy")
+    ]
     one = compare([runs["good"], runs["noisy"]], metrics=["voxel-r"])
     both = compare([runs["good"], runs["noisy"], *others], metrics=["voxel-r"])
     assert set(both.region_differences.subjects) == {2}

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from ...data import SubjectData
 from ...notices import Flag
 from ...rows.row_images import RowImages
+from ...run_record import FlagRecord
 from ...scoring.response_target import ceiling_of
 from ...scoring.scores import ResponseScore, Score
 from ...stages.data import Subset
 from ..overlaps import Declared
 from . import identification, images, leaks, provenance, responses, training, uncertainty
 
-__all__ = ["Evidence", "Flag", "flag_dicts", "run_flags"]
+__all__ = ["Evidence", "Flag", "flag_records", "run_flags"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def run_flags(evidence: Evidence) -> list[Flag]:
     ]
 
 
-def flag_dicts(flags: Sequence[Flag]) -> list[dict[str, Any]]:
+def flag_records(flags: Sequence[Flag]) -> tuple[FlagRecord, ...]:
     """Flags as ``run.json`` holds them, each once."""
     unique = {(flag.name, flag.message): flag for flag in flags}
-    return [{"name": f.name, "level": f.level, "message": f.message} for f in unique.values()]
+    return tuple(FlagRecord(name=f.name, level=f.level, message=f.message) for f in unique.values())

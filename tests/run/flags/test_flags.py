@@ -52,8 +52,8 @@ def raised(tmp_path_factory):
         assert outcome.scored.failures == []
         record = run_record(outcome, command=[], store=here, gallery_rule="")
         # Sixteen easy images nearly all win, which says nothing of cheating.
-        raised_flags = [flag for flag in record["flags"] if flag["name"] != "nearly-alike"]
-        return [(flag["name"], flag["level"], flag["message"]) for flag in raised_flags]
+        raised_flags = [flag for flag in record.flags if flag.name != "nearly-alike"]
+        return [(flag.name, flag.level, flag.message) for flag in raised_flags]
 
     return raised
 
