@@ -73,7 +73,7 @@ def _carried_out(context: Context) -> Outcome:
         blended=decoded.blended,
         predicted=None if encoded is None else encoded.mean(),
         copies=copies,
-        warned=(*prepared.warned, *(flag for part in models for flag in part.warned)),
+        warned=(*prepared.warned, *(flag for part in models for flag in part.warned), *context.store.warned),
         keys=({} if encoded is None else dict(encoded.keys))
         | ({} if decoder is None else {"decoder": decoder.key}),
         seconds=dict(context.seconds),

@@ -18,13 +18,14 @@ import numpy as np
 
 from ..data import Decoded, Responses, Stimuli, VoxelSpace, image_sha
 from ..errors import DataError, PluginError
+from ..notices import hearing_warnings
 from ..plugins import PluginRef
 from ..rows.opaque import TRUE_IDS, OpaqueNames
 from ..rows.table import Stream
 from ..seeds import image_seeds
 from ..storage.executors import Executor
 from ..storage.identity import module_sha
-from ..storage.store import Artifact, Store, save_array, save_json
+from ..storage.store import Artifact, Store, save_array, save_json, save_warnings
 from ..storage.worker import kept_open, store_at
 from .fit import Model
 from .guard import guarded
@@ -178,12 +179,13 @@ def decode_shard(shard: Shard) -> list[tuple[str, int]]:
             continue
         model, ref = shard.model, shard.model.ref
         name = ("decoder", model.key or piece.key, model.folder, shard.space.sha, calibrated)
-        decoder = kept_open(name, lambda: _opened(shard))
-        if piece.responses is not None:
-            call = lambda: decoder.decode(piece.responses, seeds=piece.seeds)  # noqa: E731, B023
-        else:
-            call = lambda: decoder.generate(piece.images, seeds=piece.seeds)  # noqa: E731, B023
-        decoded = checked(guarded(ref, "fails while decoding", call), ref, piece.ids)
+        with hearing_warnings("decode-warning", plugin=ref.load().__module__) as flags:
+            decoder = kept_open(name, lambda: _opened(shard))
+            if piece.responses is not None:
+                call = lambda: decoder.decode(piece.responses, seeds=piece.seeds)  # noqa: E731, B023
+            else:
+                call = lambda: decoder.generate(piece.images, seeds=piece.seeds)  # noqa: E731, B023
+            decoded = checked(guarded(ref, "fails while decoding", call), ref, piece.ids)
         with store.writing("decode", piece.key, piece.ingredients) as folder:
             save_array(folder, "images", decoded.images)
             save_json(folder, "hashes", [[image_sha(c) for c in candidates] for candidates in decoded.images])
@@ -195,6 +197,7 @@ def decode_shard(shard: Shard) -> list[tuple[str, int]]:
             scores = _candidate_scores(decoder, decoded)
             if scores is not None:
                 save_array(folder, "candidate_scores", scores)
+            save_warnings(folder, flags)
         written.append((piece.key, len(piece.ids)))
     return written
 
@@ -264,6 +267,8 @@ def _carry_out(
         artifacts = [store.open("decode", piece.key) for piece in pieces]
         if any(artifact is None for artifact in artifacts):
             raise DataError("a reconstruction was altered while the run went on; run the same command again")
+        for artifact in artifacts:
+            store.note_warnings(artifact)
         results.append(Reconstructions(tuple(i for piece in pieces for i in piece.ids), tuple(artifacts)))
     return results
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import DataError
+from ..notices import hearing_warnings
 from .executors import Executor
 from .identity import function_identity
-from .store import Artifact, Store
+from .store import Artifact, Store, save_warnings
 from .worker import store_at
 
 
@@ -72,6 +73,9 @@ def cached_map(
         missing, and the result is {part: artifact}.
     depends_on : what all items depend on.
     tolerant : an item whose function raises gives a :class:`Failed` in place of ending the map.
+
+    What is warned of while an artifact is made is kept with it and stands in ``store.warned`` whenever the
+    artifact is used.
 
     Raises
     ------
@@ -145,7 +149,9 @@ def _carry_out(task: _Task) -> tuple[tuple[str, ...], Exception | None]:
             task.stage, [(key, ingredients) for _, key, ingredients in missing]
         ) as folders:
             named = {part: folder for (part, _, _), folder in zip(missing, folders, strict=True)}
-            task.function(named if task.named else folders[0], *task.arguments)
+            with hearing_warnings(f"{task.stage}-warning") as flags:
+                task.function(named if task.named else folders[0], *task.arguments)
+            save_warnings(folders[0], flags)
     except Exception as problem:
         if not task.tolerant:
             raise
@@ -170,4 +176,5 @@ def _artifacts(
                 f"an artifact of the stage {stage} was altered while the run went on; "
                 "run the same command again"
             )
+        store.note_warnings(opened[part])
     return opened if item.parts else opened[""]

@@ -11,6 +11,8 @@ other last digits.
 from __future__ import annotations
 
 import contextlib
+import copy
+import logging
 import multiprocessing
 import os
 import shutil
@@ -19,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -81,18 +83,18 @@ class Processes:
             )
 
     def map(self, function: Callable[[Task], Outcome], tasks: Iterable[Task]) -> Iterator[Outcome]:
-        running: set[Future[Outcome]] = set()
+        running: set[Future[tuple[Outcome, Sequence[logging.LogRecord]]]] = set()
         try:
             for task in tasks:
                 # Spawned workers read the environment when they start, which is at the first submit.
                 with _environment(dict.fromkeys(_THREADS, "1")), _interrupts_held_back():
-                    running.add(self._pool.submit(contained, function, task))
+                    running.add(self._pool.submit(_with_warnings, function, task))
                 while len(running) >= self._in_flight:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
+                    yield from map(_outcome_of, done)
             while running:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
+                yield from map(_outcome_of, done)
         except BrokenProcessPool:
             raise WorkerDied(
                 "a worker process died (out of memory?). What it had finished is kept: run the same command "
@@ -143,6 +145,39 @@ def contained(function: Callable[[Task], Outcome], task: Task) -> Outcome:
         raise
     except BaseException as problem:
         raise PluginError(f"a plugin ends the run: {what_happened(problem)}") from problem
+
+
+class _Kept(logging.Handler):
+    """Keeps what is warned of, ready to be sent to another process."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sent = copy.copy(record)
+        sent.msg, sent.args, sent.exc_info, sent.exc_text = record.getMessage(), None, None, None
+        self.records.append(sent)
+
+
+def _with_warnings(
+    function: Callable[[Task], Outcome], task: Task
+) -> tuple[Outcome, Sequence[logging.LogRecord]]:
+    """In a worker: the outcome, and what was warned of on the way."""
+    kept, root = _Kept(), logging.getLogger()
+    root.addHandler(kept)
+    try:
+        return contained(function, task), kept.records
+    finally:
+        root.removeHandler(kept)
+
+
+def _outcome_of(future: Future[tuple[Outcome, Sequence[logging.LogRecord]]]) -> Outcome:
+    """The outcome of a worker's task; its warnings are repeated here, where they are shown and heard."""
+    outcome, records = future.result()
+    for record in records:
+        logging.getLogger(record.name).handle(record)
+    return outcome
 
 
 @contextlib.contextmanager

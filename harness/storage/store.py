@@ -18,19 +18,23 @@ import socket
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import DataError, StoreError
+from ..notices import Flag
 from .disk import ANOTHER_FOLDER, explained
 from .executors import single_thread
 from .identity import digest, library_versions, plain
 from .pruning import in_use, mark_used
 
 logger = logging.getLogger(__name__)
+
+WARNED = "warned"
+"""Name of what was warned of while an artifact was made, where there was anything."""
 
 SCHEMA = 1
 """Version of the layout and of every key; a store of a newer schema is refused."""
@@ -75,12 +79,14 @@ class Artifact:
 class Store:
     """Artifacts under `root`; safe for several processes on one disk.
 
-    ``computed`` and ``reused`` count artifacts by stage, for the closing line of a run.
+    ``computed`` and ``reused`` count artifacts by stage, for the closing line of a run; ``warned`` holds, in
+    order, what was warned of while artifacts were made that are used now.
     """
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser().resolve()
         self.computed: Counter[str] = Counter()
+        self.warned: dict[Flag, None] = {}
         self.reused: Counter[str] = Counter()
         self._verified: set[str] = set()
         self._transient: list[Path] = []
@@ -178,6 +184,11 @@ class Store:
             self._transient.append(self.folder(stage, key))
         return key
 
+    def note_warnings(self, artifact: Artifact) -> None:
+        """Add what was warned of while `artifact` was made to ``warned``."""
+        if artifact.has(f"{WARNED}.json"):
+            self.warned |= dict.fromkeys(Flag(**flag) for flag in artifact.json(WARNED))
+
     def close(self) -> None:
         """Remove what had no identity and so can never be found again."""
         for folder in self._transient:
@@ -258,6 +269,12 @@ def save_array(folder: Path, name: str, array: np.ndarray) -> None:
     if array.dtype.hasobject:
         raise DataError(f"array '{name}' holds Python objects; only numbers, booleans and strings are stored")
     np.save(folder / f"{name}.npy", array, allow_pickle=False)
+
+
+def save_warnings(folder: Path, flags: Sequence[Flag]) -> None:
+    """Keep what was warned of while the artifact in `folder` was made, if anything."""
+    if flags:
+        save_json(folder, WARNED, [asdict(flag) for flag in flags])
 
 
 def save_json(folder: Path, name: str, value: Any) -> None:
