@@ -193,3 +193,38 @@ def test_imports_are_absolute_across_folders(folder):
             if isinstance(node, ast.ImportFrom) and node.level > depth:
                 where = f"{file.relative_to(ROOT)}, line {node.lineno}"
                 pytest.fail(f"{where}: a relative import leaves its folder")
+
+
+NAMED_OTHERWISE = {
+    # what a whole run, command or chain keeps to, whichever modules it takes
+    *("run/digits", "run/embedded_chain", "run/threads", "encoders/ranked", "decoders/mindeye2/chain"),
+    *("scoring/lookalike_runs", "cli/bad_input", "cli/hostile_ids", "cli/wrong_words"),
+    # one rule at every door
+    *("reading/doors", "reading/image_doors", "reading/image_hints"),
+    # what all rows of a catalogue keep to
+    *("metrics/properties", "metrics/encoding_properties", "metrics/copies", "metrics/golden"),
+    # several modules of one family
+    *("run/flags/parts", "statistics/subjects", "decoders/mindeye2/training"),
+    *("benchmarks/paired_errors", "stages/missing_reconstructions"),
+}
+"""Test modules, as folder/name, that are named for a property; every other is named for a module."""
+
+
+def test_a_test_lies_where_its_module_does_and_has_its_name():
+    tests = ROOT / "tests"
+    places = {}
+    for file in tests.rglob("test_*.py"):
+        if file.parent != tests:
+            where = file.parent.relative_to(tests) / file.stem.removeprefix("test_")
+            places[where.as_posix()] = file
+    misplaced = []
+    for name in sorted(places.keys() - NAMED_OTHERWISE):
+        folder, _, module = name.rpartition("/")
+        inside = [ROOT / name, ROOT / "harness" / name]
+        package = folder.rpartition("/")[2] == module and [ROOT / folder, ROOT / "harness" / folder]
+        files = [path.with_suffix(".py") for path in inside]
+        files += [path / "__init__.py" for path in [*inside, *(package or [])]]
+        if not any(file.is_file() for file in files):
+            misplaced.append(f"tests/{folder}/test_{module}.py")
+    assert not misplaced, f"no module has the name of {', '.join(misplaced)}"
+    assert not NAMED_OTHERWISE - places.keys()

@@ -1,4 +1,4 @@
-"""The linear and nearest-train decoders, and the blocks that they are made of."""
+"""The linear and nearest-train decoders: what they make, save and refuse."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import SHARED
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from plain_features import PlainFeatures
+from small_scenes import scenes
 
 from harness.api import (
     ConfigError,
@@ -25,10 +24,6 @@ from harness.api import (
 )
 from harness.decoders.linear import LinearDecoder
 from harness.decoders.nearest_train import NearestTrainDecoder
-from harness.solvers import image_components
-from harness.solvers import nearest as nearest_module
-from harness.solvers.image_components import ImageComponents
-from harness.solvers.nearest import nearest
 
 FIT = {"seed": 0, "device": "cpu", "checkpoint_dir": Path("unused")}
 DIGITS = SHARED / "data" / "vangerven2010_digits69.mat"
@@ -36,12 +31,6 @@ DIGITS = SHARED / "data" / "vangerven2010_digits69.mat"
 
 def seeds(n: int) -> np.ndarray:
     return np.zeros(n, np.uint64)
-
-
-def scenes(n: int, *, seed: int, side: int = 12) -> np.ndarray:
-    """(n, side, side + 4, 3) uint8: coloured blocks, so neighbouring pixels go together."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (n, side // 4, side // 4 + 1, 3))
-    return coarse.repeat(4, axis=1).repeat(4, axis=2).astype(np.uint8)
 
 
 def subject(name: str = "s1", *, noise: float = 0.5, voxels: int = 60, floats: bool = False) -> SubjectData:
@@ -213,69 +202,6 @@ def test_nearest_train_returns_training_images_of_like_patterns():
     valid = data.space.valid
     r = np.corrcoef(data.test.responses.mean()[:, valid], train.mean()[:, valid])[:20, 20:]
     np.testing.assert_array_equal(found, data.train.stimuli.images()[r.argmax(axis=1)])
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    n=st.integers(1, 12),
-    m=st.integers(1, 30),
-    v=st.integers(3, 40),
-    block=st.integers(1, 9),
-    seed=st.integers(0, 999),
-)
-def test_nearest_equals_brute_force(n, m, v, block, seed):
-    rng = np.random.default_rng(seed)
-    inputs = rng.normal(size=(n, v)).astype(np.float32) * 10 + 100
-    patterns = rng.normal(size=(m, v)).astype(np.float32)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nearest_module, "BLOCK", block)
-        found = nearest(inputs, patterns)
-    np.testing.assert_array_equal(found, np.corrcoef(inputs, patterns)[:n, n:].argmax(axis=1))
-
-
-def test_nearest_takes_the_first_of_equals_and_leaves_constants_out(monkeypatch):
-    monkeypatch.setattr(nearest_module, "BLOCK", 4)
-    rng = np.random.default_rng(0)
-    patterns = rng.normal(size=(23, 101)).astype(np.float32)
-    patterns[9] = 3.0
-    # Scaled and shifted copies correlate 1 as well, in the same block and in later ones.
-    copies = [patterns[:8] * 2 + 1, patterns[:8] * 0.5]
-    inputs = np.concatenate([patterns, np.zeros((1, 101), np.float32)])
-    found = nearest(inputs, np.concatenate([patterns, *copies]))
-    kept = np.delete(np.arange(23), 9)
-    np.testing.assert_array_equal(found[kept], kept)
-    assert found[9] == found[23] == 0
-    monkeypatch.setattr(nearest_module, "BLOCK", 64)
-    same = np.arange(1, 41, dtype=np.float32)[:, None] * patterns[0]  # r = 1 up to the last bits
-    np.testing.assert_array_equal(nearest(same, same), np.zeros(40))
-    with pytest.raises(DataError, match=r"inputs of shape \(2, 5\) with patterns of shape \(3, 4\)"):
-        nearest(np.zeros((2, 5)), np.zeros((3, 4)))
-
-
-@pytest.mark.parametrize("n", [40, 700])  # fewer and more images than pixel values
-def test_components_equal_scikit_learn(n, monkeypatch):
-    from sklearn.decomposition import PCA
-
-    monkeypatch.setattr(image_components, "PIXEL_BLOCK_NUMBERS", 100 * n)
-    images = np.random.default_rng(0).integers(0, 256, (n, 12, 16, 3), np.uint8)
-    flat = images.reshape(n, -1) / 255
-    reference = PCA(15, svd_solver="full").fit(flat)
-    found = ImageComponents.fit(images, components=15)
-    np.testing.assert_allclose(found.mean.reshape(-1), reference.mean_, atol=1e-6)
-    product = np.abs(found.components @ reference.components_.T)
-    np.testing.assert_allclose(product, np.eye(15), atol=1e-4)
-    np.testing.assert_allclose(np.abs(found.embed(images)), np.abs(reference.transform(flat)), atol=1e-3)
-    top = np.abs(found.components).argmax(axis=1)
-    assert (found.components[np.arange(15), top] > 0).all()
-
-
-def test_all_components_give_the_training_images_back():
-    images = scenes(10, seed=3)
-    found = ImageComponents.fit(images, components=256)
-    assert len(found) == 9
-    np.testing.assert_array_equal(found.render(found.embed(images)), images)
-    doubled = ImageComponents.fit(np.concatenate([images, images]), components=256)
-    assert len(doubled) == 9  # equal images add none
 
 
 @pytest.mark.skipif(not DIGITS.is_file(), reason="the measured digits are not on this machine")

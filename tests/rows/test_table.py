@@ -1,58 +1,14 @@
-"""Rows, seeds and re-pairings."""
+"""Rows and what they are made of: means, trials, halves."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from commands import HELPERS, only_run
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from toys import ToyBenchmark
 
 from harness.data import Responses, VoxelSpace
 from harness.reports.tables import agreement_table
-from harness.rows.adapters import fit_adapter
 from harness.rows.table import response_streams
-from harness.scoring.compare import derangements_of
-from harness.seeds import cyclic_order, image_seeds, sample_seeds, subset
-
-
-@pytest.fixture
-def data():
-    return ToyBenchmark(ToyBenchmark.Params()).load("toy01")
-
-
-def test_seeds_depend_on_the_image_alone():
-    ids = [f"im{k}" for k in range(20)]
-    seeds = dict(zip(ids, image_seeds(7, ids, 0)))
-    shuffled = ids[::-1]
-    assert [seeds[i] for i in shuffled] == image_seeds(7, shuffled, 0).tolist()
-    assert len(set(sample_seeds(7, ids, 3).ravel().tolist())) == 60
-    assert (image_seeds(8, ids, 0) != image_seeds(7, ids, 0)).all()
-
-
-@given(n=st.integers(2, 70), count=st.integers(1, 60))
-@settings(max_examples=40, deadline=None)
-def test_derangements_have_no_fixed_point(n, count):
-    orders = derangements_of([f"im{k}" for k in range(n)], count)
-    assert orders.shape == (min(count, n - 1), n)
-    for order in orders:
-        assert sorted(order) == list(range(n))
-        assert (order != np.arange(n)).all()
-    assert all(len(set(column)) == len(column) for column in orders.T)  # K different partners each
-
-
-def test_one_image_cannot_be_shuffled():
-    assert len(derangements_of(["only"], 50)) == 0
-
-
-def test_subsets_are_nested_and_keep_order():
-    ids = [f"im{k:03d}" for k in range(100)]
-    small, large = subset(ids, 8), subset(ids, 30)
-    assert set(small) < set(large)
-    assert list(large) == sorted(large)
-    assert small != tuple(ids[:8])
-    assert cyclic_order(ids).tolist() == cyclic_order(ids).tolist()
 
 
 def test_rows_average_inputs_or_hand_over_trials(data):
@@ -97,29 +53,6 @@ def test_unequal_repeats():
     chosen = responses.select(["c", "a"])
     np.testing.assert_array_equal(chosen.trials(), trials[[0, 2, 4, 1, 5]])
     assert np.isnan(responses.repeats()[1, 1:]).all()
-
-
-@pytest.mark.parametrize("name", ["none", "match-std", "add-trial-noise"])
-def test_adapters_use_training_statistics(data, name):
-    rng = np.random.default_rng(0)
-    synthetic = 0.3 * rng.standard_normal((60, 40)).astype(np.float32)
-    adapter = fit_adapter(name, data.space, synthetic, data.train.responses, repeats=3)
-    ids = data.test.stimuli.ids
-    seeds = image_seeds(0, ids, 0)
-    adapted = adapter(synthetic[:8], ids, seeds)
-    again = adapter(synthetic[:8][::-1], ids[::-1], seeds[::-1])
-    np.testing.assert_array_equal(adapted.mean(), again.mean()[::-1])  # order cannot matter
-    if name == "none":
-        np.testing.assert_array_equal(adapted.trials(), synthetic[:8])
-    whole = adapter(synthetic, data.train.stimuli.ids, image_seeds(0, data.train.stimuli.ids, 0))
-    measured = np.asarray(data.train.responses.data)
-    if name == "match-std":
-        np.testing.assert_allclose(whole.trials().std(axis=0), measured.std(axis=0), rtol=1e-4)
-        np.testing.assert_allclose(whole.mean().mean(axis=0), measured.mean(axis=0), atol=1e-4)
-    if name == "add-trial-noise":
-        assert whole.counts().tolist() == [3] * 60
-        ratio = whole.trials().std(axis=0) / measured.std(axis=0)
-        assert abs(np.median(ratio) - 1) < 0.1
 
 
 def test_predictions_stand_beside_halves_against_the_same_half(harness, tmp_path, toy_words):

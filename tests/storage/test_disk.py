@@ -1,4 +1,4 @@
-"""A full disk is one line, whatever writer meets it, and neither a plugin's fault nor a metric's."""
+"""A full disk is one line, whatever writer meets it, and no metric's fault."""
 
 from __future__ import annotations
 
@@ -18,10 +18,8 @@ import pytest
 from commands import call_harness, kill_words
 from PIL import Image
 
-from harness.errors import ConfigError, PluginError, StoreError
-from harness.plugins import PluginRef
+from harness.errors import ConfigError, StoreError
 from harness.solvers.saved import replaced
-from harness.stages.guard import guarded
 from harness.storage.disk import explained, is_out_of_space
 
 NUMBERS = np.random.default_rng(0).random(200_000)  # 1.6 MB that no compression makes small
@@ -142,21 +140,6 @@ def test_what_hides_behind_another_error_is_seen():
     hidden.__cause__ = OSError("20 requested and 3 written")
     assert is_out_of_space(hidden)
     assert not is_out_of_space(ConfigError("file too large"))
-
-
-def test_a_plugin_is_not_blamed_for_the_disk(tmp_path):
-    ref = PluginRef("encoders", "mine", "mine:Mine", "file", "")
-
-    def full() -> None:
-        raise OSError("500 requested and 262 written")
-
-    def refused() -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", "/somewhere/weights.pt")
-
-    with pytest.raises(StoreError, match="no space left on the disk"):
-        guarded(ref, "fails while predicting", full)
-    with pytest.raises(PluginError, match=r"/somewhere/weights\.pt"):
-        guarded(ref, "fails while saving", refused, place=tmp_path)
 
 
 def test_replaced_keeps_the_old_file_and_no_half(tmp_path, small_files):

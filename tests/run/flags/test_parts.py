@@ -10,15 +10,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from toys import ToyBenchmark, scenes
+from toys import ToyBenchmark
 
 from harness import plugins
 from harness.benchmarks.scenes import draw
 from harness.data import CeilingSource, Responses, Split, Stimuli
 from harness.notices import Flag, hearing_warnings
 from harness.run.flags import Evidence, run_flags
-from harness.run.flags.scan import FALSE_ALARMS, block_near_chance
-from harness.run.flags.thumbnails import near_duplicates, small_copies
+from harness.run.flags.thumbnails import small_copies
 from harness.stages.checks import check_responses
 from harness.stages.data import load_subject
 from harness.storage.store import Store
@@ -111,34 +110,6 @@ def test_alarms_look_at_predictions_too_whatever_is_scored(data, predicted):
     assert "predicted responses identify the measured ones at chance" in flag.message
 
 
-def test_the_scan_keeps_its_rate_of_false_alarms():
-    """Hard and easy images in no order, in sessions, at three sizes: as rare as is said, and rarer."""
-    rng, alarms = np.random.default_rng(0), 0
-    for n in (20, 60, 150):
-        for _ in range(60):
-            ease = rng.beta(2, 1, n)
-            rates = rng.beta(1 + 8 * ease, 1)
-            alarms += block_near_chance(rates, sessions=np.arange(n) // 10) is not None
-    assert alarms <= 180 * FALSE_ALARMS + 3 * np.sqrt(180 * FALSE_ALARMS)
-
-
-@pytest.mark.parametrize(("n", "block"), [(40, slice(5, 20)), (150, slice(60, 90))])
-def test_the_scan_finds_a_block_and_a_session(n, block):
-    rng = np.random.default_rng(1)
-    rates = rng.beta(20, 1, n)
-    rates[block] = rng.uniform(size=block.stop - block.start)
-    found = block_near_chance(rates, scans=3)
-    assert len(set(found.positions) & set(range(n)[block])) > 0.6 * (block.stop - block.start)
-    assert found.rest > 0.9
-    # Scattered over the run, but all of one session.
-    sessions = np.arange(n) % 4
-    scattered = rng.beta(20, 1, n)
-    scattered[sessions == 2] = rng.uniform(size=(sessions == 2).sum())
-    assert block_near_chance(scattered) is None
-    assert block_near_chance(scattered, sessions=sessions).positions.tolist() == list(range(2, n, 4))
-    assert block_near_chance(rng.uniform(size=n)) is None  # nothing is above chance
-
-
 @pytest.mark.parametrize("scale", [300.0, 15.0, 1 / 30, 1 / 300])
 def test_predictions_in_other_units(data, predicted, scale):
     (flag,) = run_flags(Evidence(data, predicted=predicted * scale))
@@ -177,32 +148,6 @@ def test_near_duplicates_in_training(data):
     found = run_flags(Evidence(spoiled, copies=copies_of(spoiled)))
     assert [flag.name for flag in found] == ["test-images-in-training", "near-duplicates-in-training"]
     assert "1 of 40 test images are near duplicates" in found[1].message
-
-
-def test_what_is_no_near_duplicate():
-    scene = small_copies(draw("test", range(30)))
-    assert (near_duplicates(small_copies(draw("train", range(400))), scene) == -1).all()
-    flat = small_copies(np.full((3, 32, 32, 3), [[[[10]]], [[[100]]], [[[101]]]], np.uint8))
-    assert (near_duplicates(flat, flat) == -1).all()
-    moved = scene[:1].copy()
-    moved[0, 4:6, 4:6] += 0.3  # a small thing that was not there
-    assert (near_duplicates(scene[:1], moved) == -1).all()
-    assert near_duplicates(scene, scene).tolist() == list(range(30))
-    assert (near_duplicates(scene[:, :8], scene) == -1).all()  # of another shape
-
-
-def test_copies_of_any_size_and_type():
-    images = scenes(3, seed=0)
-    assert small_copies(images).shape == (3, 8, 8)
-    large = np.repeat(np.repeat(images, 5, axis=1), 5, axis=2)
-    halves = small_copies(large).reshape(3, 8, 2, 8, 2).mean(axis=(2, 4))
-    np.testing.assert_allclose(halves, small_copies(images), atol=0.2)
-    np.testing.assert_allclose(
-        small_copies(large)[:, ::15, ::15], small_copies(images)[:, ::7, ::7], atol=1e-6
-    )
-    np.testing.assert_allclose(small_copies(large / 255.0), small_copies(large), atol=1e-6)
-    odd = np.full((1, 37, 53, 3), 51, np.uint8)
-    np.testing.assert_allclose(small_copies(odd), 0.2, atol=1e-6)
 
 
 def test_doubled_test_images(data):
