@@ -204,7 +204,7 @@ NAMED_OTHERWISE = {
     # what all rows of a catalogue keep to
     *("metrics/properties", "metrics/encoding_properties", "metrics/copies", "metrics/golden"),
     # several modules of one family
-    *("run/flags/parts", "statistics/subjects", "decoders/mindeye2/training"),
+    *("run/flags/parts", "run/flags/warnings", "statistics/subjects", "decoders/mindeye2/training"),
     *("benchmarks/paired_errors", "stages/missing_reconstructions"),
 }
 """Test modules, as folder/name, that are named for a property; every other is named for a module."""
