@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,17 +92,24 @@ def chosen_tables(context: click.Context, option: click.Parameter, given: str | 
     return chosen_tables(given)
 
 
-def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options of commands that write a run folder."""
+def output_options(command: Callable[..., Any], *, hidden: bool = False) -> Callable[..., Any]:
+    """Options of commands that write a run folder; `hidden` from the help of one that only takes them."""
     for option in reversed(
         [
             click.option(
-                "--out", type=click.Path(path_type=Path), default=Path("runs"), help="folder of runs [runs]"
+                "--out",
+                type=click.Path(path_type=Path),
+                default=Path("runs"),
+                help="folder of runs [runs]",
+                hidden=hidden,
             ),
-            click.option("--tables", callback=chosen_tables, help=TABLES_HELP),
-            click.option("--no-report", is_flag=True, help="write tables only"),
+            click.option("--tables", callback=chosen_tables, help=TABLES_HELP, hidden=hidden),
+            click.option("--no-report", is_flag=True, help="write tables only", hidden=hidden),
             click.option(
-                "--no-stimuli", is_flag=True, help="a report without stimuli, for data that may not be shown"
+                "--no-stimuli",
+                is_flag=True,
+                help="a report without stimuli, for data that may not be shown",
+                hidden=hidden,
             ),
         ]
     ):
@@ -145,8 +153,11 @@ def score(path: str, **given: Any) -> None:
 @click.option("--train-subjects", metavar="A,B", help=_TRAIN_SUBJECTS)
 @click.option("--decoder", help="a name, path/file.py:Class, folder:recons/ or file:recons.pt")
 @common_options
+@partial(output_options, hidden=True)
 def plan(encoder: str | None, decoder: str | None, **given: Any) -> None:
     """Say what a run would do and what is there already, without computing anything.
+
+    Every option of 'harness run' is taken, so that its command can be typed with 'plan'; nothing is written.
 
     Where a file that it would read is not there, the plan says so, and the command ends with an error.
     """

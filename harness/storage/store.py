@@ -98,10 +98,10 @@ class Store:
 
     def _check_schema(self) -> None:
         file = self.root / "store.json"
-        if file.is_file():
+        if os.path.lexists(file):
             try:
                 found = int(json.loads(file.read_text())["schema"])
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, IsADirectoryError, FileNotFoundError):
                 raise StoreError(f"{file} is damaged; move the store away or give another --store") from None
             if found > SCHEMA:
                 raise StoreError(

@@ -25,8 +25,18 @@ FEWEST = 8
 SURE = 4.0
 """Null standard deviations above chance: one honest run in 30,000."""
 
-TRUTH = 0.9999
-"""Median correlation with a simulation's noise-free truth that nothing fitted to noisy trials has."""
+EQUAL = 0.9999
+"""Median correlation with measured responses, or with a simulation's noise-free truth, that nothing fitted to
+noisy trials has."""
+
+_MEASURED = (
+    f"{ROWS['measured'].label} itself (median r {{}}): no model predicts the noise of a measurement, so it "
+    "has seen the test responses"
+)
+_TRUTH = (
+    "the noise-free truth of the simulation (median r {}): no model fitted to noisy trials reaches the noise "
+    "ceiling, so it knows the truth from elsewhere"
+)
 
 
 def control_equals_measured(
@@ -73,7 +83,7 @@ def above_ceiling(
     ceiling: np.ndarray | None,
     source: CeilingSource | None,
 ) -> Iterator[Flag]:
-    """Predicted responses that correlate with noise, or that are the noise-free truth of a simulation.
+    """Predicted responses that correlate with noise, or that are the measured ones or a simulation's truth.
 
     interval : mean voxel r of the row ``predicted``, low and high.  ceiling : (V,) share of explainable
     variance; it is taken two standard errors higher where its degrees of freedom are known.
@@ -95,17 +105,17 @@ def above_ceiling(
                 "the ceiling is wrong",
             )
             return
-    if data.truth is not None and len(predicted) > 2:
-        r = voxel_r(predicted[:, valid], data.truth.mean()[:, valid])
+    truth = None if data.truth is None else data.truth.mean()
+    for actual, is_what in ((data.test.responses.mean(), _MEASURED), (truth, _TRUTH)):
+        if actual is None or len(predicted) < 3:
+            continue
+        r = voxel_r(predicted[:, valid], actual[:, valid])
         typical = float(np.median(r[np.isfinite(r)])) if np.isfinite(r).any() else 0.0
-        if typical > TRUTH:
+        if typical > EQUAL:
             yield Flag(
-                "above-ceiling",
-                "alarm",
-                f"{ROWS['predicted'].label} is the noise-free truth of the simulation (median r "
-                f"{typical:.5f}): no model fitted to noisy trials reaches the noise ceiling, so it knows the "
-                "truth from elsewhere",
+                "above-ceiling", "alarm", f"{ROWS['predicted'].label} is {is_what.format(f'{typical:.5f}')}"
             )
+            return
 
 
 def decoder_prior_zone(scores: Sequence[Score]) -> Iterator[Flag]:
