@@ -95,12 +95,46 @@ class CeilingRecord(_Record):
         return {"trials": given} if isinstance(given, str) else given
 
 
+_EARLIER = {
+    "compared": ("measured", "predicted", "reconstructions", "measured-trial"),
+    "reference": (
+        *("stimulus", "oracle", "remeasured", "half-1", "half-2", "predicted-half", "generator-ceiling"),
+    ),
+    "control": (
+        *("shuffled", "shuffled-measured", "shuffled-reconstructions", "zero", "train-mean"),
+        *("cheat-inverse", "cheat-pixels", "nearest-train", "nearest-train-measured"),
+        *("mean-image", "flat-grey"),
+    ),
+}
+"""Groups of the rows that there were when records did not say it yet; no later row belongs here."""
+
+
 class RowRecord(_Record):
-    """A row as people read it."""
+    """A row as people read it, and which others belong to it (:class:`harness.rows.table.Row`).
+
+    group : that reports show it under; for runs of before it was recorded, the one that it had then.
+    """
 
     name: str = ""
     label: str = ""
     note: str = ""
+    group: str = ""
+    shuffled: str = ""
+    nearest: str = ""
+    redrawn: str = ""
+    reference: str = ""
+    against_half: str = ""
+    blind: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _grouped(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("group"):
+            return given
+        name = str(given.get("name") or "")
+        if name.startswith("measured-rank-"):
+            return {**given, "group": "bottleneck"}
+        return {**given, "group": next((g for g, names in _EARLIER.items() if name in names), "other")}
 
 
 class MetricRecord(_Record):

@@ -140,7 +140,7 @@ def _head(metric: MetricInfo, scale: _Scale | None = None) -> Head:
 
 def _bodies(rows: list[RowInfo], columns: list[str], cells: dict[tuple[str, str], Cell]) -> tuple[Body, ...]:
     bodies = []
-    for group, (heading, _) in GROUPS.items():
+    for group, heading in GROUPS.items():
         lines = tuple(
             (row.label, row.note, tuple(cells.get((row.name, column)) for column in columns))
             for row in rows

@@ -16,43 +16,15 @@ if TYPE_CHECKING:
 
 SIMULATED = "simulated, not brain data"
 
-GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "compared": ("Measured and predicted", ("measured", "predicted", "reconstructions", "measured-trial")),
-    "reference": (
-        "References",
-        (
-            *("stimulus", "noise-ceiling", "oracle", "remeasured"),
-            *("half-1", "half-2", "predicted-half", "generator-ceiling"),
-        ),
-    ),
-    "control": (
-        "Controls: what a score is worth without the information",
-        (
-            "shuffled",
-            "shuffled-measured",
-            "shuffled-reconstructions",
-            "zero",
-            "train-mean",
-            "cheat-inverse",
-            "cheat-pixels",
-            "nearest-train",
-            "nearest-train-measured",
-            "mean-image",
-            "flat-grey",
-        ),
-    ),
-    "bottleneck": ("Measured responses through a bottleneck of so many dimensions", ()),
-    "other": ("Other rows", ()),
+GROUPS: Mapping[str, str] = {
+    "compared": "Measured and predicted",
+    "reference": "References",
+    "control": "Controls: what a score is worth without the information",
+    "bottleneck": "Measured responses through a bottleneck of so many dimensions",
+    "other": "Other rows",
 }
-"""Group -> (heading, rows in the order they are shown)."""
+"""Group of rows, as the record names it -> heading, in the order they are shown."""
 
-DERIVED: Mapping[str, tuple[str, str]] = {
-    "noise-ceiling": ("noise ceiling", "the highest that a noiseless prediction can reach"),
-}
-"""Row that a table adds from ``run.json`` -> its label and note."""
-
-_GROUP_OF = {row: group for group, (_, rows) in GROUPS.items() for row in rows}
-_ORDER = {row: k for k, row in enumerate(_GROUP_OF)}
 _RANK = re.compile(r"measured-rank-(\d+)")
 
 
@@ -64,6 +36,14 @@ class RowInfo:
     label: str
     note: str
     group: str
+
+
+DERIVED = (
+    RowInfo(
+        "noise-ceiling", "noise ceiling", "the highest that a noiseless prediction can reach", "reference"
+    ),
+)
+"""Rows that a table adds from ``run.json``."""
 
 
 @dataclass(frozen=True)
@@ -97,27 +77,22 @@ class MetricInfo:
 
 
 def ordered_rows(run: RunResult, names: Iterable[str]) -> list[RowInfo]:
-    """`names` in the order of :data:`GROUPS`, unknown rows last, each with its label and note."""
-    described = {row.name: row for row in run.record.rows}
-    unique = list(dict.fromkeys(names))
-    unique.sort(key=_place)
-    return [
-        RowInfo(
-            name,
-            described.get(name, RowRecord()).label or DERIVED.get(name, (name, ""))[0],
-            described.get(name, RowRecord()).note or DERIVED.get(name, (name, ""))[1],
-            "bottleneck" if rank_of(name) is not None else _GROUP_OF.get(name, "other"),
-        )
-        for name in unique
-    ]
+    """`names` in the order of :data:`GROUPS` and of the record, each as the record describes it; unknown rows
+    last, by name."""
+    rows = [*DERIVED, *map(_row, run.record.rows)]
+    described = {row.name: row for row in rows}
+    place = {name: k for k, name in enumerate(described)}
+    groups = list(GROUPS)
+    found = [described.get(name) or RowInfo(name, name, "", "other") for name in dict.fromkeys(names)]
+
+    def order(row: RowInfo) -> tuple[int, int, str]:
+        return groups.index(row.group), place.get(row.name, len(place)), row.name
+
+    return sorted(found, key=order)
 
 
-def _place(name: str) -> tuple[int, int, str]:
-    """Known rows first, then ranks by falling number, then the rest by name."""
-    rank = rank_of(name)
-    if rank is not None:
-        return len(_ORDER), -rank, name
-    return _ORDER.get(name, len(_ORDER) + 1), 0, name
+def _row(row: RowRecord) -> RowInfo:
+    return RowInfo(row.name, row.label or row.name, row.note, row.group if row.group in GROUPS else "other")
 
 
 def rank_of(row: str) -> int | None:

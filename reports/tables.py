@@ -50,13 +50,6 @@ COMPARED = {
 }
 """Row -> the rows it is compared with; its own shuffle early, since a blurry row has a higher floor."""
 
-SHUFFLED = {
-    "shuffled": "predicted",
-    "shuffled-measured": "measured",
-    "shuffled-reconstructions": "reconstructions",
-}
-"""Row of re-paired images -> the row whose images they are."""
-
 REFERENCES = {
     "remeasured": "as many fresh trials of the same images",
     "half-1": "against the even ones, as what is divided by it",
@@ -112,13 +105,14 @@ def score_table(
     )
     found = dict(zip(values.columns, intervals))
     present = images_present(run, target)
-    pictures = run.info.get("n_test_pictures", run.info.get("n_test", 0))
+    pictures = run.record.n_test_pictures or run.record.n_test or 0
+    own = {row.shuffled: row.name for row in run.record.rows}
     lines = []
     for row in ordered_rows(run, values.columns.get_level_values("row")):
         for metric in ordered_metrics(run, metric_names):
             if (interval := found.get((row.name, metric.name))) is None:
                 continue
-            matched = found.get((SHUFFLED.get(row.name, ""), metric.name)) if target == "stimulus" else None
+            matched = found.get((own.get(row.name, ""), metric.name)) if target == "stimulus" else None
             lines.append(
                 {
                     **_names(row),

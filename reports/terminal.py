@@ -247,7 +247,7 @@ def _tables(
             console.print()
         console.print(_table(rows, cut, cells))
     if any(row.group == "control" for row in rows):
-        controls = GROUPS["control"][0]
+        controls = GROUPS["control"]
         _line(console, f"* {controls[0].lower()}{controls[1:]}", "dim")
     return True
 

@@ -12,7 +12,7 @@ from ..data import Stimuli, SubjectData, image_sha
 from ..solvers.nearest import nearest
 from ..storage.store import Store, save_array
 from .row_images import RowImages
-from .table import AGAINST_HALF, NEAREST, REDRAWN, reference_row
+from .table import ROWS, row_named
 
 Made = dict[tuple[str, int, int], Stimuli]
 """Finished images by (row, trial, sample)."""
@@ -34,37 +34,39 @@ def control_images(data: SubjectData, inputs: Mapping[str, np.ndarray], *, store
     patterns = train.responses.mean()[:, data.space.valid]
     for row, responses in (inputs or {"measured": data.test.responses.mean()}).items():
         at = nearest(responses[:, data.space.valid], patterns)
-        made[NEAREST[row], -1, 0] = renamed(train.stimuli, at, ids)
+        made[ROWS[row].nearest, -1, 0] = renamed(train.stimuli, at, ids)
     return made
 
 
 def image_sets(made: Made, data: SubjectData) -> list[RowImages]:
     """Each row with its stimuli and the reconstructions from measured responses to compare with."""
     sets = []
+    redrawn_rows = {row.redrawn for row in ROWS.values()}
     rendered = made.get(("generator-ceiling", -1, 0))
     for (row, trial, sample), images in made.items():
-        if row in REDRAWN.values():
+        if row in redrawn_rows:
             continue
 
         def same(others: Stimuli | None, ids: tuple[str, ...] = images.ids) -> Stimuli | None:
             return None if others is None else others.select(ids)
 
-        reference = reference_row(row)
+        facts = row_named(row)
+        reference = facts.reference
         measured = made.get((reference, -1, sample), made.get((reference, -1, 0)))
-        again = REDRAWN.get(reference, "")
+        again = ROWS[reference].redrawn if reference else ""
         redrawn = made.get((again, -1, sample), made.get((again, -1, 0), measured))
         stimuli = data.test.stimuli.select(images.ids)
         sets.append(
             RowImages(row, trial, sample, images, stimuli, same(measured), same(redrawn), same(rendered))
         )
         half = made.get(("half-2", -1, sample), made.get(("half-2", -1, 0)))
-        if row in AGAINST_HALF and trial < 0 and half is not None:
-            again = REDRAWN["half-2"]
+        if facts.against_half and trial < 0 and half is not None:
+            again = ROWS["half-2"].redrawn
             other = made.get((again, -1, sample), made.get((again, -1, 0), half))
             sets.append(
                 replace(
                     sets[-1],
-                    row=AGAINST_HALF[row],
+                    row=facts.against_half,
                     measured=same(half),
                     redrawn=same(other),
                     against_stimuli=False,

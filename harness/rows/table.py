@@ -6,6 +6,7 @@ applies is on by default and none is shown alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,65 +17,153 @@ from ..seeds import image_seeds
 
 @dataclass(frozen=True)
 class Row:
-    """A row's name, how people read it, and what it is."""
+    """All that is to be known of a row before it is computed.
+
+    label, note : how people read it.
+    group : ``compared``, ``reference``, ``control`` or ``bottleneck``, under which reports show it.
+    shuffled : the control made of its own re-paired images; a blurry row has a higher floor than a sharp one.
+    nearest : the control made from its own inputs without any decoder.
+    redrawn : the same responses decoded with other noise, which is no row of a table.  Two reconstructions of
+        one image and sample share the decoder's noise: no agreement about the brain.
+    reference : the row that agreement with measured responses is scored against; none for rows whose
+        reconstructions share trials with the measured one.
+    against_half : its name where its images are compared with ``half-2``.  Agreement grows with the trials
+        behind the measured side, so what is divided by the agreement of one half with the other has to be
+        compared with that same half.
+    blind : its input is the same for every image.
+    """
 
     name: str
     label: str
     note: str
+    group: str
+    shuffled: str = ""
+    nearest: str = ""
+    redrawn: str = ""
+    reference: str = "measured"
+    against_half: str = ""
+    blind: bool = False
 
 
 BELOW = "; never with their own, which wins as a rival: 2-way of N from (N - 2) / (2 N - 2) to 0.5"
 """Two-way score of a derangement: the own stimulus beats the assigned one where reconstructions are good, and
 the other N - 2 rivals half the time; 0.4545 for 12 images."""
 
+STIMULUS = Row(
+    "stimulus", "the stimuli themselves", "each test image, as if it were a reconstruction", "reference"
+)
+"""What distances to the training images, and responses predicted for reconstructions, are read by; scored
+for nothing else."""
+
 ROWS = {
     row.name: row
     for row in (
-        Row("measured", "measured fMRI", "all repeats of each test image, decoded"),
-        Row("predicted", "predicted fMRI", "the encoder's responses, adapted and decoded"),
-        Row("reconstructions", "given images", "images made elsewhere, matched by id"),
-        Row("measured-trial", "measured, single trials", "each trial decoded alone"),
+        Row(
+            "measured",
+            "measured fMRI",
+            "all repeats of each test image, decoded",
+            "compared",
+            shuffled="shuffled-measured",
+            nearest="nearest-train-measured",
+            redrawn="measured-redrawn",
+            reference="",
+        ),
+        Row(
+            "predicted",
+            "predicted fMRI",
+            "the encoder's responses, adapted and decoded",
+            "compared",
+            shuffled="shuffled",
+            nearest="nearest-train",
+            against_half="predicted-half",
+        ),
+        Row(
+            "reconstructions",
+            "given images",
+            "images made elsewhere, matched by id",
+            "compared",
+            shuffled="shuffled-reconstructions",
+        ),
+        Row(
+            "measured-trial", "measured, single trials", "each trial decoded alone", "compared", reference=""
+        ),
+        Row("oracle", "noise-free truth", "the simulation's responses without noise, decoded", "reference"),
         Row(
             "remeasured",
             "measured again (reliability)",
             "as many fresh trials of each test image, decoded: noise on both sides, so no ceiling",
+            "reference",
         ),
-        Row("half-1", "measured, odd repeats", "every other repeat of each test image, decoded"),
-        Row("half-2", "measured, even repeats", "the remaining repeats, decoded"),
+        Row(
+            "half-1",
+            "measured, odd repeats",
+            "every other repeat of each test image, decoded",
+            "reference",
+            reference="half-2",
+        ),
+        Row(
+            "half-2",
+            "measured, even repeats",
+            "the remaining repeats, decoded",
+            "reference",
+            redrawn="half-2-redrawn",
+            reference="",
+        ),
         Row(
             "predicted-half",
             "predicted, against even repeats",
             "the predicted row's images, compared with the half that the odd repeats are compared with",
+            "reference",
         ),
-        Row("oracle", "noise-free truth", "the simulation's responses without noise, decoded"),
-        Row("generator-ceiling", "generator ceiling", "the decoder's generator given the true embedding"),
-        Row("zero", "zero fMRI", "a response of 0 in every voxel, decoded"),
-        Row("train-mean", "mean training fMRI", "the mean training response, decoded"),
+        Row(
+            "generator-ceiling",
+            "generator ceiling",
+            "the decoder's generator given the true embedding",
+            "reference",
+        ),
         Row(
             "shuffled",
             "predicted, shuffled",
             "the predicted row's images re-paired with other stimuli" + BELOW,
+            "control",
         ),
-        Row("shuffled-measured", "measured, shuffled", "the measured row's images re-paired" + BELOW),
-        Row("shuffled-reconstructions", "given images, shuffled", "the given images re-paired" + BELOW),
-        Row("nearest-train", "nearest training image", "by correlation with the predicted response"),
-        Row("nearest-train-measured", "nearest training image (measured)", "by the measured response"),
-        Row("cheat-inverse", "inverse of the decoder", "what decodes to the stimulus, made without a brain"),
-        Row("cheat-pixels", "ridge on pixels", "predicted from the stimuli reduced to 8 x 8 pixels"),
-        Row("mean-image", "mean training image", "the same image every time"),
-        Row("flat-grey", "flat grey", "a constant image"),
+        Row(
+            "shuffled-measured",
+            "measured, shuffled",
+            "the measured row's images re-paired" + BELOW,
+            "control",
+        ),
+        Row(
+            "shuffled-reconstructions",
+            "given images, shuffled",
+            "the given images re-paired" + BELOW,
+            "control",
+        ),
+        Row("zero", "zero fMRI", "a response of 0 in every voxel, decoded", "control", blind=True),
+        Row("train-mean", "mean training fMRI", "the mean training response, decoded", "control", blind=True),
+        Row(
+            "cheat-inverse",
+            "inverse of the decoder",
+            "what decodes to the stimulus, made without a brain",
+            "control",
+        ),
+        Row(
+            "cheat-pixels", "ridge on pixels", "predicted from the stimuli reduced to 8 x 8 pixels", "control"
+        ),
+        Row(
+            "nearest-train", "nearest training image", "by correlation with the predicted response", "control"
+        ),
+        Row(
+            "nearest-train-measured",
+            "nearest training image (measured)",
+            "by the measured response",
+            "control",
+        ),
+        Row("mean-image", "mean training image", "the same image every time", "control"),
+        Row("flat-grey", "flat grey", "a constant image", "control"),
     )
 }
-
-STIMULUS = Row("stimulus", "the stimuli themselves", "each test image, as if it were a reconstruction")
-"""What distances to the training images, and responses predicted for reconstructions, are read by; scored
-for nothing else."""
-
-AGAINST_HALF = {"predicted": "predicted-half"}
-"""Row -> its name where its images are compared with ``half-2``.
-
-Agreement grows with the trials behind the measured side, so what is divided by the agreement of one half
-with the other has to be compared with that same half."""
+"""Every row but those with a number in their name, in the order in which they are shown."""
 
 CHEATS = ("cheat-inverse", "cheat-pixels")
 """Rows of encoders that cheat (:mod:`harness.stages.cheats`), on request."""
@@ -83,38 +172,37 @@ BOTTLENECK = "measured-rank-"
 """First part of the names of rows that pass through a bottleneck (:mod:`harness.rows.bottleneck`)."""
 
 
-def reference_row(name: str) -> str:
-    """The row that agreement with measured responses is scored against, or ``""``.
-
-    Rows whose reconstructions share trials with the measured row have none.
-    """
-    if name in ("measured", "measured-trial", "half-2") or name.startswith(BOTTLENECK):
-        return ""
-    return "half-2" if name == "half-1" else "measured"
-
-
 def row_named(name: str) -> Row:
-    """The row called `name`, those with a number in their name included."""
+    """The row called `name`, those with a number in their name included.
+
+    Raises
+    ------
+    KeyError
+        There is none.
+    """
     if name.startswith(BOTTLENECK):
         rank = name.removeprefix(BOTTLENECK)
         note = "all repeats, through that many principal components of the training responses, decoded"
-        return Row(name, f"measured, rank {rank}", note)
+        return Row(name, f"measured, rank {rank}", note, "bottleneck", reference="")
     return STIMULUS if name == STIMULUS.name else ROWS[name]
 
 
-SHUFFLED = {
-    "predicted": "shuffled",
-    "measured": "shuffled-measured",
-    "reconstructions": "shuffled-reconstructions",
-}
-"""Row -> the control made of its own re-paired images; a blurry row has a higher floor than a sharp one."""
+def in_order(names: Iterable[str]) -> list[Row]:
+    """The rows called `names`, each once, in the order of reports; bottlenecks by falling rank."""
+    order = {name: place for place, name in enumerate((STIMULUS.name, *ROWS))}
 
-REDRAWN = {"measured": "measured-redrawn", "half-2": "half-2-redrawn"}
-"""What others are compared with -> the same responses decoded with other noise, which is no row of a table.
-Two reconstructions of one image and sample share the decoder's noise: no agreement about the brain."""
+    def place(row: Row) -> tuple[int, int]:
+        if row.group == "bottleneck":
+            return len(order), -int(row.name.removeprefix(BOTTLENECK))
+        return order[row.name], 0
 
-NEAREST = {"predicted": "nearest-train", "measured": "nearest-train-measured"}
-"""Row -> the control made from its own inputs without any decoder."""
+    return sorted((row_named(name) for name in dict.fromkeys(names)), key=place)
+
+
+def shuffled_row(name: str) -> str | None:
+    """The control made of the re-paired images of the row `name`, if there is one."""
+    row = ROWS.get(name)
+    return row.shuffled or None if row else None
 
 
 @dataclass(frozen=True)
@@ -143,13 +231,13 @@ def response_streams(
     """Streams of every row that needs no encoder.
 
     repeats : ``"inputs"`` averages an image's trials before decoding, ``"outputs"`` hands over all.
-    redrawn : also those of :data:`REDRAWN`.
+    redrawn : also those of :attr:`Row.redrawn`.
     """
     ids, measured, space = data.test.stimuli.ids, data.test.responses, data.space
 
     constant = {
         "zero": np.zeros(space.n_voxels, np.float32),
-        "train-mean": data.train.responses.mean().mean(axis=0, dtype=np.float64).astype(np.float32),
+        "train-mean": training_mean(data),
     }
     inputs = {"measured": averaged(measured, repeats)}
     inputs |= {
@@ -168,10 +256,10 @@ def response_streams(
     ]
     if redrawn:
         streams += [
-            Stream(again, -1, sample, inputs[row], image_seeds(seed, ids, sample, draw=1))
+            Stream(row.redrawn, -1, sample, inputs[row.name], image_seeds(seed, ids, sample, draw=1))
             for sample in range(samples)
-            for row, again in REDRAWN.items()
-            if row in inputs
+            for row in ROWS.values()
+            if row.redrawn and row.name in inputs
         ]
     if trial_rows:
         streams += [
@@ -179,6 +267,11 @@ def response_streams(
             for trial, single in enumerate(_single_trials(measured))
         ]
     return streams
+
+
+def training_mean(data: SubjectData) -> np.ndarray:
+    """(V,) float32 mean training response, images weighted equally."""
+    return data.train.responses.mean().mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
 def averaged(responses: Responses, repeats: str) -> Responses:

@@ -15,7 +15,7 @@ import numpy as np
 from ..progress import Reporter, Silent
 from ..rows.controls import control_images, image_sets
 from ..rows.row_images import RowImages
-from ..rows.table import SHUFFLED
+from ..rows.table import shuffled_row
 from ..scoring.context import Scoring
 from ..scoring.contributions import VOXEL_R, Contributions, region_contributions, voxel_r_intervals
 from ..scoring.driver import score_all
@@ -108,7 +108,7 @@ def scoring_of(
         cheats=decoded.cheats,
         decoder=decoder,
         decoded=decoded.reconstructions,
-        shuffled=SHUFFLED.get,
+        shuffled=shuffled_row,
         derangements=settings.derangements,
         micro_batch=settings.micro_batch,
         device=settings.device,

@@ -25,7 +25,7 @@ from ..metrics.ceilings import measured_floor
 from ..metrics.encoding import noise_floor
 from ..plugins import PluginRef
 from ..results import CONTRIBUTION_COLUMNS, REGION_COLUMNS, SCHEMA, SCORE_COLUMNS, SET_COLUMNS, VOXEL_COLUMNS
-from ..rows.table import row_named
+from ..rows.table import in_order
 from ..run_record import (
     CeilingRecord,
     DataHashes,
@@ -226,9 +226,7 @@ def run_record(outcome: Outcome, *, command: Sequence[str], store: Store, galler
         )
     )
     pictures = len(set(data.test.stimuli.image_hashes()))
-    shown = dict.fromkeys(
-        [s.images.row for s in outcome.scored.images] + [s.row for s in outcome.scored.responses]
-    )
+    shown = [s.images.row for s in outcome.scored.images] + [s.row for s in outcome.scored.responses]
     return RunRecord(
         schema_version=SCHEMA,
         run=plan.name,
@@ -262,7 +260,7 @@ def run_record(outcome: Outcome, *, command: Sequence[str], store: Store, galler
         settings=plain(settings),
         execution={name: getattr(settings, name) for name in EXECUTION},
         device=device_name(settings.device),
-        rows=tuple(RowRecord(**dataclasses.asdict(row_named(name))) for name in shown),
+        rows=tuple(RowRecord(**dataclasses.asdict(row)) for row in in_order(shown)),
         metrics=tuple(described_metric(metric, len(data.test), pictures) for metric in plan.metrics),
         protocol=protocol_notes(outcome),
         protocols=tuple(side_by_side()),

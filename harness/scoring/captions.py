@@ -14,7 +14,7 @@ import numpy as np
 from ..backbones.weights import stored_sha
 from ..catalogue import Metric
 from ..rows.row_images import RowImages
-from ..rows.table import reference_row
+from ..rows.table import row_named
 from ..stages.features import backbone_identity
 from ..storage.references import Held
 from .caption_features import caption_features
@@ -100,7 +100,7 @@ class CaptionsScorer(Scorer):
             return {} if captions is None else dict(zip(images.stimuli.ids, captions, strict=True))
         if target == "image":
             return {} if images.row == CEILING else self.said.get((CEILING, -1, 0), {})
-        reference = reference_row(images.row)
+        reference = row_named(images.row).reference
         if not reference:
             return {}
         return self.said.get((reference, -1, images.sample), self.said.get((reference, -1, 0), {}))

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..data import CeilingSource, Responses, SubjectData
 from ..nn.variance_components import variance_components
+from ..rows.table import training_mean
 from ..storage.identity import digest, plain
 
 
@@ -98,8 +99,3 @@ class ResponseTarget:
         if id(array) not in self._met:
             self._met[id(array)] = array, plain(array)  # held, so that no other array gets its id
         return self._met[id(array)][1]
-
-
-def training_mean(data: SubjectData) -> np.ndarray:
-    """(V,) mean training response, images weighted equally."""
-    return data.train.responses.mean().mean(axis=0, dtype=np.float64).astype(np.float32)

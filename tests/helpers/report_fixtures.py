@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import zlib
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pandas as pd
 
 from harness.metrics.meanings import MEANINGS
 from harness.results import SCORE_COLUMNS, SET_COLUMNS, VOXEL_COLUMNS
+from harness.rows.table import in_order
 
 IDENTITY = {
     "run": "synthetic",
@@ -131,7 +133,9 @@ def run_info(ids: list[str], voxels: int, seed: int) -> dict[str, Any]:
         "seed": 0,
         "samples": 1,
         "device": "cpu: x86_64",
-        "rows": [{"name": n, "label": label, "note": note} for n, (label, note, _) in ROWS.items()],
+        "rows": [
+            {**asdict(row), "label": ROWS[row.name][0], "note": ROWS[row.name][1]} for row in in_order(ROWS)
+        ],
         "metrics": metrics,
         "failed_metrics": [],
         "flags": [

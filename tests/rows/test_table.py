@@ -7,8 +7,11 @@ import pytest
 from commands import HELPERS, only_run
 
 from harness.data import Responses, VoxelSpace
+from harness.reports.layout import GROUPS
 from harness.reports.tables import agreement_table
-from harness.rows.table import response_streams
+from harness.rows.table import ROWS, in_order, response_streams, row_named, shuffled_row, training_mean
+from harness.run_record import RowRecord
+from harness.scoring.response_target import ResponseTarget, response_rows
 
 
 def test_rows_average_inputs_or_hand_over_trials(data):
@@ -79,3 +82,69 @@ def test_predictions_stand_beside_halves_against_the_same_half(harness, tmp_path
     )
     assert ours["normalised"] == pytest.approx(same["mean"] / again["mean"])
     assert ours["normalised"] == same["normalised"]
+
+
+def test_rows_that_rows_name_are_rows_and_what_is_drawn_again_is_none():
+    for row in ROWS.values():
+        named = (row.shuffled, row.nearest, row.reference, row.against_half)
+        assert {name for name in named if name} <= set(ROWS), row.name
+        assert row.redrawn not in ROWS
+        assert row.group in GROUPS
+    assert {row.name for row in ROWS.values() if row.blind} == {"zero", "train-mean"}
+    assert {row.name for row in ROWS.values() if not row.reference} == {
+        "measured",
+        "measured-trial",
+        "half-2",
+    }
+    assert ROWS["half-1"].reference == "half-2"
+    assert [row.shuffled for row in ROWS.values() if row.shuffled] == [
+        *("shuffled-measured", "shuffled", "shuffled-reconstructions")
+    ]
+    assert (shuffled_row("predicted"), shuffled_row("zero"), shuffled_row("noise")) == (
+        "shuffled",
+        None,
+        None,
+    )
+
+
+def test_rows_stand_in_the_order_of_reports_each_once():
+    given = [
+        "flat-grey",
+        "measured-rank-2",
+        "predicted",
+        "measured-rank-16",
+        "oracle",
+        "stimulus",
+        "measured",
+    ]
+    names = [
+        "stimulus",
+        "measured",
+        "predicted",
+        "oracle",
+        "flat-grey",
+        "measured-rank-16",
+        "measured-rank-2",
+    ]
+    assert [row.name for row in in_order([*given, "oracle"])] == names
+    rank = row_named("measured-rank-16")
+    assert (rank.label, rank.group, rank.reference) == ("measured, rank 16", "bottleneck", "")
+    with pytest.raises(KeyError):
+        row_named("noise")
+
+
+def test_records_of_before_groups_were_kept_get_those_of_the_table():
+    for name in (*ROWS, "stimulus", "measured-rank-4"):
+        assert RowRecord(name=name).group == row_named(name).group
+    assert RowRecord(name="of another harness").group == "other"
+    assert RowRecord(name="zero", group="other").group == "other"
+
+
+def test_the_training_mean_is_one_wherever_it_stands(data):
+    mean = data.train.responses.mean().mean(axis=0, dtype=np.float64).astype(np.float32)
+    np.testing.assert_array_equal(training_mean(data), mean)
+    streams = response_streams(data, seed=0, samples=1, repeats="inputs", trial_rows=False)
+    (stream,) = [stream for stream in streams if stream.row == "train-mean"]
+    for patterns in (stream.responses.trials(), response_rows(data, None)["train-mean"]):
+        np.testing.assert_array_equal(patterns, np.tile(mean, (len(data.test), 1)))
+    np.testing.assert_array_equal(ResponseTarget.of(data).baseline, mean[data.space.valid])

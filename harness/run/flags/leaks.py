@@ -18,9 +18,6 @@ from ...scoring.scores import Score
 from ...statistics import paired_difference
 from .scan import CHANCE, NULL_SD
 
-BLIND = ("zero", "train-mean")
-"""Rows whose input is the same for every image."""
-
 FEWEST = 8
 SURE = 4.0
 """Null standard deviations above chance: one honest run in 30,000."""
@@ -51,7 +48,7 @@ def control_equals_measured(
     measured = first.get("measured")
     if measured is None:
         return
-    for row in BLIND:
+    for row in (row.name for row in ROWS.values() if row.blind):
         if row not in first:
             continue
         same = sum(a == b for a, b in zip(first[row].image_hashes(), measured.image_hashes(), strict=True))
