@@ -209,10 +209,8 @@ def read_yaml(file: Path) -> dict[str, Any]:
         content = load_yaml(read_text(Path(file)), where=str(file))
     except FileNotFoundError:
         raise ConfigError(f"there is no file {file}") from None
-    except DataError as problem:  # says what file
-        raise ConfigError(str(problem)) from None
-    except OSError as problem:
-        raise ConfigError(f"{file} cannot be read as text: {problem.strerror or problem}") from None
+    except (OSError, DataError) as problem:
+        raise ConfigError(f"{file} cannot be read as text: {problem}") from None
     return mapping(content if content is not None else {}, where=str(file))
 
 

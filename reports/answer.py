@@ -15,7 +15,7 @@ import numpy as np
 from harness.results import RunResult
 
 from .layout import MetricInfo, bracket, number, ordered_metrics, ordered_rows
-from .tables import COMPARED, REFERENCES, agreement_table, encoding_table, score_table
+from .tables import COMPARED, REFERENCES, agreement_table, score_table
 from .values import (
     noise_ceiling,
     quartiles,
@@ -36,9 +36,6 @@ _MAIN = ("predicted", "reconstructions", "measured")
 
 _WIDE = 100
 """Terminals of so many columns have room for labels in place of names, and for one more interval."""
-
-_FEW = 5
-"""Encoding scores that are all shown; of more, voxel r stands for them."""
 
 _CEILING = "generator-ceiling"
 
@@ -133,10 +130,7 @@ def _best(of: pd.DataFrame, controls: list[str], metric: MetricInfo) -> str:
 
 
 def _responses(run: RunResult) -> Grid | None:
-    """Voxel r and decoded agreement of the main row, beside the ceiling and a re-measurement.
-
-    A run with few encoding scores was asked for these by name: all of them are shown.
-    """
+    """Voxel r and decoded agreement of the main row, beside the ceiling and a re-measurement."""
     lines: list[tuple[str, str, str, str]] = []
     rows: set[str] = set()
     again = ""
@@ -150,9 +144,6 @@ def _responses(run: RunResult) -> Grid | None:
         limit = voxel_r_ceiling(noise_ceiling(run), r.index.to_numpy())
         repeated = number(quartiles(r[again].to_numpy()).mean) if again else ""
         lines.append(("voxel r", value, "" if np.isnan(limit) else number(limit), repeated))
-    for label, value in _few_encoding_scores(run):
-        rows.add("predicted")
-        lines.append((label, value, "", ""))
     agreement = agreement_table(run)
     for metric in ordered_metrics(run, agreement["metric"]):
         of = agreement[agreement["metric"] == metric.name].set_index("row")
@@ -170,16 +161,3 @@ def _responses(run: RunResult) -> Grid | None:
     heads = ("against measured fMRI", named[main_row(rows)], "ceiling", named.get(again, ""))
     kept = [k for k in range(4) if k < 2 or any(line[k] for line in lines)]
     return Grid(tuple(heads[k] for k in kept), [tuple(line[k] for k in kept) for line in lines])
-
-
-def _few_encoding_scores(run: RunResult) -> list[tuple[str, str]]:
-    """Label and value of predicted encoding scores but voxel r, where they are at most :data:`_FEW`."""
-    table = encoding_table(run)
-    table = table[(table["row"] == "predicted") & np.isfinite(table["mean"].astype(float))]
-    metrics = ordered_metrics(run, table["metric"])
-    asked = {one.get("name") for one in run.info.get("metrics") or ()}
-    shown = [metric for metric in metrics if metric.name in asked]
-    if len(shown) > _FEW:
-        return []
-    of = table.set_index("metric")
-    return [(metric.label, _scored(of, metric.name)) for metric in shown if metric.base != "voxel-r"]

@@ -131,22 +131,6 @@ def test_plan_computes_nothing(harness, tmp_path, toy_words):
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_run_s_command_can_be_typed_with_plan(harness, tmp_path, toy_words):
-    written = ["--out", "elsewhere", "--no-report", "--no-stimuli", "--tables", "all"]
-    assert harness("plan", *toy_words, *written).returncode == 0
-    assert not (tmp_path / "elsewhere").exists()
-    assert "--no-report" not in harness("plan", "--help").stdout
-
-
-def test_inspect_of_a_file_without_arrays_says_so(harness, tmp_path):
-    (tmp_path / "cut.mat").write_bytes(b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM")
-    np.savez(tmp_path / "none.npz")
-    for name in ("cut.mat", "none.npz"):
-        done = harness("inspect", name, check=False)
-        assert done.returncode == 2
-        assert f"{name} holds no array" in done.stderr
-
-
 def test_inspect_lists_arrays(harness, tmp_path):
     np.savez(tmp_path / "data.npz", betas=np.zeros((4, 7), np.float32), ids=np.array(["a", "b", "c", "d"]))
     lines = harness("inspect", "data.npz").stdout.splitlines()

@@ -11,14 +11,9 @@ import click
 @click.argument("file", type=click.Path(path_type=Path))
 def inspect(file: Path) -> None:
     """Show name, shape and type of every array in FILE (.mat, .npz, .npy, .h5, .pt, .csv, .tsv)."""
-    from ..errors import DataError, visible
+    from ..errors import visible
     from ..reading.arrays import describe
 
-    entries = describe(file)
-    if not entries:
-        raise DataError(
-            f"{file} holds no array: it is empty, or was cut off after its head; copy or export it again"
-        )
-    for entry in entries:
+    for entry in describe(file):
         note = f"  {entry.note}" if entry.note else ""
         click.echo(visible(f"{entry.name:32} {entry.shape!s:24} {entry.dtype}{note}"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,24 +91,17 @@ def chosen_tables(context: click.Context, option: click.Parameter, given: str | 
     return chosen_tables(given)
 
 
-def output_options(command: Callable[..., Any], *, hidden: bool = False) -> Callable[..., Any]:
-    """Options of commands that write a run folder; `hidden` from the help of one that only takes them."""
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of commands that write a run folder."""
     for option in reversed(
         [
             click.option(
-                "--out",
-                type=click.Path(path_type=Path),
-                default=Path("runs"),
-                help="folder of runs [runs]",
-                hidden=hidden,
+                "--out", type=click.Path(path_type=Path), default=Path("runs"), help="folder of runs [runs]"
             ),
-            click.option("--tables", callback=chosen_tables, help=TABLES_HELP, hidden=hidden),
-            click.option("--no-report", is_flag=True, help="write tables only", hidden=hidden),
+            click.option("--tables", callback=chosen_tables, help=TABLES_HELP),
+            click.option("--no-report", is_flag=True, help="write tables only"),
             click.option(
-                "--no-stimuli",
-                is_flag=True,
-                help="a report without stimuli, for data that may not be shown",
-                hidden=hidden,
+                "--no-stimuli", is_flag=True, help="a report without stimuli, for data that may not be shown"
             ),
         ]
     ):
@@ -153,11 +145,8 @@ def score(path: str, **given: Any) -> None:
 @click.option("--train-subjects", metavar="A,B", help=_TRAIN_SUBJECTS)
 @click.option("--decoder", help="a name, path/file.py:Class, folder:recons/ or file:recons.pt")
 @common_options
-@partial(output_options, hidden=True)
 def plan(encoder: str | None, decoder: str | None, **given: Any) -> None:
     """Say what a run would do and what is there already, without computing anything.
-
-    Every option of 'harness run' is taken, so that its command can be typed with 'plan'; nothing is written.
 
     Where a file that it would read is not there, the plan says so, and the command ends with an error.
     """

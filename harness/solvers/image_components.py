@@ -42,7 +42,7 @@ class ImageComponents:
                 centred = _unit(flat[start : start + 1024]) - mean
                 moments += centred.T @ centred
             values, vectors = _leading(moments, min(components, n - 1))
-            directions = vectors.T
+            found = vectors.T
         else:
             moments = np.zeros((n, n))
             for block in track(_blocks(n, width), "image components, blocks of pixels"):
@@ -50,14 +50,14 @@ class ImageComponents:
                 moments += centred @ centred.T
             values, vectors = _leading(moments, min(components, n - 1))
             projector = vectors.T / np.sqrt(values)[:, None]
-            directions = np.concatenate(
+            found = np.concatenate(
                 [projector @ (_unit(flat[:, block]) - mean[block]) for block in _blocks(n, width)], axis=1
             )
-        if not len(directions):
+        if not len(found):
             raise DataError(f"the {n} training images are all equal; image components need different ones")
-        largest = np.take_along_axis(directions, np.abs(directions).argmax(axis=1)[:, None], axis=1)
-        directions = directions * np.sign(largest)
-        return cls(mean.reshape(images.shape[1:]).astype(np.float32), directions.astype(np.float32))
+        largest = np.take_along_axis(found, np.abs(found).argmax(axis=1)[:, None], axis=1)
+        found = found * np.sign(largest)
+        return cls(mean.reshape(images.shape[1:]).astype(np.float32), found.astype(np.float32))
 
     def __len__(self) -> int:
         return len(self.components)

@@ -46,8 +46,8 @@ class Components:
 
     def shares(self) -> dict[str, float]:
         """Part -> share of the total variance, a negative estimate counting as 0."""
-        variances = {part: getattr(self, part) for part in PARTS}
-        kept = {part: max(value, 0.0) for part, value in variances.items() if np.isfinite(value)}
+        found = {part: getattr(self, part) for part in PARTS}
+        kept = {part: max(value, 0.0) for part, value in found.items() if np.isfinite(value)}
         total = sum(kept.values())
         return {part: kept[part] / total if part in kept and total > 0 else float("nan") for part in PARTS}
 
@@ -60,9 +60,9 @@ def variance_components(
 ) -> Components:
     """Components of `values` (n,) with their image, trial and sample; NaN values are left out."""
     values = np.asarray(values, np.float64)
-    finite = np.isfinite(values)
-    y = values[finite]
-    labels = [np.unique(np.asarray(side)[finite], return_inverse=True)[1] for side in (image, trial, sample)]
+    known = np.isfinite(values)
+    y = values[known]
+    labels = [np.unique(np.asarray(side)[known], return_inverse=True)[1] for side in (image, trial, sample)]
     images = labels[0]
     n = len(np.unique(images))
     nothing = dict.fromkeys(PARTS, float("nan"))
@@ -70,23 +70,23 @@ def variance_components(
         return Components(float(y.mean()) if n else float("nan"), **nothing, n=n, values=len(y))
     centre = y.mean()
     groupings = _groupings(*labels)
-    variances = _henderson(y - centre, groupings)
-    return Components(float(centre), **{**nothing, **variances}, n=n, values=len(y))
+    found = _henderson(y - centre, groupings)
+    return Components(float(centre), **{**nothing, **found}, n=n, values=len(y))
 
 
 def _groupings(image: np.ndarray, trial: np.ndarray, sample: np.ndarray) -> dict[str, np.ndarray]:
     """Part -> level of each value; the finest one, whose levels are the values, comes last."""
-    groupings = {"images": image}
+    found = {"images": image}
     for part, other in (("trials", trial), ("samples", sample)):
         levels = np.unique(np.stack([image, other]), axis=1, return_inverse=True)[1].reshape(-1)
         if levels.max() > image.max():  # some image has several
-            groupings[part] = levels
-    single = [part for part, levels in groupings.items() if levels.max() + 1 == len(image)]
+            found[part] = levels
+    single = [part for part, levels in found.items() if levels.max() + 1 == len(image)]
     if single:  # its levels are the values themselves, so it takes the rest's place
-        return {part: levels for part, levels in groupings.items() if part not in single} | {
+        return {part: levels for part, levels in found.items() if part not in single} | {
             single[-1]: np.arange(len(image))
         }
-    return groupings | {"rest": np.arange(len(image))}
+    return found | {"rest": np.arange(len(image))}
 
 
 def _henderson(y: np.ndarray, groupings: dict[str, np.ndarray]) -> dict[str, float]:

@@ -98,10 +98,10 @@ class Store:
 
     def _check_schema(self) -> None:
         file = self.root / "store.json"
-        if os.path.lexists(file):
+        if file.is_file():
             try:
                 found = int(json.loads(file.read_text())["schema"])
-            except (ValueError, KeyError, TypeError, IsADirectoryError, FileNotFoundError):
+            except (ValueError, KeyError, TypeError):
                 raise StoreError(f"{file} is damaged; move the store away or give another --store") from None
             if found > SCHEMA:
                 raise StoreError(

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..api import Decoded, Responses, SubjectData
+from ..plugins import PluginRef
 from ..seeds import image_seeds
+from ..stages.fit import takes_features
 from .case import CLOSE, CONDUCT, SAME, calls, contract, differs, parameters
 from .fitting import (
     MASKED_VALUE,
@@ -43,8 +45,16 @@ class DecoderCase(FittedCase):
             model = self.call("from_pretrained", start, self.params, subject.space, device=self.device)
         else:
             model = self.build()
-            self.call("fit", model.fit, subject.training(), seed=0, device=self.device, checkpoint_dir=place)
+            given = (subject.training(), *([self.features] if self.takes_features(model) else []))
+            self.call("fit", model.fit, *given, seed=0, device=self.device, checkpoint_dir=place)
         return model
+
+    def takes_features(self, decoder: Any) -> bool:
+        """Whether its ``fit`` takes features; those that were written before there were any do not."""
+        name = type(decoder).__name__
+        return takes_features(
+            decoder, PluginRef(self.group, name, f"{self.plugin.__module__}:{name}", "", "")
+        )
 
     @property
     def responses(self) -> Responses:
@@ -88,8 +98,10 @@ def unlike(one: np.ndarray, other: np.ndarray) -> str:
 
 def signatures(case: DecoderCase) -> Iterator[Problem]:
     """Methods take what the engine gives; what is declared is one of what there is."""
+    fit = ("subject", "features") if case.takes_features(case.build()) else ("subject",)
     shapes = {
-        "fit": (("subject",), ("seed", "device", "checkpoint_dir")),
+        "wants": ((), ()),
+        "fit": (fit, ("seed", "device", "checkpoint_dir")),
         "open": (("space",), ("device",)),
         "decode": (("responses",), ("seeds",)),
         "save": (("folder",), ()),

@@ -25,7 +25,6 @@ from .fitting import (
     trained_without_test,
 )
 from .report import NotChecked, Problem, Report, carry_out
-from .toys import FeaturesInMemory
 
 FIT = ("seed", "device", "checkpoint_dir")
 
@@ -34,20 +33,6 @@ class EncoderCase(FittedCase):
     """An encoder, fitted on the first of `subjects` in most checks."""
 
     group = "encoders"
-
-    @property
-    def features(self) -> FeaturesInMemory:
-        """Features that it wants, extracted before anything is watched."""
-
-        def compute() -> FeaturesInMemory:
-            features = FeaturesInMemory(device=self.device)
-            for backbone, layer in self.call("wants", self.build().wants):
-                for subject in self.subjects:
-                    features.layer(backbone, layer, subject.train.stimuli)
-                features.layer(backbone, layer, self.subject.test.stimuli)
-            return features
-
-        return self.once("features", compute)
 
     def fitted(self, subject: SubjectData, *, place: Path) -> Any:
         return self.fitted_on([subject], place=place)

@@ -11,10 +11,11 @@ import numpy as np
 from ..api import Responses, Split, SubjectData
 from ..errors import SpaceMismatch
 from ..progress import listening
+from ..stages.fit import wanted
 from ..storage.identity import digest
 from .case import SAME, Case, differs
 from .report import NotChecked, Problem
-from .toys import toy_space, toy_subject
+from .toys import FeaturesInMemory, toy_space, toy_subject
 
 MASKED_VALUE = 1e3
 """What stands in masked voxels when nothing may look at them."""
@@ -45,6 +46,20 @@ class FittedCase(Case):
     def results(self, model: Any, **change: Any) -> np.ndarray:
         """(N, ...) what `model` makes of the test images."""
         raise NotImplementedError
+
+    @property
+    def features(self) -> FeaturesInMemory:
+        """Features that it wants, extracted before anything is watched."""
+
+        def compute() -> FeaturesInMemory:
+            features = FeaturesInMemory(device=self.device)
+            for backbone, layer in self.call("wants", wanted, self.build()):
+                for subject in self.subjects:
+                    features.layer(backbone, layer, subject.train.stimuli)
+                features.layer(backbone, layer, self.subject.test.stimuli)
+            return features
+
+        return self.once("features", compute)
 
     @property
     def model(self) -> Any:

@@ -6,7 +6,7 @@ are masked, images have one to three repeats, captions and labels.  Nothing here
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,6 +148,21 @@ class FeaturesInMemory:
         for start in range(0, len(missing), BATCH):
             self._extract(backbone, layer, stimuli, missing[start : start + BATCH])
         return np.stack([self._features[backbone, layer, sha] for sha in hashes])
+
+    def computed(
+        self,
+        name: str,
+        compute: Callable[[np.ndarray, int], np.ndarray],
+        stimuli: Stimuli,
+        *,
+        identity: str,
+        batch: int = 32,
+    ) -> np.ndarray:
+        """(N, ...) of what `compute` makes of `stimuli`, computed each time, so that draws show."""
+        self.asked |= set(stimuli.image_hashes())
+        starts = range(0, len(stimuli), batch)
+        batches = (images for _, images in stimuli.batches(batch))
+        return np.concatenate([compute(images, start) for start, images in zip(starts, batches, strict=True)])
 
     def _extract(self, backbone: str, layer: str, stimuli: Stimuli, places: Sequence[int]) -> None:
         if backbone not in self._backbones:

@@ -72,11 +72,6 @@ def test_a_store_of_a_newer_schema(harness, tmp_path, toy_words):
     refused(harness("run", *toy_words, check=False), "pip install -U fmri-harness")
 
 
-def test_a_store_whose_description_is_a_folder(harness, tmp_path, toy_words):
-    (tmp_path / "store" / "store.json").mkdir(parents=True)
-    refused(harness("run", *toy_words, check=False), "store.json is damaged")
-
-
 def test_a_store_that_is_a_file(harness, tmp_path, toy_words):
     (tmp_path / "store").write_text("")
     refused(harness("run", *toy_words, check=False), "is not a folder")

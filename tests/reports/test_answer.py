@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 
 import numpy as np
@@ -43,20 +42,6 @@ def test_it_is_short_and_fits(folder, width, terminal):
     assert 15 < len(lines) <= 30
     tables = [line for line in lines if not line.startswith(("alarm", "report", "the rest", "  or some"))]
     assert max(map(len, tables)) <= width
-
-
-def test_encoding_scores_that_were_asked_for_by_name_are_answered(folder):
-    run = RunResult.open(folder)
-    wanted = [metric for metric in run.info["metrics"] if metric["name"].startswith("voxel-r2-nc")]
-    only = pd.read_parquet(folder / "voxel_scores.parquet").query("metric == @wanted[0]['name']")
-    only.to_parquet(folder / "voxel_scores.parquet", index=False)
-    for table in ("scores", "set_scores"):
-        run_table = pd.read_parquet(folder / f"{table}.parquet")
-        run_table[:0].to_parquet(folder / f"{table}.parquet", index=False)
-    (folder / "run.json").write_text(json.dumps(run.info | {"metrics": wanted}))
-    line = next(line for line in printed(folder, color_system=None) if line.startswith(wanted[0]["label"]))
-    mean = only.query("row == 'predicted'")["value"].mean()
-    assert line.removeprefix(wanted[0]["label"]).split() == [f"{mean:.3f}"]
 
 
 def test_each_score_stands_beside_measured_best_control_and_ceiling(folder):
@@ -136,7 +121,6 @@ def test_rows_that_a_run_does_not_have_leave_no_column(folder):
     assert "ceiling" in responses.heads
     fixtures.change_scores(folder, "scores", lambda table: table.iloc[:0])
     fixtures.change_scores(folder, "voxel_scores", lambda table: table.iloc[:0])
-    fixtures.change_scores(folder, "set_scores", lambda table: table.iloc[:0])
     assert answer(RunResult.open(folder), width=80) == []
     assert "no image was scored" in printed(folder)
 

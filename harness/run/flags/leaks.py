@@ -22,18 +22,8 @@ FEWEST = 8
 SURE = 4.0
 """Null standard deviations above chance: one honest run in 30,000."""
 
-EQUAL = 0.9999
-"""Median correlation with measured responses, or with a simulation's noise-free truth, that nothing fitted to
-noisy trials has."""
-
-_MEASURED = (
-    f"{ROWS['measured'].label} itself (median r {{}}): no model predicts the noise of a measurement, so it "
-    "has seen the test responses"
-)
-_TRUTH = (
-    "the noise-free truth of the simulation (median r {}): no model fitted to noisy trials reaches the noise "
-    "ceiling, so it knows the truth from elsewhere"
-)
+TRUTH = 0.9999
+"""Median correlation with a simulation's noise-free truth that nothing fitted to noisy trials has."""
 
 
 def control_equals_measured(
@@ -80,7 +70,7 @@ def above_ceiling(
     ceiling: np.ndarray | None,
     source: CeilingSource | None,
 ) -> Iterator[Flag]:
-    """Predicted responses that correlate with noise, or that are the measured ones or a simulation's truth.
+    """Predicted responses that correlate with noise, or that are the noise-free truth of a simulation.
 
     interval : mean voxel r of the row ``predicted``, low and high.  ceiling : (V,) share of explainable
     variance; it is taken two standard errors higher where its degrees of freedom are known.
@@ -102,17 +92,17 @@ def above_ceiling(
                 "the ceiling is wrong",
             )
             return
-    truth = None if data.truth is None else data.truth.mean()
-    for actual, is_what in ((data.test.responses.mean(), _MEASURED), (truth, _TRUTH)):
-        if actual is None or len(predicted) < 3:
-            continue
-        r = voxel_r(predicted[:, valid], actual[:, valid])
+    if data.truth is not None and len(predicted) > 2:
+        r = voxel_r(predicted[:, valid], data.truth.mean()[:, valid])
         typical = float(np.median(r[np.isfinite(r)])) if np.isfinite(r).any() else 0.0
-        if typical > EQUAL:
+        if typical > TRUTH:
             yield Flag(
-                "above-ceiling", "alarm", f"{ROWS['predicted'].label} is {is_what.format(f'{typical:.5f}')}"
+                "above-ceiling",
+                "alarm",
+                f"{ROWS['predicted'].label} is the noise-free truth of the simulation (median r "
+                f"{typical:.5f}): no model fitted to noisy trials reaches the noise ceiling, so it knows the "
+                "truth from elsewhere",
             )
-            return
 
 
 def decoder_prior_zone(scores: Sequence[Score]) -> Iterator[Flag]:

@@ -181,20 +181,6 @@ def test_voxel_r_above_its_ceiling(data, predicted):
     assert names(data=unsure, predicted=predicted, voxel_r=above) == []
 
 
-@pytest.mark.parametrize("scale", [1.0, 3.0])
-def test_predictions_that_are_the_measured_responses(data, scale):
-    """Without repeats there is no ceiling to be above."""
-    bare = replace(
-        data, space=replace(data.space, ncsnr=None, ncsnr_source=None), truth=None, remeasured=None
-    )
-    measured = bare.test.responses.mean()
-    (flag,) = [one for one in run_flags(Evidence(bare, predicted=scale * measured)) if one.level == "alarm"]
-    assert flag.name == "above-ceiling"
-    assert "has seen the test responses" in flag.message
-    noise = np.random.default_rng(3).normal(size=measured.shape)
-    assert "above-ceiling" not in names(data=bare, predicted=measured + 0.1 * measured.std() * noise)
-
-
 def test_zeros_and_warnings_are_flags(data, tmp_path, caplog):
     trials = data.train.responses.trials().copy()
     with hearing_warnings("data-warning") as flags:

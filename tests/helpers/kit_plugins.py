@@ -102,7 +102,7 @@ class GoodDecoder:
     def __init__(self, params):
         self.params = params
 
-    def fit(self, subject, *, seed, device, checkpoint_dir):
+    def fit(self, subject, features, *, seed, device, checkpoint_dir):
         self.space = subject.space
         x = subject.train.responses.mean()[:, self.space.valid].astype(np.float64)
         y = self.embed(subject.train.stimuli.images())

@@ -6,10 +6,10 @@ import contextlib
 import random
 import socket
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import HELPERS, TOYS
 from kit_plugins import GOOD_METRIC, GoodBackbone, GoodBenchmark, GoodDecoder, GoodEncoder, likeness
 
 from harness import plugins
@@ -208,8 +208,8 @@ class _BrokenDecoder:
             ridge: object = 1.0
 
     class training_data(GoodDecoder):
-        def fit(self, subject, **more):
-            super().fit(subject, **more)
+        def fit(self, subject, features, **more):
+            super().fit(subject, features, **more)
             subject.train.responses.data[:] = 0
 
     class output(GoodDecoder):
@@ -253,8 +253,8 @@ class _BrokenDecoder:
             return None
 
     class same_seed(GoodDecoder):
-        def fit(self, subject, **more):
-            super().fit(subject, **more)
+        def fit(self, subject, features, **more):
+            super().fit(subject, features, **more)
             self.weights = self.weights + np.random.default_rng().standard_normal(self.weights.shape)
 
     class masked_voxels(GoodDecoder):
@@ -263,8 +263,8 @@ class _BrokenDecoder:
             return Decoded(made.images * np.float32(1 / (1 + np.abs(responses.mean()).max())))
 
     class trains_on(GoodDecoder):
-        def fit(self, subject, **more):
-            super().fit(subject, **more)
+        def fit(self, subject, features, **more):
+            super().fit(subject, features, **more)
             self.weights = self.weights + subject.train.responses.trials()[0].mean()
 
     class saving(GoodDecoder):
@@ -482,6 +482,14 @@ def test_a_broken_backbone(name):
     one_of(check_backbone(getattr(_BrokenBackbone, name)), check_name(name))
 
 
+def test_a_decoder_of_before_there_were_features():
+    class Older(GoodDecoder):
+        def fit(self, subject, *, seed, device, checkpoint_dir):
+            super().fit(subject, None, seed=seed, device=device, checkpoint_dir=checkpoint_dir)
+
+    assert decoder_report(Older).ok
+
+
 def test_a_scorer_without_a_score():
     class Lacking(Scorer):
         inputs = "nothing"
@@ -577,7 +585,7 @@ def test_toys_differ_in_voxels_and_are_equal_twice():
 
 
 def test_the_command_says_ok_or_why(harness):
-    file = Path(__file__).with_name("kit_plugins.py")
+    file = HELPERS / "kit_plugins.py"
     good = harness("check", f"{file}:GoodDecoder", "voxel-r", "--kind", "decoder", check=False)
     assert good.returncode == 2  # voxel-r is no decoder
     assert "voxel-r" in good.stderr
@@ -586,8 +594,7 @@ def test_the_command_says_ok_or_why(harness):
         f"ok     decoder {file}",
         "ok     decoder nearest-train",
     ]
-    bad = file.parent / "toys.py"
-    failed = harness("check", f"{bad}:ToyDecoder", check=False)
+    failed = harness("check", f"{TOYS}:ToyDecoder", check=False)
     assert failed.returncode == 1
     assert "  spaces: expected open to refuse another subject's space" in failed.stdout
     assert harness("check", check=False).returncode == 2
