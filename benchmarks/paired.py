@@ -187,6 +187,8 @@ class Paired:
             first = ", ".join(map(str, np.flatnonzero(bad)[:5]))
             found = f"{count} of {len(bad)} voxels {words} (first, from 0: {first})"
             if reason not in self.params.exclude:
+                if count == len(bad):  # to mask them would leave none
+                    raise DataError(f"{found}; none is left to use")
                 others = [*self.params.exclude, reason]
                 raise DataError(f"{found}; to mask them add exclude: [{', '.join(others)}]")
             logger.info("%s; they are masked", found)

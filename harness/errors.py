@@ -11,8 +11,10 @@ import difflib
 import math
 import re
 import reprlib
+import shlex
 import traceback
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -118,3 +120,10 @@ def quoted(value: Any) -> str:
     except ValueError:  # Python writes no whole number of more than 4,300 digits
         text = f"<{type(value).__name__} of great size>"
     return visible(text if len(text) <= 160 else f"{text[:150]} ...")
+
+
+def no_permission(path: Path) -> DataError:
+    """The error of a file that is there and whole, but closed to this user."""
+    return DataError(
+        f"{path} may not be read by this user; ask its owner, or type: chmod u+r {shlex.quote(str(path))}"
+    )

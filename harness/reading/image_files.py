@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, no_permission
 from .ids import IMAGE_ENDINGS, comparable, match_ids, nearest_id, stem
 from .pixels import Scale, require_one_size
 from .resizing import Resize
@@ -60,6 +60,8 @@ def read_image(path: Path) -> np.ndarray:
             f"{path} claims more than {Image.MAX_IMAGE_PIXELS:,} pixels, which may exhaust the memory; save "
             "it at the size that was shown"
         ) from problem
+    except PermissionError as problem:
+        raise no_permission(path) from problem
     except Exception as problem:  # decoders of damaged files raise nearly anything
         reason = " ".join(str(problem).split())[:120]
         raise DataError(f"{path} cannot be read as an image: {type(problem).__name__}: {reason}") from problem

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, HarnessError
+from ..errors import DataError, HarnessError, no_permission
 
 _WHOLE_BYTES = 2 << 30
 
@@ -163,6 +163,8 @@ def reading(path: Path) -> Iterator[None]:
         raise
     except MemoryError as problem:
         raise DataError(f"{path} asks for more memory than there is, or is damaged") from problem
+    except PermissionError as problem:
+        raise no_permission(path) from problem
     except Exception as problem:  # parsers of damaged files raise nearly anything
         reason = " ".join(str(problem).split())[:160]
         raise DataError(

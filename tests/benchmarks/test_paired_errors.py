@@ -397,3 +397,17 @@ def test_truncated_files_never_load_as_other_data(tmp_path, kind):
 def fingerprint(folder, given):
     data = Paired(params(folder, **given)).load("subj01")
     return data.train.stimuli.sha, data.train.responses.sha, data.test.stimuli.sha, data.test.responses.sha
+
+
+@pytest.mark.parametrize(
+    ("responses", "words"),
+    [
+        (np.full((4, 4), np.nan), "NaN"),
+        (np.ones((4, 4)), "constant"),
+        (np.full((4, 4), np.inf), "NaN or inf"),
+    ],
+)
+def test_where_no_voxel_is_left_none_is_to_be_masked(tmp_path, responses, words):
+    with pytest.raises(DataError, match=words) as caught:
+        load(tmp_path, {"ya": responses})
+    assert "exclude" not in str(caught.value)

@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 import scipy.io
 from paired_writers import FORMATS, write_arrays, write_matlab73
+from PIL import Image
 
 from harness.api import DataError
 from harness.reading.arrays import as_integers, as_names, as_vector, describe, open_array, split_reference
+from harness.reading.image_files import read_image
+from harness.reading.sources import reading
 
 RNG = np.random.default_rng(0)
 ARRAYS = {
@@ -305,3 +308,24 @@ def test_lazy_arrays_survive_forks_and_pickles(tmp_path, kind):
     assert queue.get(timeout=30) == (expected, True)  # the child opened a handle of its own
     child.join()
     assert child.exitcode == 0
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path):
+    file = tmp_path / "a file.mat"
+    with pytest.raises(DataError, match="may not be read by this user") as caught, reading(file):
+        raise PermissionError(13, "Permission denied")
+    assert str(caught.value).endswith(f"chmod u+r '{file}'")
+
+
+@pytest.mark.parametrize("kind", [*FORMATS, "png"])
+def test_closed_files_of_every_format(tmp_path, kind):
+    file = tmp_path / "a.png"
+    if kind == "png":
+        Image.fromarray(ARRAYS["images"][0]).save(file)
+    else:
+        file = tmp_path / split_reference(write_arrays(tmp_path, kind, ARRAYS)["betas"])[0]
+    file.chmod(0)
+    if os.access(file, os.R_OK):
+        pytest.skip("this user may read every file")
+    with pytest.raises(DataError, match="may not be read by this user"):
+        read_image(file) if kind == "png" else describe(file)
