@@ -19,7 +19,17 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 from .catalogue import Metric, call, plugin
-from .data import CeilingSource, Decoded, Responses, Split, Stimuli, SubjectData, VoxelSpace, image_sha
+from .data import (
+    CeilingSource,
+    Decoded,
+    ImageSet,
+    Responses,
+    Split,
+    Stimuli,
+    SubjectData,
+    VoxelSpace,
+    image_sha,
+)
 from .errors import (
     ConfigError,
     DataError,
@@ -45,6 +55,7 @@ __all__ = [
     "Encoder",
     "Features",
     "HarnessError",
+    "ImageSet",
     "Metric",
     "PluginError",
     "Responses",

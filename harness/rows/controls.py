@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data import Stimuli, SubjectData, image_sha
+from ..data import ImageSet, SubjectData, image_sha
 from ..solvers.nearest import nearest
 from ..storage.store import Store, save_array
 from .row_images import RowImages
 from .table import ROWS, row_named
 
-Made = dict[tuple[str, int, int], Stimuli]
+Made = dict[tuple[str, int, int], ImageSet]
 """Finished images by (row, trial, sample)."""
 
 
@@ -47,7 +47,7 @@ def image_sets(made: Made, data: SubjectData) -> list[RowImages]:
         if row in redrawn_rows:
             continue
 
-        def same(others: Stimuli | None, ids: tuple[str, ...] = images.ids) -> Stimuli | None:
+        def same(others: ImageSet | None, ids: tuple[str, ...] = images.ids) -> ImageSet | None:
             return None if others is None else others.select(ids)
 
         facts = row_named(row)
@@ -75,7 +75,7 @@ def image_sets(made: Made, data: SubjectData) -> list[RowImages]:
     return sets
 
 
-def mean_image(train: Stimuli, dtype: np.dtype, store: Store) -> np.ndarray:
+def mean_image(train: ImageSet, dtype: np.dtype, store: Store) -> np.ndarray:
     """(H, W, 3) mean of the training images, rounded where they are uint8."""
 
     def make(folder: Path) -> None:
@@ -101,7 +101,7 @@ class ConstantReader:
 class SameReader:
     """Reads the images of `stimuli` called `names`, of which some may be equal."""
 
-    stimuli: Stimuli
+    stimuli: ImageSet
     names: tuple[str, ...]
 
     @property
@@ -112,13 +112,13 @@ class SameReader:
         return self.stimuli.images([self.names[k] for k in positions])
 
 
-def constant_set(ids: tuple[str, ...], image: np.ndarray) -> Stimuli:
+def constant_set(ids: tuple[str, ...], image: np.ndarray) -> ImageSet:
     """One image (H, W, 3) for all `ids`."""
 
-    return Stimuli(ids, ConstantReader(image), hashes=[image_sha(image)] * len(ids))
+    return ImageSet(ids, ConstantReader(image), hashes=[image_sha(image)] * len(ids))
 
 
-def renamed(stimuli: Stimuli, at: np.ndarray, ids: tuple[str, ...]) -> Stimuli:
+def renamed(stimuli: ImageSet, at: np.ndarray, ids: tuple[str, ...]) -> ImageSet:
     """The images at positions `at`, under other ids; an image may stand for several."""
     names, hashes = [stimuli.ids[k] for k in at], stimuli.image_hashes()
-    return Stimuli(ids, SameReader(stimuli, tuple(names)), hashes=[hashes[k] for k in at])
+    return ImageSet(ids, SameReader(stimuli, tuple(names)), hashes=[hashes[k] for k in at])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..data import Stimuli
+from ..data import ImageSet, Stimuli
 
 
 @dataclass(frozen=True)
@@ -22,20 +22,20 @@ class RowImages:
     row: str
     trial: int
     sample: int
-    images: Stimuli
+    images: ImageSet
     stimuli: Stimuli
-    measured: Stimuli | None
-    redrawn: Stimuli | None = None
-    rendered: Stimuli | None = None
+    measured: ImageSet | None
+    redrawn: ImageSet | None = None
+    rendered: ImageSet | None = None
     against_stimuli: bool = True
 
-    def target(self, name: str, *, independent: bool = False) -> Stimuli | None:
+    def target(self, name: str, *, independent: bool = False) -> ImageSet | None:
         """What `name` stands for; `independent` of the noise that the row was drawn with."""
         if name == "stimulus":
             return self.stimuli if self.against_stimuli else None
         return self.redrawn if independent else self.measured
 
-    def all(self) -> list[Stimuli]:
+    def all(self) -> list[ImageSet]:
         """Every set of images here, for those who look at them all."""
         every = (self.images, self.stimuli, self.measured, self.redrawn, self.rendered)
         return [stimuli for stimuli in every if stimuli is not None]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import Responses, Stimuli, SubjectData
+from ..data import ImageSet, Responses, SubjectData
 from ..rows.adapters import fit_adapter
 from ..rows.bottleneck import bottleneck_streams
 from ..rows.table import Stream, response_streams
@@ -39,7 +39,7 @@ class DecodedRows:
     candidates : most of any image.  blended : share of the decoder's low-level images in what is scored.
     """
 
-    images: Mapping[Made, Stimuli] = field(default_factory=dict)
+    images: Mapping[Made, ImageSet] = field(default_factory=dict)
     inputs: Mapping[str, np.ndarray] = field(default_factory=dict)
     reconstructions: Mapping[Made, Reconstructions] = field(default_factory=dict)
     cheats: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -136,7 +136,7 @@ def _cheats(context: Context, prepared: Prepared, decoder: Model) -> dict[str, n
     if not context.settings.cheat_rows:
         return {}
 
-    def decoded_alone(stream: Stream) -> tuple[Reconstructions, Stimuli]:
+    def decoded_alone(stream: Stream) -> tuple[Reconstructions, ImageSet]:
         """What a stream that is no row becomes, and its first candidates."""
         with context.stage("decode noise", len(stream.responses.ids)) as advance:
             (made,) = decode(decoder, [stream], progress=advance, **_tools(context, prepared))

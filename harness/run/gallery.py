@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..data import Stimuli
+from ..data import ImageSet
 from ..seeds import subset
 
 SHOWN = 16
@@ -34,7 +34,7 @@ def choose_ids(ids: tuple[str, ...], values: np.ndarray | None, *, label: str) -
     return tuple(chosen), rule
 
 
-def pack(ids: tuple[str, ...], sets: Mapping[str, Stimuli]) -> bytes:
+def pack(ids: tuple[str, ...], sets: Mapping[str, ImageSet]) -> bytes:
     """``gallery.npz``: ids and (n, H, W, 3) uint8 per row, without any time stamp."""
     arrays = {"ids": np.array(ids)}
     for row, images in sets.items():

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import Stimuli
+from ..data import ImageSet
 from ..errors import ConfigError, DataError, PluginError, suggest
 from ..nn.resize import resize, unit_range
 from ..plugins import PluginRef
@@ -267,8 +267,8 @@ def declared_blend(decoder: PluginRef, params: Any) -> float:
 
 
 def blended(
-    images: Stimuli, low_level: Sequence[np.ndarray], *, share: float, enlarge: bool = True
-) -> Stimuli:
+    images: ImageSet, low_level: Sequence[np.ndarray], *, share: float, enlarge: bool = True
+) -> ImageSet:
     """`images` with `share` of their low-level images mixed in, (N, 256, 256, 3) float32.
 
     low_level : parts (n, h, w, 3) in the order of ids, perhaps memory maps, N images in all.
@@ -283,14 +283,14 @@ def blended(
     found = sum(map(len, low_level))
     if found != len(images):
         raise DataError(f"{found} low-level images for {len(images)} reconstructions")
-    return Stimuli(images.ids, BlendReader(images, tuple(low_level), share, side))
+    return ImageSet(images.ids, BlendReader(images, tuple(low_level), share, side))
 
 
 @dataclass(frozen=True)
 class BlendReader:
     """Reads images with `share` of their low-level images mixed in; see :func:`blended`."""
 
-    images: Stimuli
+    images: ImageSet
     low_level: tuple[np.ndarray, ...]
     share: float
     side: tuple[int, int]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..catalogue import Metric
-from ..data import Stimuli, SubjectData
+from ..data import ImageSet, SubjectData
 from ..errors import HarnessError, StoreError, WorkerDied
 from ..rows.row_images import RowImages
 from ..stages.features import FeatureStore, backbone_identity
@@ -119,7 +119,7 @@ class Scorer(ABC):
     def score(self, metric: MetricRef) -> Scored:
         """The values of one metric; whatever it raises costs that metric alone."""
 
-    def embedded(self, backbone: tuple[str, str], stimuli: Stimuli) -> Offer:
+    def embedded(self, backbone: tuple[str, str], stimuli: ImageSet) -> Offer:
         """Features (N, D) of `stimuli`; extracted now if they are not there."""
         folders = self.run.features.folders(*backbone, stimuli)
         identity = {"backbone": backbone_identity(backbone[0]), "layer": backbone[1], "images": stimuli.sha}

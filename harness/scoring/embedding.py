@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..catalogue import Metric
-from ..data import DataError, Stimuli
+from ..data import DataError, ImageSet
 from ..errors import PluginError, what_happened
 from ..metrics.lookalikes import kinds
 from ..rows.row_images import RowImages
@@ -53,7 +53,7 @@ class EmbeddingScorer(Scorer):
             return f"no two of the {len(stimuli)} test images share {' and '.join(metric.labels)}"
         return ""
 
-    def looked_at(self) -> list[Stimuli]:
+    def looked_at(self) -> list[ImageSet]:
         """Every image set that a backbone has to see."""
         return [stimuli for images in self.run.sets for stimuli in images.all()]
 
@@ -102,7 +102,7 @@ class EmbeddingScorer(Scorer):
         return Scored(images=scores)
 
     def _comparison(
-        self, row: Metric, images: RowImages, other: Stimuli, orders: np.ndarray | None
+        self, row: Metric, images: RowImages, other: ImageSet, orders: np.ndarray | None
     ) -> Comparison:
         things = (self.embedded(row.backbone, images.images), self.embedded(row.backbone, other))
         return Comparison(things, {name: self._offer(name, row, images) for name in row.gets}, orders)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import Stimuli
+from ..data import ImageSet
 from ..rows.row_images import RowImages
 from ..seeds import cyclic_order
 from ..storage.cached import Item, cached_map
@@ -38,7 +38,7 @@ class _Block:
         longer than the targets.
     """
 
-    sources: Mapping[str, Stimuli]
+    sources: Mapping[str, ImageSet]
     pairs: tuple[tuple[str, str], ...]
     shifts: Sequence[int] = ()
 
@@ -128,7 +128,7 @@ def score_block(
 def _blocks(group: Sequence[tuple[RowImages, str]], ids: tuple[str, ...]) -> Iterator[_Block]:
     for start in range(0, len(ids), BLOCK):
         part = ids[start : start + BLOCK]
-        sources: dict[str, Stimuli] = {}
+        sources: dict[str, ImageSet] = {}
         pairs = []
         for images, target in group:
             names = []
@@ -158,7 +158,7 @@ def _shuffled_blocks(images: RowImages, circle: np.ndarray, shifts: range) -> It
 class RepeatReader:
     """Reads the images of `stimuli` called `names`, some of them several times."""
 
-    stimuli: Stimuli
+    stimuli: ImageSet
     names: tuple[str, ...]
 
     @property
@@ -169,9 +169,9 @@ class RepeatReader:
         return self.stimuli.images([self.names[k] for k in positions])
 
 
-def repeated(stimuli: Stimuli, names: Sequence[str]) -> Stimuli:
+def repeated(stimuli: ImageSet, names: Sequence[str]) -> ImageSet:
     """The images called `names`, of which some may be equal, numbered."""
     hashes = stimuli.image_hashes()
     at = stimuli.positions(names)
     numbers = [str(k) for k in range(len(names))]
-    return Stimuli(numbers, RepeatReader(stimuli, tuple(names)), hashes=[hashes[k] for k in at])
+    return ImageSet(numbers, RepeatReader(stimuli, tuple(names)), hashes=[hashes[k] for k in at])

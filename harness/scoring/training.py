@@ -7,7 +7,7 @@ others are read.
 from __future__ import annotations
 
 from ..catalogue import Metric
-from ..data import Stimuli
+from ..data import ImageSet
 from ..rows.row_images import RowImages
 from ..rows.table import STIMULUS
 from .compare import HEADLINE, Comparison, compared
@@ -26,7 +26,7 @@ class TrainingScorer(EmbeddingScorer):
     def reads(metric: Metric) -> tuple[str, ...]:
         return ("test", "training")
 
-    def looked_at(self) -> list[Stimuli]:
+    def looked_at(self) -> list[ImageSet]:
         return [*super().looked_at(), self.run.data.train.stimuli]
 
     def score(self, metric: MetricRef) -> Scored:

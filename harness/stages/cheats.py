@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import Responses, Stimuli, SubjectData
+from ..data import ImageSet, Responses, SubjectData
 from ..rows.table import CHEATS, Stream
 from ..seeds import image_seeds
 from ..solvers.ridge import fit_ridge
@@ -36,7 +36,7 @@ PROBES = 400
 
 PIXELS = ("pixels", "rgb8")
 
-Decode = Callable[[Stream], tuple[Reconstructions, Stimuli]]
+Decode = Callable[[Stream], tuple[Reconstructions, ImageSet]]
 """A stream -> what the decoder made of it, and the images chosen among its candidates."""
 
 
@@ -95,7 +95,7 @@ def _kept(
 
 
 def _compared(
-    model: Model, made: Reconstructions, images: Stimuli, data: SubjectData, features: FeatureStore
+    model: Model, made: Reconstructions, images: ImageSet, data: SubjectData, features: FeatureStore
 ) -> tuple[np.ndarray, np.ndarray]:
     """(P, D) of what the probes decoded to, and (N, D) of the true test images."""
     embedded, test = made.optional("embedding"), data.test.stimuli
@@ -148,5 +148,5 @@ def _ridge(
     return responses
 
 
-def _pixels(features: FeatureStore, images: Stimuli) -> np.ndarray:
+def _pixels(features: FeatureStore, images: ImageSet) -> np.ndarray:
     return features.layer(*PIXELS, images).reshape(len(images), -1)

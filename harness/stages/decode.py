@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import Decoded, Responses, Stimuli, VoxelSpace, image_sha
+from ..data import Decoded, ImageSet, Responses, Stimuli, VoxelSpace, image_sha
 from ..errors import DataError, PluginError
 from ..notices import hearing_warnings
 from ..plugins import PluginRef
@@ -83,7 +83,7 @@ class Reconstructions:
         """C."""
         return self.batches[0].array("images").shape[1]
 
-    def chosen(self, choice: np.ndarray) -> Stimuli:
+    def chosen(self, choice: np.ndarray) -> ImageSet:
         """The image of candidate `choice` (N,) of each id, as an image set."""
         hashes = [batch.json("hashes") for batch in self.batches]
         where = [(b, k) for b, of_batch in enumerate(hashes) for k in range(len(of_batch))]
@@ -91,7 +91,7 @@ class Reconstructions:
             tuple(str(batch.folder / "images.npy") for batch in self.batches),
             np.array([(b, k, c) for (b, k), c in zip(where, choice, strict=True)], np.int64),
         )
-        return Stimuli(self.ids, reader, hashes=[hashes[b][k][c] for b, k, c in reader.where])
+        return ImageSet(self.ids, reader, hashes=[hashes[b][k][c] for b, k, c in reader.where])
 
     @cached_property
     def captions(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .. import plugins
-from ..data import Stimuli
+from ..data import ImageSet
 from ..errors import PluginError
 from ..storage.executors import Executor
 from ..storage.identity import code_sha, module_sha
@@ -56,7 +56,7 @@ class FeatureStore:
         self,
         backbone: str,
         layers: Sequence[str],
-        sets: Sequence[Stimuli],
+        sets: Sequence[ImageSet],
         *,
         progress: Callable[[int], None] = lambda images: None,
     ) -> None:
@@ -66,7 +66,7 @@ class FeatureStore:
             self._store.computed["features"] += done[0]
             progress(done[1])
 
-    def hold(self, backbone: str, layer: str, stimuli: Stimuli) -> None:
+    def hold(self, backbone: str, layer: str, stimuli: ImageSet) -> None:
         """Keep the features of `stimuli` in memory, for parts of it asked for later."""
         rows = {sha: row for row, sha in enumerate(stimuli.image_hashes())}
         self._held.setdefault((backbone, layer), []).append((rows, self.layer(backbone, layer, stimuli)))
@@ -75,7 +75,7 @@ class FeatureStore:
         """Drop what :meth:`hold` kept."""
         self._held.clear()
 
-    def layer(self, backbone: str, layer: str, stimuli: Stimuli) -> np.ndarray:
+    def layer(self, backbone: str, layer: str, stimuli: ImageSet) -> np.ndarray:
         """(N, ...) float32 features of `stimuli`, in their order; extracted now if absent."""
         hashes = stimuli.image_hashes()
         for rows, features in self._held.get((backbone, layer), ()):
@@ -85,7 +85,7 @@ class FeatureStore:
         files = (np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False) for folder in folders)
         return np.concatenate([np.asarray(file) for file in files])
 
-    def folders(self, backbone: str, layer: str, stimuli: Stimuli) -> list[Path]:
+    def folders(self, backbone: str, layer: str, stimuli: ImageSet) -> list[Path]:
         """Where ``features.npy`` of each batch of `stimuli` lies, in order; extracted now if absent."""
         self.extract(backbone, [layer], [stimuli])
         hashes = stimuli.image_hashes()
@@ -96,7 +96,7 @@ class FeatureStore:
         return [self._store.open("features", key).folder for key in keys]
 
     def _missing(
-        self, backbone: str, layers: Sequence[str], stimuli: Stimuli, progress: Callable[[int], None]
+        self, backbone: str, layers: Sequence[str], stimuli: ImageSet, progress: Callable[[int], None]
     ) -> Iterator[BatchTask]:
         for ids in _batches(stimuli):
             part = stimuli.select(ids)
@@ -217,6 +217,6 @@ def backbone_identity(name: str) -> dict[str, Any]:
     return identity
 
 
-def _batches(stimuli: Stimuli) -> Iterator[tuple[str, ...]]:
+def _batches(stimuli: ImageSet) -> Iterator[tuple[str, ...]]:
     for start in range(0, len(stimuli), BATCH):
         yield stimuli.ids[start : start + BATCH]

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..data import Stimuli
+from ..data import ImageSet, Stimuli
 from ..errors import DataError
 from ..reading.arrays import BARE, SUFFIXES, ArrayFile, ArraySource
 from ..reading.ids import match_ids, stem
@@ -64,7 +64,7 @@ class GivenImages:
             _check_folder(found)
         return cls(path, form)
 
-    def rows(self, stimuli: Stimuli, *, flat_row: str) -> dict[str, Stimuli]:
+    def rows(self, stimuli: Stimuli, *, flat_row: str) -> dict[str, ImageSet]:
         """Row -> image set with the ids of `stimuli`; images without a row's name are called `flat_row`.
 
         Raises
@@ -149,7 +149,7 @@ class _Held:
     path: Path
     open: Callable[[tuple[str, ...]], _Images]
 
-    def of(self, ids: tuple[str, ...]) -> Stimuli:
+    def of(self, ids: tuple[str, ...]) -> ImageSet:
         """The images called `ids`, in that order, each read once and checked.
 
         Raises
@@ -165,7 +165,7 @@ class _Held:
                 "%s: %d images have no stimulus among those scored and are left out", self.path, extra
             )
         hashes = checked_hashes(ids, images.read, what=str(self.path), scale=Scale())
-        return Stimuli(ids, images.read, hashes=hashes)
+        return ImageSet(ids, images.read, hashes=hashes)
 
     def _lacking(self, images: _Images, ids: tuple[str, ...]) -> str:
         missing = images.missing

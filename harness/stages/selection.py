@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..data import Stimuli
+from ..data import ImageSet, Stimuli
 from ..errors import ConfigError
 from .decode import Reconstructions
 
@@ -32,7 +32,7 @@ def choose(made: Reconstructions, rule: str, stimuli: Stimuli) -> np.ndarray:
     return np.stack([(column * targets).sum(axis=1) for column in columns], axis=1).argmax(axis=1)
 
 
-def _vectors(images: Stimuli) -> np.ndarray:
+def _vectors(images: ImageSet) -> np.ndarray:
     """(N, D) centred, normalised pixels at 64 px, so that a product is a correlation."""
     from ..backbones.pixels import Pixels
 

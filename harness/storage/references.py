@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..data import Stimuli
+from ..data import ImageSet
 
 
 class Reference(Protocol):
@@ -84,13 +84,13 @@ class FileReader:
 class Pictures:
     """Images (n, H, W, 3) of an image set that reads anywhere."""
 
-    stimuli: Stimuli
+    stimuli: ImageSet
 
     def load(self) -> np.ndarray:
         """The images, in order."""
         return np.asarray(self.stimuli.images())
 
 
-def pictures(stimuli: Stimuli) -> Reference:
+def pictures(stimuli: ImageSet) -> Reference:
     """A reference to the images of `stimuli`: where they lie or, if no other process can read, themselves."""
     return Pictures(stimuli) if stimuli.portable else Held(np.asarray(stimuli.images()))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...data import Stimuli, SubjectData
+from ...data import ImageSet, SubjectData
 from ...rows.row_images import RowImages
 from ...storage.identity import module_sha
 from ...storage.store import Store, save_array
@@ -44,7 +44,7 @@ BLOCK = 2048
 """Training images compared at a time."""
 
 
-def thumbnails(stimuli: Stimuli, store: Store) -> np.ndarray:
+def thumbnails(stimuli: ImageSet, store: Store) -> np.ndarray:
     """(N, h, w) float32 in [0, 1], from the store where they were made before."""
 
     def make(folder: Path) -> None:
