@@ -56,6 +56,14 @@ def test_a_broken_plugin_hides_no_healthy_one(installed):
     assert plugins.find("encoders", "healthy").load().version == "1"
 
 
+def test_a_distribution_without_a_name_breaks_no_list(installed, tmp_path):
+    installed("lab", "[harness.encoders]\nmine = mine_module:X\n")
+    torn = tmp_path / "torn-1.0.dist-info"
+    torn.mkdir()
+    (torn / "entry_points.txt").write_text("[harness.encoders]\nmine = torn_module:X\n")
+    assert [ref.dist for ref in plugins.available("encoders") if ref.name == "mine"] == ["lab", "unknown"]
+
+
 def test_two_of_one_name_is_an_error_that_says_what_to_type(installed):
     for dist in ("lab-a", "lab-b"):
         installed(dist, "[harness.encoders]\ntwin = whatever:X\n")

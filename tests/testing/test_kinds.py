@@ -14,7 +14,9 @@ from kit_plugins import GOOD_METRIC, GoodBackbone, GoodBenchmark, GoodDecoder, G
 
 from harness import plugins
 from harness.api import Decoded, Metric, Responses, Split, Stimuli, SubjectData, VoxelSpace, call
+from harness.presets import plugin_defaults
 from harness.scoring.context import Scorer
+from harness.settings import resolve_params
 from harness.testing import (
     Report,
     Sample,
@@ -496,6 +498,62 @@ def test_a_scorer_without_a_score():
 
     one_of(check_scorer(Lacking), "contract")
     assert check_scorer(plugins.find("scorers", "images").load()).ok
+
+
+QUICK = {
+    "encoders": ("ridge",),
+    "decoders": ("linear", "nearest-train"),
+    "backbones": ("pixels", "clip@tiny", "scenes@tiny", "clip", "minilm-text"),
+    "scorers": tuple(ref.name for ref in plugins.available("scorers")),
+    "metrics": ("pixel-2way", "image-retrieval", "caption-rougel", "voxel-r", "rsa", "energy-distance"),
+}
+BUILT_IN = [
+    pytest.param(ref, id=f"{ref.kind}-{ref.name}", marks=() if quick else pytest.mark.slow)
+    for group in plugins.GROUPS
+    for ref in plugins.available(group)
+    if ref.dist == "fmri-harness" and group != "benchmarks"
+    for quick in [ref.name in QUICK.get(group, ())]
+]
+
+
+@pytest.mark.parametrize("ref", BUILT_IN)
+def test_a_built_in_conforms(ref):
+    params = None
+    if ref.group in ("encoders", "decoders"):
+        defaults = plugin_defaults(ref, benchmark=plugins.find("benchmarks", "embedded"), preset=None)
+        params = resolve_params(ref.load().Params, {}, section=ref.kind, defaults=defaults)
+    report = check_plugin(ref, params)
+    report.require()
+    assert "contract" in report.passed
+
+
+def test_the_embedded_benchmark_conforms():
+    plugin = plugins.find("benchmarks", "embedded").load()
+    report = check_benchmark(
+        plugin, resolve_params(plugin.Params, {"n_train": 48, "n_test": 8}, section="benchmark")
+    )
+    report.require()
+    assert not report.skipped
+
+
+def test_paired_data_conform(tmp_path):
+    data = toy_subject("toy01", n_train=12, n_test=6, side=16)
+    arrays = {}
+    for name, split in (("train", data.train), ("test", data.test)):
+        arrays[f"{name}_images"] = split.stimuli.images()
+        arrays[f"{name}_betas"] = split.responses.trials()[:, data.space.valid]
+        arrays[f"{name}_index"] = split.responses.image_index
+    np.savez(tmp_path / "mine.npz", **arrays)
+    splits = {
+        name: {"images": f"{name}_images", "responses": f"{name}_betas", "image_index": f"{name}_index"}
+        for name in ("train", "test")
+    }
+    more = {"image_layout": "nhwc", "index_base": 0, "units": "zscore"}
+    given = {"file": "mine.npz", "base_dir": str(tmp_path), **splits, **more}
+    plugin = plugins.find("benchmarks", "paired").load()
+    report = check_benchmark(plugin, resolve_params(plugin.Params, given, section="benchmark"))
+    report.require()
+    assert not report.skipped
 
 
 def test_after_a_broken_contract_nothing_else_is_tried():
