@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import ConfigError, DataError, suggest
+from harness.errors import ConfigError, DataError, suggest, visible
 from harness.results import RunResult
 
 from .captions import caption_table
@@ -115,6 +115,29 @@ def _no_formula(cell: Any) -> Any:
     if isinstance(cell, str) and cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell):
         return f"'{cell}"
     return cell
+
+
+def markdown_content(table: pd.DataFrame) -> bytes:
+    """`table` as Markdown in UTF-8, every row of it one line of as many cells: an id may hold anything."""
+    safe = _on_one_line(table, lambda text: text.replace("\\", "\\\\").replace("|", "\\|"))
+    return f"{safe.to_markdown(index=False)}\n".encode("utf-8", "backslashreplace")
+
+
+def latex_content(table: pd.DataFrame) -> bytes:
+    """`table` as LaTeX in UTF-8, with what is special to it escaped."""
+    return _on_one_line(table, str).to_latex(index=False, escape=True).encode("utf-8", "backslashreplace")
+
+
+def _on_one_line(table: pd.DataFrame, escaped: Callable[[str], str]) -> pd.DataFrame:
+    texts = table.select_dtypes(exclude=["number", "bool"]).columns
+    return table.assign(
+        **{
+            name: table[name].map(
+                lambda cell: escaped(visible(" ".join(cell.splitlines()))) if isinstance(cell, str) else cell
+            )
+            for name in texts
+        }
+    )
 
 
 def wide_table(table: pd.DataFrame) -> pd.DataFrame:

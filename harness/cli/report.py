@@ -78,12 +78,12 @@ def export(
 
 
 def _content(table: pd.DataFrame, kind: str) -> bytes:
-    from harness.reports.exports import csv_content
+    from harness.reports.exports import csv_content, latex_content, markdown_content
 
     if kind == "parquet":
         return table.to_parquet(None, index=False)
     if kind == "csv":
         return csv_content(table)
     if kind == "markdown":
-        return f"{table.to_markdown(index=False)}\n".encode()
-    return table.to_latex(index=False, escape=True).encode()
+        return markdown_content(table)
+    return latex_content(table)

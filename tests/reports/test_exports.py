@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 import report_fixtures as fixtures
 
 from harness.errors import ConfigError, DataError
-from harness.reports.exports import EXPORTS, export_table, wide_table
+from harness.reports.exports import EXPORTS, export_table, latex_content, markdown_content, wide_table
 from harness.reports.tables import encoding_table, score_table
 from harness.results import RunResult
 
@@ -77,3 +78,15 @@ def test_wide_keeps_rows_of_one_label_apart() -> None:
 def test_what_has_no_means_is_not_laid_out_wide(run: RunResult, name: str) -> None:
     with pytest.raises(ConfigError, match="--wide goes with"):
         wide_table(export_table(run, name))
+
+
+@pytest.mark.parametrize("cell", ["a|b", "a\nb", "\x1b[31mred", "back\\", "under_score & 5 %"])
+def test_any_id_is_one_cell_of_one_line(cell: str) -> None:
+    table = pd.DataFrame({"image_id": [cell, "plain"], "value": [0.5, 0.25]})
+    rows = markdown_content(table).decode().splitlines()
+    assert len(rows) == 4
+    assert [len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) for row in rows] == [3] * 4
+    lines = latex_content(table).decode().splitlines()
+    (line,) = [text for text in lines if text.endswith("0.500000 \\\\")]
+    assert len(re.findall(r"(?<!\\)&", line)) == 1
+    assert not any("\x1b" in text for text in (*rows, *lines))
