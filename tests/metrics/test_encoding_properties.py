@@ -65,7 +65,7 @@ def score(name, data, *, predicted=None, measured=None):
     values = plugin.score(
         data["samples"].mean(axis=1) if predicted is None else predicted,
         means(data) if measured is None else measured,
-        **{key: data[key] for key in plugin.gets if key != "rivalry"},
+        **{key: data[key] for key in plugin.gets if key in data},
     )
     return np.asarray(values[""] if isinstance(values, dict) else values, np.float64)
 

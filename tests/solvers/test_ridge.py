@@ -271,7 +271,7 @@ def test_images_of_equal_content_share_a_fold():
 
 def test_whoever_cuts_folds_says_which_images_are_equal():
     """Every call in the product names `contents`, so that no door puts copies on both sides."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     calls = {}
     for folder in ("harness", "encoders", "decoders", "benchmarks"):
         for file in (root / folder).rglob("*.py"):
