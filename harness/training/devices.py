@@ -7,12 +7,14 @@ each step.  Only then is accelerate imported.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def local_device(device: str) -> str:
@@ -20,6 +22,19 @@ def local_device(device: str) -> str:
     if device == "cuda" and _world() > 1:
         return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     return device
+
+
+@contextlib.contextmanager
+def half_precision(device: torch.device, *, enabled: bool) -> Iterator[None]:
+    """Matrix products in bfloat16 on `device`, where `enabled`.
+
+    Torch's fused attention in bfloat16 packs numbers as only processors with AVX-512 can and raises on
+    others, so attention is written out there.
+    """
+    fused = device.type != "cpu" or "AVX512" in torch.backends.cpu.get_cpu_capability()
+    plain = contextlib.nullcontext() if fused or not enabled else sdpa_kernel([SDPBackend.MATH])
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled), plain:
+        yield
 
 
 def _world() -> int:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ..api import DataError, progress
 from .checkpoints import Checkpoint, Progress
-from .devices import Processes, open_processes
+from .devices import Processes, half_precision, open_processes
 from .task import Step, Task, TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ class _Loop:
                 self._part_ways(step.number)
             else:
                 self._set_random(self.random)
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+            with half_precision(self.device, enabled=half):
                 losses = self.task.loss(batch, step)
             value = self.processes.mean(float(losses.total.detach()))
             if not math.isfinite(value):
