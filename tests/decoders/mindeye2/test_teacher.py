@@ -46,7 +46,7 @@ def by_hand(images: torch.Tensor, weights: dict[str, torch.Tensor], sizes=SIZES)
 
 
 def test_tokens_are_those_of_the_original_network_followed_by_hand(tmp_path):
-    network = teacher.ConvNeXtTokens.from_public(write_teacher(tmp_path / public.TEACHER), SIZES)
+    network = teacher.ConvNeXtTokens.from_public(write_teacher(tmp_path / public.TEACHER, SIZES), SIZES)
     images = torch.rand(3, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         found = network(images)
