@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import configparser
 import re
+import shutil
+import subprocess
 import sys
 from functools import cache
 from importlib.metadata import packages_distributions
@@ -102,3 +104,25 @@ def test_versions_are_lower_bounds(distribution):
 
 def test_setup_cfg_stays_short():
     assert len((ROOT / "setup.cfg").read_text().splitlines()) < 120
+
+
+def test_a_wheel_holds_every_file_of_the_five_folders(tmp_path):
+    copy = tmp_path / "copy"
+    for folder in FOLDERS:
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy / name)
+    subprocess.run(
+        [sys.executable, "setup.py", "-q", "build", "--build-lib", str(tmp_path / "built")],
+        cwd=copy,
+        check=True,
+        capture_output=True,
+    )
+    built = {str(file.relative_to(tmp_path / "built")) for file in (tmp_path / "built").rglob("*.*")}
+    inside = {
+        str(file.relative_to(copy) if folder == "harness" else Path("harness") / file.relative_to(copy))
+        for folder in FOLDERS
+        for file in (copy / folder).rglob("*.*")
+        if file.is_file() and file.suffix not in (".md", ".log")
+    }
+    assert inside - built == set()

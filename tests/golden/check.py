@@ -12,6 +12,7 @@ over, uncompared or wrong.
 from __future__ import annotations
 
 import gzip
+import importlib
 import json
 import sys
 from collections.abc import Callable
@@ -21,11 +22,17 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from golden import kinds_metrics, kinds_mindeye2
 from golden.pairs import CheckFailed, Pair
 
-CHECKS: dict[str, Callable[[Pair], None]] = {**kinds_metrics.CHECKS, **kinds_mindeye2.CHECKS}
-KEY_LISTS = {**kinds_mindeye2.KEY_LISTS}
+#: Every ``kinds_*.py`` beside this file says which pairs and key lists it checks.
+KINDS = [
+    importlib.import_module(f"golden.{file.stem}")
+    for file in sorted(Path(__file__).parent.glob("kinds_*.py"))
+]
+CHECKS: dict[str, Callable[[Pair], None]] = {
+    kind: check for module in KINDS for kind, check in getattr(module, "CHECKS", {}).items()
+}
+KEY_LISTS = {name: check for module in KINDS for name, check in getattr(module, "KEY_LISTS", {}).items()}
 
 
 @dataclass
