@@ -17,10 +17,10 @@ from typing import Any
 import torch
 
 from harness.api import DataError, WeightsMissing
+from harness.nn.diffusion_prior import PriorSettings
 
 from .backbone import BackboneSettings
 from .model import MindEye2Network, ModelSettings
-from .prior import PriorSettings
 from .unclip_keys import load_exactly
 
 logger = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from harness.api import ConfigError
+from harness.nn.diffusion_prior import BrainDiffusionPrior, PriorNetwork, PriorSettings
 
 from .backbone import BackboneOutput, BackboneSettings, BrainNetwork, RidgeLayers
-from .prior import BrainDiffusionPrior, PriorNetwork, PriorSettings
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import torch
 from golden.pairs import CheckFailed, Pair, same_names
 from torch import nn
 
-from harness.decoders.mindeye2 import backbone, model, prior, unclip, unclip_keys
+from harness.decoders.mindeye2 import backbone, model, unclip, unclip_keys
+from harness.nn import diffusion_prior as prior
 
 
 def tensor(values: np.ndarray) -> torch.Tensor:

@@ -14,13 +14,13 @@ from harness.api import ConfigError
 from harness.backbones.images import resized
 from harness.backbones.tiny.backbone import MEAN, SD, SIDE, read_weights
 from harness.backbones.tiny.bigg import BigG, BigGTiny
+from harness.nn.diffusion_prior import PriorSettings
 
 from ..backbone import BackboneSettings
 from ..core import Parts
 from ..generator import Generator, read_record
 from ..model import ModelSettings
 from ..params import MindEye2Params
-from ..prior import PriorSettings
 from ..unclip import washed_out
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.api import ConfigError
-from harness.decoders.mindeye2 import prior
+from harness.nn import diffusion_prior as prior
 
 SMALL = prior.PriorSettings(token_dim=16, tokens=5, depth=2, heads=2, head_size=8)
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.decoders.mindeye2 import prior_layers
+from harness.nn import prior_layers
 
 
 def test_norm_is_layer_norm_without_bias_and_its_epsilon_depends_on_precision():

@@ -18,8 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harness.api import ConfigError
-
+from ..api import ConfigError
 from .prior_layers import PriorTransformer, TimeEmbedding
 
 Noise = Callable[[], torch.Tensor]
@@ -47,9 +46,11 @@ class PriorSettings:
 
     def __post_init__(self) -> None:
         if self.token_dim < 4 or self.token_dim % 2:
-            raise ConfigError(f"mindeye2 prior token_dim is {self.token_dim}; it must be even and at least 4")
+            raise ConfigError(
+                f"diffusion prior token_dim is {self.token_dim}; it must be even and at least 4"
+            )
         if self.timesteps < 2:
-            raise ConfigError(f"mindeye2 prior timesteps is {self.timesteps}; it must be at least 2")
+            raise ConfigError(f"diffusion prior timesteps is {self.timesteps}; it must be at least 2")
 
 
 class PriorNetwork(nn.Module):
@@ -183,7 +184,7 @@ class BrainDiffusionPrior(nn.Module):
         """
         total = self.net.settings.timesteps
         if not 2 <= steps <= total:
-            raise ConfigError(f"mindeye2 prior steps is {steps}; expected 2 to {total}")
+            raise ConfigError(f"diffusion prior steps is {steps}; expected 2 to {total}")
         tokens = noise().to(condition)
         if steps == total:
             return self._sample_ddpm(tokens, condition, noise=noise, guidance=guidance)
