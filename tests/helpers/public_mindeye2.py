@@ -17,12 +17,12 @@ from harness.decoders.mindeye2 import (
     generator,
     inference,
     model,
-    prior,
     public,
     teacher,
     unclip,
     unclip_keys,
 )
+from harness.nn import diffusion_prior as prior
 
 UNET = unclip.UNetSettings(
     channels=32,

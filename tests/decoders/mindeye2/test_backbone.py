@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from harness.api import ConfigError
-from harness.decoders.mindeye2 import backbone, model, prior
+from harness.decoders.mindeye2 import backbone, model
+from harness.nn import diffusion_prior as prior
 
 TINY = backbone.BackboneSettings(
     hidden=24,

@@ -13,7 +13,8 @@ import torch
 from commands import TESTS
 
 from harness.api import DataError, WeightsMissing
-from harness.decoders.mindeye2 import backbone, checkpoints, model, prior
+from harness.decoders.mindeye2 import backbone, checkpoints, model
+from harness.nn import diffusion_prior as prior
 
 SIZES = model.ModelSettings(
     backbone.BackboneSettings(

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from harness.api import ConfigError, DataError, Responses, Split, Stimuli, VoxelSpace
-from harness.decoders.mindeye2 import backbone, fitting, inference, model, prior
+from harness.decoders.mindeye2 import backbone, fitting, inference, model
+from harness.nn import diffusion_prior as prior
 from harness.progress import listening
 
 VOXELS, CAUSES = 30, 3
