@@ -207,14 +207,21 @@ class BrainDiffusionPrior(nn.Module):
         return next_level.sqrt() * clean + fresh * noise().to(tokens) + stay * present
 
     def _sample_ddpm(self, tokens, condition, *, noise: Noise, guidance: float):
-        s = self.noise_scheduler
         for step in reversed(range(self.net.settings.timesteps)):
-            time = torch.full((len(tokens),), step, device=tokens.device)
-            clean = self.net.guided(tokens, time, condition=condition, scale=guidance)
-            tokens = s.posterior_mean_coef1[step] * clean + s.posterior_mean_coef2[step] * tokens
-            if step:
-                spread = torch.exp(0.5 * s.posterior_log_variance_clipped[step])
-                tokens = tokens + spread * noise().to(tokens)
+            tokens = self.reverse_step(tokens, condition, step, noise=noise, guidance=guidance)
+        return tokens
+
+    def reverse_step(
+        self, tokens: torch.Tensor, condition: torch.Tensor, step: int, *, noise: Noise, guidance: float
+    ) -> torch.Tensor:
+        """One ancestral step of noisy tokens (B, tokens, dim) at `step`; the last, 0, draws no noise."""
+        s = self.noise_scheduler
+        time = torch.full((len(tokens),), step, device=tokens.device)
+        clean = self.net.guided(tokens, time, condition=condition, scale=guidance)
+        tokens = s.posterior_mean_coef1[step] * clean + s.posterior_mean_coef2[step] * tokens
+        if step:
+            spread = torch.exp(0.5 * s.posterior_log_variance_clipped[step])
+            tokens = tokens + spread * noise().to(tokens)
         return tokens
 
 

@@ -1,0 +1,1 @@
+"""Takagi and Nishimoto."""
