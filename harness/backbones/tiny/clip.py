@@ -72,15 +72,20 @@ class TextTower(nn.Module):
         self.norm = nn.LayerNorm(TEXT_WIDTH)
         self.out = nn.Linear(TEXT_WIDTH, SHARED)
 
-    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
-        """Not yet of unit norm."""
+    def states(self, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n, L, 64) after the last norm, and (n, L) bool of the words."""
         here = numbers > 0
         here[:, 0] = True  # an empty caption attends to padding rather than to nothing
         x = self.words(numbers) + self.position[:, : numbers.shape[1]]
         for block in self.blocks:
             x = block(x, here[:, None, None])
+        return self.norm(x), here
+
+    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Not yet of unit norm."""
+        x, here = self.states(numbers)
         weights = here.to(x.dtype) / here.sum(1, keepdim=True)
-        return self.out((self.norm(x) * weights[..., None]).sum(1))
+        return self.out((x * weights[..., None]).sum(1))
 
 
 class SmallCLIP(nn.Module):
