@@ -11,7 +11,6 @@ from toy_runs import toy_run
 
 from harness.errors import DataError
 from harness.results import RunResult
-from harness.run.record import git_revision
 from harness.run_record import BenchmarkRecord, FlagRecord, RunRecord
 
 VALUES = {"run": {"metrics": ["pixcorr", "voxel-r"], "derangements": 2}}
@@ -85,10 +84,3 @@ def test_a_record_cannot_be_changed(run):
     with pytest.raises(ValueError, match="frozen"):
         run.record.flags[0].level = "info"
     assert isinstance(run.record.flags[0], FlagRecord)
-
-
-def test_the_revision_of_the_source_tree_is_recorded():
-    root = Path(__file__).parents[1]
-    if not (root / ".git").exists():
-        pytest.skip("the source tree is no checkout")
-    assert len(git_revision().revision) == 40

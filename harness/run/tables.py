@@ -1,0 +1,171 @@
+"""The score tables of a finished run: rows in one fixed order, columns of :mod:`harness.results`."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..results import CONTRIBUTION_COLUMNS, REGION_COLUMNS, SCORE_COLUMNS, SET_COLUMNS, VOXEL_COLUMNS
+from .outcome import Outcome
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def table_files(outcome: Outcome) -> dict[str, bytes]:
+    """Name -> content of the parquet files of a run."""
+    tables = {
+        "scores": score_frame(outcome),
+        "voxel_scores": voxel_frame(outcome),
+        "set_scores": set_frame(outcome),
+        "region_scores": region_frame(outcome),
+        "region_contributions": contribution_frame(outcome),
+    }
+    return {f"{name}.parquet": _parquet(table) for name, table in tables.items()}
+
+
+def score_frame(outcome: Outcome) -> pd.DataFrame:
+    """Image-level scores, columns :data:`harness.results.SCORE_COLUMNS`, in one fixed order."""
+    import pandas as pd
+
+    frames = []
+    for score in outcome.scored.images:
+        plugin = score.metric.load()
+        images = score.images
+        ids = images.images.ids
+        frames.append(
+            pd.DataFrame(
+                {
+                    "row": images.row,
+                    "target": score.target,
+                    "image_id": ids,
+                    "trial": images.trial,
+                    "sample": images.sample,
+                    "metric": score.metric.label,
+                    "backbone": ":".join(plugin.backbone) if plugin.backbone else "",
+                    "n": len(ids),
+                    "pool": _pool(ids) if plugin.pool else "",
+                    "value": np.asarray(score.values, np.float64),
+                    "rivalry": 0.0 if score.rivalry is None else score.rivalry,
+                }
+            )
+        )
+    ids = outcome.data.test.stimuli.ids
+    for score in outcome.scored.responses:
+        if score.unit == "image":
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "row": score.row,
+                        "target": "responses",
+                        "image_id": ids,
+                        "trial": -1,
+                        "sample": 0,
+                        "metric": score.metric.label,
+                        "backbone": "",
+                        "n": len(ids),
+                        "pool": _pool(ids) if score.metric.load().pool else "",
+                        "value": score.values,
+                        "rivalry": 0.0 if score.rivalry is None else score.rivalry,
+                    }
+                )
+            )
+    return _ordered(outcome, frames, SCORE_COLUMNS)
+
+
+def voxel_frame(outcome: Outcome) -> pd.DataFrame:
+    """Voxel-level scores of valid voxels."""
+    import pandas as pd
+
+    valid = np.flatnonzero(outcome.data.space.valid)
+    frames = [
+        pd.DataFrame(
+            {
+                "row": score.row,
+                "metric": score.metric.label,
+                "voxel": valid,
+                "n": len(outcome.data.test),
+                "value": score.values[valid],
+            }
+        )
+        for score in outcome.scored.responses
+        if score.unit == "voxel"
+    ]
+    return _ordered(outcome, frames, VOXEL_COLUMNS)
+
+
+def set_frame(outcome: Outcome) -> pd.DataFrame:
+    """Set-level scores; mean voxel r comes with its 95 % interval over images."""
+    import pandas as pd
+
+    ids = outcome.data.test.stimuli.ids
+    rows = [(s.row, s.metric.label, s.values[0]) for s in outcome.scored.responses if s.unit == "set"]
+    for row, values in outcome.voxel_r.items():
+        names = ("voxel-r-mean@1", "voxel-r-low@1", "voxel-r-high@1")
+        rows += [(row, name, value) for name, value in zip(names, values, strict=True)]
+    frame = pd.DataFrame(rows, columns=["row", "metric", "value"])
+    frame["n"], frame["pool"] = len(ids), _pool(ids)
+    return _ordered(outcome, [frame], SET_COLUMNS)
+
+
+def region_frame(outcome: Outcome) -> pd.DataFrame:
+    """Encoding scores by region, columns :data:`harness.results.REGION_COLUMNS`."""
+    import pandas as pd
+
+    columns = ("row", "metric", "region", "kind", "part", "n_voxels", "value")
+    rows = [
+        (s.row, s.metric.label, s.region, s.kind, s.part, s.n_voxels, s.value) for s in outcome.scored.regions
+    ]
+    frame = pd.DataFrame(rows, columns=list(columns))
+    frame["n"] = len(outcome.data.test)
+    return _ordered(outcome, [frame], REGION_COLUMNS)
+
+
+def contribution_frame(outcome: Outcome) -> pd.DataFrame:
+    """What images contribute to voxel scores by region, :data:`harness.results.CONTRIBUTION_COLUMNS`."""
+    import pandas as pd
+
+    ids = list(outcome.data.test.stimuli.ids)
+    names = ("metric", "row", "region", "kind", "n_voxels", "value", "contributions")
+    frame = pd.DataFrame(
+        [[getattr(part, name) for name in names] for part in outcome.region_contributions], columns=names
+    )
+    frame["n"], frame["pool"] = len(ids), _pool(ids)
+    frame["image_ids"] = [ids] * len(frame)
+    return _ordered(outcome, [frame], CONTRIBUTION_COLUMNS)
+
+
+def _ordered(outcome: Outcome, frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    plan = outcome.plan
+    identity = {
+        "run": plan.name,
+        "benchmark": f"{plan.benchmark.name}@{plan.benchmark.load().version}",
+        "subject": plan.subject,
+        "encoder": plan.encoder.name if plan.encoder else "",
+        "adapter": plan.settings.adapter,
+        "decoder": plan.decoder.name if plan.decoder else "",
+        "selection": plan.settings.selection,
+    }
+    frames = [frame for frame in frames if len(frame)]
+    table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(columns))
+    for name, value in identity.items():
+        table[name] = value
+    values = ("value", "rivalry", "n", "n_voxels", "pool", "contributions", "image_ids")
+    keys = [c for c in columns if c not in (*values, *identity)]
+    return table.sort_values(keys, kind="stable", ignore_index=True)[list(columns)]
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False, compression="zstd")
+    return buffer.getvalue()
+
+
+def _pool(ids: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()[:16]
