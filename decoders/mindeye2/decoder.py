@@ -23,7 +23,7 @@ class MindEye2Decoder(MindEye2Core):
         super().__init__(lambda: _source(params).parts(params), params.decoding())
 
     def identity(self) -> str:
-        """Of the weights that it is made of; :class:`WeightsMissing` without them."""
+        """Of the weights that it is made of; :class:`harness.errors.WeightsMissing` without them."""
         return _source(self.params).fingerprint(self.params)
 
     @staticmethod

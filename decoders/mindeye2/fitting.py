@@ -83,7 +83,8 @@ class FitSettings:
     epochs, batch : `batch` samples per subject and step; 24 to fine-tune, 6 to pretrain on seven.
     samples_per_epoch : trials drawn per epoch over all subjects, 750 times the number of sessions
         in the paper; 0 takes the number of trials.
-    learning_rate, decay, mixco_share, drop : see :mod:`.schedule`, :mod:`.losses`, :mod:`.prior`.
+    learning_rate, decay, mixco_share, drop : see :mod:`.schedule`, :mod:`.losses`,
+        :mod:`harness.nn.diffusion_prior`.
     precision : ``bfloat16`` runs the networks under autocast (the authors used float16).
     checkpoint_every : steps between checkpoints; 0 for a 20th of the fit, but at most 1,000.
     faithful : keep the public code's slips (:mod:`.mixing`).

@@ -35,7 +35,7 @@ class Protocol:
     metrics : in place of the default scores of reconstructions against stimuli.
     blend : share of the decoder's low-level image in what is scored, 0 for none.
     test_images : theirs, 0 for all that the benchmark has.
-    units : how they scaled responses; `unit_names` are the :class:`VoxelSpace` units that agree.
+    units : how they scaled responses; `unit_names` are the :class:`harness.data.VoxelSpace` units that agree.
     average : what is averaged over an image's repeats, ``inputs``, ``outputs`` or either, "".
     stimulus_side : pixels of the stimulus files, 0 for whatever is there.
     weights : the group of weights that ``harness prefetch`` knows.

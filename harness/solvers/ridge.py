@@ -48,7 +48,7 @@ class RidgeModel:
     Attributes
     ----------
     feature_mean, feature_gain : (p,) float32; features enter as (x - mean) * gain.  The gain of a
-        column that was constant in training (:mod:`.constancy`) is 0, so it can never contribute.
+        column that was constant in training (:mod:`harness.nn.constancy`) is 0, so it can never contribute.
     target_mean : (V,) float32, the prediction at the mean of the features.
     weights : (p, V) float32 coefficients, or (n, V) dual ones where `basis` is given.
     basis : (n, p) float32 centred and scaled training features, or None.  Kept in place of (p, V)

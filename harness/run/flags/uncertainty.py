@@ -12,7 +12,7 @@ from ...statistics import FEW, FEW_IMAGES, NEARLY_ALIKE, doubt, share_limits
 
 
 def uncertain_intervals(scores: Sequence[Score], response_scores: Sequence[ResponseScore]) -> Iterator[Flag]:
-    """Intervals that may cover less than 90 %, by the rule of the tables (:func:`..statistics.doubt`)."""
+    """Intervals that may cover less than 90 %, as the tables say it (:func:`harness.statistics.doubt`)."""
     per_image = [(s.metric, s.images.row, s.images.trial, s.values) for s in scores]
     per_image += [(s.metric, s.row, -1, s.values) for s in response_scores if s.unit == "image"]
     doubtful: dict[str, dict[str, None]] = {FEW_IMAGES: {}, NEARLY_ALIKE: {}}

@@ -1,0 +1,150 @@
+"""What docstrings, comments and pages refer to, and whether it is there: by reading, without an import."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from commands import ROOT
+
+FOLDERS = ("harness", "encoders", "decoders", "benchmarks", "reports", "configs", "tests")
+ROLE = re.compile(r":(?:attr|class|data|exc|func|meth|mod):`~?([^`]*)`")
+DOTTED = re.compile(r"(?<![\w./-])harness(?:\.[A-Za-z_]\w*)+(?![\w*])")
+FILE = re.compile(
+    r"(?<![\w./-])(?:harness|encoders|decoders|benchmarks|reports|configs|tests|docs)(?:/[\w.-]+)+"
+)
+ELSEWHERE = ("numpy", "torch", "pandas", "h5py")
+"""Libraries that are referred to and not read here."""
+
+ENTRY_POINTS = ("harness.catalogues",)
+"""Groups of entry points that are no module of that name."""
+
+PLACEHOLDER = "NAME"
+SUFFIXES = (".py", ".yaml", ".md", ".json", ".cfg", ".toml")
+
+
+def module_name(file: Path) -> str:
+    """The name under which `file` is imported."""
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    parts = parts if parts[0] in ("harness", "tests") else ("harness", *parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Name -> file of every module here; those of the tests begin with ``tests``."""
+    return {module_name(file): file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")}
+
+
+def _members(nodes: list[ast.stmt]) -> Iterator[tuple[str, ast.AST]]:
+    """Names that statements bind, also under an ``if`` or ``try``."""
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name, node
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from ((alias.asname or alias.name, node) for alias in node.names)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                yield from ((n.id, node) for n in ast.walk(target) if isinstance(n, ast.Name))
+        elif isinstance(node, ast.If | ast.Try | ast.With):
+            yield from _members([*node.body, *getattr(node, "orelse", [])])
+
+
+@cache
+def bound(module: str) -> dict[str, ast.AST]:
+    """Name -> node of what a module binds at its top level."""
+    return dict(_members(ast.parse(modules()[module].read_text()).body))
+
+
+def _assigned(node: ast.ClassDef) -> set[str]:
+    """Attributes that methods set on ``self`` or ``cls``."""
+    targets = (n for n in ast.walk(node) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store))
+    return {n.attr for n in targets if ast.unparse(n.value) in ("self", "cls")}
+
+
+def _has(module: str, node: ast.AST, path: list[str]) -> bool:
+    """Whether a class of `module`, or what it inherits from, has the attribute `path`."""
+    if not path:
+        return True
+    if not isinstance(node, ast.ClassDef):
+        return isinstance(node, ast.Import)
+    inside = dict(_members(node.body))
+    if path[0] in inside:
+        return _has(module, inside[path[0]], path[1:])
+    if path[0] in _assigned(node):
+        return True
+    return any(_inside(module, [*ast.unparse(base).split("."), *path]) for base in node.bases)
+
+
+def _absolute(module: str, level: int, name: str) -> str:
+    """The absolute name of what `level` dots and `name` mean in `module`."""
+    package = module.split(".")
+    if modules()[module].name != "__init__.py":
+        package = package[:-1]
+    return ".".join([*package[: len(package) - level + 1], *([name] if name else [])])
+
+
+def _inside(module: str, path: list[str]) -> bool:
+    """Whether `path` is bound in `module`, followed to where it is defined."""
+    node = bound(module).get(path[0])
+    if not isinstance(node, ast.ImportFrom):
+        return node is not None and _has(module, node, path[1:])
+    base = _absolute(module, node.level, node.module or "") if node.level else node.module
+    original = next(alias.name for alias in node.names if (alias.asname or alias.name) == path[0])
+    return not base.startswith("harness") or resolves(".".join([base, original, *path[1:]]))
+
+
+def resolves(name: str, module: str = "") -> bool:
+    """Whether `name` is a module or something in one: absolute, or as it is read within `module`.
+
+    There it is what the module binds, a member of one of its classes, or, after dots, a neighbour.
+    """
+    if name.startswith(".") and module in modules():
+        bare = name.lstrip(".")
+        return resolves(_absolute(module, len(name) - len(bare), bare))
+    path = name.split(".")
+    if path[0] == "harness":
+        for length in range(len(path), 0, -1):
+            if (base := ".".join(path[:length])) in modules():
+                return length == len(path) or _inside(base, path[length:])
+        return False
+    if module not in modules():
+        return False
+    if (own := f"tests.{path[0]}.{'.'.join(path[1:2])}") in modules() and module.startswith("tests."):
+        return len(path) == 2 or _inside(own, path[2:])
+    classes = (node for node in bound(module).values() if isinstance(node, ast.ClassDef))
+    return _inside(module, path) or any(_has(module, node, path) for node in classes)
+
+
+def texts(file: Path) -> Iterator[tuple[int, str]]:
+    """(line, text) of the docstrings, other text standing alone, and comments of a Python file."""
+    source = file.read_text()
+    for node in ast.walk(ast.parse(source)):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
+            yield node.lineno, node.value.value
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+
+
+def unresolved(text: str, module: str = "") -> Iterator[str]:
+    """What `text` refers to and what is not there; `module` is the one in which it stands."""
+    for name in (re.sub(r"\s+", "", role) for role in ROLE.findall(text)):
+        if not resolves(name, module) and name.partition(".")[0] not in ELSEWHERE:
+            yield name
+    for name in DOTTED.findall(ROLE.sub("", text)):
+        if not resolves(name) and name not in ENTRY_POINTS and PLACEHOLDER not in name:
+            yield name
+    for path in (path.rstrip(".") for path in FILE.findall(text)):
+        is_file = path.endswith(SUFFIXES) or "." not in path.rpartition("/")[2]
+        if is_file and PLACEHOLDER not in path and not (ROOT / path).exists():
+            yield path
