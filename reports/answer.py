@@ -56,7 +56,7 @@ def answer(run: RunResult, *, width: int) -> list[Grid]:
 
 def headline_metrics(run: RunResult) -> list[MetricInfo]:
     """The scores of :data:`FIELD` against the stimulus, and others in their order up to eight."""
-    metrics = [metric for metric in run_metrics(run, "stimulus") if metric.inputs != "captions"]
+    metrics = [metric for metric in run_metrics(run, "stimulus") if not metric.compares_accounts]
     of_the_field = {}
     for metric in metrics:
         of_the_field.setdefault(_in_field(metric), metric)

@@ -42,8 +42,8 @@ CAPTION_COLUMNS += ("n", "missing")
 
 def caption_metrics(run: RunResult) -> list[MetricInfo]:
     """Metrics of captions that the run scored, against whatever they were compared with."""
-    found = [m for target in ("image", "stimulus") for m in run_metrics(run, target)]
-    return ordered_metrics(run, [metric.name for metric in found if metric.inputs == "captions"])
+    scored = [m for target in ("image", "stimulus") for m in run_metrics(run, target)]
+    return ordered_metrics(run, [metric.name for metric in scored if metric.compares_accounts])
 
 
 def caption_table(run: RunResult) -> pd.DataFrame:
@@ -63,7 +63,7 @@ def caption_table(run: RunResult) -> pd.DataFrame:
         return pd.DataFrame(columns=list(CAPTION_COLUMNS))
     means = {target: _by_key(score_table(run, target, metrics=names)) for target in ("stimulus", "image")}
     values = {target: image_values(run, target) for target in means}
-    rows = ordered_rows(run, (row for found in means.values() for row, _ in found if row != CEILING))
+    rows = ordered_rows(run, (row for by_key in means.values() for row, _ in by_key if row != CEILING))
     lines = []
     for metric in metrics:
         captioner = means["stimulus"].get((CEILING, metric.name))

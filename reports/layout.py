@@ -52,7 +52,6 @@ class MetricInfo:
 
     name: str
     label: str
-    inputs: str
     unit: str
     higher_is_better: bool
     chance: float | None
@@ -65,6 +64,14 @@ class MetricInfo:
     def base(self) -> str:
         """The name without its version."""
         return self.name.split("@")[0]
+
+    @property
+    def compares_accounts(self) -> bool:
+        """Whether it compares what is said of an image, with what the decoder says of the true one too.
+
+        Its four figures have a table of their own (:mod:`.captions`).
+        """
+        return "image" in self.targets
 
     @property
     def limits(self) -> tuple[float, float] | None:
@@ -166,7 +173,6 @@ def _metric(name: str, given: MetricRecord) -> MetricInfo:
     return MetricInfo(
         name=name,
         label=given.label or name,
-        inputs=given.inputs,
         unit=given.unit,
         higher_is_better=given.higher_is_better,
         chance=given.chance,

@@ -388,4 +388,4 @@ def test_the_expectation_is_the_mean_over_all_re_pairings() -> None:
 
 
 def pooled_metric(*, chance: float) -> MetricInfo:
-    return MetricInfo("m@1", "m", "embedding", "image", True, chance, ("stimulus",), "", True)
+    return MetricInfo("m@1", "m", "image", True, chance, ("stimulus",), "", True)
