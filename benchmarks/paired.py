@@ -185,13 +185,13 @@ class Paired:
             if not count:
                 continue
             first = ", ".join(map(str, np.flatnonzero(bad)[:5]))
-            found = f"{count} of {len(bad)} voxels {words} (first, from 0: {first})"
+            problem = f"{count} of {len(bad)} voxels {words} (first, from 0: {first})"
             if reason not in self.params.exclude:
                 if count == len(bad):  # to mask them would leave none
-                    raise DataError(f"{found}; none is left to use")
+                    raise DataError(f"{problem}; none is left to use")
                 others = [*self.params.exclude, reason]
-                raise DataError(f"{found}; to mask them add exclude: [{', '.join(others)}]")
-            logger.info("%s; they are masked", found)
+                raise DataError(f"{problem}; to mask them add exclude: [{', '.join(others)}]")
+            logger.info("%s; they are masked", problem)
         valid = finite & ~unknown & ~constant
         if not valid.any():
             raise DataError(f"all {len(valid)} voxels hold NaN or inf, or are constant; none is left to use")
@@ -244,10 +244,10 @@ class Paired:
         same = [(name, known[sha]) for name, sha in zip(test.ids, test.image_hashes()) if sha in known]
         if not same:
             return
-        found = f"{len(same)} test images are also training images (for example {same[0][0]} = {same[0][1]})"
+        shared = f"{len(same)} test images are also training images (for example {same[0][0]} = {same[0][1]})"
         if not self.params.allow_overlap:
-            raise DataError(f"{found}; remove them from one split, or add allow_overlap: true")
-        logger.warning("%s", found)
+            raise DataError(f"{shared}; remove them from one split, or add allow_overlap: true")
+        logger.warning("%s", shared)
 
 
 def _require_disjoint(train: SplitTrials, test: SplitTrials) -> None:

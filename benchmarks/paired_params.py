@@ -208,7 +208,7 @@ class Params:
 
     def references(self) -> list[str]:
         """Every file and array that the parameters name."""
-        found = [
+        named = [
             self.file,
             self.test_mask,
             self.roi_labels,
@@ -217,11 +217,11 @@ class Params:
             self.coordinates,
             *self.rois.values(),
         ]
-        found += [self.test_ids] if isinstance(self.test_ids, str) else []
+        named += [self.test_ids] if isinstance(self.test_ids, str) else []
         for keys in self.splits().values():
-            found += [getattr(keys, f.name) for f in dataclasses.fields(keys) if f.name != "labels"]
-            found += list(keys.labels.values())
-        return [reference for reference in found if reference]
+            named += [getattr(keys, f.name) for f in dataclasses.fields(keys) if f.name != "labels"]
+            named += list(keys.labels.values())
+        return [reference for reference in named if reference]
 
     def _check_splits(self) -> None:
         marks = bool(self.test_ids) + bool(self.test_mask)

@@ -53,13 +53,13 @@ class ResponseTable:
     def rows(self, trials: np.ndarray) -> np.ndarray:
         """(n, V) float64 responses of `trials`, in their order."""
         if self.layout == "voxels-first":
-            found = self.source.take(trials, axis=1).T
+            values = self.source.take(trials, axis=1).T
         elif self.layout == "trials-first":
-            found = self.source.take(trials)
+            values = self.source.take(trials)
         else:
             images, back = np.unique(trials // self.repeats, return_inverse=True)
-            found = self.source.take(images)[back, trials % self.repeats]
-        return found.astype(np.float64)
+            values = self.source.take(images)[back, trials % self.repeats]
+        return values.astype(np.float64)
 
 
 def measured_trials(table: ResponseTable, *, name: str, exclude: Sequence[str]) -> np.ndarray:
@@ -208,17 +208,17 @@ def estimate_ncsnr(
     parts : responses and image index (T,) of train and of test.  None with fewer than two repeated images
     in either (:mod:`harness.nn.variance_components`).
     """
-    found = variance_components(parts)
-    if found is None:
+    components = variance_components(parts)
+    if components is None:
         return None, None
-    source = CeilingSource(found.source(("training", "test")), found.within, found.between)
+    source = CeilingSource(components.source(("training", "test")), components.within, components.between)
     logger.info("noise ceilings rest on %s", source)
     data = parts[0][0]
-    flawless = (found.noise < _LEAST_NOISE * found.signal) & data.valid
+    flawless = (components.noise < _LEAST_NOISE * components.signal) & data.valid
     if flawless.any():
         logger.warning(
             "%s: the repeats of each image are identical in %d voxels; are they copies of an average?",
             data.table.what,
             flawless.sum(),
         )
-    return found.ncsnr(least_noise=_LEAST_NOISE), source
+    return components.ncsnr(least_noise=_LEAST_NOISE), source

@@ -81,9 +81,9 @@ class PluginRef:
         try:
             if self.path:
                 module = module_from_file(Path(self.path))
-                found = _named_in(module, self)
+                loaded = _named_in(module, self)
             else:
-                found = EntryPoint(self.name, self.target, f"harness.{self.group}").load()
+                loaded = EntryPoint(self.name, self.target, f"harness.{self.group}").load()
         except (KeyboardInterrupt, PluginError):
             raise
         except BaseException as problem:  # sys.exit on import, too, must not end a run as if it had succeeded
@@ -93,11 +93,11 @@ class PluginRef:
             )
             raise PluginError(f"{label} fails on import: {what_happened(problem)}{hint}") from problem
         if self.group == "metrics":
-            if not isinstance(found, Metric):
-                raise PluginError(f"{label} is no row but {type(found).__name__}; see harness.api.Metric")
-            return found
-        check_contract(self.group, found, label=label, dist=self.dist)
-        return partial(found, **dict(self.arguments)) if self.arguments else found
+            if not isinstance(loaded, Metric):
+                raise PluginError(f"{label} is no row but {type(loaded).__name__}; see harness.api.Metric")
+            return loaded
+        check_contract(self.group, loaded, label=label, dist=self.dist)
+        return partial(loaded, **dict(self.arguments)) if self.arguments else loaded
 
     def source_file(self) -> Path | None:
         """The file that defines the plugin, found without importing the plugin; None if unknown."""
@@ -123,13 +123,13 @@ def available(group: str) -> list[PluginRef]:
 
 def _search_path() -> tuple[tuple[str, float], ...]:
     """Where packages are looked for, with the times at which something was last put there."""
-    found = []
+    entries = []
     for entry in sys.path:
         try:
-            found.append((entry, os.stat(entry or ".").st_mtime))
+            entries.append((entry, os.stat(entry or ".").st_mtime))
         except OSError:  # importlib.metadata passes over such entries too
             continue
-    return tuple(found)
+    return tuple(entries)
 
 
 # A plan asks for hundreds of plugins, and reading the metadata of a hundred installed packages for each

@@ -81,9 +81,9 @@ def comparable_metrics(
 def definition_difference(name: str, runs: Sequence[RunResult]) -> str:
     """In what `runs` do not mean the same by the metric `name`, or ``""``."""
     for key in DEFINITION:
-        found = {str(getattr(_described(run).get(name, MetricRecord()), key)) for run in runs}
-        if len(found) > 1:
-            return f"another definition: {key} is {' or '.join(sorted(found))}"
+        values = {str(getattr(_described(run).get(name, MetricRecord()), key)) for run in runs}
+        if len(values) > 1:
+            return f"another definition: {key} is {' or '.join(sorted(values))}"
     return ""
 
 
@@ -133,7 +133,7 @@ def _code_notes(runs: Sequence[RunResult]) -> list[str]:
     for run in runs:
         for name, given in _described(run).items():
             hashes.setdefault(name, set()).add(given.file_sha)
-    changed = sorted(name for name, found in hashes.items() if len(found) > 1)
+    changed = sorted(name for name, shas in hashes.items() if len(shas) > 1)
     if not changed:
         return []
     return [f"scored by different code under one version: {', '.join(changed)}; run again to be sure"]

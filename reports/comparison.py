@@ -273,13 +273,13 @@ def _means(
         letters = tie_letters(told[metric.name], best_first)
         for system, interval, group in zip(systems, own, letters):
             fields = ("mean", "low", "high", "n", "missing", "doubt")
-            found = {name: getattr(interval, name) for name in fields}
+            estimate = {name: getattr(interval, name) for name in fields}
             more = {
                 "subjects": len(arrays.subjects),
                 "seeds": len(system.seeds),
                 "group": group if np.isfinite(interval.mean) else "",
             }
-            lines.append({"system": system.label, **_described(metric), **found, **more})
+            lines.append({"system": system.label, **_described(metric), **estimate, **more})
     return lines
 
 
@@ -316,12 +316,12 @@ def _variance(
             ]
             if part["image_id"].nunique() == len(part):
                 continue
-            found = variance_components(
+            components = variance_components(
                 part["value"].to_numpy(float), part["image_id"], part["trial"], part["sample"]
             )
-            shares = {f"{name}_share": share for name, share in found.shares().items()}
+            shares = {f"{name}_share": share for name, share in components.shares().items()}
             line = {"system": system.label, "subject": subject, "seed": seed_of(run)}
-            lines.append({**line, **_described(metric), **vars(found), **shares})
+            lines.append({**line, **_described(metric), **vars(components), **shares})
     return lines
 
 

@@ -56,11 +56,11 @@ def curve_table(run: RunResult, scores: pd.DataFrame | None = None) -> pd.DataFr
         return pd.DataFrame(columns=list(CURVE_COLUMNS))
     table = score_table(run) if scores is None else scores
     resampled = image_values(run) + image_values(run, column="rivalry")
-    found = {(line["row"], line["metric"]): line for line in table.to_dict("records")}
+    line_of = {(line["row"], line["metric"]): line for line in table.to_dict("records")}
     lines = []
     for metric in ordered_metrics(run, table["metric"]):
         for row in (*sorted(ranks, key=ranks.__getitem__), WHOLE):
-            if (line := found.get((row, metric.name))) is None:
+            if (line := line_of.get((row, metric.name))) is None:
                 continue
             share = _share(resampled, row, metric)
             names = dict(zip(("share", "share_low", "share_high"), share))
@@ -73,10 +73,10 @@ def curve_grid(run: RunResult, table: pd.DataFrame) -> Grid | None:
     if table.empty:
         return None
     metrics = ordered_metrics(run, table["metric"])
-    found = {(line["row"], line["metric"]): line for line in table.to_dict("records")}
+    line_of = {(line["row"], line["metric"]): line for line in table.to_dict("records")}
     lines = []
     for row in dict.fromkeys(table.sort_values("rank", kind="stable", na_position="last")["row"]):
-        cells = tuple(_cell(found.get((row, metric.name))) for metric in metrics)
+        cells = tuple(_cell(line_of.get((row, metric.name))) for metric in metrics)
         rank = rank_of(row)
         lines.append(("all voxels" if rank is None else str(rank), "", cells))
     heads = tuple(

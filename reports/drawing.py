@@ -112,10 +112,10 @@ def to_svg(chart: alt.Chart | alt.LayerChart | alt.ConcatChart, text: str) -> st
 def _scalable(svg: str) -> str:
     """Let the drawing shrink with the page: its width becomes a maximum, most of it a minimum."""
 
-    def style(found: re.Match[str]) -> str:
-        width = float(found[2])
+    def style(match: re.Match[str]) -> str:
+        width = float(match[2])
         least = round(width * NARROWEST)
-        return f'<svg{found[1]} style="width:100%;max-width:{width:g}px;min-width:{least}px"'
+        return f'<svg{match[1]} style="width:100%;max-width:{width:g}px;min-width:{least}px"'
 
     return re.sub(r'<svg\b([^>]*?)\swidth="([\d.]+)"\s+height="[\d.]+"', style, svg, count=1)
 

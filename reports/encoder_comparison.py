@@ -157,21 +157,21 @@ def encoder_tables(
             told = p < ALPHA and (test.low > 0 or test.high < 0)
             apart[[a, b], [b, a]] = told
             winner = scores.encoders[a if (test.low > 0) == info.higher_is_better else b].label
-            found = {name: getattr(test, name) for name in ("low", "high", "p", "p_t", "n")}
+            estimate = {name: getattr(test, name) for name in ("low", "high", "p", "p_t", "n")}
             differences.append(
                 common
                 | {"a": first.label, "b": second.label, "difference": test.mean}
                 | {"seeds_a": len(first.seeds), "seeds_b": len(second.seeds)}
-                | found
+                | estimate
                 | {"p_holm": p, "better": winner if told else "", "family": family}
             )
         intervals = arrays.intervals(k)
         sign = -1 if info.higher_is_better else 1
         order = np.argsort([sign * one.mean for one in intervals], kind="stable").tolist()
         for encoder, one, group in zip(scores.encoders, intervals, tie_letters(apart, order)):
-            found = {name: getattr(one, name) for name in ("mean", "low", "high", "n")}
+            estimate = {name: getattr(one, name) for name in ("mean", "low", "high", "n")}
             seeds = {"seeds": len(encoder.seeds)}
-            means.append(common | {"system": encoder.label, "group": group} | found | seeds)
+            means.append(common | {"system": encoder.label, "group": group} | estimate | seeds)
     return means, differences
 
 

@@ -156,8 +156,8 @@ def wide_table(table: pd.DataFrame) -> pd.DataFrame:
     keys = {kind: _unique(table, *names) for kind, names in _LABELS.items()}
     frame = table.assign(text=texts, **keys)
     rows, metrics = (list(dict.fromkeys(frame[kind])) for kind in keys)
-    found = frame.pivot(index="_row", columns="_metric", values="text").reindex(rows)[metrics]
-    return found.fillna("").rename_axis(index="row", columns=None).reset_index()
+    wide = frame.pivot(index="_row", columns="_metric", values="text").reindex(rows)[metrics]
+    return wide.fillna("").rename_axis(index="row", columns=None).reset_index()
 
 
 _LABELS = {"_row": ("row", "label"), "_metric": ("metric", "metric_label")}

@@ -40,9 +40,9 @@ def contrast_table(run: RunResult) -> pd.DataFrame:
     table = table[table["kind"] == "roi"]
     profile, maps = (table[base_names(table["metric"]) == name] for name in _METRICS)
     lines = []
-    found = dict(list(profile.groupby("region", sort=False)))
-    for region in sorted(found, key=_places(run)):
-        ours = found[region]
+    by_region = dict(list(profile.groupby("region", sort=False)))
+    for region in sorted(by_region, key=_places(run)):
+        ours = by_region[region]
         measured = ours[(ours["row"] == "measured") & (ours["part"] != "")]
         values = measured["value"].to_numpy(dtype=float)
         if not np.isfinite(values).any() or np.nanmax(values) < SELECTIVE:
@@ -162,8 +162,8 @@ def _places(run: RunResult) -> Callable[[str], float]:
 
 
 def _value(table: pd.DataFrame, row: str, part: str) -> float:
-    found = table[(table["row"] == row) & (table["part"] == part)]["value"]
-    return float(found.iloc[0]) if len(found) else float("nan")
+    values_there = table[(table["row"] == row) & (table["part"] == part)]["value"]
+    return float(values_there.iloc[0]) if len(values_there) else float("nan")
 
 
 def _cell(value: Any) -> Cell:

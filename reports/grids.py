@@ -308,8 +308,8 @@ def gallery_grid(run: RunResult, values: pd.DataFrame, ids: Sequence[str]) -> Gr
     lines = []
     for name in ids:
         if name in values.index:
-            found = [float(values.loc[name, (row.name, metric.name)]) for row, metric in columns]
-            lines.append((name, "", tuple(Cell(v, number(v)) for v in found)))
+            shown = [float(values.loc[name, (row.name, metric.name)]) for row, metric in columns]
+            lines.append((name, "", tuple(Cell(v, number(v)) for v in shown)))
     heads = tuple(Head(metric.label, row.label) for row, metric in columns)
     caption = "Scores of the images above, against the stimulus, averaged over samples"
     return Grid("gallery-scores", caption, "image", heads, (Body("", tuple(lines)),)) if lines else None

@@ -90,12 +90,12 @@ def ordered_rows(run: RunResult, names: Iterable[str]) -> list[RowInfo]:
     described = {row.name: row for row in rows}
     place = {name: k for k, name in enumerate(described)}
     groups = list(GROUPS)
-    found = [described.get(name) or RowInfo(name, name, "", "other") for name in dict.fromkeys(names)]
+    infos = [described.get(name) or RowInfo(name, name, "", "other") for name in dict.fromkeys(names)]
 
     def order(row: RowInfo) -> tuple[int, int, str]:
         return groups.index(row.group), place.get(row.name, len(place)), row.name
 
-    return sorted(found, key=order)
+    return sorted(infos, key=order)
 
 
 def _row(row: RowRecord) -> RowInfo:
@@ -104,8 +104,8 @@ def _row(row: RowRecord) -> RowInfo:
 
 def rank_of(row: str) -> int | None:
     """Dimensions of the bottleneck that the row `row` passed through, or None."""
-    found = _RANK.fullmatch(row)
-    return int(found[1]) if found else None
+    match = _RANK.fullmatch(row)
+    return int(match[1]) if match else None
 
 
 def ordered_metrics(run: RunResult, names: Iterable[str]) -> list[MetricInfo]:

@@ -26,7 +26,7 @@ RANKING_COLUMNS = ("metric", "metric_label", "target", "row", "decoder_a", "deco
 RANKING_COLUMNS += ("same", "reversed", "undecided", "order_a", "order_b")
 
 
-def ranking_table(found: Comparison) -> pd.DataFrame:
+def ranking_table(compared: Comparison) -> pd.DataFrame:
     """One line per metric, row and pair of decoders that have two or more encoders in common.
 
     Columns :data:`RANKING_COLUMNS`.  ``same``, ``reversed`` and ``undecided`` count pairs of encoders:
@@ -37,21 +37,21 @@ def ranking_table(found: Comparison) -> pd.DataFrame:
     import pandas as pd
     from scipy.stats import kendalltau
 
-    means = found.means.set_index(["metric", "system"])
+    means = compared.means.set_index(["metric", "system"])
     better = {
-        (line.metric, frozenset((line.a, line.b))): line.better for line in found.differences.itertuples()
+        (line.metric, frozenset((line.a, line.b))): line.better for line in compared.differences.itertuples()
     }
-    encoders = _named(found.systems, "encoder", ("adapter", "samples", "n_train"))
-    decoders = _named(found.systems, "decoder", ("selection",))
+    encoders = _named(compared.systems, "encoder", ("adapter", "samples", "n_train"))
+    decoders = _named(compared.systems, "decoder", ("selection",))
     cells: dict[tuple[str, str], dict[str, System]] = {}
-    for system, encoder, decoder in zip(found.systems, encoders, decoders):
+    for system, encoder, decoder in zip(compared.systems, encoders, decoders):
         cells.setdefault((system.row, decoder), {})[encoder] = system
     lines = []
     for ((row, first), ours), ((other, second), theirs) in itertools.combinations(cells.items(), 2):
         common = [encoder for encoder in ours if encoder in theirs]
         if row != other or len(common) < 2:
             continue
-        for metric in dict.fromkeys(found.means["metric"]):
+        for metric in dict.fromkeys(compared.means["metric"]):
             info = means.loc[metric].iloc[0]
             sign = -1 if info.higher_is_better else 1
             values = [

@@ -80,16 +80,16 @@ def _traits(run: RunResult) -> dict[str, str]:
     The seed is none of it.
     """
     record = run.record
-    found = {}
+    traits = {}
     for kind in ("encoder", "decoder"):
         plugin = getattr(record, kind) or PluginRecord()
-        found[kind] = (plugin.name or f"no {kind}").rpartition("/")[2]
-        found[f"{kind} settings"] = json.dumps([plugin.version, plugin.params], sort_keys=True)
-    found["n_train"] = f"{record.n_train} training images"
+        traits[kind] = (plugin.name or f"no {kind}").rpartition("/")[2]
+        traits[f"{kind} settings"] = json.dumps([plugin.version, plugin.params], sort_keys=True)
+    traits["n_train"] = f"{record.n_train} training images"
     fitted_on = [part.subject for part in record.train_subjects]
     own = fitted_on in ([], [record.subject])
-    found["train_subjects"] = "" if own else f"fitted on {', '.join(fitted_on)}"
-    return found | {name: f"{name} {getattr(record, name)}" for name in ("adapter", "selection", "samples")}
+    traits["train_subjects"] = "" if own else f"fitted on {', '.join(fitted_on)}"
+    return traits | {name: f"{name} {getattr(record, name)}" for name in ("adapter", "selection", "samples")}
 
 
 def _row_traits(run: RunResult, row: str) -> dict[str, str]:

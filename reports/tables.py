@@ -103,16 +103,16 @@ def score_table(
     intervals = mean_intervals(
         values.to_numpy(), rivalry=rivalry.to_numpy(), limits=[limits[name] for name in metric_names]
     )
-    found = dict(zip(values.columns, intervals))
+    interval_of = dict(zip(values.columns, intervals))
     present = images_present(run, target)
     pictures = run.record.n_test_pictures or run.record.n_test or 0
     own = {row.shuffled: row.name for row in run.record.rows}
     lines = []
     for row in ordered_rows(run, values.columns.get_level_values("row")):
         for metric in ordered_metrics(run, metric_names):
-            if (interval := found.get((row.name, metric.name))) is None:
+            if (interval := interval_of.get((row.name, metric.name))) is None:
                 continue
-            matched = found.get((own.get(row.name, ""), metric.name)) if target == "stimulus" else None
+            matched = interval_of.get((own.get(row.name, ""), metric.name)) if target == "stimulus" else None
             lines.append(
                 {
                     **_names(row),
@@ -172,17 +172,17 @@ def paired_table(run: RunResult, *, flips: int = FLIPS, seed: int = SEED) -> pd.
             for of in (values, rivalry)
         )
         tests = paired_differences(differences, rivalry=others, flips=flips, seed=seed)
-        for found, corrected, (control, metric) in zip(tests, holm([one.p for one in tests]), pairs):
+        for test, corrected, (control, metric) in zip(tests, holm([each.p for each in tests]), pairs):
             lines.append(
                 {
                     **_names(row),
                     "control": control.name,
                     "control_label": control.label,
                     **_described(metric),
-                    "difference": found.mean,
-                    **{name: getattr(found, name) for name in ("low", "high", "n", "p")},
+                    "difference": test.mean,
+                    **{name: getattr(test, name) for name in ("low", "high", "n", "p")},
                     "p_holm": float(corrected),
-                    "verdict": _verdict(found.low, found.high, float(corrected), metric),
+                    "verdict": _verdict(test.low, test.high, float(corrected), metric),
                     "family": f"{len(pairs)} comparisons: {row.label} with its controls x image metrics",
                 }
             )
@@ -315,8 +315,8 @@ def _set_lines(run: RunResult) -> list[dict[str, Any]]:
     for metric in ordered_metrics(run, table["metric"]):
         for line in table[table["metric"] == metric.name].to_dict("records"):
             value = float(line["value"])
-            found = {"over": "set", "mean": value, "n": line["n"], "missing": int(not np.isfinite(value))}
-            lines.append({"row": line["row"], **_described(metric), **found})
+            estimate = {"over": "set", "mean": value, "n": line["n"], "missing": int(not np.isfinite(value))}
+            lines.append({"row": line["row"], **_described(metric), **estimate})
     return lines
 
 

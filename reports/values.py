@@ -105,11 +105,11 @@ def noise_ceiling(run: RunResult) -> np.ndarray | None:
 
 def regions(run: RunResult, scored: np.ndarray) -> list[tuple[str, str, np.ndarray]]:
     """(name, ``all`` | ``group`` | ``roi``, voxels) of each region, cut down to the `scored` voxels."""
-    found = [("all voxels", "all", scored)] if len(scored) else []
+    parts = [("all voxels", "all", scored)] if len(scored) else []
     for kind, key in (("group", "groups"), ("roi", "rois")):
         for name, members in getattr(run.record.space, key).items():
-            found.append((str(name), kind, np.intersect1d(np.asarray(members, np.int64), scored)))
-    return found
+            parts.append((str(name), kind, np.intersect1d(np.asarray(members, np.int64), scored)))
+    return parts
 
 
 def base_names(metrics: pd.Series) -> pd.Series:

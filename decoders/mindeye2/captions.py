@@ -132,10 +132,10 @@ class Captioner(nn.Module):
         first = TokenConverter.from_public(converter, settings)
         git, tokenizer = _git(folder), _tokenizer(folder / "tokenizer.json")
         tower, attention = git.config.vision_config, git.git.encoder.layer[0].attention.self
-        found = (attention.image_patch_tokens, tower.hidden_size)
-        if found != (settings.read_tokens, settings.read_dim):
+        sizes = (attention.image_patch_tokens, tower.hidden_size)
+        if sizes != (settings.read_tokens, settings.read_dim):
             raise DataError(
-                f"the captioner in {folder} reads {found[0]} tokens of size {found[1]}, the converter gives "
+                f"the captioner in {folder} reads {sizes[0]} tokens of size {sizes[1]}, the converter gives "
                 f"{settings.read_tokens} of size {settings.read_dim}; expected microsoft/git-large-coco"
             )
         return cls(first, git, tokenizer)

@@ -181,15 +181,15 @@ def load_network(
     `voxels`, if given, must be those of the ridge layers: the wrong subject is refused.  `settings`
     is needed only where shapes do not tell all: dropout or norm groups other than the released.
     """
-    found = ridge_voxels(weights)
+    ridge_sizes = ridge_voxels(weights)
     settings = settings or settings_of(weights)[1]
-    if voxels is not None and list(voxels) != found:
+    if voxels is not None and list(voxels) != ridge_sizes:
         raise DataError(
-            f"the checkpoint's ridge layers take {found} voxels, the data have {list(voxels)}; "
+            f"the checkpoint's ridge layers take {ridge_sizes} voxels, the data have {list(voxels)}; "
             "choose the checkpoint of this subject"
         )
     with torch.device("meta"):
-        network = MindEye2Network(found, settings)
+        network = MindEye2Network(ridge_sizes, settings)
     network = network.to_empty(device="cpu")
     load_exactly(network, weights, what="MindEye2")
     return network.eval()

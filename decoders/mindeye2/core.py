@@ -220,15 +220,15 @@ class MindEye2Core:
         """Reconstructions; the embedding is the retrieval head's tokens (N, tokens, dim)."""
         self.open(responses.space, device=self.device)
         generators = image_generators(seeds)
-        found = predict(
+        predicted = predict(
             self.network,
             torch.from_numpy(responses.trials()[:, self.space.valid]),
             torch.from_numpy(responses.image_index),
             generators=generators,
             steps=self.settings.prior_steps,
         )
-        blurry = None if found.latents is None else self._blurry(found.latents)
-        return self._drawn(found.tokens, generators, blurry, embedding=found.retrieval)
+        blurry = None if predicted.latents is None else self._blurry(predicted.latents)
+        return self._drawn(predicted.tokens, generators, blurry, embedding=predicted.retrieval)
 
     def generate(self, images: np.ndarray, *, seeds: np.ndarray) -> Decoded:
         """The generator ceiling: the true tokens and the true low-level latents of `images`.

@@ -75,7 +75,7 @@ def resized(images: torch.Tensor, side: int) -> torch.Tensor:
 def tower_state(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The tower's own weights under its own names; all of `weights` if no prefix is found."""
     for prefix in PREFIXES:
-        found = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-        if found:
-            return found
+        state = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+        if state:
+            return state
     return dict(weights)

@@ -120,8 +120,8 @@ class Generator:
         for name, network in (("unet", unet), ("vae", vae)):
             file = folder / f"{name}.safetensors"
             weights = read_weights(file)
-            if (found := _sha_of(file)) != record["sha256"].get(name):
-                raise DataError(f"{file} was altered: SHA-256 {found[:16]}... is not the recorded one")
+            if (sha := _sha_of(file)) != record["sha256"].get(name):
+                raise DataError(f"{file} was altered: SHA-256 {sha[:16]}... is not the recorded one")
             network.to_empty(device="cpu")
             load_exactly(network, weights, what=f"the generator's {name}")
         return cls(_frozen(unet), _frozen(vae), unet_settings, vae_settings, settings or kept)

@@ -65,10 +65,10 @@ class PromptEncoder(nn.Module):
     @torch.no_grad()
     def forward(self, texts: Sequence[str]) -> Prompts:
         """See the class."""
-        found = self.tokenizer.encode_batch(list(texts))
+        encodings = self.tokenizer.encode_batch(list(texts))
         device = self.open.positional_embedding.device
-        ids = torch.tensor([one.ids for one in found], device=device)
-        filled = torch.tensor([one.attention_mask for one in found], device=device)
+        ids = torch.tensor([encoding.ids for encoding in encodings], device=device)
+        filled = torch.tensor([encoding.attention_mask for encoding in encodings], device=device)
         first, _ = word_states(self.clip, ids)
         second, pooled = word_states(self.open, ids * filled)
         return Prompts(torch.cat([first, second], dim=-1), pooled)

@@ -140,14 +140,14 @@ class Refiner(nn.Module):
                 "expected one of each per image"
             )
         seen = resize_bilinear(resize_bilinear(pictures.to(device), s.seen), s.picture)
-        found = self.vae.encode(2 * seen - 1).latent_dist
+        posterior = self.vae.encode(2 * seen - 1).latent_dist
 
         def noise() -> torch.Tensor:
-            shape = tuple(found.mean.shape[1:])
+            shape = tuple(posterior.mean.shape[1:])
             return torch.stack([torch.randn(shape, generator=one) for one in generators]).to(device)
 
         times, sigmas = s.schedule()
-        latent = (found.mean + found.std * noise()) * s.latent_scale + sigmas[0] * noise()
+        latent = (posterior.mean + posterior.std * noise()) * s.latent_scale + sigmas[0] * noise()
         states, more = self._conditions(captions)
         for number, time in enumerate(times.tolist()):
             sigma, after = sigmas[number].item(), sigmas[number + 1].item()

@@ -92,8 +92,8 @@ def make_clusters(space: VoxelSpace, params: ChasmParams, *, seed: int) -> Clust
         equal = is_constant(level, ncsnr.mean())
         places = np.column_stack([places, np.zeros_like(ncsnr) if equal else (ncsnr - ncsnr.mean()) / level])
     count = max(space.n_valid // params.cluster_size, 1)
-    found = KMeans(count, n_init=1, random_state=seed % 2**32).fit_predict(places)
-    return Clusters(np.unique(found, return_inverse=True)[1].astype(np.int64))
+    labels = KMeans(count, n_init=1, random_state=seed % 2**32).fit_predict(places)
+    return Clusters(np.unique(labels, return_inverse=True)[1].astype(np.int64))
 
 
 def _parcels(space: VoxelSpace, params: ChasmParams) -> np.ndarray:

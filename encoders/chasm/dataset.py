@@ -29,7 +29,7 @@ class VisualFeatures:
     @classmethod
     def read(cls, params: ChasmParams, features: Features, stimuli: Stimuli) -> VisualFeatures:
         """The two layers that `params` names; :class:`ConfigError` when their shapes do not fit."""
-        found = []
+        arrays = []
         for layer, ndim, axes in (
             (params.cls_layer, 2, "(images, features)"),
             (params.patch_layer, 3, "(images, patches, features)"),
@@ -41,8 +41,8 @@ class VisualFeatures:
                     f"{values.shape}; expected {axes}; choose others: "
                     "--set encoder.cls_layer=NAME --set encoder.patch_layer=NAME"
                 )
-            found.append(values)
-        return cls(*found)
+            arrays.append(values)
+        return cls(*arrays)
 
 
 @dataclass(frozen=True, eq=False)

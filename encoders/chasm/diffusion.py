@@ -55,8 +55,8 @@ class ResidualDiffusion(nn.Module):
         x = noise[:, 0]
         for number, step in enumerate(reversed(range(self.steps)), 1):
             beta, kept = self.betas[step], self.kept[step]
-            found = self(x, torch.full((len(x),), step, device=x.device), pooled, subject)
-            x = (x - beta / (1 - kept).sqrt() * found) / (1 - beta).sqrt()
+            noise_estimate = self(x, torch.full((len(x),), step, device=x.device), pooled, subject)
+            x = (x - beta / (1 - kept).sqrt() * noise_estimate) / (1 - beta).sqrt()
             if step:
                 x = x + beta.sqrt() * noise[:, number]
         return x

@@ -94,8 +94,8 @@ class ChasmEncoder:
         for subject in self.transferred:
             if subject.space.sha == space.sha:
                 with torch.inference_mode():
-                    found = subject.head(model.hidden(visual)).cpu().numpy()
-                out[..., space.valid] = subject.scale.restored(found)[:, None]
+                    scaled = subject.head(model.hidden(visual)).cpu().numpy()
+                out[..., space.valid] = subject.scale.restored(scaled)[:, None]
                 return out
         raise self._unknown(space)
 

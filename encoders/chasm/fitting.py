@@ -144,17 +144,17 @@ def _fine_problem(model: ChasmModel, sets: Sequence[TrainingSet]) -> Problem:
         draws = training and params.stage2_refiner == "dual_vae"
         noise = torch.randn(len(items), params.latent, device=device) if draws else None
         fine = stage2(vector, responses, subject, noise=noise)
-        found = dict(stage2.loss(fine, voxels, warmth=warm_up(epoch, params.kl_warmup)))
+        losses = dict(stage2.loss(fine, voxels, warmth=warm_up(epoch, params.kl_warmup)))
         if training and params.stage2_refiner == "dual_diff":
             residual = (voxels - fine.voxels).detach()
-            found["diffusion"] = stage2.diffusion.loss(residual, fine.pooled.detach(), subject)
-        return found
+            losses["diffusion"] = stage2.diffusion.loss(residual, fine.pooled.detach(), subject)
+        return losses
 
     def validate() -> float:
         def reconstruction(subject: int, items: Tensor) -> Mapping[str, Tensor]:
-            found = dict(terms(subject, items, epoch=0, training=False))
-            found.pop("kl", None)  # its weight changes with the epoch; only the fit decides
-            return found
+            losses = dict(terms(subject, items, epoch=0, training=False))
+            losses.pop("kl", None)  # its weight changes with the epoch; only the fit decides
+            return losses
 
         return _held_out(sets, reconstruction)
 

@@ -69,8 +69,8 @@ class ChasmModel:
             for rows, cls, patches in self.blocks(visual):
                 responses = self.coarse(cls, patches, subject).clusters
                 for k in range(draws):
-                    found = self._drawn(visual_vector(cls, patches), responses, subject, seeds[rows, k])
-                    out[rows, k] = found.cpu().numpy()
+                    drawn = self._drawn(visual_vector(cls, patches), responses, subject, seeds[rows, k])
+                    out[rows, k] = drawn.cpu().numpy()
         out[:, draws:] = out[:, :1]
         return out
 

@@ -79,8 +79,8 @@ class HolisticDecoder(nn.Module):
     def forward(self, tokens: Tensor, subject: int) -> Tensor:
         """(B, L, D) -> (B, V)."""
         queries = self.queries.expand(len(tokens), -1, -1)
-        found = self.stack(torch.cat([tokens, queries], dim=1))[:, tokens.shape[1] :]
-        return self.maps[subject](self.dropout(F.gelu(self.hidden(found.flatten(1)))))
+        queried = self.stack(torch.cat([tokens, queries], dim=1))[:, tokens.shape[1] :]
+        return self.maps[subject](self.dropout(F.gelu(self.hidden(queried.flatten(1)))))
 
 
 class ResidualDecoder(nn.Module):

@@ -48,14 +48,14 @@ class AlexNet(Pretrained):
         self, network: torch.nn.Module, x: torch.Tensor, layers: Sequence[str]
     ) -> dict[str, torch.Tensor]:
         """Layers (n, C, h, w) or (n, units); nothing is computed beyond the last one wanted."""
-        wanted, found = set(layers), {}
+        wanted, outputs = set(layers), {}
         for name, module in _nodes(network):
             x = module(x)
             if name in wanted:
-                found[name] = x
-                if len(found) == len(wanted):
+                outputs[name] = x
+                if len(outputs) == len(wanted):
                     break
-        return found
+        return outputs
 
 
 class AlexNetRandom(AlexNet):

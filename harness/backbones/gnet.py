@@ -125,10 +125,10 @@ def read_gnet(file: Path) -> dict[str, torch.Tensor]:
                 "with rf0, rf1, w and b"
             )
         readouts |= {f"readouts.{subject}.{name}": value for name, value in own.items()}
-    for name, value in (found := shared | readouts).items():
+    for name, value in (weights_read := shared | readouts).items():
         if not isinstance(value, torch.Tensor):
             raise WeightsMissing(f"{file}: {name} is no tensor but {type(value).__name__}")
-    return found
+    return weights_read
 
 
 def _mapping(content: Any, key: str, file: Path) -> Mapping[Any, Any]:

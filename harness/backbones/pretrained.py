@@ -78,7 +78,7 @@ class Pretrained(ABC):
         check_layers(layers, self.layers, backbone=self.name)
         if self._network is None:
             raise PluginError(f"backbone '{self.name}' is not open; call open(device=...) first")
-        found: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
+        parts_of: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
         # TF32 and convolutions chosen by timing would make features depend on the card and its load.
         exact = torch.backends.cudnn.flags(
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
@@ -87,8 +87,8 @@ class Pretrained(ABC):
             for start in range(0, max(len(images), 1), self.chunk):
                 x = self.preprocessing.apply(images[start : start + self.chunk], device=self._device)
                 for layer, values in self.forward(self._network, x, layers).items():
-                    found[layer].append(values.float().cpu().numpy())
-        return {layer: np.concatenate(parts) for layer, parts in found.items()}
+                    parts_of[layer].append(values.float().cpu().numpy())
+        return {layer: np.concatenate(parts) for layer, parts in parts_of.items()}
 
 
 def built(

@@ -83,9 +83,9 @@ class _Text(ABC):
         parts = []
         with torch.inference_mode():
             for start in range(0, len(captions), self.chunk):
-                found = self._tokenizer.encode_batch(list(captions[start : start + self.chunk]))
-                ids = torch.tensor([one.ids for one in found], device=self._device)
-                mask = torch.tensor([one.attention_mask for one in found], device=self._device)
+                encodings = self._tokenizer.encode_batch(list(captions[start : start + self.chunk]))
+                ids = torch.tensor([encoding.ids for encoding in encodings], device=self._device)
+                mask = torch.tensor([encoding.attention_mask for encoding in encodings], device=self._device)
                 parts.append(self.forward(self._network, ids, mask).float().cpu().numpy())
         return np.concatenate(parts)
 
@@ -166,14 +166,14 @@ class MiniLMText(_Text):
         from tokenizers import Tokenizer
 
         try:
-            found = Tokenizer.from_file(str(file))
+            words = Tokenizer.from_file(str(file))
         except Exception as problem:  # tokenizers raises nothing narrower
             raise WeightsMissing(
                 f"{file} is not a tokenizer ({problem}). Delete it and type: harness prefetch {self.words}"
             ) from None
-        found.enable_truncation(256)
-        found.enable_padding()
-        return found
+        words.enable_truncation(256)
+        words.enable_padding()
+        return words
 
     def forward(self, network: torch.nn.Module, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Mean over words, of unit norm."""

@@ -69,12 +69,12 @@ def stored_sha(name: str) -> str:
     stat = file.stat()
     if stat.st_size != size:
         raise WeightsMissing(f"the weights {file} have {stat.st_size} bytes instead of {size}. {again}")
-    found = _sha_of(str(file), stat.st_size, stat.st_mtime_ns)
-    if found != recorded or not found.startswith(pin.sha256_prefix):
+    sha = _sha_of(str(file), stat.st_size, stat.st_mtime_ns)
+    if sha != recorded or not sha.startswith(pin.sha256_prefix):
         raise WeightsMissing(
-            f"the weights {file} were altered: SHA-256 {found[:16]}..., recorded {recorded[:16]}... {again}"
+            f"the weights {file} were altered: SHA-256 {sha[:16]}..., recorded {recorded[:16]}... {again}"
         )
-    return found
+    return sha
 
 
 def fetch(
@@ -122,13 +122,13 @@ def fetch(
 
 def status() -> dict[str, str]:
     """For every known name: ``"present: FILE"``, or what is wrong and what to type."""
-    found = {}
+    states = {}
     for name in WEIGHTS:
         try:
-            found[name] = f"present: {locate(name)}"
+            states[name] = f"present: {locate(name)}"
         except WeightsMissing as missing:
-            found[name] = str(missing)
-    return found
+            states[name] = str(missing)
+    return states
 
 
 def load_state(name: str) -> dict[str, torch.Tensor]:
@@ -232,14 +232,14 @@ def _receive(
         raise WeightsMissing(
             f"{origin} broke off after {done} of {total} bytes; nothing was kept. Run the same command again"
         )
-    found = sha.hexdigest()
-    if not found.startswith(expected):
+    received_sha = sha.hexdigest()
+    if not received_sha.startswith(expected):
         raise WeightsMissing(
-            f"{origin} is not {pin.source}: SHA-256 {found[:16]}... of {done} bytes, expected "
+            f"{origin} is not {pin.source}: SHA-256 {received_sha[:16]}... of {done} bytes, expected "
             f"{expected[:16]}...; nothing was kept. Run the same command again, or give a good copy with "
             "--from FILE"
         )
-    return done, found
+    return done, received_sha
 
 
 def _opened(pin: PinnedWeights, source: Path | None) -> tuple[BinaryIO, int | None, str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from harness.reports.comparison import Comparison
 
-    Said = Callable[..., None]
+    Show = Callable[..., None]
 
 TABLES = ("means", "differences", "subjects", "variance", "region_means", "region_differences")
 DIFFERENCE_HEADS = ("pair", "difference", "p", "p (Holm)", "p (t)", "better")
@@ -83,7 +83,7 @@ def compare(
 
     if csv is not None:
         check_output(csv)
-    found = compare_runs(
+    comparison = compare_runs(
         [RunResult.open(folder) for folder in folders],
         rows=tuple(dict.fromkeys(rows)),
         target=target,
@@ -91,22 +91,22 @@ def compare(
         regions=None if regions is None else [name.strip() for name in regions.split(",")],
     )
     if csv is not None:
-        write_output(csv, csv_content(found.tables[table]))
+        write_output(csv, csv_content(comparison.tables[table]))
     if as_json:
-        click.echo(json.dumps(as_dict(found), indent=1, allow_nan=False))
+        click.echo(json.dumps(as_dict(comparison), indent=1, allow_nan=False))
     else:
         from .summary import console
 
-        print_comparison(found, console())
+        print_comparison(comparison, console())
 
 
-def as_dict(found: Comparison) -> dict[str, Any]:
+def as_dict(comparison: Comparison) -> dict[str, Any]:
     """The comparison as JSON types: every table as a list of lines, NaN as null."""
     from harness.reports.rankings import ranking_table
     from harness.reports.systems import seed_of
 
     return {
-        "simulated": found.simulated,
+        "simulated": comparison.simulated,
         **{
             kind: [
                 {
@@ -120,61 +120,61 @@ def as_dict(found: Comparison) -> dict[str, Any]:
                 }
                 for system in systems
             ]
-            for kind, systems in (("systems", found.systems), ("encoders", found.encoders))
+            for kind, systems in (("systems", comparison.systems), ("encoders", comparison.encoders))
         },
-        "families": found.families,
-        "notes": list(found.notes),
-        "left_out": [{"metric": name, "why": why} for name, why in found.left_out],
-        **{name: _lines(table) for name, table in found.tables.items()},
-        "rankings": _lines(ranking_table(found)),
+        "families": comparison.families,
+        "notes": list(comparison.notes),
+        "left_out": [{"metric": name, "why": why} for name, why in comparison.left_out],
+        **{name: _lines(table) for name, table in comparison.tables.items()},
+        "rankings": _lines(ranking_table(comparison)),
     }
 
 
-def print_comparison(found: Comparison, console: Console) -> None:
+def print_comparison(comparison: Comparison, console: Console) -> None:
     """Means with tie groups, paired differences, and where values spread by trials or samples."""
     from harness.reports.layout import SIMULATED, number
 
-    def said(text: str, style: str = "") -> None:
+    def show(text: str, style: str = "") -> None:
         console.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
 
-    if found.simulated:
-        said(f"*** {SIMULATED} ***", "bold magenta")
-    names = {system.label: system.label for system in (*found.systems, *found.encoders)}
+    if comparison.simulated:
+        show(f"*** {SIMULATED} ***", "bold magenta")
+    names = {system.label: system.label for system in (*comparison.systems, *comparison.encoders)}
     if max(map(len, names)) > WIDEST:
         names = {label: f"system {k}" for k, label in enumerate(names, start=1)}
         for label, name in names.items():
-            said(f"{name}: {label}")
-    if len(found.region_means):
-        _print_voxels(found, names, console, said)
-    if len(found.means):
-        _print_images(found, names, console, said)
-    if len(found.variance):
-        said("variance of single values: share of images, trials, samples, rest", "bold")
+            show(f"{name}: {label}")
+    if len(comparison.region_means):
+        _print_voxels(comparison, names, console, show)
+    if len(comparison.means):
+        _print_images(comparison, names, console, show)
+    if len(comparison.variance):
+        show("variance of single values: share of images, trials, samples, rest", "bold")
         parts = ("images", "trials", "samples", "rest")
         shares = [
             (
                 line.metric_label,
                 names[line.system],
                 f"{line.subject}, seed {line.seed}"
-                if len(found.variance["seed"].unique()) > 1
+                if len(comparison.variance["seed"].unique()) > 1
                 else line.subject,
                 *(number(getattr(line, f"{part}_share"), digits=2) for part in parts),
             )
-            for line in found.variance.itertuples()
+            for line in comparison.variance.itertuples()
         ]
         _print(console, ("metric", "system", "subject", *parts), shares)
-    for note in found.notes:
-        said(f"note: {note}", "cyan")
-    for name, why in found.left_out:
-        said(f"left out: {name}: {why}", "yellow")
+    for note in comparison.notes:
+        show(f"note: {note}", "cyan")
+    for name, why in comparison.left_out:
+        show(f"left out: {name}: {why}", "yellow")
 
 
-def _print_images(found: Comparison, names: dict[str, str], console: Console, said: Said) -> None:
+def _print_images(comparison: Comparison, names: dict[str, str], console: Console, show: Show) -> None:
     """Scores of images: means, differences, rankings."""
     from harness.reports.layout import bracket, left_out, number
     from harness.reports.rankings import ranking_table
 
-    said("means [95 % interval over images]; systems that share a letter were not told apart", "bold")
+    show("means [95 % interval over images]; systems that share a letter were not told apart", "bold")
     means = [
         (
             line.metric_label,
@@ -184,17 +184,18 @@ def _print_images(found: Comparison, names: dict[str, str], console: Console, sa
             " ".join(filter(None, (str(line.n), left_out(line.missing)))),
             line.group,
         )
-        for line in found.means.itertuples()
+        for line in comparison.means.itertuples()
     ]
     _print(console, ("metric", "better", "system", "mean", "images", "group"), means)
-    said("paired differences on the same images [95 % interval]", "bold")
-    differences = [(line.metric_label, *_difference(line, names)) for line in found.differences.itertuples()]
+    show("paired differences on the same images [95 % interval]", "bold")
+    tests = comparison.differences.itertuples()
+    differences = [(line.metric_label, *_difference(line, names)) for line in tests]
     _print(console, ("metric", *DIFFERENCE_HEADS), differences)
     flips = "p by sign flips of whole images"
-    said(f"{_tests(found, flips)}; Holm's family: {found.families['differences']}", "dim")
-    rankings = ranking_table(found)
+    show(f"{_tests(comparison, flips)}; Holm's family: {comparison.families['differences']}", "dim")
+    rankings = ranking_table(comparison)
     if len(rankings):
-        said("do two decoders put the encoders in the same order?", "bold")
+        show("do two decoders put the encoders in the same order?", "bold")
         orders = [
             (
                 line.metric_label,
@@ -213,11 +214,11 @@ def _print_images(found: Comparison, names: dict[str, str], console: Console, sa
         _print(console, heads, orders)
 
 
-def _print_voxels(found: Comparison, names: dict[str, str], console: Console, said: Said) -> None:
+def _print_voxels(comparison: Comparison, names: dict[str, str], console: Console, show: Show) -> None:
     """Voxel scores by region: means and differences."""
     from harness.reports.layout import bracket, number
 
-    said("encoders by voxel scores: mean over voxels [95 % interval over test images]", "bold")
+    show("encoders by voxel scores: mean over voxels [95 % interval over test images]", "bold")
     means = [
         (
             f"{line.metric_label}, {line.region}",
@@ -228,23 +229,23 @@ def _print_voxels(found: Comparison, names: dict[str, str], console: Console, sa
             str(line.n),
             line.group,
         )
-        for line in found.region_means.itertuples()
+        for line in comparison.region_means.itertuples()
     ]
     _print(console, ("metric", "better", "encoder", "mean", "voxels", "images", "group"), means)
-    said("paired differences of voxel scores on the same test images [95 % interval]", "bold")
+    show("paired differences of voxel scores on the same test images [95 % interval]", "bold")
     differences = [
         (f"{line.metric_label}, {line.region}", *_difference(line, names))
-        for line in found.region_differences.itertuples()
+        for line in comparison.region_differences.itertuples()
     ]
     _print(console, ("metric", *DIFFERENCE_HEADS), differences)
     flips = "the unit is the test image, voxels and subjects being fixed: p by sign flips of what each image "
     flips += "contributes"
-    said(f"{_tests(found, flips)}; Holm's family: {found.families['region_differences']}", "dim")
+    show(f"{_tests(comparison, flips)}; Holm's family: {comparison.families['region_differences']}", "dim")
 
 
-def _tests(found: Comparison, flips: str) -> str:
+def _tests(comparison: Comparison, flips: str) -> str:
     """How p came about."""
-    if not any(len(system.seeds) > 1 for system in found.systems):
+    if not any(len(system.seeds) > 1 for system in comparison.systems):
         return flips
     return f"{flips}, and where a system has several seeds p (t), which takes in how far they lie apart"
 

@@ -47,10 +47,10 @@ def summary(ref: PluginRef) -> str:
     if ref.row is not None:
         return f"{ref.row.label}: {ref.row.meaning}" if ref.row.meaning else ref.row.label
     file = Path(ref.path) if ref.path else _file_of(ref.module)
-    found = _class_in(file, ref.target.partition(":")[2]) if file else None
-    if found is None:
+    node_and_body = _class_in(file, ref.target.partition(":")[2]) if file else None
+    if node_and_body is None:
         return ""
-    node, body = found
+    node, body = node_and_body
     return _first_line(node, body)
 
 

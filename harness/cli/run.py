@@ -136,8 +136,8 @@ def score(path: str, **given: Any) -> None:
 
     check_given(path)
     form = "file" if Path(path).expanduser().is_file() else "folder"
-    made = _plan(given, encoder=None, decoder=f"{form}:{path}", need_decoder=True)
-    carry_out(made, given)
+    planned = _plan(given, encoder=None, decoder=f"{form}:{path}", need_decoder=True)
+    carry_out(planned, given)
 
 
 @click.command()
@@ -156,12 +156,12 @@ def plan(encoder: str | None, decoder: str | None, **given: Any) -> None:
     from .summary import console, print_plan
 
     set_up_logging(given["verbose"], console(errors=True))
-    made = _plan(given, encoder=encoder, decoder=decoder, need_decoder=False)
-    print_plan(made, Store(store_folder(given["store"])), console(), every_parameter=True)
-    made.require_files()
+    planned = _plan(given, encoder=encoder, decoder=decoder, need_decoder=False)
+    print_plan(planned, Store(store_folder(given["store"])), console(), every_parameter=True)
+    planned.require_files()
 
 
-def carry_out(made: Any, given: dict[str, Any]) -> None:
+def carry_out(planned: Any, given: dict[str, Any]) -> None:
     """Run a plan, write its folder and its report, and print the final table."""
     from ..places import store_folder
     from ..results import RunResult
@@ -175,12 +175,12 @@ def carry_out(made: Any, given: dict[str, Any]) -> None:
     errors = console(errors=True)
     set_up_logging(given["verbose"], errors)
     store = Store(store_folder(given["store"]))
-    print_plan(made, store, errors)
-    made.require_files()
+    print_plan(planned, store, errors)
+    planned.require_files()
     bars = Bars(errors)
     with explained(store.root):
-        outcome = run_plan(made, store, reporter=bars)
-    folder = given["out"] / made.name
+        outcome = run_plan(planned, store, reporter=bars)
+    folder = given["out"] / planned.name
     with bars.stage("write tables"):
         changed = write_run(outcome, folder, command=command_line(), store=store)
     if not given["no_report"]:
@@ -211,11 +211,11 @@ def _plan(given: dict[str, Any], *, encoder: str | None, decoder: str | None, ne
 
 
 def _as_assignments(given: dict[str, Any]) -> Sequence[str]:
-    found = [f"run.{name}={given[name]}" for name in _RUN_OPTIONS if given[name] is not None]
+    assignments = [f"run.{name}={given[name]}" for name in _RUN_OPTIONS if given[name] is not None]
     if given["allow_missing"]:
-        found.append("run.allow_missing=true")
+        assignments.append("run.allow_missing=true")
     if given["metrics"]:
-        found.append(f"run.metrics=[{given['metrics']}]")
+        assignments.append(f"run.metrics=[{given['metrics']}]")
     if (given["workers"] or 1) > 1 and given["executor"] is None:
-        found.append("run.executor=processes")
-    return found
+        assignments.append("run.executor=processes")
+    return assignments

@@ -114,10 +114,10 @@ def _table(held: Sequence[Held]) -> list[str]:
 
 
 def _seconds(age: str) -> float:
-    found = _AGE.fullmatch(age.strip().lower())
-    if not found:
+    parts = _AGE.fullmatch(age.strip().lower())
+    if not parts:
         raise ConfigError(f"--older-than {age}: expected a number and m, h, d or w, for example 30d")
-    return float(found[1]) * UNITS[found[2]]
+    return float(parts[1]) * UNITS[parts[2]]
 
 
 def _ago(seconds: float) -> str:

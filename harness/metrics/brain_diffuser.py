@@ -36,8 +36,8 @@ def prepare_pixcorr(images: np.ndarray) -> dict[str, np.ndarray]:
 
 def prepare_ssim(images: np.ndarray) -> dict[str, np.ndarray]:
     """``grey`` (n, 425, 425) float32 in [0, 1]."""
-    found = pictures(images, SIDE, filter="bicubic")
-    return {"grey": (found / 255.0 @ np.array(GREY)).astype(np.float32)}
+    resized = pictures(images, SIDE, filter="bicubic")
+    return {"grey": (resized / 255.0 @ np.array(GREY)).astype(np.float32)}
 
 
 def column_ssim(one: np.ndarray, other: np.ndarray) -> float:

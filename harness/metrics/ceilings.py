@@ -117,7 +117,7 @@ def mse_explained(
     if ceiling is None:
         return float("nan")
     blind = voxel_mse(np.broadcast_to(baseline, measured.shape), measured)
-    made, floor = voxel_mse(predicted, measured), measured_floor(measured, ceiling)
-    known = np.isfinite(blind) & np.isfinite(made) & np.isfinite(floor)
-    removable = blind[known].sum() - floor[known].sum()
-    return float((blind[known] - made[known]).sum() / removable) if removable > 0 else float("nan")
+    error, floor = voxel_mse(predicted, measured), measured_floor(measured, ceiling)
+    finite = np.isfinite(blind) & np.isfinite(error) & np.isfinite(floor)
+    removable = blind[finite].sum() - floor[finite].sum()
+    return float((blind[finite] - error[finite]).sum() / removable) if removable > 0 else float("nan")

@@ -67,12 +67,12 @@ def contrast_agreement(
     than three voxels; a voxel that has no value in either map is left out.
     """
     predicted, measured = checked(predicted, measured)
-    found = {}
+    agreement = {}
     for name in usable_categories(categories):
         chosen = np.asarray(categories).astype(str) == name
-        made, true = (contrast_map(side, chosen, noise=measured) for side in (predicted, measured))
-        found[name] = _correlation(made, true)
-    return {HEADLINE: _mean(list(found.values())), **found}
+        ours, theirs = (contrast_map(side, chosen, noise=measured) for side in (predicted, measured))
+        agreement[name] = _correlation(ours, theirs)
+    return {HEADLINE: _mean(list(agreement.values())), **agreement}
 
 
 def category_profile(predicted: np.ndarray, measured: np.ndarray, categories: np.ndarray) -> dict[str, float]:
@@ -84,12 +84,12 @@ def category_profile(predicted: np.ndarray, measured: np.ndarray, categories: np
     """
     predicted, measured = checked(predicted, measured)
     sides = [side.mean(axis=1, dtype=np.float64)[:, None] for side in (predicted, measured)]
-    made, true = {}, []
+    predicted_d, measured_d = {}, []
     for name in usable_categories(categories):
         chosen = np.asarray(categories).astype(str) == name
-        made[name] = float(cohens_d(sides[0], chosen)[0])
-        true.append(cohens_d(sides[1], chosen)[0])
-    return {HEADLINE: _correlation(np.array(list(made.values())), np.array(true)), **made}
+        predicted_d[name] = float(cohens_d(sides[0], chosen)[0])
+        measured_d.append(cohens_d(sides[1], chosen)[0])
+    return {HEADLINE: _correlation(np.array(list(predicted_d.values())), np.array(measured_d)), **predicted_d}
 
 
 def _moments(responses: np.ndarray, chosen: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, int]]:

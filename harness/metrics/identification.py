@@ -222,9 +222,9 @@ def _with_rivalry(
 def _n_way_rules(n: int) -> tuple[Rule, Rule]:
     """n-way; the rivalry of a pool below 2n is left at 0, since a jackknife of nearly all is too wide."""
 
-    def without(found: Ranks) -> np.ndarray:
-        enough = found.rivals.min() + 2 >= 2 * n  # the image itself and the rival that is left out
-        return found.n_way(n) if enough else np.full(found.rivals.shape, np.nan)
+    def without(ranks: Ranks) -> np.ndarray:
+        enough = ranks.rivals.min() + 2 >= 2 * n  # the image itself and the rival that is left out
+        return ranks.n_way(n) if enough else np.full(ranks.rivals.shape, np.nan)
 
     return partial(Ranks.n_way, n=n), without
 

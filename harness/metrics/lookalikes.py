@@ -71,17 +71,17 @@ def lookalike_two_way(
             f"{len(result)} reconstructions, {len(target)} targets and {len(kind)} kinds; "
             "expected equal numbers"
         )
-    found = np.stack([np.full(len(result), np.nan), np.zeros(len(result))])
+    values = np.stack([np.full(len(result), np.nan), np.zeros(len(result))])
     for one in np.unique(kind):
         alike = np.flatnonzero(kind == one)
         if len(alike) > 1:
             sides = result[alike], target[alike]
             how = {"choose": choose, "strict": strict, "copies": None if copies is None else copies[alike]}
             if rivalry:
-                found[:, alike] = two_way_with_rivalry(*sides, **how)
+                values[:, alike] = two_way_with_rivalry(*sides, **how)
             else:
-                found[0, alike] = two_way(*sides, **how)
-    return np.stack([found[0], kind_rivalry(*found, kind=kind)]) if rivalry else found[0]
+                values[0, alike] = two_way(*sides, **how)
+    return np.stack([values[0], kind_rivalry(*values, kind=kind)]) if rivalry else values[0]
 
 
 def kind_rivalry(values: np.ndarray, within: np.ndarray, *, kind: np.ndarray) -> np.ndarray:
@@ -101,15 +101,15 @@ def kind_rivalry(values: np.ndarray, within: np.ndarray, *, kind: np.ndarray) ->
     is known of its spread.
     """
     scored = np.isfinite(values)
-    found = np.zeros(len(values))
+    rivalry = np.zeros(len(values))
     if not scored.any():
-        return found
+        return rivalry
     deviations = values[scored] - values[scored].mean()
     of = np.unique(kind[scored], return_inverse=True)[1].reshape(-1)
     sizes = np.bincount(of)
     kinds_scored = len(sizes)
     shares = np.bincount(of, deviations) / np.sqrt(sizes * (1 - 1 / max(kinds_scored, 2)))
     drawn_whole = (kinds_scored >= FEWEST) | ((sizes < 3) & (kinds_scored > 1))
-    found[scored] = np.where(drawn_whole[of], shares[of] - deviations, within[scored])
-    found[scored] -= found[scored].mean()
-    return found
+    rivalry[scored] = np.where(drawn_whole[of], shares[of] - deviations, within[scored])
+    rivalry[scored] -= rivalry[scored].mean()
+    return rivalry

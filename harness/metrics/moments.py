@@ -67,8 +67,8 @@ class Moments:
 def r(moments: Moments, ceiling: Array | None) -> Array:
     """(D, K) of :func:`.encoding.voxel_r`."""
     size = np.sqrt(np.where(moments.x_flat, 1.0, moments.xx) * np.where(moments.y_flat, np.nan, moments.yy))
-    found = np.clip(moments.xy / size, -1.0, 1.0)
-    return np.where(moments.x_flat & ~moments.y_flat, 0.0, found)
+    correlation = np.clip(moments.xy / size, -1.0, 1.0)
+    return np.where(moments.x_flat & ~moments.y_flat, 0.0, correlation)
 
 
 def mse(moments: Moments, ceiling: Array | None) -> Array:

@@ -100,9 +100,9 @@ class SSIMOn(_PixelsOn):
             level = grey.mean(dim=(1, 2), keepdim=True, dtype=torch.float64).to(grey.dtype)
             grey = grey - level
             mean = window_mean(grey)
-            found = {"grey": grey, "level": level, "mean": mean}
-            found["variance"] = window_mean(grey * grey) - mean * mean
-            for name, part in found.items():
+            prepared = {"grey": grey, "level": level, "mean": mean}
+            prepared["variance"] = window_mean(grey * grey) - mean * mean
+            for name, part in prepared.items():
                 parts[name].append(part)
         return {name: self._joined(several, 1) for name, several in parts.items()}
 

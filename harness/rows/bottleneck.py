@@ -66,7 +66,7 @@ def fit_bottleneck(train: Responses, rank: int) -> Bottleneck:
     space = train.space
     patterns = train.mean()
     mean = patterns.mean(axis=0, dtype=np.float64).astype(np.float32)
-    found = np.zeros((0, space.n_valid))
+    axes = np.zeros((0, space.n_valid))
     count = min(rank, len(patterns) - 1, space.n_valid)
     if count > 0:
         centred = patterns[:, space.valid].astype(np.float64)
@@ -77,11 +77,11 @@ def fit_bottleneck(train: Responses, rank: int) -> Bottleneck:
         values, vectors = eigh(moments, subset_by_index=(size - count, size - 1))
         values, vectors = values[::-1], vectors[:, ::-1]
         real = values > NEGLIGIBLE * max(values[0], 1e-30)
-        found = vectors[:, real].T
+        axes = vectors[:, real].T
         if few:
-            found = found @ centred / np.sqrt(values[real])[:, None]
-    components = np.zeros((len(found), space.n_voxels), np.float32)
-    components[:, space.valid] = found
+            axes = axes @ centred / np.sqrt(values[real])[:, None]
+    components = np.zeros((len(axes), space.n_voxels), np.float32)
+    components[:, space.valid] = axes
     return Bottleneck(np.where(space.valid, mean, np.float32(0)), components, space.valid)
 
 

@@ -228,7 +228,7 @@ def _chosen_metrics(
     if protocol is None or settings.metrics:
         return _metrics(settings.metrics, **circumstances)
     try:
-        found, _ = _metrics(protocol.metrics, **circumstances)
+        chosen, _ = _metrics(protocol.metrics, **circumstances)
     except WeightsAbsent as problem:
         raise WeightsMissing(
             f"protocol '{protocol.name}': {problem}; all that it needs: harness prefetch "
@@ -237,7 +237,7 @@ def _chosen_metrics(
     others, left_out = _metrics((), **circumstances)
     silent = [metric for metric in others if "stimulus" not in metric.load().targets]
     fetched = _FETCH.format("metrics")
-    return (*found, *silent), tuple((name, why) for name, why in left_out if why != fetched)
+    return (*chosen, *silent), tuple((name, why) for name, why in left_out if why != fetched)
 
 
 def _metrics(
@@ -279,8 +279,8 @@ def _captions(decoder: PluginRef | GivenImages | None, params: Any) -> bool:
     """Whether the decoder says that with `params` it captions what it decodes."""
     if not isinstance(decoder, PluginRef):
         return False
-    said = getattr(decoder.load(), "captions", False)
-    return bool(said(params) if callable(said) else said)
+    declared = getattr(decoder.load(), "captions", False)
+    return bool(declared(params) if callable(declared) else declared)
 
 
 def _as_published(ref: PluginRef) -> tuple[int, str]:

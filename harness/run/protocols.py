@@ -221,24 +221,24 @@ def protocol_named(name: str) -> Protocol | None:
 
 def differences(protocol: Protocol, run: RunFacts) -> list[str]:
     """One line for everything in which `run` is not what `protocol` says."""
-    found = []
+    lines = []
     if protocol.test_images and run.test_images != protocol.test_images:
-        found.append(f"{run.test_images} test images here, {protocol.test_images} there")
+        lines.append(f"{run.test_images} test images here, {protocol.test_images} there")
     side = protocol.stimulus_side
     if side and run.stimulus_size != (side, side):
         height, width = run.stimulus_size
-        found.append(f"stimuli of {width} x {height} px here, {side} x {side} there")
+        lines.append(f"stimuli of {width} x {height} px here, {side} x {side} there")
     if protocol.unit_names and run.units not in protocol.unit_names:
-        found.append(f"responses in units '{run.units}' here; there: {protocol.units}")
+        lines.append(f"responses in units '{run.units}' here; there: {protocol.units}")
     if protocol.average and run.average and run.average != protocol.average:
-        found.append(f"the decoder's {run.average} are averaged over repeats here; there: {protocol.repeats}")
+        lines.append(f"the decoder's {run.average} are averaged over repeats here; there: {protocol.repeats}")
     if protocol.blend and not run.blended:
-        found.append("nothing is blended here, for want of a decoder with low-level images; there: "
+        lines.append("nothing is blended here, for want of a decoder with low-level images; there: "
                      f"{protocol.blending}")  # fmt: skip
     missing = [name for name in protocol.metrics if name not in run.scored]
     if missing:
-        found.append(f"not scored here: {', '.join(missing)}")
-    return [*found, *protocol.not_reproduced]
+        lines.append(f"not scored here: {', '.join(missing)}")
+    return [*lines, *protocol.not_reproduced]
 
 
 def side_by_side() -> list[dict[str, str]]:
@@ -280,9 +280,9 @@ def blended(
     if not enlarge:
         larger = np.maximum(images.images(images.ids[:1]).shape[1:3], low_level[0].shape[1:3])
         side = tuple(int(pixels) for pixels in np.minimum(larger, BLEND_SIDE))
-    found = sum(map(len, low_level))
-    if found != len(images):
-        raise DataError(f"{found} low-level images for {len(images)} reconstructions")
+    count = sum(map(len, low_level))
+    if count != len(images):
+        raise DataError(f"{count} low-level images for {len(images)} reconstructions")
     return ImageSet(images.ids, BlendReader(images, tuple(low_level), share, side))
 
 

@@ -42,7 +42,7 @@ class ImageComponents:
                 centred = _unit(flat[start : start + 1024]) - mean
                 moments += centred.T @ centred
             values, vectors = _leading(moments, min(components, n - 1))
-            found = vectors.T
+            axes = vectors.T
         else:
             moments = np.zeros((n, n))
             for block in track(_blocks(n, width), "image components, blocks of pixels"):
@@ -50,14 +50,14 @@ class ImageComponents:
                 moments += centred @ centred.T
             values, vectors = _leading(moments, min(components, n - 1))
             projector = vectors.T / np.sqrt(values)[:, None]
-            found = np.concatenate(
+            axes = np.concatenate(
                 [projector @ (_unit(flat[:, block]) - mean[block]) for block in _blocks(n, width)], axis=1
             )
-        if not len(found):
+        if not len(axes):
             raise DataError(f"the {n} training images are all equal; image components need different ones")
-        largest = np.take_along_axis(found, np.abs(found).argmax(axis=1)[:, None], axis=1)
-        found = found * np.sign(largest)
-        return cls(mean.reshape(images.shape[1:]).astype(np.float32), found.astype(np.float32))
+        largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)
+        axes = axes * np.sign(largest)
+        return cls(mean.reshape(images.shape[1:]).astype(np.float32), axes.astype(np.float32))
 
     def __len__(self) -> int:
         return len(self.components)
@@ -79,8 +79,8 @@ class ImageComponents:
 
     def render(self, scores: np.ndarray) -> np.ndarray:
         """(n, H, W, 3) uint8: mean plus components times `scores` (n, K), clipped to [0, 1]."""
-        made = scores.astype(np.float64) @ self.components + self.mean.reshape(-1)
-        return np.rint(np.clip(made, 0, 1) * 255).astype(np.uint8).reshape(-1, *self.mean.shape)
+        pixels = scores.astype(np.float64) @ self.components + self.mean.reshape(-1)
+        return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8).reshape(-1, *self.mean.shape)
 
     def save(self, file: Path) -> None:
         """Write a ``.safetensors`` file."""

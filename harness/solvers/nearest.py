@@ -31,7 +31,7 @@ def nearest_with_r(inputs: np.ndarray, patterns: np.ndarray) -> tuple[np.ndarray
             "expected (N, V) and (at least 1, V) of the same voxels"
         )
     best = np.full(len(inputs), -np.inf)
-    found = np.zeros(len(inputs), np.int64)
+    at = np.zeros(len(inputs), np.int64)
     for start in range(0, len(patterns), BLOCK):
         block = _unit_rows(patterns[start : start + BLOCK])
         for first in range(0, len(inputs), BLOCK):
@@ -40,9 +40,9 @@ def nearest_with_r(inputs: np.ndarray, patterns: np.ndarray) -> tuple[np.ndarray
             top = r.max(axis=1)
             lowest = (r >= top[:, None] - TIE).argmax(axis=1)
             better = top > best[rows] + TIE
-            found[rows][better] = start + lowest[better]
+            at[rows][better] = start + lowest[better]
             best[rows][better] = top[better]
-    return found, best
+    return at, best
 
 
 def _unit_rows(rows: np.ndarray) -> np.ndarray:

@@ -46,8 +46,8 @@ class Components:
 
     def shares(self) -> dict[str, float]:
         """Part -> share of the total variance, a negative estimate counting as 0."""
-        found = {part: getattr(self, part) for part in PARTS}
-        kept = {part: max(value, 0.0) for part, value in found.items() if np.isfinite(value)}
+        parts = {part: getattr(self, part) for part in PARTS}
+        kept = {part: max(value, 0.0) for part, value in parts.items() if np.isfinite(value)}
         total = sum(kept.values())
         return {part: kept[part] / total if part in kept and total > 0 else float("nan") for part in PARTS}
 
@@ -70,23 +70,23 @@ def variance_components(
         return Components(float(y.mean()) if n else float("nan"), **nothing, n=n, values=len(y))
     centre = y.mean()
     groupings = _groupings(*labels)
-    found = _henderson(y - centre, groupings)
-    return Components(float(centre), **{**nothing, **found}, n=n, values=len(y))
+    variances = _henderson(y - centre, groupings)
+    return Components(float(centre), **{**nothing, **variances}, n=n, values=len(y))
 
 
 def _groupings(image: np.ndarray, trial: np.ndarray, sample: np.ndarray) -> dict[str, np.ndarray]:
     """Part -> level of each value; the finest one, whose levels are the values, comes last."""
-    found = {"images": image}
+    levels_of = {"images": image}
     for part, other in (("trials", trial), ("samples", sample)):
         levels = np.unique(np.stack([image, other]), axis=1, return_inverse=True)[1].reshape(-1)
         if levels.max() > image.max():  # some image has several
-            found[part] = levels
-    single = [part for part, levels in found.items() if levels.max() + 1 == len(image)]
+            levels_of[part] = levels
+    single = [part for part, levels in levels_of.items() if levels.max() + 1 == len(image)]
     if single:  # its levels are the values themselves, so it takes the rest's place
-        return {part: levels for part, levels in found.items() if part not in single} | {
+        return {part: levels for part, levels in levels_of.items() if part not in single} | {
             single[-1]: np.arange(len(image))
         }
-    return found | {"rest": np.arange(len(image))}
+    return levels_of | {"rest": np.arange(len(image))}
 
 
 def _henderson(y: np.ndarray, groupings: dict[str, np.ndarray]) -> dict[str, float]:

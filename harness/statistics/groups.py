@@ -36,9 +36,9 @@ def tie_letters(apart: np.ndarray, order: Sequence[int] | None = None) -> list[s
     """Letters of each of M systems, ``a`` for the group of the first in `order` (default: as given)."""
     apart = np.asarray(apart, bool)
     order = list(range(len(apart)) if order is None else order)
-    found = tie_groups(apart[np.ix_(order, order)])
+    tied = tie_groups(apart[np.ix_(order, order)])
     letters = [""] * len(order)
-    for number, group in enumerate(found):
+    for number, group in enumerate(tied):
         for member in sorted(group):
             letters[order[member]] += _letter(number)
     return letters

@@ -179,11 +179,11 @@ def true_embedding(case: DecoderCase) -> Iterator[Problem]:
                 f"{len(images)} finite rows from embed(images)", str(true.shape), "Give one row an image."
             )
     if hasattr(case.plugin, "generate"):
-        made = case.call("generate", model.generate, images, seeds=case.seeds)
-        if not isinstance(made, Decoded) or len(made.images) != len(images):
+        generated = case.call("generate", model.generate, images, seeds=case.seeds)
+        if not isinstance(generated, Decoded) or len(generated.images) != len(images):
             yield Problem(
                 f"Decoded with {len(images)} images from generate",
-                repr(type(made).__name__),
+                repr(type(generated).__name__),
                 "Give one an image.",
             )
 

@@ -125,8 +125,8 @@ def sentences(metric: Metric, n: int, seed: int, same: bool) -> Sample:
         return Sample(features(metric, n, seed, same).things)
     rng = np.random.default_rng(seed)
     words = ["a", "red", "dog", "runs", "over", "green", "grass", "two", "cups", "on", "table", "blue"]
-    said = [[" ".join(rng.choice(words, 6)) for _ in range(n)] for _ in range(2)]
-    return Sample((list(said[1]) if same else said[0], said[1]))
+    captions = [[" ".join(rng.choice(words, 6)) for _ in range(n)] for _ in range(2)]
+    return Sample((list(captions[1]) if same else captions[0], captions[1]))
 
 
 def patterns(metric: Metric, n: int, seed: int, same: bool) -> Sample:

@@ -59,8 +59,8 @@ class VdvaeTask(Task):
             features = network.decode(first, torch.zeros)
             uniform = torch.full((len(x), VDVAE.side, VDVAE.side, VDVAE.mixtures), 0.5)
             drawn = network.decoder.out_net.sample(features, uniform, uniform[..., :3])
-            made = to_uint8(drawn).permute(0, 3, 1, 2) / 255
-            scores[f"psnr_db_{name}"] = (-10 * (made - x).square().mean((1, 2, 3)).log10()).mean()
+            generated = to_uint8(drawn).permute(0, 3, 1, 2) / 255
+            scores[f"psnr_db_{name}"] = (-10 * (generated - x).square().mean((1, 2, 3)).log10()).mean()
         scores["share_of_rate_in_first"] = divergence[:, :BLOCKS].sum() / divergence.sum()
         return scores
 

@@ -67,16 +67,16 @@ def training_sets(others: list[str], *, cache: Path) -> tuple[list[TrainingSet],
 def _targets(data, generator, embedder, scale, *, file: Path) -> dict[str, np.ndarray]:
     """Tokens, latents and the teacher's two views of a subject's training images."""
     if not file.is_file():
-        made: dict[str, list] = {name: [] for name in ("tokens", "latents", "clean", "augmented")}
+        targets: dict[str, list] = {name: [] for name in ("tokens", "latents", "clean", "augmented")}
         with torch.inference_mode():
             for number, (_, images) in enumerate(data.train.stimuli.batches(100)):
                 x = torch.from_numpy(np.moveaxis(images, -1, 1).astype(np.float32)) / 255
-                made["tokens"].append(embedder(x))
-                made["latents"].append(low_level.low_level_targets(generator.vae, x, scale=scale))
-                made["clean"].append(embedder.teach(x))
-                made["augmented"].append(embedder.teach(augmented(x, seed=SEED + number, area=AREA)))
+                targets["tokens"].append(embedder(x))
+                targets["latents"].append(low_level.low_level_targets(generator.vae, x, scale=scale))
+                targets["clean"].append(embedder.teach(x))
+                targets["augmented"].append(embedder.teach(augmented(x, seed=SEED + number, area=AREA)))
         part = file.with_suffix(".part.npz")
-        np.savez(part, **{name: torch.cat(values).numpy() for name, values in made.items()})
+        np.savez(part, **{name: torch.cat(values).numpy() for name, values in targets.items()})
         part.replace(file)
     with np.load(file, allow_pickle=False) as kept:
         return {name: kept[name] for name in kept.files}
@@ -86,10 +86,10 @@ def scores(network: MindEye2Network, fresh: list[TrainingSet]) -> dict[str, floa
     """Of the mean over repeats of held-out images: retrieval among 200, correlation of tokens."""
     from harness.metrics.identification import two_way
 
-    found: dict[str, list[float]] = {"retrieval_top1_of_200": [], "token_r": [], "token_two_way": []}
+    parts: dict[str, list[float]] = {"retrieval_top1_of_200": [], "token_r": [], "token_two_way": []}
     for subject, data in enumerate(fresh):
         ids, index = np.unique(data.image_index, return_inverse=True)
-        said = predict(
+        outputs = predict(
             network,
             torch.from_numpy(data.responses),
             torch.from_numpy(index),
@@ -99,13 +99,13 @@ def scores(network: MindEye2Network, fresh: list[TrainingSet]) -> dict[str, floa
         truth = data.tokens[ids].reshape(len(ids), -1)
         a, b = (
             rows / np.linalg.norm(rows, axis=1, keepdims=True)
-            for rows in (said.retrieval.flatten(1).numpy(), truth)
+            for rows in (outputs.retrieval.flatten(1).numpy(), truth)
         )
-        found["retrieval_top1_of_200"].append(((a @ b.T).argmax(1) == np.arange(len(ids))).mean())
-        tokens = said.tokens.flatten(1).numpy()
-        found["token_r"].append(np.mean([np.corrcoef(x, y)[0, 1] for x, y in zip(tokens, truth)]))
-        found["token_two_way"].append(two_way(tokens, truth).mean())
-    return {name: round(float(np.mean(values)), 4) for name, values in found.items()}
+        parts["retrieval_top1_of_200"].append(((a @ b.T).argmax(1) == np.arange(len(ids))).mean())
+        tokens = outputs.tokens.flatten(1).numpy()
+        parts["token_r"].append(np.mean([np.corrcoef(x, y)[0, 1] for x, y in zip(tokens, truth)]))
+        parts["token_two_way"].append(two_way(tokens, truth).mean())
+    return {name: round(float(np.mean(values)), 4) for name, values in parts.items()}
 
 
 def train(subject: str, settings: FitSettings, *, out: Path, cache: Path) -> dict[str, object]:

@@ -87,11 +87,11 @@ class UNetTask(Task):
         tokens = torch.where(torch.rand(n, 1, 1, generator=generator) < UNCONDITIONAL, null, tokens)
         sigma = self._levels[time].view(-1, 1, 1, 1)
         noisy = (clean + sigma * noise) / (sigma**2 + 1).sqrt()
-        said = self.network(
+        noise_estimate = self.network(
             noisy, time, encoder_hidden_states=tokens, class_labels=self._vector.expand(n, -1)
         ).sample
         weight = (SNR_LIMIT * sigma**2).clamp(max=1.0)
-        return (weight * functional.mse_loss(said, noise, reduction="none")).mean()
+        return (weight * functional.mse_loss(noise_estimate, noise, reduction="none")).mean()
 
     def scores(self, held_out: DrawnScenes) -> dict[str, float]:
         """Pictures drawn from true tokens against the scenes; shares are in [0, 1]."""
@@ -126,22 +126,24 @@ def drawing_scores(generator: Generator, scenes: DrawnScenes) -> dict[str, float
     from harness.backbones.tiny.clip import ClipTiny
     from harness.metrics.identification import two_way
 
-    embedder, made, truth = BigGTokens(), [], []
+    embedder, drawings, truth = BigGTokens(), [], []
     for start in range(0, len(scenes), 50):
         chosen = np.arange(start, min(start + 50, len(scenes)))
         x = pictures(scenes, chosen)
         with torch.inference_mode():
             drawn = generator.draw(embedder(x), generators=image_generators(chosen.astype(np.uint64)))
-        made.append(drawn.permute(0, 2, 3, 1).numpy())
+        drawings.append(drawn.permute(0, 2, 3, 1).numpy())
         truth.append(x.permute(0, 2, 3, 1).numpy())
-    made, truth = np.concatenate(made), np.concatenate(truth)
-    found = {"psnr_db": float(np.mean(-10 * np.log10(((made - truth) ** 2).mean((1, 2, 3)))))}
-    found["pixel_r"] = float(np.mean([np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(made, truth)]))
+    drawings, truth = np.concatenate(drawings), np.concatenate(truth)
+    measures = {"psnr_db": float(np.mean(-10 * np.log10(((drawings - truth) ** 2).mean((1, 2, 3)))))}
+    correlations = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(drawings, truth)]
+    measures["pixel_r"] = float(np.mean(correlations))
     for network, layer in ((AlexNetTiny(), "conv5"), (ClipTiny(), "image")):
         network.open(device="cpu")
-        a, b = (network.extract(images, [layer])[layer].reshape(len(made), -1) for images in (made, truth))
-        found[f"two_way_{network.name}_{layer}"] = float(two_way(a, b).mean())
-    return found
+        sides = (network.extract(images, [layer])[layer] for images in (drawings, truth))
+        a, b = (side.reshape(len(drawings), -1) for side in sides)
+        measures[f"two_way_{network.name}_{layer}"] = float(two_way(a, b).mean())
+    return measures
 
 
 def build() -> UNetTask:

@@ -48,9 +48,9 @@ class VaeTask(Task):
         posterior = self.network.encode(x).latent_dist
         mean, logvar = posterior.mean.float(), posterior.logvar.float()
         noise = torch.randn(mean.shape, generator=generator)
-        said = self.network.decode(mean + (0.5 * logvar).exp() * noise).sample.float()
+        rendered = self.network.decode(mean + (0.5 * logvar).exp() * noise).sample.float()
         divergence = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
-        return (said - x).square().mean() + KL_WEIGHT * divergence
+        return (rendered - x).square().mean() + KL_WEIGHT * divergence
 
     def scores(self, held_out: DrawnScenes) -> dict[str, float]:
         """Mean PSNR in dB of decoded pictures in [0, 1], clipped; mean and spread of latents."""
@@ -58,8 +58,8 @@ class VaeTask(Task):
         for start in range(0, len(held_out), 100):
             x = pictures(held_out, np.arange(start, min(start + 100, len(held_out))))
             latent = self.network.encode(2 * x - 1).latent_dist.mode()
-            said = (self.network.decode(latent).sample / 2 + 0.5).clamp(0, 1)
-            errors.append((said - x).square().flatten(1).mean(1))
+            rendered = (self.network.decode(latent).sample / 2 + 0.5).clamp(0, 1)
+            errors.append((rendered - x).square().flatten(1).mean(1))
             latents.append(latent)
         latent = torch.cat(latents)
         return {

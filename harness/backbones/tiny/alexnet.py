@@ -31,13 +31,13 @@ class SmallAlexNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """All layers, by name."""
-        found = {"conv1": self.conv1(x)}
-        found["conv2"] = self.conv2(self.pool(found["conv1"]))
-        found["conv3"] = self.conv3(self.pool(found["conv2"]))
-        found["conv4"] = self.conv4(found["conv3"])
-        found["conv5"] = self.conv5(found["conv4"])
-        found["fc6"] = self.fc6(self.pool(found["conv5"]))
-        return found
+        outputs = {"conv1": self.conv1(x)}
+        outputs["conv2"] = self.conv2(self.pool(outputs["conv1"]))
+        outputs["conv3"] = self.conv3(self.pool(outputs["conv2"]))
+        outputs["conv4"] = self.conv4(outputs["conv3"])
+        outputs["conv5"] = self.conv5(outputs["conv4"])
+        outputs["fc6"] = self.fc6(self.pool(outputs["conv5"]))
+        return outputs
 
 
 class AlexNetTiny(TinyBackbone):

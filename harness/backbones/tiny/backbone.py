@@ -97,7 +97,7 @@ class TinyBackbone:
         check_layers(layers, self.layers, backbone=self.name)
         if self._network is None:
             raise PluginError(f"backbone '{self.name}' is not open; call open(device=...) first")
-        found: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
+        parts_of: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
         # TF32 and convolutions chosen by timing would make features depend on the card and its load.
         exact = torch.backends.cudnn.flags(
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
@@ -107,5 +107,5 @@ class TinyBackbone:
                 x = normalised(images[start : start + CHUNK]).to(self._device)
                 values = self._network(x)
                 for layer in layers:
-                    found[layer].append(values[layer].float().cpu().numpy())
-        return {layer: np.concatenate(parts) for layer, parts in found.items()}
+                    parts_of[layer].append(values[layer].float().cpu().numpy())
+        return {layer: np.concatenate(parts) for layer, parts in parts_of.items()}

@@ -45,16 +45,16 @@ class BigG(nn.Module):
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """All layers, by name."""
-        found = {}
+        outputs = {}
         x = tokens(self.stem(x))
         x = torch.cat([self.cls.expand(len(x), -1, -1), x], dim=1) + self.position
         for number, block in enumerate(self.blocks, 1):
-            x = found[f"block{number}"] = block(x)
+            x = outputs[f"block{number}"] = block(x)
         x = self.norm(x)
         patches = x[:, 1:]
         # The mean over patches keeps what the caption says in the tokens, not in the class token alone.
         image = self.out(torch.cat([x[:, 0], patches.mean(1)], dim=1))
-        return {**found, "tokens": patches, "image": functional.normalize(image.float(), dim=-1)}
+        return {**outputs, "tokens": patches, "image": functional.normalize(image.float(), dim=-1)}
 
     def text(self, numbers: torch.Tensor) -> torch.Tensor:
         """(n, 64) of unit norm."""

@@ -36,12 +36,12 @@ class SceneTransformer(nn.Module):
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """All layers, by name."""
-        found = {"stem": tokens(self.stem(x))}
-        x = torch.cat([self.cls.expand(len(x), -1, -1), found["stem"]], dim=1) + self.position
+        outputs = {"stem": tokens(self.stem(x))}
+        x = torch.cat([self.cls.expand(len(x), -1, -1), outputs["stem"]], dim=1) + self.position
         for number, block in enumerate(self.blocks, 1):
-            x = found[f"block{number}"] = block(x)
+            x = outputs[f"block{number}"] = block(x)
         x = self.norm(x)
-        return {**found, "cls": x[:, 0], "patches": x[:, 1:]}
+        return {**outputs, "cls": x[:, 0], "patches": x[:, 1:]}
 
 
 class Scenes(TinyBackbone):

@@ -49,8 +49,8 @@ class AttributeTask(Task):
     def loss(self, drawn: DrawnScenes, chosen: np.ndarray, generator: torch.Generator) -> torch.Tensor:
         """Sum of the losses of all attributes."""
         x = degraded(planes_of(drawn, chosen), self.degrade, generator)
-        found = self.network(x.contiguous(memory_format=torch.channels_last))
-        whole = found[self.layer]
+        outputs = self.network(x.contiguous(memory_format=torch.channels_last))
+        whole = outputs[self.layer]
         total = 0.5 * functional.mse_loss(self.place(whole).float(), _target(drawn.place, chosen))
         for name, head in self.classes.items():
             total = total + 0.5 * functional.cross_entropy(
@@ -59,7 +59,7 @@ class AttributeTask(Task):
         total = total + 4 * _binary(self.presence(whole), _target(drawn.presence, chosen))
         total = total + 10 * _binary(self.pairs(whole), _target(drawn.pairs, chosen))
         if self.layout is not None:
-            cells = self.layout(found[self.local]).float().flatten(0, 1)
+            cells = self.layout(outputs[self.local]).float().flatten(0, 1)
             total = total + functional.cross_entropy(cells, _target(drawn.layout, chosen).flatten())
         return total
 
@@ -68,21 +68,21 @@ class AttributeTask(Task):
         heads = {**self.classes, "presence": self.presence, "place": self.place}
         if self.layout is not None:
             heads["layout"] = self.layout
-        said = {name: [] for name in heads}
+        logits = {name: [] for name in heads}
         for start in range(0, len(held_out), BATCH):
-            found = self.network(planes_of(held_out, np.arange(start, min(start + BATCH, len(held_out)))))
+            outputs = self.network(planes_of(held_out, np.arange(start, min(start + BATCH, len(held_out)))))
             for name, head in heads.items():
-                said[name].append(head(found[self.local if name == "layout" else self.layer]).numpy())
-        said = {name: np.concatenate(parts) for name, parts in said.items()}
+                logits[name].append(head(outputs[self.local if name == "layout" else self.layer]).numpy())
+        logits = {name: np.concatenate(parts) for name, parts in logits.items()}
         alone = np.array([len(scene.objects) == 1 for scene in held_out.scenes])
-        right = {name: said[name].argmax(1) == getattr(held_out, name) for name in CLASSES}
+        right = {name: logits[name].argmax(1) == getattr(held_out, name) for name in CLASSES}
         spread = ((held_out.place - held_out.place.mean(0)) ** 2).mean()
         scores = {f"{name}_accuracy": values.mean() for name, values in right.items()}
         scores["category_accuracy_one_object"] = right["category"][alone].mean()
-        scores["presence_auc"] = area_under_curve(said["presence"], held_out.presence)
-        scores["place_r2"] = 1 - ((said["place"] - held_out.place) ** 2).mean() / spread
-        if "layout" in said:
-            scores["layout_accuracy"] = (said["layout"].argmax(2) == held_out.layout.reshape(-1, 64)).mean()
+        scores["presence_auc"] = area_under_curve(logits["presence"], held_out.presence)
+        scores["place_r2"] = 1 - ((logits["place"] - held_out.place) ** 2).mean() / spread
+        if "layout" in logits:
+            scores["layout_accuracy"] = (logits["layout"].argmax(2) == held_out.layout.reshape(-1, 64)).mean()
         return scores
 
 
@@ -125,8 +125,8 @@ def linear_probe(features: np.ndarray, held_out: DrawnScenes, *, penalty: float 
     known, fresh = (np.concatenate([part, np.ones((len(part), 1))], 1) for part in np.split(standard, [half]))
     truth = np.concatenate([np.eye(len(CATEGORIES))[held_out.category], held_out.presence], axis=1)
     gram = known.T @ known + penalty * np.eye(known.shape[1])
-    said = fresh @ np.linalg.solve(gram, known.T @ truth[:half])
-    category, presence = np.split(said, 2, axis=1)
+    answers = fresh @ np.linalg.solve(gram, known.T @ truth[:half])
+    category, presence = np.split(answers, 2, axis=1)
     return {
         "probe_category_accuracy": float((category.argmax(1) == held_out.category[half:]).mean()),
         "probe_presence_auc": area_under_curve(presence, held_out.presence[half:]),

@@ -36,11 +36,11 @@ class TokenTask(ContrastiveTask):
         x = planes_of(drawn, chosen)
         washed = ((x * SD + MEAN + 1) / 2 - MEAN) / SD
         x = torch.where(torch.rand(len(x), 1, 1, 1, generator=generator) < WASHED, washed, x)
-        found = self.network(x.contiguous(memory_format=torch.channels_last))
-        cells = self.layout(found["tokens"]).float().view(-1, len(CATEGORIES) + 1)
+        outputs = self.network(x.contiguous(memory_format=torch.channels_last))
+        cells = self.layout(outputs["tokens"]).float().view(-1, len(CATEGORIES) + 1)
         truth = torch.from_numpy(drawn.layout[chosen])  # (n, 8, 8)
         quarters = truth.view(-1, GRID, 2, GRID, 2).transpose(2, 3).reshape(-1)
-        return self.contrast(found["image"], drawn, chosen) + functional.cross_entropy(cells, quarters)
+        return self.contrast(outputs["image"], drawn, chosen) + functional.cross_entropy(cells, quarters)
 
 
 def build() -> TokenTask:

@@ -48,13 +48,13 @@ class ContrastiveTask(Task):
         )
         text = self.network.text(torch.from_numpy(word_numbers(held_out.captions))).numpy()
         pools = [slice(k, k + POOL) for k in range(0, len(held_out) - POOL + 1, POOL)]
-        found: dict[str, list[float]] = {"image_to_text_top1_of_300": [], "text_to_image_top1_of_300": []}
+        hits: dict[str, list[float]] = {"image_to_text_top1_of_300": [], "text_to_image_top1_of_300": []}
         for pool in pools:
             similar = images[pool] @ text[pool].T
             own = np.arange(POOL)
-            found["image_to_text_top1_of_300"].append((similar.argmax(1) == own).mean())
-            found["text_to_image_top1_of_300"].append((similar.argmax(0) == own).mean())
-        return {name: float(np.mean(v)) for name, v in found.items()} | linear_probe(images, held_out)
+            hits["image_to_text_top1_of_300"].append((similar.argmax(1) == own).mean())
+            hits["text_to_image_top1_of_300"].append((similar.argmax(0) == own).mean())
+        return {name: float(np.mean(v)) for name, v in hits.items()} | linear_probe(images, held_out)
 
 
 def build() -> ContrastiveTask:

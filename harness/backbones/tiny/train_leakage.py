@@ -25,11 +25,11 @@ CHUNK = 1000
 def benchmark_hashes() -> list[str]:
     """Hash of every image that ``embedded`` can show, training images of all subjects included."""
     firsts = [number * _SUBJECT_STRIDE for number in range(len(SUBJECTS))]
-    found = [image_sha(image) for image in draw("test", range(MAX_TEST))]
+    hashes = [image_sha(image) for image in draw("test", range(MAX_TEST))]
     for first in firsts:
         for start in range(first, first + MAX_TRAIN, CHUNK):
-            found += [image_sha(image) for image in draw("train", range(start, start + CHUNK))]
-    return found
+            hashes += [image_sha(image) for image in draw("train", range(start, start + CHUNK))]
+    return hashes
 
 
 def check(logs: Path, *, cache: Path) -> dict[str, object]:
@@ -56,8 +56,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("tiny-cache"))
     parser.add_argument("--logs", type=Path, default=FOLDER, help="folder of the networks' JSON logs")
     given = parser.parse_args()
-    found = check(given.logs, cache=given.cache)
-    (given.logs / "leakage.json").write_text(json.dumps(found, indent=1) + "\n")
+    leakage = check(given.logs, cache=given.cache)
+    (given.logs / "leakage.json").write_text(json.dumps(leakage, indent=1) + "\n")
 
 
 if __name__ == "__main__":

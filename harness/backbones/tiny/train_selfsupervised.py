@@ -32,8 +32,8 @@ class TwoViewTask(Task):
         """Both views go through the network together."""
         x = planes_of(drawn, chosen)
         x = torch.cat([view(x, generator), view(x, generator)])
-        found = self.network(x.contiguous(memory_format=torch.channels_last))[self.layer]
-        first, second = self.project(found).float().chunk(2)
+        features = self.network(x.contiguous(memory_format=torch.channels_last))[self.layer]
+        first, second = self.project(features).float().chunk(2)
         return self.agreement(first, second)
 
     def scores(self, held_out: DrawnScenes) -> dict[str, float]:
@@ -74,10 +74,10 @@ class SwAVTask(TwoViewTask):
         prototypes = functional.normalize(self.prototypes, dim=1)
         one, two = (functional.normalize(view, dim=1) @ prototypes.T for view in (first, second))
         total = torch.zeros(())
-        for said, other in ((one, two), (two, one)):
+        for assigned, other in ((one, two), (two, one)):
             with torch.no_grad():
                 wanted = balanced(other)
-            total = total - (wanted * (said / self.temperature).log_softmax(1)).sum(1).mean() / 2
+            total = total - (wanted * (assigned / self.temperature).log_softmax(1)).sum(1).mean() / 2
         return total
 
 

@@ -49,7 +49,7 @@ def image_rates(
     rates: dict[str, Rates] = {}
     for row in ROWS:
         # Among look-alikes a fair decoder may well be at chance.
-        found = [
+        pairs = [
             (score.metric.label, score.values)
             for score in scores
             if (score.images.row, score.target, score.images.sample) == (row, "stimulus", 0)
@@ -59,9 +59,9 @@ def image_rates(
         ]
         if row in copies and copies[row].shape == copies["stimulus"].shape:
             sides = _flat(copies[row]), _flat(copies["stimulus"])
-            found.append((COPIES, two_way(*sides, copies=doubled)))
-        if found:
-            rates[row] = found
+            pairs.append((COPIES, two_way(*sides, copies=doubled)))
+        if pairs:
+            rates[row] = pairs
     return rates
 
 
@@ -69,15 +69,15 @@ def response_rates(
     response_scores: Sequence[ResponseScore], data: SubjectData, predicted: np.ndarray | None
 ) -> Rates:
     """Win rates of predicted against measured responses, by every two-way metric and by patterns."""
-    found = [
+    pairs = [
         (score.metric.label, score.values)
         for score in response_scores
         if score.row == "predicted" and score.unit == "image" and is_two_way(score.metric.load())
     ]
     if predicted is not None:
         sides = _patterns(predicted, data), _patterns(data.test.responses.mean(), data)
-        found.append((PATTERNS, two_way(*sides, copies=data.test.stimuli.copies())))
-    return found
+        pairs.append((PATTERNS, two_way(*sides, copies=data.test.stimuli.copies())))
+    return pairs
 
 
 def trial_rates(data: SubjectData, predicted: np.ndarray) -> np.ndarray:
@@ -96,8 +96,8 @@ def trial_rates(data: SubjectData, predicted: np.ndarray) -> np.ndarray:
 
 def misaligned(images: Mapping[str, Rates], responses: Rates) -> Iterator[Flag]:
     """Identification no better than chance, by every metric that can tell, where it must be better."""
-    for row, found in images.items():
-        if best := _all_at_chance(found):
+    for row, rates_of_row in images.items():
+        if best := _all_at_chance(rates_of_row):
             yield Flag("misaligned-ids", "alarm", ROWS[row].format(best))
     if best := _all_at_chance(responses):
         yield Flag("misaligned-ids", "alarm", RESPONSES.format(best))
@@ -113,8 +113,8 @@ def slipped_blocks(
         names, rates, sessions = _showings(data, trial_rates(data, predicted))
         what = "showings of test images, by what is predicted for them,"
         sequences.append((what, names, rates, sessions))
-    for row, found in images.items():
-        label, rates = max(found, key=lambda pair: np.nan_to_num(mean_scored(pair[1])))
+    for row, rates_of_row in images.items():
+        label, rates = max(rates_of_row, key=lambda pair: np.nan_to_num(mean_scored(pair[1])))
         what = "given reconstructions" if row == "reconstructions" else f"{row} reconstructions"
         sequences.append((f"{what}, by {label},", ids, rates, None))
     for what, names, rates, sessions in sequences:
@@ -158,14 +158,14 @@ def is_two_way(metric: Any) -> bool:
     return bool(metric.pool and metric.chance == 0.5)
 
 
-def _all_at_chance(found: Rates) -> str:
+def _all_at_chance(rates: Rates) -> str:
     """The best of (metric, values) in words where none is above chance, else ``""``."""
-    known = {label: values[np.isfinite(values)] for label, values in found}
-    known = {label: values for label, values in known.items() if len(values) >= FEWEST}
-    if not known or any(above_chance(values.mean(), len(values)) for values in known.values()):
+    scored = {label: values[np.isfinite(values)] for label, values in rates}
+    scored = {label: values for label, values in scored.items() if len(values) >= FEWEST}
+    if not scored or any(above_chance(values.mean(), len(values)) for values in scored.values()):
         return ""
-    best = max(known, key=lambda label: known[label].mean())
-    return f"{known[best].mean():.3f} by {best}"
+    best = max(scored, key=lambda label: scored[label].mean())
+    return f"{scored[best].mean():.3f} by {best}"
 
 
 def _flat(copies: np.ndarray) -> np.ndarray:

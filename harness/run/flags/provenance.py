@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 def declarations(plan: Plan) -> list[Declared]:
     """What the encoder, the decoder and the benchmark's training split say of themselves."""
-    found = [Declared.of("the training split", plan.benchmark_object())]
+    declared = [Declared.of("the training split", plan.benchmark_object())]
     for kind in ("encoder", "decoder"):
         ref, wants = getattr(plan, kind), kind == "decoder"  # what an encoder wants is in the record
         names = (*DECLARATIONS, "wants") if wants else DECLARATIONS
         if isinstance(ref, PluginRef) and any(hasattr(ref.load(), name) for name in names):
             plugin = ref.load()(getattr(plan, f"{kind}_params"))
-            found.append(Declared.of(f"the {kind} '{ref.name}'", plugin, wants=wants))
-    return found
+            declared.append(Declared.of(f"the {kind} '{ref.name}'", plugin, wants=wants))
+    return declared
 
 
 def trained_on_test_images(data: SubjectData, declared: Sequence[Declared]) -> Iterator[Flag]:

@@ -72,15 +72,15 @@ def block_near_chance(
     rest = (values.sum() - means * windows.lengths) / (n - windows.lengths)
     near_chance = means - CHANCE <= SHARE * (rest - CHANCE)
     enough = rest >= CHANCE + 3 * NULL_SD / np.sqrt(n - windows.lengths)
-    found = np.where(near_chance & enough, windows.differences(scores[None])[0], -np.inf)
-    at = int(found.argmax())
-    if not np.isfinite(found[at]):
+    differences = np.where(near_chance & enough, windows.differences(scores[None])[0], -np.inf)
+    at = int(differences.argmax())
+    if not np.isfinite(differences[at]):
         return None
     rng, beaten, allowed = np.random.default_rng(seed), 0, FALSE_ALARMS / scans * (1 + PERMUTATIONS)
     for first in range(0, PERMUTATIONS, BATCH):
         count = min(BATCH, PERMUTATIONS - first)
         permuted = rng.permuted(np.broadcast_to(scores, (count, n)), axis=1)
-        beaten += int((windows.differences(permuted).max(axis=1) >= found[at] - 1e-9).sum())
+        beaten += int((windows.differences(permuted).max(axis=1) >= differences[at] - 1e-9).sum())
         if 1 + beaten > allowed:
             return None
     positions = places[windows.positions(at)]
