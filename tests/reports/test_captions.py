@@ -9,9 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import report_fixtures as fixtures
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from rich.console import Console
 from scipy import optimize, stats
 
@@ -20,7 +17,7 @@ from harness.reports.captions import CAPTION_COLUMNS, caption_grid, caption_tabl
 from harness.reports.html import render_html
 from harness.reports.terminal import TABLES, render
 from harness.results import RunResult
-from harness.statistics import mean_interval, ratio_of_means
+from harness.statistics import mean_interval
 
 ROUGE = "caption-rouge1@1"
 
@@ -160,22 +157,3 @@ def test_the_terminal_prints_all_four(folder: Path) -> None:
         assert name in text
     found = line(caption_table(run), "measured")
     assert f"{found['relative']:.3f} [{found['relative_low']:.3f}, {found['relative_high']:.3f}]" in text
-
-
-VALUES = arrays(float, 9, elements=st.floats(1, 3))
-
-
-@settings(max_examples=30, deadline=None)
-@given(x=VALUES, y=VALUES, factor=st.floats(0.1, 10))
-def test_ratios_scale_and_are_one_of_a_thing_to_itself(x: np.ndarray, y: np.ndarray, factor: float) -> None:
-    ours = ratio_of_means(x, y)
-    assert ratio_of_means(factor * x, y) == pytest.approx(np.multiply(ours, factor))
-    assert ratio_of_means(x, x) == pytest.approx((1, 1, 1))
-    assert ours[1] <= ours[2]
-    holes = np.r_[np.nan, x, 3.0], np.r_[2.0, y, np.nan]
-    assert ratio_of_means(*holes) == pytest.approx(ours)
-
-
-@pytest.mark.parametrize("y", [[0.0] * 4, [-1.0, 1, -1, 1], [5.0, np.nan, np.nan, np.nan]])
-def test_nothing_is_divided_by_what_may_be_zero(y: list[float]) -> None:
-    assert np.isnan(ratio_of_means(np.ones(4), np.array(y))).all()
