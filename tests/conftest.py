@@ -20,6 +20,19 @@ from commands import TOY_METRICS, TOYS, call_harness, kill_words
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+FIRST = (
+    *("run/test_pipeline.py", "run/test_embedded_chain.py", "decoders/mindeye2/test_chain.py"),
+    *("test_frozen.py", "cli/test_output.py", "cli/test_wrong_words.py", "run/test_subjects.py"),
+)
+"""Test modules that take longest.  Workers get whole modules: a long one at the end would have one wait."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest modules first, the others in their order."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(FIRST)))
+
+
 @pytest.fixture(autouse=True)
 def logger_as_it_was():
     """A command that runs in this process sets up the logger for its terminal; the next test has its own."""

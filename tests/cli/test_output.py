@@ -18,6 +18,7 @@ from harness.storage.disk import put_in_place
 
 HARNESS = str(Path(sys.executable).with_name("harness"))
 NAMES = ("[bold]x[", "[", "a[0]:smile:")
+ALL = "a[0]:smile:[[bold]x["
 
 
 @pytest.mark.parametrize("text", ["[bold]x[/]", "[/]", "a[0]", "[/b]", ":smile:", "[link=x]y"])
@@ -32,7 +33,7 @@ def test_consoles_print_what_they_are_given(text, capfd):
         assert (printed.err if errors else printed.out).count(text) == 2
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [ALL, *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES)])
 def test_folders_with_brackets_through_every_command(tmp_path, name):
     """``[bold]x[/]`` is a folder ``]`` in a folder ``[bold]x[``."""
     folder = tmp_path / name / "]"
