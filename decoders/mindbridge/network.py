@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from harness.api import ConfigError
-from harness.decoders.mindeye2.losses import unit_rows
+from harness.nn.contrast import unit_rows
 
 TEMPERATURE = 0.005
 Pooling = Literal["max", "avg", "resize"]

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from harness.api import ConfigError, DataError, Split
+from harness.nn.contrast import soft_clip_loss, unit_rows
 from harness.training import Losses, Step, Task, TrainingSettings, local_device, train
 
 from . import losses, mixing, schedule
@@ -232,11 +233,11 @@ def training_losses(
     output = network(responses)
     prior, _ = network.diffusion_prior.loss(tokens, output.tokens, drop=settings.drop)
     with torch.autocast(torch.device(device).type, enabled=False):
-        predicted, target = losses.unit_rows(output.retrieval.float()), losses.unit_rows(tokens)
+        predicted, target = unit_rows(output.retrieval.float()), unit_rows(tokens)
         if mixture is not None:
             retrieval = losses.bimixco_loss(predicted, target, mixture, faithful=settings.faithful)
         else:
-            retrieval = losses.soft_clip_loss(predicted, target, temperature=temperature)
+            retrieval = soft_clip_loss(predicted, target, temperature=temperature)
         low_level = None
         if output.latents is not None:
             latents = torch.cat([_rows(d.latents, i) for d, i in zip(subjects, images)]).to(device)

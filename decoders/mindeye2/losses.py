@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from harness.nn.contrast import both_ways
+
 from .mixing import Mixture, targets
 
 MIXCO_TEMPERATURE = 0.006
@@ -27,18 +29,6 @@ class LossWeights:
     contrast: float = 0.1  # within the low-level term
 
 
-def unit_rows(tokens: torch.Tensor) -> torch.Tensor:
-    """(B, ...) -> (B, D), all tokens of a sample flattened into one vector of length one."""
-    return F.normalize(tokens.flatten(1), dim=-1)
-
-
-def _both_ways(similarity: torch.Tensor, forward: torch.Tensor, backward: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy of rows and of columns against their own targets."""
-    rows = -(similarity.log_softmax(-1) * forward).sum(-1).mean()
-    columns = -(similarity.T.log_softmax(-1) * backward).sum(-1).mean()
-    return (rows + columns) / 2
-
-
 def bimixco_loss(
     predicted: torch.Tensor,
     target: torch.Tensor,
@@ -52,13 +42,7 @@ def bimixco_loss(
     The targets of columns are the transposed targets of rows, whose sums need not be one.
     """
     shares = targets(mixture, faithful=faithful).to(predicted)
-    return _both_ways(predicted @ target.T / temperature, shares, shares.T)
-
-
-def soft_clip_loss(predicted: torch.Tensor, target: torch.Tensor, *, temperature: float) -> torch.Tensor:
-    """Contrastive loss whose targets are the similarities among the true embeddings; unit rows (B, D)."""
-    shares = (target @ target.T / temperature).softmax(-1)
-    return _both_ways(predicted @ target.T / temperature, shares, shares)
+    return both_ways(predicted @ target.T / temperature, shares, shares.T)
 
 
 def soft_contrastive_loss(
@@ -74,7 +58,7 @@ def soft_contrastive_loss(
     """
     student, teacher, keys = (F.normalize(part.flatten(0, 1), dim=-1) for part in (student, teacher, keys))
     forward, backward = teacher @ keys.T / temperature, keys @ teacher.T / temperature
-    return _both_ways(student @ keys.T / temperature, forward.softmax(-1), backward.softmax(-1))
+    return both_ways(student @ keys.T / temperature, forward.softmax(-1), backward.softmax(-1))
 
 
 def low_level_loss(

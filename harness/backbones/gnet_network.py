@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from .gnet_sizes import FIELDS, MAPS, PASS, SIDE, TRUNK, VOXELS_AT_ONCE
+from .gnet_sizes import DROPOUT, FIELDS, MAPS, PASS, SIDE, TRUNK, VOXELS_AT_ONCE
 
 
 class PreFilter(nn.Module):
@@ -23,57 +23,65 @@ class PreFilter(nn.Module):
         return self.conv2(self.conv1(x))
 
 
-class TrunkBlock(nn.Module):
-    """Normalise, convolve, rectify, at one resolution.  Dropout in between acts in training only."""
+MOMENTUM = 0.25
+"""Of all batch norms."""
 
-    def __init__(self, channels: int, out: int) -> None:
+
+class TrunkBlock(nn.Module):
+    """Normalise, convolve, rectify, at one resolution; whole maps are dropped in between in training."""
+
+    def __init__(self, channels: int, out: int, *, dropout: float) -> None:
         super().__init__()
-        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn1 = nn.BatchNorm2d(channels, momentum=MOMENTUM)
         self.conv1 = nn.Conv2d(channels, out, 3, padding=1)
+        self.dropout = dropout
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return functional.relu(self.conv1(self.bn1(x)))
+        normed = functional.dropout2d(self.bn1(x), self.dropout, self.training)
+        return functional.relu(self.conv1(normed))
 
 
 class Trunk(nn.Module):
     """(n, 192, 27, 27) -> maps (n, 256, 25, 25) and (n, 256, 13, 13).
 
-    Of each block the first 64 channels are read out; the third convolution gives 128, the last block 64.
+    Of each block the first `trunk` channels are read out and `passed` go on with them to the next; the third
+    convolution gives 128, the last block has `trunk`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, trunk: int = TRUNK, passed: int = PASS, dropout: float = DROPOUT) -> None:
         super().__init__()
-        width = TRUNK + PASS
-        self.bn1 = nn.BatchNorm2d(192)
+        width, self.trunk, self.dropout = trunk + passed, trunk, dropout
+        self.bn1 = nn.BatchNorm2d(192, momentum=MOMENTUM)
         self.conv3 = nn.Conv2d(192, 128, 3)
-        self.conv4a = TrunkBlock(128, width)
-        self.conv4b = TrunkBlock(width, width)
+        self.conv4a = TrunkBlock(128, width, dropout=dropout)
+        self.conv4b = TrunkBlock(width, width, dropout=dropout)
         self.pool1 = nn.MaxPool2d(3, 2, padding=1)
-        self.conv5a = TrunkBlock(width, width)
-        self.conv5b = TrunkBlock(width, width)
-        self.conv6a = TrunkBlock(width, width)
-        self.conv6b = TrunkBlock(width, TRUNK)
+        self.conv5a = TrunkBlock(width, width, dropout=dropout)
+        self.conv5b = TrunkBlock(width, width, dropout=dropout)
+        self.conv6a = TrunkBlock(width, width, dropout=dropout)
+        self.conv6b = TrunkBlock(width, trunk, dropout=dropout)
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        third = functional.relu(self.conv3(self.bn1(x)))
+        normed = functional.dropout2d(self.bn1(x), self.dropout, self.training)
+        third = functional.relu(self.conv3(normed))
         first = self.conv4a(third)
         second = self.conv4b(first)
-        fine = [third, first[:, :TRUNK], second[:, :TRUNK]]
+        fine = [third, first[:, : self.trunk], second[:, : self.trunk]]
         coarse, x = [], self.pool1(second)
         for block in (self.conv5a, self.conv5b, self.conv6a, self.conv6b):
             x = block(x)
-            coarse.append(x[:, :TRUNK])
+            coarse.append(x[:, : self.trunk])
         return [torch.cat(fine, dim=1), torch.cat(coarse, dim=1)]
 
 
 class Shared(nn.Module):
     """What all subjects share; `mu` is the mean image, or its mean per channel."""
 
-    def __init__(self, mu_shape: Sequence[int]) -> None:
+    def __init__(self, mu_shape: Sequence[int], **trunk: float) -> None:
         super().__init__()
-        self.mu = nn.Parameter(torch.empty(*mu_shape))
+        self.mu = nn.Parameter(torch.zeros(*mu_shape))
         self.pre = PreFilter()
-        self.enc = Trunk()
+        self.enc = Trunk(**trunk)
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Images (n, 3, 227, 227) in [0, 1] -> two sets of maps."""
@@ -81,13 +89,16 @@ class Shared(nn.Module):
 
 
 class Readout(nn.Module):
-    """A subject's voxels: fields rf0 (V, 25, 25) and rf1 (V, 13, 13), w (V, 512), b (V,)."""
+    """A subject's voxels: fields rf0 (V, 25, 25) and rf1 (V, 13, 13), w (V, 512), b (V,).
 
-    def __init__(self, voxels: int) -> None:
+    fields : positions along one side of each set of maps; maps : of all sets together.
+    """
+
+    def __init__(self, voxels: int, fields: Sequence[int] = FIELDS, maps: int = MAPS * len(FIELDS)) -> None:
         super().__init__()
-        self.rf0, self.rf1 = (nn.Parameter(torch.empty(voxels, side, side)) for side in FIELDS)
-        self.w = nn.Parameter(torch.empty(voxels, MAPS * len(FIELDS)))
-        self.b = nn.Parameter(torch.empty(voxels))
+        self.rf0, self.rf1 = (nn.Parameter(torch.zeros(voxels, side, side)) for side in fields)
+        self.w = nn.Parameter(torch.zeros(voxels, maps))
+        self.b = nn.Parameter(torch.zeros(voxels))
 
     def forward(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
         """Two sets of maps (n, 256, side, side) -> (n, V)."""

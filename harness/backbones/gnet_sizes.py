@@ -10,5 +10,8 @@ MAPS = 256
 TRUNK, PASS = 64, 192
 """Channels of a block that are read out, and those that only go on to the next block."""
 
+DROPOUT = 0.5
+"""Share of maps that are left out before each convolution in training."""
+
 VOXELS_AT_ONCE = 1024
 """Voxels that are read out together: 16 images of them pooled from 512 maps are 32 MB."""

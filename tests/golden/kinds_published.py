@@ -17,6 +17,7 @@ from harness.decoders.mindeye1 import low_level, network
 from harness.decoders.mindeye2 import losses, mixing, schedule
 from harness.decoders.mindeye2.unclip_keys import check_exactly, load_exactly
 from harness.decoders.takagi.regression import ScaledRidge
+from harness.nn import contrast
 
 
 def cut(flat: np.ndarray, shapes: list[tuple[int, ...]], *, skip: int = 0):
@@ -123,12 +124,12 @@ def check_mindeye1(pair: Pair) -> None:
             raise CheckFailed(f"{pair.name}: config.{name} is not the recorded array")
     pair.compare("mixco_betas", mixture_of.weight)
     pair.compare("mixed_voxels", mixing.mix(voxels, mixture_of))
-    ours, theirs = losses.unit_rows(output.projected), losses.unit_rows(target)
+    ours, theirs = contrast.unit_rows(output.projected), contrast.unit_rows(target)
     mixed = losses.bimixco_loss(ours, theirs, mixture_of, faithful=True)
     pair.compare("mixco_nce_loss", mixed, tolerance=1e-5)
     plain = mixing.Mixture(torch.arange(3), torch.ones(3), torch.zeros(3, dtype=torch.bool))
     pair.compare("nce_loss_no_mix", losses.bimixco_loss(ours, theirs, plain), tolerance=1e-5)
-    soft = losses.soft_clip_loss(ours, theirs, temperature=pair.option("soft_clip_temp"))
+    soft = contrast.soft_clip_loss(ours, theirs, temperature=pair.option("soft_clip_temp"))
     pair.compare("soft_clip_loss", soft, tolerance=1e-5)
     epochs = pair.option("schedule_epochs")
     rises = [schedule.soft_temperature(epoch, epochs, share=0.0) for epoch in range(epochs)]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from harness.api import DataError
 from harness.decoders.mindeye2 import losses, mixing
+from harness.nn import contrast
 
 
 def softmax(x):
@@ -117,7 +118,7 @@ def test_soft_clip_equals_the_formula(seed, temperature):
     shares = softmax(target @ target.T / temperature)
     similarity = predicted @ target.T / temperature
     expected = (cross_entropies(similarity, shares) + cross_entropies(similarity.T, shares)) / 2
-    ours = losses.soft_clip_loss(tensor(predicted), tensor(target), temperature=temperature)
+    ours = contrast.soft_clip_loss(tensor(predicted), tensor(target), temperature=temperature)
     assert ours.item() == pytest.approx(expected, rel=1e-3)
 
 
@@ -153,6 +154,6 @@ def test_terms_are_weighted_as_released():
 
 
 def test_all_tokens_of_a_sample_make_one_unit_vector():
-    flat = losses.unit_rows(torch.randn(3, 4, 5))
+    flat = contrast.unit_rows(torch.randn(3, 4, 5))
     assert flat.shape == (3, 20)
     torch.testing.assert_close(flat.norm(dim=1), torch.ones(3))
