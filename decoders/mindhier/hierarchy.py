@@ -1,0 +1,80 @@
+"""The true hierarchy: layers of a frozen image network, as the fMRI encoder shall predict them.
+
+Level m of M is layer g_m of the network's L layers, after the network's last norm and, in CLIP, the
+projection into the space of the text.  MindHier's maps for CLIP ViT-L/14's 24 layers and M = 4 are
+``middle`` {12, 16, 20, 24}, which it publishes, ``late`` {18, 20, 22, 24} and ``early`` {6, 12, 18, 24}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from harness.api import ConfigError
+from harness.backbones.images import resized
+
+LayerMap = Literal["middle", "late", "early"]
+_FIRST = {"middle": 1 / 3, "late": 2 / 3, "early": 0.0}
+"""Share of the layers below the first step of each map."""
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+SD = (0.26862954, 0.26130258, 0.27577711)
+"""Of CLIP's training images (openai/CLIP)."""
+
+
+def layers_of(name: LayerMap, *, levels: int, layers: int) -> tuple[int, ...]:
+    """g_1 .. g_M of a map: g_m = L (s + (1 - s) m / M), rounded, with the map's share s.
+
+    For 24 layers and 4 levels these are 8 + 4 m, 16 + 2 m and 6 m, as published.
+    """
+    share = _FIRST[name]
+    chosen = tuple(round(layers * (share + (1 - share) * m / levels)) for m in range(1, levels + 1))
+    if chosen[0] < 1:
+        raise ConfigError(f"the layer map {name} has no layer for level 1 of {levels} in {layers} layers")
+    return chosen
+
+
+class ClipLevels(nn.Module):
+    """Images (B, 3, H, W) in [0, 1] -> levels of transformers' ``CLIPModel``.
+
+    Every level is a layer's tokens (B, 257, 768 for ViT-L/14) after ``post_layernorm`` and
+    ``visual_projection``, as in the released code.
+    """
+
+    def __init__(self, clip: nn.Module, chosen: Sequence[int]) -> None:
+        super().__init__()
+        self.clip, self.chosen = clip.eval().requires_grad_(False), tuple(chosen)
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """M x (B, tokens, width), the first level first."""
+        vision = self.clip.vision_model
+        x = resized(images.float(), self.clip.config.vision_config.image_size)
+        mean, sd = (x.new_tensor(values).view(3, 1, 1) for values in (MEAN, SD))
+        states = vision(pixel_values=(x - mean) / sd, output_hidden_states=True).hidden_states
+        return [self.clip.visual_projection(vision.post_layernorm(states[g])) for g in self.chosen]
+
+
+class ClipWords(nn.Module):
+    """Captions -> (B, 77, 768 for ViT-L/14), the text tower's tokens after its last norm."""
+
+    def __init__(self, clip: nn.Module, tokenizer: Any) -> None:
+        super().__init__()
+        self.clip, self.tokenizer = clip, tokenizer
+
+    def forward(self, captions: Sequence[str]) -> torch.Tensor:
+        """See the class."""
+        length = self.clip.config.text_config.max_position_embeddings
+        encoded = self.tokenizer.encode_batch(list(captions))
+        end = self.clip.config.text_config.eos_token_id
+        rows = [list(one.ids)[:length] for one in encoded]
+        ids = torch.tensor([row + [row[-1] if row else end] * (length - len(row)) for row in rows])
+        where = self.clip.text_projection.weight.device
+        return self.clip.text_model(input_ids=ids.to(where)).last_hidden_state
+
+
+def single_level(levels: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """The last level alone: the ablation in which one feature guides every scale."""
+    return [levels[-1]]
