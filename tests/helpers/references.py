@@ -99,6 +99,37 @@ def _inside(module: str, path: list[str]) -> bool:
     return not base.startswith("harness") or resolves(".".join([base, original, *path[1:]]))
 
 
+@cache
+def imported(module: str) -> frozenset[str]:
+    """Modules of this project that `module` imports, lazily, by a row of a catalogue or by a command."""
+    source = modules()[module].read_text()
+    names = {f"tests.helpers.{name}" for name in re.findall(r"^(?:from|import) (\w+)", source, re.M)}
+    names |= set(re.findall(r"(harness(?:\.\w+)+):\w", source))
+    for package in re.findall(r"(harness(?:\.\w+)+)\.\{", source):
+        names |= {name for name in modules() if name.startswith(f"{package}.")}
+    if module.startswith("tests.") and re.search(r"\b(?:call_)?harness\(|CliRunner", source):
+        names |= {"harness.run.pipeline", "harness.run.record"}
+    if module == "harness.plugins":
+        names |= {name for name in modules() if name.endswith(".catalogue")}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(module, node.level, node.module or "") if node.level else node.module or ""
+            names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return frozenset(names & modules().keys())
+
+
+def reached(module: str) -> set[str]:
+    """All that `module` imports, directly or through what it imports."""
+    seen, ahead = set(), [module]
+    while ahead:
+        fresh = imported(ahead.pop()) - seen
+        seen |= fresh
+        ahead += fresh
+    return seen
+
+
 def resolves(name: str, module: str = "") -> bool:
     """Whether `name` is a module or something in one: absolute, or as it is read within `module`.
 

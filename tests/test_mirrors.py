@@ -1,0 +1,228 @@
+"""Every module has the test that one would look for: of its name, or in its folder, or said here where."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+from references import module_name, reached
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = ROOT / "tests"
+FOLDERS = ("harness", "encoders", "decoders", "benchmarks", "reports")
+
+TESTED_IN = {
+    # networks, and what they are made of
+    "harness/backbones/gnet_network.py": "backbones/test_gnet.py",
+    "harness/backbones/texts.py": "metrics/test_captions.py",
+    "harness/backbones/wordnet.py": "metrics/test_captions.py",
+    **{
+        f"harness/backbones/tiny/{name}.py": "backbones/tiny/test_backbone.py"
+        for name in ("alexnet", "bigg", "dinov2", "efficientnet", "inception", "swav")
+    },
+    # commands
+    "harness/cli/check.py": "testing/test_kinds.py",
+    "harness/cli/inspect.py": "test_commands.py",
+    "harness/cli/new.py": "testing/test_scaffold.py",
+    "harness/cli/prefetch.py": "test_places.py",
+    "harness/cli/progress.py": "test_progress.py",
+    "harness/cli/report.py": "test_commands.py",
+    "harness/cli/run.py": "cli/test_wrong_words.py",
+    "harness/cli/store.py": "storage/test_pruning.py",
+    # rows of catalogues, by what goes through them all
+    "harness/catalogue.py": "test_plugins.py",
+    "harness/scoring/catalogue.py": "test_extensions.py",
+    # pixels and correlations where torch computes
+    "harness/metrics/correlations_on_device.py": "scoring/test_devices.py",
+    "harness/metrics/pixel_on_device.py": "scoring/test_devices.py",
+    # every kind of file, at every door
+    "harness/image_readers.py": "test_image_sets.py",
+    "harness/reading/matlab.py": "reading/test_arrays.py",
+    "harness/reading/pixels.py": "reading/test_image_doors.py",
+    "harness/reading/plain_files.py": "reading/test_arrays.py",
+    "harness/reading/tables.py": "reading/test_arrays.py",
+    "harness/reading/torch_files.py": "reading/test_doors.py",
+    # what a run does and says
+    "harness/notices.py": "run/flags/test_warnings.py",
+    "harness/run/descriptions.py": "test_run_record.py",
+    "harness/run/encoding.py": "run/test_subjects.py",
+    "harness/run/protocol_notes.py": "run/test_protocols.py",
+    **{
+        f"harness/run/flags/{name}.py": "run/flags/test_flags.py"
+        for name in ("identification", "images", "leaks", "provenance", "responses", "training")
+    },
+    # scorers, by the metrics that they score
+    "harness/scoring/caption_features.py": "metrics/test_captions.py",
+    "harness/scoring/captions.py": "metrics/test_captions.py",
+    "harness/scoring/contributions.py": "statistics/test_contributed.py",
+    "harness/scoring/decoder_space.py": "metrics/test_retrieval.py",
+    "harness/scoring/embedding.py": "metrics/test_networks.py",
+    "harness/scoring/images.py": "metrics/test_copies.py",
+    "harness/scoring/reencoded.py": "backbones/test_gnet.py",
+    "harness/scoring/training.py": "metrics/test_nearest_train.py",
+    # stages and storage
+    "harness/solvers/saved.py": "storage/test_disk.py",
+    "harness/stages/checks.py": "benchmarks/test_paired.py",
+    "harness/stages/decode.py": "run/test_pipeline.py",
+    "harness/stages/encode.py": "run/test_pipeline.py",
+    "harness/stages/selection.py": "run/test_pipeline.py",
+    "harness/storage/references.py": "scoring/test_devices.py",
+    "harness/storage/sharded.py": "stages/test_plugin_features.py",
+    "harness/storage/worker.py": "run/test_threads.py",
+    # the conformance kit, by plugins that break it
+    "harness/testing/case.py": "testing/test_kinds.py",
+    "harness/testing/fitting.py": "testing/test_kinds.py",
+    "harness/testing/watching.py": "testing/test_kinds.py",
+    "harness/training/checkpoints.py": "training/test_loop.py",
+    "harness/training/devices.py": "training/test_loop.py",
+    # parts of one encoder
+    **{
+        f"encoders/chasm/{name}.py": "encoders/chasm/test_encoder.py"
+        for name in ("blocks", "diffusion", "fitting", "model", "saving", "transfer")
+    },
+    # how data of one's own are checked
+    "benchmarks/paired_params.py": "benchmarks/test_paired_errors.py",
+    "benchmarks/paired_responses.py": "benchmarks/test_paired_errors.py",
+    "benchmarks/paired_voxels.py": "benchmarks/test_paired_errors.py",
+    # the small generator
+    "decoders/mindeye2/tiny/small.py": "decoders/mindeye2/test_training.py",
+    # tables of reports
+    "reports/compared_images.py": "cli/test_compare.py",
+    "reports/functional.py": "scoring/test_responses.py",
+}
+"""Module -> the test in another place, or of several modules, that tests it."""
+
+COMMAND = {"check", "inspect", "new", "prefetch", "report", "run", "store"}
+
+NO_LOGIC = {
+    "harness/__main__.py": "python -m harness, which is harness.cli.main",
+    "harness/backbones/gnet_sizes.py": "numbers of voxels",
+    "harness/backbones/pins.py": "addresses and hashes of weights",
+    "harness/metrics/meanings.py": "sentences, which tests/reports/test_html.py asks of every metric",
+    "encoders/catalogue.py": "rows",
+    "decoders/catalogue.py": "rows",
+    "benchmarks/catalogue.py": "rows",
+    "decoders/brain_diffuser/tiny/sizes.py": "sizes of a network",
+}
+"""Module -> what it holds, of which nothing is there to be tested."""
+
+
+def is_script(file: Path) -> bool:
+    """A training script, whose log beside it says what came of it."""
+    return file.parent.name == "tiny" and file.name.startswith("train_")
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Place of each module, as ``harness/run/record.py``, but for packages and scripts."""
+    files = (file for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.py")))
+    return {
+        file.relative_to(ROOT).as_posix(): file
+        for file in files
+        if file.name != "__init__.py" and not is_script(file)
+    }
+
+
+@cache
+def public(file: Path) -> frozenset[str]:
+    """Functions, classes and constants that a module defines for others."""
+    names = set()
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)}
+    return frozenset(name for name in names if not name.startswith("_"))
+
+
+@cache
+def imports(test: Path) -> frozenset[tuple[str, str]]:
+    """(module, name) of all that a test module imports of the harness, anywhere in it."""
+    pairs = set()
+    for node in ast.walk(ast.parse(test.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            pairs |= {(node.module, alias.name) for alias in node.names}
+        elif isinstance(node, ast.Import):
+            pairs |= {(alias.name, "") for alias in node.names}
+    return frozenset(pair for pair in pairs if pair[0].startswith("harness"))
+
+
+def dotted(module: str) -> str:
+    """The name that a module is imported by."""
+    return module_name(ROOT / module)
+
+
+def names_it(test: Path, module: str) -> bool:
+    """Whether `test` imports `module`, or something that it defines through its package."""
+    full = dotted(module)
+    package, _, stem = full.rpartition(".")
+    for source, name in imports(test):
+        if source == full or (source, name) == (package, stem):
+            return True
+        if source == package and name in public(modules()[module]):
+            return True
+    return False
+
+
+def place(module: str) -> Path:
+    """Where the tests of a module lie, without the file's name."""
+    return TESTS / Path(module.removeprefix("harness/")).parent
+
+
+def own_test(module: str) -> Path:
+    return place(module) / f"test_{Path(module).stem}.py"
+
+
+@cache
+def beside(module: str) -> tuple[Path, ...]:
+    """Tests of the module's folder, and of a system's package all that lie with it."""
+    folder = place(module)
+    lies = [file for file in folder.rglob("test_*.py")] if folder != TESTS else list(folder.glob("test_*.py"))
+    if folder not in (TESTS, TESTS / Path(module).parts[0]):
+        lies += folder.parent.glob(f"test_{folder.name}*.py")
+    if Path(module).parts[0] in ("encoders", "decoders"):
+        lies += (TESTS / "golden").glob("kinds_*.py")
+    return tuple(lies)
+
+
+def without_test() -> list[str]:
+    """Modules that neither their name, nor a test beside, nor a table below leads to a test of."""
+    return [
+        module
+        for module in modules()
+        if not own_test(module).is_file() and not any(names_it(test, module) for test in beside(module))
+    ]
+
+
+def test_every_module_has_its_test():
+    missing = [name for name in without_test() if name not in TESTED_IN and name not in NO_LOGIC]
+    assert not missing, (
+        f"no test tells by its name or place that it is of {', '.join(missing)}; write one, or say in "
+        "tests/test_mirrors.py where it is tested"
+    )
+
+
+@pytest.mark.parametrize(("module", "test"), TESTED_IN.items())
+def test_what_is_tested_elsewhere_is_there(module, test):
+    """A test that imports the module, perhaps through others, or a command that it types."""
+    assert module in modules()
+    assert not own_test(module).is_file(), f"{module} has a test of its own; take it off the table"
+    command = Path(module).stem if module.startswith("harness/cli/") else ""
+    if command in COMMAND:
+        assert f'"{command}"' in (TESTS / test).read_text()
+    else:
+        assert dotted(module) in reached(f"tests.{test.removesuffix('.py').replace('/', '.')}")
+
+
+@pytest.mark.parametrize("module", NO_LOGIC)
+def test_what_has_no_logic_has_none(module):
+    """Rows, constants, sizes and entry points; a function of three lines or more is logic."""
+    defined = [
+        node
+        for node in ast.walk(ast.parse(modules()[module].read_text()))
+        if isinstance(node, ast.FunctionDef) and len(node.body) > 3
+    ]
+    assert not defined, f"{module} defines {', '.join(node.name for node in defined)}"
