@@ -17,6 +17,7 @@ from harness.api import DataError, WeightsMissing
 
 from .checkpoints import read_weights
 from .inference import GeneratorSettings, draw_pictures
+from .room import Room
 from .unclip import UNetSettings, build_unet, diffusers_config
 from .unclip_keys import load_exactly, modern_vae_attention, unet_state, vae_state
 
@@ -50,10 +51,15 @@ def build_vae(settings: VaeSettings) -> nn.Module:
     )
 
 
-def load_vae(weights: Mapping[str, torch.Tensor], settings: VaeSettings | None = None) -> nn.Module:
+def load_vae(
+    weights: Mapping[str, torch.Tensor],
+    settings: VaeSettings | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+) -> nn.Module:
     """A VAE from weights under diffusers' names, old or new, such as ``sd_image_var_autoenc.pth``."""
     with torch.device("meta"):
-        vae = build_vae(settings or VaeSettings())
+        vae = build_vae(settings or VaeSettings()).to(dtype)
     vae = vae.to_empty(device="cpu")
     load_exactly(vae, modern_vae_attention(weights), what="the VAE")
     return _frozen(vae)
@@ -69,16 +75,19 @@ class Generator:
     vae_settings: VaeSettings
     settings: GeneratorSettings
 
-    def draw(self, tokens: torch.Tensor, *, generators: Sequence[torch.Generator]) -> torch.Tensor:
-        """Tokens (N, n, dim) -> pictures (N, 3, H, W) in [0, 1], float32."""
+    def draw(
+        self, tokens: torch.Tensor, *, generators: Sequence[torch.Generator], room: Room | None = None
+    ) -> torch.Tensor:
+        """Tokens (N, n, dim) -> pictures (N, 3, H, W) in [0, 1], float32; `room` brings the parts in."""
         expected = self.unet_settings.token_dim
         if tokens.ndim != 3 or tokens.shape[2] != expected:
             raise DataError(
                 f"tokens have shape {tuple(tokens.shape)}; the generator takes (images, tokens, {expected})"
             )
-        where = next(self.unet.parameters())
-        tokens = tokens.to(device=where.device, dtype=where.dtype)
-        return draw_pictures(self.unet, self.vae, tokens, generators=generators, settings=self.settings)
+        room = room or Room(str(self.unet.device))
+        return draw_pictures(
+            self.unet, self.vae, tokens, generators=generators, settings=self.settings, room=room
+        )
 
     def to(self, device: str, *, dtype: torch.dtype = torch.float32) -> Generator:
         """Move; `dtype` is the UNet's alone, the VAE stays in float32."""
@@ -134,15 +143,22 @@ class Generator:
         unet_settings: UNetSettings | None = None,
         vae_settings: VaeSettings | None = None,
         settings: GeneratorSettings | None = None,
+        dtype: torch.dtype = torch.float32,
+        vae: nn.Module | None = None,
     ) -> Generator:
-        """Read ``unclip6_epoch0_step110000.ckpt``; its image embedder and noise table are not needed."""
+        """Read ``unclip6_epoch0_step110000.ckpt``; its image embedder and noise table are not needed.
+
+        `dtype` is that of the UNet; `vae` one to take in place of the file's.
+        """
         unet_settings, vae_settings = unet_settings or UNetSettings(), vae_settings or VaeSettings()
         weights = read_weights(path)
         with torch.device("meta"):
-            unet, vae = build_unet(unet_settings), build_vae(vae_settings)
-        unet, vae = unet.to_empty(device="cpu"), vae.to_empty(device="cpu")
+            unet, own_vae = build_unet(unet_settings).to(dtype), build_vae(vae_settings)
+        unet = unet.to_empty(device="cpu")
         load_exactly(unet, unet_state(weights, diffusers_config(unet_settings)), what="the unCLIP UNet")
-        load_exactly(vae, vae_state(weights, vae.config), what="the unCLIP VAE")
+        if vae is None:
+            vae = own_vae.to_empty(device="cpu")
+            load_exactly(vae, vae_state(weights, vae.config), what="the unCLIP VAE")
         settings = settings or GeneratorSettings()
         return cls(_frozen(unet), _frozen(vae), unet_settings, vae_settings, settings)
 

@@ -15,10 +15,14 @@ import torch
 from torch import nn
 
 from harness.api import ConfigError
+from harness.nn.halving import half_products, safe_attention
 
 from . import unclip
-from .low_level import Autoencoder
+from .backbone import BackboneOutput
+from .conditions import conditions_once
+from .low_level import Autoencoder, decode_sliced
 from .model import MindEye2Network, mean_over_repeats
+from .room import Room
 
 
 @dataclass(frozen=True)
@@ -73,18 +77,23 @@ def predict(
 ) -> Prediction:
     """Trials (T, V) of N images, one generator each -> prediction on the device of the network.
 
-    `image_index` (T,) is the image of each trial; every image has at least one.
+    `image_index` (T,) is the image of each trial; every image has at least one.  Where the network's products
+    are halved, repeats are averaged and the prior's steps added up in float32.
     """
-    device = next(network.parameters()).device
-    output = network.backbone(network.ridge(responses.to(device), subject=subject))
+    weight = network.backbone.backbone_linear.weight
+    device, dtype = weight.device, weight.dtype
+    with half_products(device, dtype):
+        output = network.backbone(network.ridge(responses.to(device), subject=subject))
+    output = BackboneOutput(*(None if part is None else part.float() for part in output))
     output = mean_over_repeats(output, image_index.to(device), len(generators))
     shape = tuple(output.tokens.shape[1:])
 
     def noise() -> torch.Tensor:
         return torch.stack([torch.randn(shape, generator=one) for one in generators]).to(device)
 
-    tokens = network.diffusion_prior.sample(output.tokens, noise=noise, steps=steps, guidance=guidance)
-    return Prediction(tokens, output.tokens, output.retrieval, output.latents)
+    with half_products(device, dtype):
+        tokens = network.diffusion_prior.sample(output.tokens, noise=noise, steps=steps, guidance=guidance)
+    return Prediction(tokens.float(), output.tokens, output.retrieval, output.latents)
 
 
 @torch.no_grad()
@@ -95,13 +104,15 @@ def draw_pictures(
     *,
     generators: Sequence[torch.Generator],
     settings: GeneratorSettings | None = None,
+    room: Room | None = None,
 ) -> torch.Tensor:
     """Tokens (N, n, dim) -> pictures (N, 3, H, W) in [0, 1], one sample each.
 
-    The VAE should be in float32: SDXL's overflows in half precision.
+    The UNet runs in the precision of its weights and the steps add up in float32.  The VAE should be in
+    float32: SDXL's overflows in half precision, but for the one that was fixed for it.
     """
-    s = settings or GeneratorSettings()
-    config = unet.config
+    s, config = settings or GeneratorSettings(), unet.config
+    room = room or Room(str(tokens.device))
     width = config.projection_class_embeddings_input_dim // 4
     draws = unclip.Draws.of(
         list(generators),
@@ -110,14 +121,16 @@ def draw_pictures(
     )
     sigma = unclip.euler_steps(s.steps)[1][0].item()
     start = unclip.start_latent(draws, sigma=sigma, offset_level=s.offset)
-    kind = {"device": tokens.device, "dtype": tokens.dtype}
-    latent = unclip.sample_latent(
-        unet,
-        start.to(**kind),
-        tokens=tokens,
-        unconditional=draws.tokens.to(**kind),
-        vector=unclip.picture_vector(len(tokens), size=s.picture, width=width).to(**kind),
-        steps=s.steps,
-        guidance=s.guidance,
-    )
-    return unclip.to_picture(vae.decode(latent.float() / s.latent_scale).sample)
+    kind = {"device": room.device, "dtype": unet.dtype}
+    with room.use(unet), safe_attention(room.device, unet.dtype), conditions_once(unet):
+        latent = unclip.sample_latent(
+            unet,
+            start.to(room.device),
+            tokens=tokens.to(**kind),
+            unconditional=draws.tokens.to(**kind),
+            vector=unclip.picture_vector(len(tokens), size=s.picture, width=width).to(**kind),
+            steps=s.steps,
+            guidance=s.guidance,
+        )
+    with room.use(vae):
+        return unclip.to_picture(decode_sliced(vae, latent / s.latent_scale))

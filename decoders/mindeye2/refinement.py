@@ -6,9 +6,9 @@ at 256 pixels, is encoded (a sample of the posterior, not its mode), noised to t
 2022, SDEdit).  The model is a fine-tuned SDXL, ``zavychromaxl_v30.safetensors``.  The caption is embedded by
 the text towers as first published, the unwanted tags by those inside the checkpoint.
 
-Here every image has random generators of its own, and all is computed in float32 where the notebook
-halves the precision: about 14 GB more on the device.  The public files were never seen here; names are
-those of sgm's SDXL and of OpenCLIP.
+Here every image has random generators of its own.  The UNet runs in the precision of its weights, prompts,
+VAE and the sum of the steps in float32.  The public files were never seen here; names are those of sgm's
+SDXL and of OpenCLIP.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ import torch
 from torch import nn
 
 from harness.api import ConfigError, DataError
+from harness.nn.halving import safe_attention
 
 from .checkpoints import read_weights
+from .conditions import conditions_once
 from .generator import VaeSettings, build_vae
-from .low_level import resize_bilinear
+from .low_level import decode_sliced, encode_sliced, resize_bilinear
 from .prompts import CLIP_PREFIX, OPEN_PREFIX, PromptEncoder, Prompts, PromptSizes, under
+from .room import Room
 from .unclip import LATENT_SCALE, TRAIN_STEPS, UNetSettings, diffusers_config, euler_steps
 from .unclip_keys import load_exactly, unet_state, vae_state
 
@@ -130,45 +133,61 @@ class Refiner(nn.Module):
 
     @torch.no_grad()
     def forward(
-        self, pictures: torch.Tensor, captions: Sequence[str], *, generators: Sequence[torch.Generator]
+        self,
+        pictures: torch.Tensor,
+        captions: Sequence[str],
+        *,
+        generators: Sequence[torch.Generator],
+        room: Room | None = None,
     ) -> torch.Tensor:
-        """Pictures (N, 3, H, W) in [0, 1], a caption and a CPU generator each -> (N, 3, picture, picture)."""
-        s, device = self.settings, self.unwanted_states.device
+        """Pictures (N, 3, H, W) in [0, 1], a caption and a CPU generator each -> (N, 3, picture, picture).
+
+        `room` brings the parts in as they are used.
+        """
+        room = room or Room(str(self.unwanted_states.device))
+        s, device, dtype = self.settings, room.device, self.unet.dtype
         if not len(pictures) == len(captions) == len(generators):
             raise DataError(
                 f"{len(pictures)} pictures, {len(captions)} captions and {len(generators)} generators; "
                 "expected one of each per image"
             )
         seen = resize_bilinear(resize_bilinear(pictures.to(device), s.seen), s.picture)
-        posterior = self.vae.encode(2 * seen - 1).latent_dist
+        with room.use(self.vae):
+            mean, spread = encode_sliced(self.vae, 2 * seen - 1)
 
         def noise() -> torch.Tensor:
-            shape = tuple(posterior.mean.shape[1:])
+            shape = tuple(mean.shape[1:])
             return torch.stack([torch.randn(shape, generator=one) for one in generators]).to(device)
 
         times, sigmas = s.schedule()
-        latent = (posterior.mean + posterior.std * noise()) * s.latent_scale + sigmas[0] * noise()
-        states, more = self._conditions(captions)
-        for number, time in enumerate(times.tolist()):
-            sigma, after = sigmas[number].item(), sigmas[number + 1].item()
-            scaled = latent / (sigma**2 + 1) ** 0.5
-            output = self.unet(
-                torch.cat([scaled, scaled]), time, encoder_hidden_states=states, added_cond_kwargs=more
-            )
-            without, given = output.sample.chunk(2)
-            latent = latent + (after - sigma) * (without + s.guidance * (given - without))
-        return (self.vae.decode(latent / s.latent_scale).sample / 2 + 0.5).clamp(0, 1)
+        latent = (mean + spread * noise()) * s.latent_scale + sigmas[0] * noise()
+        with room.use(self.prompts):
+            states, more = self._conditions(captions, device=device, dtype=dtype)
+        with room.use(self.unet), safe_attention(device, dtype), conditions_once(self.unet):
+            for number, time in enumerate(times.tolist()):
+                sigma, after = sigmas[number].item(), sigmas[number + 1].item()
+                scaled = (latent / (sigma**2 + 1) ** 0.5).to(dtype)
+                output = self.unet(
+                    torch.cat([scaled, scaled]), time, encoder_hidden_states=states, added_cond_kwargs=more
+                )
+                without, given = output.sample.float().chunk(2)
+                latent = latent + (after - sigma) * (without + s.guidance * (given - without))
+        with room.use(self.vae):
+            return (decode_sliced(self.vae, latent / s.latent_scale) / 2 + 0.5).clamp(0, 1)
 
-    def _conditions(self, captions: Sequence[str]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Both halves of the guidance, the unwanted first, (2 N, ...) each."""
+    def _conditions(
+        self, captions: Sequence[str], *, device: torch.device, dtype: torch.dtype
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Both halves of the guidance, the unwanted first, (2 N, ...) each; sizes stay in float32."""
         s, count = self.settings, len(captions)
         given = self.prompts(captions)
-        sizes = torch.tensor([[s.picture, s.picture, 0, 0, s.target, s.target]], device=given.pooled.device)
+        unwanted = self.unwanted_states.to(device), self.unwanted_pooled.to(device)
+        sizes = torch.tensor([[s.picture, s.picture, 0, 0, s.target, s.target]], device=device)
         more = {
-            "text_embeds": torch.cat([self.unwanted_pooled.expand(count, -1), given.pooled]),
-            "time_ids": sizes.to(given.pooled.dtype).expand(2 * count, -1),
+            "text_embeds": torch.cat([unwanted[1].expand(count, -1), given.pooled]).to(dtype),
+            "time_ids": sizes.float().expand(2 * count, -1),
         }
-        return torch.cat([self.unwanted_states.expand(count, -1, -1), given.states]), more
+        return torch.cat([unwanted[0].expand(count, -1, -1), given.states]).to(dtype), more
 
     @classmethod
     def from_public(
@@ -180,22 +199,27 @@ class Refiner(nn.Module):
         tokenizer: Tokenizer,
         sizes: RefinerSizes | None = None,
         settings: RefineSettings | None = None,
+        dtype: torch.dtype = torch.float32,
+        vae: nn.Module | None = None,
     ) -> Refiner:
         """Read a single-file checkpoint of SDXL such as ``zavychromaxl_v30.safetensors``.
 
         `clip` and `open_text` are the text towers as first published, for captions; those in the checkpoint
-        embed the negative prompt and are not kept.
+        embed the negative prompt and are not kept.  `dtype` is that of the UNet; `vae` one to take in place
+        of the file's.
         """
         from diffusers import UNet2DConditionModel
 
         sizes = sizes or RefinerSizes()
         weights, config = read_weights(checkpoint), sdxl_config(sizes)
         with torch.device("meta"):
-            unet, vae = UNet2DConditionModel(**config), build_vae(sizes.vae)
-        unet, vae = unet.to_empty(device="cpu"), vae.to_empty(device="cpu")
+            unet, own_vae = UNet2DConditionModel(**config).to(dtype), build_vae(sizes.vae)
+        unet = unet.to_empty(device="cpu")
         what = f"an SDXL checkpoint, {checkpoint.name}"
         load_exactly(unet, unet_state(weights, config, what=what), what=f"the UNet in {checkpoint.name}")
-        load_exactly(vae, vae_state(weights, vae.config, what=what), what=f"the VAE in {checkpoint.name}")
+        if vae is None:
+            vae = own_vae.to_empty(device="cpu")
+            load_exactly(vae, vae_state(weights, vae.config, what=what), what=f"the VAE in {checkpoint.name}")
         own = PromptEncoder.of(
             under(weights, CLIP_PREFIX),
             under(weights, OPEN_PREFIX),

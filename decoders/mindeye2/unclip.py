@@ -187,8 +187,8 @@ def sample_latent(
 
     Parameters
     ----------
-    start : from :func:`start_latent`, noise of the first sigma included.
-    tokens, unconditional : (B, n, dim) conditions of the two halves of the guidance.
+    start : from :func:`start_latent`, noise of the first sigma included; steps add up in its precision.
+    tokens, unconditional : (B, n, dim) conditions of the two halves of the guidance, in the network's.
     vector : (B, vector_dim), the same for both.
     """
     times, sigmas = euler_steps(steps)
@@ -197,8 +197,9 @@ def sample_latent(
     for number, time in enumerate(times.tolist()):
         sigma, after = sigmas[number].item(), sigmas[number + 1].item()
         scaled = latent / (sigma**2 + 1) ** 0.5
-        output = unet(torch.cat([scaled, scaled]), time, encoder_hidden_states=states, class_labels=vectors)
-        without, given = output.sample.chunk(2)
+        noisy = torch.cat([scaled, scaled]).to(states.dtype)
+        output = unet(noisy, time, encoder_hidden_states=states, class_labels=vectors)
+        without, given = output.sample.to(latent.dtype).chunk(2)
         slope = without + guidance * (given - without)  # guidance on noise equals guidance on images
         latent = latent + (after - sigma) * slope
         if progress is not None:

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ..nn.halving import half_products
 
 
 def local_device(device: str) -> str:
@@ -26,14 +27,8 @@ def local_device(device: str) -> str:
 
 @contextlib.contextmanager
 def half_precision(device: torch.device, *, enabled: bool) -> Iterator[None]:
-    """Matrix products in bfloat16 on `device`, where `enabled`.
-
-    Torch's fused attention in bfloat16 packs numbers as only processors with AVX-512 can and raises on
-    others, so attention is written out there.
-    """
-    fused = device.type != "cpu" or "AVX512" in torch.backends.cpu.get_cpu_capability()
-    plain = contextlib.nullcontext() if fused or not enabled else sdpa_kernel([SDPBackend.MATH])
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled), plain:
+    """Matrix products in bfloat16 on `device`, where `enabled`."""
+    with half_products(device, torch.bfloat16 if enabled else torch.float32):
         yield
 
 

@@ -1,0 +1,59 @@
+"""Parts on the device one after another: each comes when it is used and leaves when another needs its place.
+
+At full size the parts together are larger than the memory of a 24 GB card, and none is needed while another
+works.  A part that has room stays, so that a larger card moves nothing twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.nn.counting import weight_bytes
+
+logger = logging.getLogger(__name__)
+
+
+class Room:
+    """What is on `device` of the parts that are used through it.
+
+    Parameters
+    ----------
+    limit : bytes that weights may take at once, what a part needs while it works left out; a part that
+        is larger than that alone comes all the same.
+    """
+
+    def __init__(self, device: str = "cpu", *, limit: float = math.inf) -> None:
+        self.device, self.limit = torch.device(device), limit
+        self._present: dict[int, nn.Module] = {}  # the longest unused first
+
+    @contextlib.contextmanager
+    def use(self, *parts: Any) -> Iterator[None]:
+        """`parts` on the device; what is no module needs no place."""
+        modules = [part for part in parts if isinstance(part, nn.Module)]
+        for module in modules:
+            self._present.pop(id(module), None)
+        needed = weight_bytes(*modules)
+        while self._present and needed + weight_bytes(*self._present.values()) > self.limit:
+            self._leave(next(iter(self._present)))
+        for module in modules:
+            module.to(self.device)
+            self._present[id(module)] = module
+        yield
+
+    def clear(self) -> None:
+        """Send every part away."""
+        for key in list(self._present):
+            self._leave(key)
+
+    def _leave(self, key: int) -> None:
+        module = self._present.pop(key)
+        if self.device.type != "cpu":
+            module.to("cpu")
+        logger.debug("%s leaves %s", type(module).__name__, self.device)

@@ -1,0 +1,128 @@
+"""Operations, bytes and peak memory of a computation, counted on the meta device without doing it.
+
+What is counted is the graph that eager torch would run: every operator reads its inputs and writes its
+outputs.  Products (matrices, convolutions, attention) are counted by torch's own formulas, two operations
+for a multiplication with its addition; everything else counts none.  Attention is counted as a fused kernel
+runs it, its matrix of weights never in memory.  Nothing here is measured.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+
+@dataclass(frozen=True)
+class Count:
+    """What one computation takes.
+
+    operations : of all products.
+    traffic : bytes that operators read and write, weights included.
+    working : most bytes of tensors alive at once, besides those that were there before.
+    """
+
+    operations: int
+    traffic: int
+    working: int
+
+    def times(self, number: int) -> Count:
+        """The same computation `number` times, one after another."""
+        return Count(number * self.operations, number * self.traffic, self.working)
+
+    def then(self, other: Count) -> Count:
+        """This computation, and `other` after it."""
+        most = max(self.working, other.working)
+        return Count(self.operations + other.operations, self.traffic + other.traffic, most)
+
+
+NOTHING = Count(0, 0, 0)
+
+_ROOM_ALONE = (torch.ops.aten.empty, torch.ops.aten.new_empty, torch.ops.aten.empty_like)
+"""Operators that make a tensor and neither read nor write."""
+
+
+def count(compute: Callable[..., Any], *args: Any, **more: Any) -> Count:
+    """Of ``compute(*args, **more)``, whose tensors and weights are on the meta device, without gradients."""
+    counter = _Counter()
+    with torch.no_grad(), _FusedAttention(counter), counter:
+        compute(*args, **more)
+    return Count(counter.operations, counter.traffic, counter.most)
+
+
+def weight_bytes(*modules: nn.Module) -> int:
+    """Bytes of parameters and buffers, those that are shared counted once."""
+    held = {id(value): value for module in modules for value in _held(module)}
+    return sum(value.nbytes for value in held.values())
+
+
+def _held(module: nn.Module) -> Iterator[Tensor]:
+    yield from module.parameters()
+    yield from module.buffers()
+
+
+class _Counter(TorchDispatchMode):
+    """Sees every operator below autograd; tensors live as long as their storage does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = self.traffic = self.alive = self.most = 0
+        self._held: set[int] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        result = func(*args, **kwargs)
+        packet = func._overloadpacket
+        if packet in flop_registry:
+            self.operations += flop_registry[packet](*args, **kwargs, out_val=result)
+        made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        if not func.is_view and packet not in _ROOM_ALONE:
+            self.traffic += sum(tensor.nbytes for tensor in (*given, *made))
+        there = {tensor.untyped_storage()._cdata for tensor in given}
+        for tensor in made:
+            if tensor.untyped_storage()._cdata not in there:
+                self._hold(tensor)
+        return result
+
+    def _hold(self, tensor: Tensor) -> None:
+        """Count a new tensor's storage until it is gone."""
+        storage = tensor.untyped_storage()
+        if storage._cdata in self._held:
+            return
+        key, size = storage._cdata, storage.nbytes()
+        self._held.add(key)
+        self.alive += size
+        self.most = max(self.most, self.alive)
+        weakref.finalize(storage, self._let_go, key, size)
+
+    def _let_go(self, key: int, size: int) -> None:
+        self._held.discard(key)
+        self.alive -= size
+
+
+class _FusedAttention(TorchFunctionMode):
+    """Stands for ``scaled_dot_product_attention``, which the meta device would write out."""
+
+    def __init__(self, counter: _Counter) -> None:
+        super().__init__()
+        self.counter = counter
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **(kwargs or {}))
+        query, key, value = args[:3] if len(args) > 2 else (*args, *(kwargs or {}).values())[:3]
+        mixed = query.new_empty((*query.shape[:-1], value.shape[-1]))
+        rows = query[..., 0].numel()
+        self.counter.operations += 2 * rows * key.shape[-2] * (query.shape[-1] + value.shape[-1])
+        self.counter.traffic += sum(tensor.nbytes for tensor in (query, key, value, mixed))
+        return mixed
