@@ -190,7 +190,9 @@ class Decoder(Protocol):
     pictures with nothing mixed in.  The field of ``Params`` that sets it, as any that neither `fit` nor
     `decode` reads, may have the metadata ``{"identity": False}``: another value then fits and decodes nothing
     again;
-    ``from_pretrained(params, space, *, device)`` in place of `fit` (``pretrained = True``);
+    ``from_pretrained(params, space, *, device)``, a class method in place of `fit`, where
+    ``pretrained = True`` or, where that depends, a static method ``pretrained(params) -> bool`` says so; what
+    it reads is in the decoder's identity, and the voxel space is in the key;
     ``identity``, ``training_sets``, ``training_hashes``, ``networks`` and ``missing`` as for an
     :class:`Encoder`.
     """

@@ -18,6 +18,7 @@ import torch
 
 from harness.api import DataError, WeightsMissing
 from harness.nn.diffusion_prior import PriorSettings
+from harness.nn.halving import halve_products
 
 from .backbone import BackboneSettings
 from .model import MindEye2Network, ModelSettings
@@ -175,8 +176,11 @@ def load_network(
     *,
     voxels: Sequence[int] | None = None,
     settings: ModelSettings | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> MindEye2Network:
     """A network of the sizes found in `weights`, loaded strictly, in evaluation mode.
+
+    `dtype` is that of its products' weights (:mod:`harness.nn.halving`).
 
     `voxels`, if given, must be those of the ridge layers: the wrong subject is refused.  `settings`
     is needed only where shapes do not tell all: dropout or norm groups other than the released.
@@ -189,7 +193,7 @@ def load_network(
             "choose the checkpoint of this subject"
         )
     with torch.device("meta"):
-        network = MindEye2Network(ridge_sizes, settings)
+        network = halve_products(MindEye2Network(ridge_sizes, settings), dtype)
     network = network.to_empty(device="cpu")
     load_exactly(network, weights, what="MindEye2")
     return network.eval()

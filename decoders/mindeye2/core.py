@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,100 +28,24 @@ from harness.api import (
     VoxelSpace,
 )
 from harness.backbones.images import resized
+from harness.nn.halving import halve_products
 from harness.solvers.saved import load_space, save_space
 from harness.training import write_curves
 
 from . import low_level
 from .checkpoints import load_network, read_weights, save_network, start_from_pretrained
-from .fitting import EpochLosses, FitSettings, TrainingSet, fit_network, step_seed
-from .generator import Generator
+from .fitting import EpochLosses, TrainingSet, fit_network, step_seed
 from .inference import image_generators, predict
-from .model import MindEye2Network, ModelSettings
-from .teacher import Teacher, augmented
+from .model import MindEye2Network
+from .parts import DecodeSettings, Parts
+from .published import published_settings, subject_weights
+from .room import Later, Room
+from .teacher import augmented
 
 logger = logging.getLogger(__name__)
 
 BATCH = 32
 """Images embedded at a time."""
-
-
-class TokenEmbedder(Protocol):
-    """The frozen network whose tokens are predicted; (B, 3, H, W) in [0, 1] -> (B, tokens, dim)."""
-
-    def __call__(self, images: torch.Tensor) -> torch.Tensor: ...
-
-
-class CaptionWriter(Protocol):
-    """Tokens (N, tokens, dim) -> N captions."""
-
-    def __call__(self, tokens: torch.Tensor) -> tuple[str, ...]: ...
-
-
-class PictureRefiner(Protocol):
-    """Pictures (N, 3, H, W) in [0, 1], N captions, a CPU generator each -> refined pictures."""
-
-    def __call__(
-        self, pictures: torch.Tensor, captions: Sequence[str], *, generators: Sequence[torch.Generator]
-    ) -> torch.Tensor: ...
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What the decoder is made of.
-
-    embedder, generator : the generator draws from the embedder's tokens.
-    settings : sizes of what is trained.
-    vae, latent_scale : of the low-level path, needed if ``settings`` has a low-level head.
-    teacher : builds the teacher of the low-level head, which only a fit needs; optional: without one its
-        contrastive term is left out.
-    captioner, refiner : build what writes captions of the predicted tokens, and what refines pictures
-        prompted with these; optional, and called when first drawn, since a fit needs neither.
-    pretrained : a subject's name -> weights of a network trained on others, or None to start from
-        nothing.
-    identity : hash of the weights behind the targets of a fit; ``""``, unknown, keeps no targets.
-    """
-
-    embedder: TokenEmbedder
-    generator: Generator
-    settings: ModelSettings
-    vae: torch.nn.Module | None = None
-    latent_scale: float = low_level.LATENT_SCALE
-    teacher: Callable[[], Teacher] | None = None
-    captioner: Callable[[], CaptionWriter] | None = None
-    refiner: Callable[[], PictureRefiner] | None = None
-    pretrained: Callable[[str], Mapping[str, torch.Tensor] | None] = lambda subject: None
-    identity: str = ""
-
-    def __post_init__(self) -> None:
-        ours, theirs = self.settings.backbone.token_dim, self.generator.unet_settings.token_dim
-        if ours != theirs:
-            raise ConfigError(f"mindeye2 predicts tokens of size {ours}, the generator reads {theirs}")
-        if self.settings.backbone.low_level and self.vae is None:
-            raise ConfigError("mindeye2 has a low-level head and no VAE; give one, or set low_level: false")
-        if self.refiner is not None and self.captioner is None:
-            raise ConfigError("mindeye2 refines with captions as prompts and has no captioner; give both")
-
-
-@dataclass(frozen=True)
-class DecodeSettings:
-    """How it is fitted and decodes; the defaults are those of the paper.
-
-    fit : of the subject's training.
-    prior_steps : of the diffusion prior; below its 100 training steps it is DDIM.
-    candidates : pictures drawn per image.
-    blend : share of the blurry image that is mixed in before scoring; 0.25 in the published scores.
-    """
-
-    fit: FitSettings = field(default_factory=FitSettings)
-    prior_steps: int = 20
-    candidates: int = 1
-    blend: float = 0.25
-
-    def __post_init__(self) -> None:
-        if self.candidates < 1:
-            raise ConfigError(f"decoder.candidates is {self.candidates}; it must be at least 1")
-        if not 0 <= self.blend <= 1:
-            raise ConfigError(f"decoder.blend is {self.blend}; expected 0 to 1, published 0.25")
 
 
 class MindEye2Core:
@@ -143,7 +67,7 @@ class MindEye2Core:
     def __init__(self, parts: Parts | Callable[[], Parts], settings: DecodeSettings) -> None:
         self._parts, self.settings = parts, settings
         self.blend = settings.blend
-        self.device = "cpu"
+        self.device, self.room = "cpu", Room()
         self.space: VoxelSpace | None = None
         self.network: MindEye2Network | None = None
         self.history: list[EpochLosses] = []
@@ -182,20 +106,21 @@ class MindEye2Core:
             identity = self._target_identity(more)
             return features.computed(name, values, stimuli, identity=identity, batch=BATCH)
 
-        tokens = target("tokens", lambda x, first: self.parts.embedder(x))
+        tokens = target("tokens", lambda x, first: self._tokens(x))
         latents = views = None
         if self.parts.settings.backbone.low_level:
             latents = target("latents", lambda x, first: self._true_latents(x))
             if self.parts.teacher is not None:
                 # Read when first asked: what is kept needs no gigabytes again, nor does the fit after it.
-                start, teach = step_seed(seed, -2), lambda x: self._late("teacher")(x)
+                start, teach = step_seed(seed, -2), lambda x: self._used("teacher", x)
                 other = target(
                     "views",
                     lambda x, first: teach(augmented(self._sized(x), seed=start + first // BATCH)),
                     more=str(seed),
                 )
                 views = (target("teacher", lambda x, first: teach(self._sized(x))), other)
-                self._built.pop("teacher", None)
+        self.room.clear()
+        self._built.pop("teacher", None)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(step_seed(seed, -1))
             network = MindEye2Network([space.n_valid], self.parts.settings)
@@ -206,7 +131,14 @@ class MindEye2Core:
         self.history = fit_network(
             network, [data], self.settings.fit, seed=seed, device=device, checkpoint_dir=checkpoint_dir
         )
-        self.space, self.network = space, network
+        self.space, self.network = space, halve_products(network.to("cpu"), self.parts.dtype)
+
+    def take_up(self, weights: Mapping[str, torch.Tensor], space: VoxelSpace, *, file: Path) -> None:
+        """Decode as the published model in `file`, whose `weights` these are, without a fit."""
+        weights = subject_weights(weights, space, file=file)
+        settings = published_settings(weights, self.parts.settings, file=file)
+        self.network = load_network(weights, settings=settings, dtype=self.parts.dtype)
+        self.space = space
 
     def open(self, space: VoxelSpace, *, device: str) -> None:
         """Refuse any space but the one that it was fitted in."""
@@ -214,20 +146,22 @@ class MindEye2Core:
             raise SpaceMismatch("the mindeye2 decoder is not fitted; call fit with a subject's training data")
         self.space.require(space, what="mindeye2 decoder")
         self._move(device)
-        self.network.to(device).eval()
+        self.network.eval()
 
     def decode(self, responses: Responses, *, seeds: np.ndarray) -> Decoded:
         """Reconstructions; the embedding is the retrieval head's tokens (N, tokens, dim)."""
         self.open(responses.space, device=self.device)
         generators = image_generators(seeds)
-        predicted = predict(
-            self.network,
-            torch.from_numpy(responses.trials()[:, self.space.valid]),
-            torch.from_numpy(responses.image_index),
-            generators=generators,
-            steps=self.settings.prior_steps,
-        )
-        blurry = None if predicted.latents is None else self._blurry(predicted.latents)
+        with self.room.use(self.network):
+            predicted = predict(
+                self.network,
+                torch.from_numpy(self._voxels(responses)),
+                torch.from_numpy(responses.image_index),
+                generators=generators,
+                steps=self.settings.prior_steps,
+            )
+        head = self.parts.settings.backbone.low_level and predicted.latents is not None
+        blurry = self._blurry(predicted.latents) if head else None
         return self._drawn(predicted.tokens, generators, blurry, embedding=predicted.retrieval)
 
     def generate(self, images: np.ndarray, *, seeds: np.ndarray) -> Decoded:
@@ -236,16 +170,14 @@ class MindEye2Core:
         Its captions are those of the true tokens.
         """
         planes = _planes(images).to(self.device)
-        with torch.no_grad():
-            tokens = self.parts.embedder(planes)
+        tokens = self._tokens(planes)
         head = self.parts.settings.backbone.low_level
         blurry = self._blurry(self._true_latents(planes)) if head else None
         return self._drawn(tokens, image_generators(seeds), blurry, embedding=tokens)
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """(n, tokens * dim) true tokens of `images` (n, H, W, 3), to compare with the embedding."""
-        with torch.no_grad():
-            parts = [self.parts.embedder(p.to(self.device)) for p in _planes(images).split(BATCH)]
+        parts = [self._tokens(p.to(self.device)) for p in _planes(images).split(BATCH)]
         return torch.cat(parts).flatten(1).float().cpu().numpy()
 
     def save(self, folder: Path) -> None:
@@ -258,23 +190,50 @@ class MindEye2Core:
         """Take up what :meth:`save` wrote."""
         self.space = load_space(folder)
         weights = read_weights(folder / "mindeye2.safetensors")
-        self.network = load_network(weights, voxels=[self.space.n_valid], settings=self.parts.settings)
+        self.network = load_network(
+            weights,
+            voxels=[self.space.n_valid],
+            settings=self.parts.settings,
+            dtype=self.parts.dtype,
+        )
         self.open(self.space, device=device)
 
     def _move(self, device: str) -> None:
-        self.device = device
-        self.parts.generator.to(device)
-        for part in (self.parts.embedder, self.parts.vae):
-            if isinstance(part, torch.nn.Module):
-                part.to(device).eval()
+        if self.device != device:
+            self.room.clear()
+            self.device, self.room = device, Room.on(device, memory=self.settings.memory)
+        if self.parts.vae is not None:
+            self.parts.vae.eval()
+
+    def _voxels(self, responses: Responses) -> np.ndarray:
+        """(T, voxels of the ridge layer): those not masked, or all with 0, their mean, for the masked."""
+        trials, valid = responses.trials(), self.space.valid
+        if self.network.ridge.linears[0].in_features == self.space.n_valid:
+            return trials[:, valid]
+        return np.where(valid, trials, np.float32(0))
+
+    def _tokens(self, planes: torch.Tensor) -> torch.Tensor:
+        """True tokens of images (B, 3, H, W) on the device."""
+        return self._used("embedder", planes)
+
+    @torch.no_grad()
+    def _used(self, name: str, *args: Any) -> Any:
+        """What a part that is built late makes of `args`."""
+        part = self._late(name)
+        with self.room.use(part):
+            return part(*args)
 
     def _late(self, name: str) -> Any:
-        """``teacher``, ``captioner`` or ``refiner``, built once, on the device; None without one."""
-        if name not in self._built and (build := getattr(self.parts, name)) is not None:
+        """``embedder``, ``teacher``, ``captioner`` or ``refiner``, built once; None without one."""
+        part = getattr(self.parts, name)
+        if name == "embedder" and not isinstance(part, Later):
+            return part
+        if name not in self._built and part is not None:
             with torch.random.fork_rng(devices=[]):
-                self._built[name] = build()
-        part = self._built.get(name)
-        return part.to(self.device) if isinstance(part, torch.nn.Module) else part
+                self._built[name] = part()
+            if isinstance(self._built[name], torch.nn.Module):
+                self._built[name].eval()
+        return self._built.get(name)
 
     def _target_identity(self, more: str) -> str:
         """Hash of what targets depend on besides images; ``""`` where the weights are unknown."""
@@ -289,14 +248,15 @@ class MindEye2Core:
         return resized(planes, side)
 
     def _true_latents(self, planes: torch.Tensor) -> torch.Tensor:
-        sized = self._sized(planes)
-        return low_level.low_level_targets(self.parts.vae, sized, scale=self.parts.latent_scale)
+        sized, vae = self._sized(planes), self.parts.vae
+        with self.room.use(vae):
+            return low_level.low_level_targets(vae, sized, scale=self.parts.latent_scale)
 
     def _check_targets(self, planes: torch.Tensor) -> None:
         """Refuse parts that do not fit, by the targets of one image, before all are computed."""
         s = self.parts.settings.backbone
         with torch.no_grad():
-            tokens = tuple(self.parts.embedder(planes).shape[1:])
+            tokens = tuple(self._tokens(planes).shape[1:])
             if tokens != (s.tokens, s.token_dim):
                 raise ConfigError(
                     f"mindeye2 predicts tokens of shape {(s.tokens, s.token_dim)} and its embedder makes "
@@ -315,7 +275,8 @@ class MindEye2Core:
             )
 
     def _blurry(self, latents: torch.Tensor) -> torch.Tensor:
-        return low_level.decode_low_level(self.parts.vae, latents, scale=self.parts.latent_scale)
+        with self.room.use(self.parts.vae):
+            return low_level.decode_low_level(self.parts.vae, latents, scale=self.parts.latent_scale)
 
     def _drawn(
         self,
@@ -325,19 +286,20 @@ class MindEye2Core:
         *,
         embedding: torch.Tensor,
     ) -> Decoded:
-        captioner, refiner = self._late("captioner"), self._late("refiner")
-        captions = None if captioner is None else captioner(tokens)
+        captions = None if self.parts.captioner is None else self._used("captioner", tokens)
+        refiner = self._late("refiner")
         pictures = []
         for _ in range(self.settings.candidates):
-            picture = self.parts.generator.draw(tokens, generators=generators)
+            picture = self.parts.generator.draw(tokens, generators=generators, room=self.room)
             if refiner is not None:
-                picture = refiner(picture, captions, generators=generators)
+                picture = refiner(picture, captions, generators=generators, room=self.room)
             pictures.append(_last_channel(picture))
+        kept = np.float32 if self.parts.dtype == torch.float32 else np.float16
         return Decoded(
-            np.stack(pictures, axis=1),
-            embedding=embedding.float().cpu().numpy(),
+            np.stack(pictures, axis=1).astype(kept),
+            embedding=embedding.float().cpu().numpy().astype(kept),
             caption=captions,
-            low_level=None if blurry is None else _last_channel(blurry),
+            low_level=None if blurry is None else _last_channel(blurry).astype(kept),
         )
 
 

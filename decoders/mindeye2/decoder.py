@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.api import VoxelSpace
+
+from .checkpoints import read_weights
 from .core import MindEye2Core
 from .params import MindEye2Params
 
@@ -30,6 +33,26 @@ class MindEye2Decoder(MindEye2Core):
     def missing(params: MindEye2Params, *, subject: str) -> list[str]:
         """A line for each file of weights that is not there."""
         return _source(params).missing(params, subject)
+
+    @staticmethod
+    def pretrained(params: MindEye2Params) -> bool:
+        """Whether a published model decodes as it is, without a fit."""
+        return bool(params.checkpoint)
+
+    @classmethod
+    def from_pretrained(cls, params: MindEye2Params, space: VoxelSpace, *, device: str) -> MindEye2Decoder:
+        """The published model that ``params.checkpoint`` names, for responses of `space`.
+
+        Raises
+        ------
+        WeightsMissing, DataError
+            Files that are not there; a checkpoint that is damaged, of another subject or of another width.
+        """
+        decoder = cls(params)
+        file = _source(params).checkpoint_file(params, space.subject)
+        decoder.take_up(read_weights(file), space, file=file)
+        decoder.open(space, device=device)
+        return decoder
 
     @staticmethod
     def captions(params: MindEye2Params) -> bool:

@@ -121,8 +121,8 @@ def draw_pictures(
     )
     sigma = unclip.euler_steps(s.steps)[1][0].item()
     start = unclip.start_latent(draws, sigma=sigma, offset_level=s.offset)
-    kind = {"device": room.device, "dtype": unet.dtype}
-    with room.use(unet), safe_attention(room.device, unet.dtype), conditions_once(unet):
+    kind = {"device": room.device, "dtype": getattr(unet, "dtype", tokens.dtype)}
+    with room.use(unet), safe_attention(**kind), conditions_once(unet):
         latent = unclip.sample_latent(
             unet,
             start.to(room.device),

@@ -16,7 +16,7 @@ LATENT_SCALE = 0.18215
 """Factor between the SD VAE's latents and the targets of the low-level head."""
 
 SLICE = 1 << 14
-"""Places of latent images that a VAE works on at once: one of 96 a side, all of a micro-batch of small ones."""
+"""Places of latents that a VAE works on at once: one of 96 a side, all of a micro-batch of small ones."""
 SHRINKS = 8
 """Pixels to a place of the latent image along a side, as SD's VAE has it; for the size of slices alone."""
 

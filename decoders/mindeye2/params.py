@@ -8,8 +8,8 @@ from typing import Literal
 
 from harness.api import ConfigError, check_ranges
 
-from .core import DecodeSettings
 from .fitting import FitSettings
+from .parts import DecodeSettings
 from .refinement import RefineSettings
 
 RANGES = {
@@ -23,6 +23,7 @@ RANGES = {
     "guidance": (0, math.inf),
     "candidates": (1, 1000),
     "refine_guidance": (0, math.inf),
+    "memory": (0, math.inf),
 }
 """Least and most of numbers; others are checked where they are used."""
 
@@ -35,6 +36,8 @@ class MindEye2Params:
         small parts, which know the embedded benchmark's scenes only.
     pretrained : the part to start from: ``auto`` takes the one in `weights` that was trained on the
         other subjects, ``none`` starts from nothing, anything else is the path of a checkpoint.
+    checkpoint : a published model of the subject that decodes as it is, without a fit: the path of its
+        ``last.pth``, or ``auto`` for the one in `weights` that was trained on 40 sessions; "" fits.
     hidden, low_level : of the network to fit; a pretrained part must have the same.
     teacher : compare the low-level head's maps with a convolutional network's while fitting
         (:mod:`.teacher`), as in the published training.
@@ -50,10 +53,17 @@ class MindEye2Params:
     refine : redraw pictures, prompted with the captions (:mod:`.refinement`), as the published ones
         were; of the public files only.
     refine_steps, refine_strength, refine_guidance : of the refinement; 25 x 0.48 = 12 steps are done.
+    half : precision of what decodes, where that is safe: ``float16`` as published, ``bfloat16``, or
+        ``float32`` for all.  Softmax and norms of the trained part, prompts and VAE stay in float32, and so
+        do the sums over steps.  What is decoded is then float16.
+    vae_fix : file of SDXL's VAE as fixed for half precision (madebyollin/sdxl-vae-fp16-fix), which then runs
+        in `half`, in place of the generator's and the refinement's own.
+    memory : GB of the device's memory to take, 0 for what is free; it changes no number.
     """
 
     weights: str = ""
     pretrained: str = "auto"
+    checkpoint: str = ""
     hidden: int = 4096
     low_level: bool = True
     teacher: bool = True
@@ -76,6 +86,9 @@ class MindEye2Params:
     refine_steps: int = 25
     refine_strength: float = 0.48
     refine_guidance: float = 5.0
+    half: Literal["float32", "float16", "bfloat16"] = "float32"
+    vae_fix: str = ""
+    memory: float = field(default=0.0, metadata={"identity": False})
 
     def __post_init__(self) -> None:
         check_ranges(self, RANGES, section="decoder")
@@ -112,7 +125,7 @@ class MindEye2Params:
             precision=self.precision,
             faithful=self.faithful,
         )
-        return DecodeSettings(fit, self.prior_steps, self.candidates, self.blend)
+        return DecodeSettings(fit, self.prior_steps, self.candidates, self.blend, self.memory)
 
     def refining(self) -> RefineSettings:
         """How pictures are refined."""

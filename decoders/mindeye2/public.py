@@ -7,6 +7,7 @@ file in the folder                                     what it gives
 ``sd_image_var_autoenc.pth``                           VAE of the low-level path
 ``convnext_xlarge_alpha0.75_fullckpt.pth``             its teacher, which only a fit reads
 ``train_logs/final_multisubject_SUBJECT/last.pth``     what was trained on the seven other subjects
+``train_logs/final_SUBJECT_pretrained_40sess_24bs``    ``last.pth`` of a subject, for ``checkpoint: auto``
 =====================================================  =========================================
 
 With ``captions: true`` also these; GIT is not of the authors but of microsoft/git-large-coco:
@@ -36,20 +37,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from harness.api import WeightsMissing
 from harness.backbones import weights
 from harness.backbones.openclip import BIGG_IMAGE, ImageSizes
 from harness.backbones.texts import ClipL14Text, clip_tokenizer
+from harness.nn.halving import DTYPES
 
 from .captions import GIT_FILES, Captioner, ConverterSettings
 from .checkpoints import read_weights
-from .core import Parts
 from .embedder import PatchTokens
 from .generator import Generator, VaeSettings, load_vae
 from .inference import GeneratorSettings
 from .model import ModelSettings
 from .params import MindEye2Params
+from .parts import Parts
+from .published import missing_checkpoint
 from .refinement import Refiner, RefinerSizes
+from .room import Later
 from .teacher import ConvNeXtTokens, TeacherSettings
 from .unclip import UNetSettings
 
@@ -64,6 +70,10 @@ TEXTS = "open_clip_pytorch_model.bin"
 _AUTHORS = "pscotti/mindeyev2"
 _GIT = "microsoft/git-large-coco"
 _LAION = "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k"
+_FIXED = "madebyollin/sdxl-vae-fp16-fix"
+
+PUBLISHED = "final_{}_pretrained_40sess_24bs"
+"""Folder of a subject's published model."""
 
 _SMALL = "--set decoder.preset=tiny for the small parts"
 _PLAIN = "--set decoder.low_level=false to leave the low-level path out"
@@ -88,8 +98,8 @@ class PublicSizes:
 
 
 def parts(params: MindEye2Params, sizes: PublicSizes | None = None) -> Parts:
-    """Load everything; about 30 GB are read; later 7 for a fit, 2 for captions and 18 for the refinement."""
-    sizes = sizes or PublicSizes()
+    """Load UNet and VAEs; towers, captioner and refinement are read when they are first used."""
+    sizes, dtype = sizes or PublicSizes(), DTYPES[params.half]
     folder = public_folder(params)
     generator = needed(folder / GENERATOR, _AUTHORS, _SMALL)
     vae = (
@@ -99,12 +109,14 @@ def parts(params: MindEye2Params, sizes: PublicSizes | None = None) -> Parts:
     )
     backbone = replace(sizes.network.backbone, hidden=params.hidden, low_level=params.low_level)
     return Parts(
-        embedder=PatchTokens.from_public(generator, sizes.tower),
+        embedder=Later(lambda: PatchTokens.from_public(generator, sizes.tower)),
         generator=Generator.from_public(
             generator,
             unet_settings=sizes.unet,
             vae_settings=sizes.vae,
             settings=replace(sizes.drawing, steps=params.steps, guidance=params.guidance),
+            dtype=dtype,
+            vae=fixed_vae(params, sizes),
         ),
         settings=replace(sizes.network, backbone=backbone),
         vae=vae,
@@ -113,12 +125,21 @@ def parts(params: MindEye2Params, sizes: PublicSizes | None = None) -> Parts:
         refiner=_refiner(params, sizes),
         pretrained=lambda subject: shared_weights(params, subject),
         identity=fingerprint(params),
+        dtype=dtype,
     )
+
+
+def fixed_vae(params: MindEye2Params, sizes: PublicSizes) -> nn.Module | None:
+    """SDXL's VAE as it was fixed for half precision, or None to take the checkpoints' own."""
+    if not params.vae_fix:
+        return None
+    file = needed(*_fix_file(params))
+    return load_vae(read_weights(file), sizes.vae, dtype=DTYPES[params.half])
 
 
 def _teacher(params: MindEye2Params, sizes: PublicSizes) -> Callable[[], ConvNeXtTokens] | None:
     """What builds the low-level head's teacher; an absent file is named now."""
-    if not (params.low_level and params.teacher):
+    if params.checkpoint or not (params.low_level and params.teacher):
         return None
     file = needed(*_teacher_file(params))
     return lambda: ConvNeXtTokens.from_public(file, sizes.teacher)
@@ -145,6 +166,8 @@ def _refiner(params: MindEye2Params, sizes: PublicSizes) -> Callable[[], Refiner
         tokenizer=clip_tokenizer(words),
         sizes=sizes.refiner,
         settings=replace(params.refining(), picture=sizes.drawing.picture),
+        dtype=DTYPES[params.half],
+        vae=fixed_vae(params, sizes),
     )
 
 
@@ -164,6 +187,25 @@ def _caption_files(params: MindEye2Params) -> list[tuple[Path, str, str]]:
 def _refine_files(params: MindEye2Params) -> list[tuple[Path, str, str]]:
     folder, without = public_folder(params), "--set decoder.refine=false"
     return [(folder / REFINER, _AUTHORS, without), (folder / TEXTS, _LAION, without)]
+
+
+def _fix_file(params: MindEye2Params) -> tuple[Path, str, str]:
+    return Path(params.vae_fix).expanduser(), _FIXED, "--set decoder.vae_fix= for the VAE in float32"
+
+
+def checkpoint_file(params: MindEye2Params, subject: str) -> Path:
+    """The published model of `subject` that decodes without a fit."""
+    if params.checkpoint != "auto":
+        return Path(params.checkpoint).expanduser()
+    return public_folder(params) / "train_logs" / PUBLISHED.format(subject) / "last.pth"
+
+
+def _checkpoints(params: MindEye2Params) -> list[Path]:
+    """Published models that `params` may decode with."""
+    if params.checkpoint == "auto":
+        return sorted(public_folder(params).glob(f"train_logs/{PUBLISHED.format('*')}/last.pth"))
+    file = Path(params.checkpoint).expanduser()
+    return [needed(file, without="to fit: leave decoder.checkpoint out")] if params.checkpoint else []
 
 
 def shared_weights(params: MindEye2Params, subject: str):
@@ -206,11 +248,11 @@ def missing(params: MindEye2Params, subject: str) -> list[str]:
     """A line for each file that a fit for `subject` and decoding would read and that is not there."""
     try:
         checks = [partial(needed, *file) for file in _files(params, [_shared_file(params, subject)])]
+        lines = missing_checkpoint(checkpoint_file(params, subject)) if params.checkpoint else []
     except WeightsMissing as problem:  # the folder itself
         return [str(problem)]
     if params.refine:
         checks += [partial(weights.locate, name) for name in (ClipL14Text.weights, ClipL14Text.words)]
-    lines = []
     for check in checks:
         try:
             check()
@@ -222,11 +264,13 @@ def missing(params: MindEye2Params, subject: str) -> list[str]:
 def _files(params: MindEye2Params, shared: Sequence[Path]) -> list[tuple[Any, ...]]:
     """Every file that `params` name, as :func:`needed` takes it; `shared` are parts trained on others."""
     folder = public_folder(params)
+    fits = not params.checkpoint
     starts = {"auto": shared, "none": ()}.get(params.pretrained, [Path(params.pretrained).expanduser()])
     files: list[tuple[Any, ...]] = [(folder / GENERATOR, _AUTHORS, _SMALL)]
     files += [(folder / LOW_LEVEL, _AUTHORS, _PLAIN)] if params.low_level else []
-    files += [(file,) for file in starts]
-    files += [_teacher_file(params)] if params.low_level and params.teacher else []
+    files += [(file,) for file in starts] if fits else []
+    files += [_teacher_file(params)] if fits and params.low_level and params.teacher else []
+    files += [_fix_file(params)] if params.vae_fix else []
     files += _caption_files(params) if params.captions else []
     return files + (_refine_files(params) if params.refine else [])
 
@@ -243,6 +287,7 @@ def fingerprint(params: MindEye2Params) -> str:
     folder = public_folder(params)
     shared = sorted(folder.glob("train_logs/final_multisubject_*/last.pth"))
     files = [needed(*file) for file in _files(params, shared)]
+    files += _checkpoints(params)
     total = hashlib.sha256()
     if params.refine:
         for name in (ClipL14Text.weights, ClipL14Text.words):

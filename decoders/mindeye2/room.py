@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,6 +19,19 @@ from torch import nn
 from harness.nn.counting import weight_bytes
 
 logger = logging.getLogger(__name__)
+
+WORK = 0.3
+"""Share of the device's memory that is left for what parts need while they work."""
+
+
+@dataclass(frozen=True)
+class Later:
+    """A part that is built when it is first used: `build` reads it."""
+
+    build: Callable[[], Any]
+
+    def __call__(self) -> Any:
+        return self.build()
 
 
 class Room:
@@ -33,6 +47,14 @@ class Room:
         self.device, self.limit = torch.device(device), limit
         self._present: dict[int, nn.Module] = {}  # the longest unused first
 
+    @classmethod
+    def on(cls, device: str, *, memory: float = 0.0) -> Room:
+        """A room that leaves :data:`WORK` of `memory` (GB; 0: what is free on a CUDA device) for the work."""
+        free = memory * 1e9
+        if not memory and torch.device(device).type == "cuda":
+            free = torch.cuda.mem_get_info(torch.device(device))[0]
+        return cls(device, limit=free * (1 - WORK) if free else math.inf)
+
     @contextlib.contextmanager
     def use(self, *parts: Any) -> Iterator[None]:
         """`parts` on the device; what is no module needs no place."""
@@ -44,6 +66,8 @@ class Room:
             self._leave(next(iter(self._present)))
         for module in modules:
             module.to(self.device)
+            if self.device.type == "cuda":  # convolutions are faster with channels last there
+                module.to(memory_format=torch.channels_last)
             self._present[id(module)] = module
         yield
 

@@ -23,7 +23,7 @@ from ..settings import resolve_params
 from ..storage.identity import code_sha, module_sha, named_files
 from ..storage.store import Store, is_known, key_of, save_json
 from .features import FeatureStore, backbone_identity
-from .guard import guarded
+from .guard import guarded, is_pretrained
 from .plugin_features import PluginFeatures
 
 logger = logging.getLogger(__name__)
@@ -61,8 +61,9 @@ class Model:
             again = f"cannot be loaded from {self.folder} (remove that folder and it is fitted again)"
             read = functools.partial(plugin.load, Path(self.folder), self.params, device=self.device)
             model = guarded(self.ref, again, read)
-        elif getattr(plugin, "pretrained", False):
-            model = plugin.from_pretrained(self.params, space, device=self.device)
+        elif is_pretrained(plugin, self.params):
+            start = functools.partial(plugin.from_pretrained, self.params, space, device=self.device)
+            model = guarded(self.ref, "cannot be loaded from its pretrained weights", start)
         else:
             model = plugin(self.params)
         if self.ref.group == "decoders":
@@ -159,7 +160,7 @@ def fit_decoder(
     """Fit on the training split of `data`, or load what a pretrained decoder brings."""
     plugin = ref.load()
     identity = plugin_identity(ref, params)
-    if getattr(plugin, "pretrained", False):
+    if is_pretrained(plugin, params):
         known = {**identity, "space": data.space.sha}
         return Model(ref, params, key_of("fit", known) if is_known(known) else "", "", device)
     decoder = guarded(ref, "cannot be built", lambda: plugin(params))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..errors import HarnessError, PluginError, what_happened
 from ..plugins import PluginRef
@@ -33,3 +33,9 @@ def guarded(
         raise PluginError(
             f"{ref.kind} '{ref.name}' {action}: {what_happened(problem)} (its traceback: add -v)"
         ) from problem
+
+
+def is_pretrained(decoder: Any, params: Any) -> bool:
+    """Whether the decoder class brings its weights and is not fitted, which may depend on `params`."""
+    stated = getattr(decoder, "pretrained", False)
+    return bool(stated(params) if callable(stated) else stated)

@@ -13,6 +13,7 @@ from ..api import Decoded, Responses, SubjectData
 from ..plugins import PluginRef
 from ..seeds import image_seeds
 from ..stages.fit import takes_features
+from ..stages.guard import is_pretrained
 from .case import CLOSE, CONDUCT, SAME, calls, contract, differs, parameters
 from .fitting import (
     MASKED_VALUE,
@@ -40,7 +41,7 @@ class DecoderCase(FittedCase):
     group = "decoders"
 
     def fitted(self, subject: SubjectData, *, place: Path) -> Any:
-        if getattr(self.plugin, "pretrained", False):
+        if is_pretrained(self.plugin, self.params):
             start = self.plugin.from_pretrained
             model = self.call("from_pretrained", start, self.params, subject.space, device=self.device)
         else:
@@ -274,7 +275,7 @@ def spaces(case: DecoderCase) -> Iterator[Problem]:
 
 def trained_on(case: DecoderCase) -> Iterator[Problem]:
     """A decoder that trains on means sees no order of trials."""
-    if case.plugin.trains_on != "means" or getattr(case.plugin, "pretrained", False):
+    if case.plugin.trains_on != "means" or is_pretrained(case.plugin, case.params):
         raise NotChecked("it does not train on means")
     plain = case.plain
 

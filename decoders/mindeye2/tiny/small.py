@@ -15,12 +15,14 @@ from harness.backbones.images import resized
 from harness.backbones.tiny.backbone import MEAN, SD, SIDE, read_weights
 from harness.backbones.tiny.bigg import BigG, BigGTiny
 from harness.nn.diffusion_prior import PriorSettings
+from harness.nn.halving import DTYPES
 
 from ..backbone import BackboneSettings
-from ..core import Parts
 from ..generator import Generator, read_record
 from ..model import ModelSettings
 from ..params import MindEye2Params
+from ..parts import Parts
+from ..published import missing_checkpoint
 from ..unclip import washed_out
 
 logger = logging.getLogger(__name__)
@@ -65,10 +67,22 @@ class BigGTokens(torch.nn.Module):
         return BigGTiny().identity()
 
 
+class Stem(torch.nn.Module):
+    """The teacher of the low-level head: the embedder's convolutional stem, :meth:`BigGTokens.teach`."""
+
+    def __init__(self, embedder: BigGTokens) -> None:
+        super().__init__()
+        self.embedder = embedder
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """See :meth:`BigGTokens.teach`."""
+        return self.embedder.teach(images)
+
+
 def parts(params: MindEye2Params) -> Parts:
     """Everything from the files beside this one."""
     _require_sizes(params)
-    generator = Generator.load(GENERATOR)
+    generator = Generator.load(GENERATOR).to("cpu", dtype=DTYPES[params.half])
     drawing = replace(generator.settings, steps=params.steps, guidance=params.guidance)
     embedder = BigGTokens()
     return Parts(
@@ -77,9 +91,10 @@ def parts(params: MindEye2Params) -> Parts:
         settings=SIZES,
         vae=generator.vae,
         latent_scale=generator.settings.latent_scale,
-        teacher=(lambda: embedder.teach) if params.teacher else None,
+        teacher=(lambda: Stem(embedder)) if params.teacher else None,
         pretrained=lambda subject: shared_weights(params, subject),
         identity=fingerprint(params),
+        dtype=DTYPES[params.half],
     )
 
 
@@ -92,13 +107,28 @@ def missing(params: MindEye2Params, subject: str) -> list[str]:
         Sizes that the small parts do not have.
     """
     _require_sizes(params)
+    if params.checkpoint:
+        return missing_checkpoint(checkpoint_file(params, subject))
     file = Path(params.pretrained).expanduser()
     if params.pretrained in ("auto", "none") or file.is_file():
         return []
     return [f"{file} is not there; give the path of a checkpoint, or --set decoder.pretrained=auto"]
 
 
+def checkpoint_file(params: MindEye2Params, subject: str) -> Path:
+    """The published model that decodes without a fit."""
+    if params.checkpoint == "auto":
+        raise ConfigError(
+            "decoder.checkpoint is auto, and the small parts have no published models; give the path of one"
+        )
+    return Path(params.checkpoint).expanduser()
+
+
 def _require_sizes(params: MindEye2Params) -> None:
+    if params.vae_fix:
+        raise ConfigError(
+            "decoder.vae_fix replaces SDXL's VAE, which decoder.weights=tiny has not; leave it out"
+        )
     if params.hidden != HIDDEN or not params.low_level:
         raise ConfigError(
             f"decoder.hidden is {params.hidden} and low_level {params.low_level}; the small parts have "
@@ -132,7 +162,9 @@ def fingerprint(params: MindEye2Params) -> str:
     """Identity of all weights that `params` name."""
     total = hashlib.sha256(BigGTiny().identity().encode())
     total.update(repr(sorted(read_record(GENERATOR)["sha256"].items())).encode())
-    if params.pretrained == "auto":
+    if params.checkpoint:
+        files = [checkpoint_file(params, "")]
+    elif params.pretrained == "auto":
         files = sorted(FOLDER.glob("shared-*.safetensors"))
     else:
         files = [] if params.pretrained == "none" else [Path(params.pretrained).expanduser()]

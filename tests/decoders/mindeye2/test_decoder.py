@@ -137,7 +137,9 @@ def presets(benchmark: str, preset: str | None = None) -> dict:
 
 
 def test_the_presets_are_the_paper_and_the_small_parts():
-    assert MindEye2Params(**presets("paired", "paper")) == (MindEye2Params(captions=True, refine=True))
+    assert MindEye2Params(**presets("paired", "paper")) == (
+        MindEye2Params(captions=True, refine=True, half="float16")
+    )
     tiny = tiny_params()
     assert tiny.weights == "tiny"
     assert presets("paired") == {}

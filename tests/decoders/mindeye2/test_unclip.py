@@ -45,12 +45,12 @@ def test_time_steps_equal_numpys_truncated_spacing(count):
     assert unclip.euler_steps(count)[0].tolist() == expected.tolist()
 
 
-class LinearUNet:
+class LinearUNet(torch.nn.Module):
     """A stand-in for the network whose noise depends on everything that it is given."""
 
     config = SimpleNamespace(in_channels=4, projection_class_embeddings_input_dim=32)
 
-    def __call__(self, sample, timestep, *, encoder_hidden_states, class_labels):
+    def forward(self, sample, timestep, *, encoder_hidden_states, class_labels):
         condition = encoder_hidden_states.mean((1, 2)) + 0.1 * class_labels.mean(1)
         noise = 0.3 * sample + condition.view(-1, 1, 1, 1) * (timestep / 999)
         return SimpleNamespace(sample=noise)
