@@ -7,4 +7,5 @@ from harness.catalogue import plugin
 ROWS = (
     plugin("benchmarks", "embedded", "harness.benchmarks.embedded:Embedded"),
     plugin("benchmarks", "paired", "harness.benchmarks.paired:Paired"),
+    plugin("benchmarks", "stimuli", "harness.benchmarks.stimuli_only:StimuliOnly"),
 )

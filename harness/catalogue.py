@@ -69,6 +69,7 @@ class Metric:
     labels : names of the labels of stimuli behind ``kind`` and ``labels`` in `gets`.
     targets : what reconstructions are compared with: ``stimulus``, ``measured`` (the reconstruction from
         measured responses), ``image`` (captions of the true image), ``training``, ``brain``.
+    references : of ``captions``; scored against all references of an image, one or more texts each, at once.
     independent : the target ``measured`` is to share no noise of the decoder with the row.
     unit : ``image`` -> (N,) values, ``voxel`` -> (V,), ``set`` -> one value, ``region`` -> one value of each
         ROI and cortical group and none of the whole.
@@ -100,6 +101,7 @@ class Metric:
     weights: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     targets: tuple[str, ...] = ("stimulus", "measured")
+    references: bool = False
     independent: bool = False
     unit: str = "image"
     pool: bool = False

@@ -309,6 +309,11 @@ class SubjectData:
     def subject(self) -> str:
         return self.space.subject
 
+    @property
+    def measured(self) -> bool:
+        """Whether there is any voxel; without, the stimuli alone are known."""
+        return self.space.n_voxels > 0
+
     def training(self) -> SubjectData:
         """What a plugin may be fitted on: no test image, no test response."""
         return replace(self, test=None, truth=None, remeasured=None)

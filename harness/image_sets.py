@@ -124,7 +124,8 @@ class Stimuli(ImageSet):
     Parameters
     ----------
     ids, read, hashes : as for an :class:`ImageSet`.
-    captions : N strings, optional.
+    captions : N strings, or for each image one or more of them, optional; ``captions`` has the first of each
+        and ``references`` all.
     labels : attribute -> (N,) array, optional (``category``, ``background`` ...); never given to
         an encoder or decoder that does not ask, used for look-alike scores and reports.
     """
@@ -134,14 +135,15 @@ class Stimuli(ImageSet):
         ids: Sequence[str],
         read: Callable[[np.ndarray], np.ndarray],
         *,
-        captions: Sequence[str] | None = None,
+        captions: Sequence[str | Sequence[str]] | None = None,
         labels: Mapping[str, np.ndarray] | None = None,
         hashes: Sequence[str] | None = None,
     ) -> None:
         super().__init__(ids, read, hashes=hashes)
         for name, values in (("captions", captions), *(labels or {}).items()):
             self._check_length(name, values)
-        self.captions = None if captions is None else tuple(captions)
+        self.references = None if captions is None else tuple(map(_texts, captions))
+        self.captions = None if self.references is None else tuple(texts[0] for texts in self.references)
         self.labels = {name: np.asarray(values) for name, values in (labels or {}).items()}
 
     def select(self, ids: Sequence[str]) -> Stimuli:
@@ -150,16 +152,23 @@ class Stimuli(ImageSet):
         return Stimuli(
             ids,
             PartReader(self._read, at),
-            captions=_chosen(self.captions, at),
+            captions=_chosen(self.references, at),
             labels={name: values[at] for name, values in self.labels.items()},
             hashes=_chosen(self._hashes, at),
         )
 
     def renamed(self, ids: Sequence[str]) -> Stimuli:
         """The same images in the same order under other `ids`."""
-        more = {"captions": self.captions, "labels": self.labels, "hashes": self._hashes}
+        more = {"captions": self.references, "labels": self.labels, "hashes": self._hashes}
         return Stimuli(ids, self._read, **more)
 
 
-def _chosen(texts: Sequence[str] | None, at: np.ndarray) -> list[str] | None:
+def _texts(given: str | Sequence[str]) -> tuple[str, ...]:
+    texts = (given,) if isinstance(given, str) else tuple(given)
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise DataError(f"an image has the captions {texts}; expected one text or more")
+    return texts
+
+
+def _chosen(texts: Sequence[Any] | None, at: np.ndarray) -> list[Any] | None:
     return None if texts is None else [texts[k] for k in at]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FIELD = ("pixcorr", "ssim", "alexnet2", "alexnet5", "inception", "clip", "efficientnet", "swav")
 """The eight scores of published tables; those of small networks (``clip@tiny``) stand in their places."""
 
-_MAIN = ("predicted", "reconstructions", "measured")
+_MAIN = ("predicted", "reconstructions", "captions", "measured")
 """Rows that a run is about, in order of preference."""
 
 _WIDE = 100
@@ -55,8 +55,10 @@ def answer(run: RunResult, *, width: int) -> list[Grid]:
 
 
 def headline_metrics(run: RunResult) -> list[MetricInfo]:
-    """The scores of :data:`FIELD` against the stimulus, and others in their order up to eight."""
-    metrics = [metric for metric in run_metrics(run, "stimulus") if not metric.compares_accounts]
+    """The scores of :data:`FIELD` against the stimulus, and others in their order up to eight; of captions
+    where nothing else was scored."""
+    every = run_metrics(run, "stimulus")
+    metrics = [metric for metric in every if not metric.compares_accounts] or every
     of_the_field = {}
     for metric in metrics:
         of_the_field.setdefault(_in_field(metric), metric)
@@ -94,7 +96,8 @@ def _images(run: RunResult, width: int) -> Grid | None:
     wide = width >= _WIDE
     heads = [rows[row].label if wide else row for row in (*beside, main)]
     heads += ["best control"] if controls else []
-    heads += [rows[_CEILING].label if wide else "ceiling"] if _CEILING in rows else []
+    ceiling = next((row for row in (_CEILING, "human-caption") if row in rows), "")
+    heads += [rows[ceiling].label if wide else "ceiling"] if ceiling else []
     lines = []
     for metric in ordered_metrics(run, table["metric"]):
         of = table[table["metric"] == metric.name].set_index("row")
@@ -102,8 +105,8 @@ def _images(run: RunResult, width: int) -> Grid | None:
         cells.append(_scored(of, main))
         if controls:
             cells.append(_best(of, controls, metric))
-        if _CEILING in rows:
-            cells.append(_scored(of, _CEILING, interval=False))
+        if ceiling:
+            cells.append(_scored(of, ceiling, interval=False))
         lines.append((metric.label + ("" if metric.higher_is_better else " ↓"), *cells))
     order = [metric.label for metric in chosen]
     lines.sort(key=lambda line: order.index(line[0].removesuffix(" ↓")))

@@ -39,13 +39,16 @@ FLIPS = 10_000
 SEED = 0
 
 _SHARED_CONTROLS = ("zero", "train-mean", "mean-image", "flat-grey")
+_CAPTION_CONTROLS = ("constant-caption", "human-caption")
+
 COMPARED = {
-    "predicted": ("measured", "shuffled", "nearest-train", *_SHARED_CONTROLS),
-    "measured": ("shuffled-measured", "nearest-train-measured", *_SHARED_CONTROLS),
+    "predicted": ("measured", "shuffled", "nearest-train", *_SHARED_CONTROLS, *_CAPTION_CONTROLS),
+    "measured": ("shuffled-measured", "nearest-train-measured", *_SHARED_CONTROLS, *_CAPTION_CONTROLS),
     "reconstructions": (
         *("measured", "shuffled-reconstructions", "shuffled", "nearest-train-measured"),
         *_SHARED_CONTROLS,
     ),
+    "captions": ("shuffled-captions", *_CAPTION_CONTROLS),
     "oracle": ("measured", "shuffled", "shuffled-measured", *_SHARED_CONTROLS),
 }
 """Row -> the rows it is compared with; its own shuffle early, since a blurry row has a higher floor."""

@@ -142,6 +142,8 @@ def _captions(run: RunResult, console: Console, mark: str) -> bool:
     columns, cells = {}, {}
     for line in table.to_dict("records"):
         for name, (figure, _) in FIGURES.items():
+            if not table[name].notna().any():
+                continue
             columns[f"{line['metric']}/{name}"] = f"{line['metric_label']}\n{figure}"
             cells[line["row"], f"{line['metric']}/{name}"] = caption_cell(line, name)
     if not _tables(run, console, heading, list(columns.items()), cells):

@@ -42,7 +42,10 @@ _TRAIN_SUBJECTS = (
     "them, the encoder is then adapted to it [the scored subject]"
 )
 
-_MISSING = "score the test images that folder: or file: has, leave the others out of every row, and say so"
+_MISSING = (
+    "score the test images that folder:, file: or captions: has, leave the others out of every row, and "
+    "say so"
+)
 
 
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -112,7 +115,9 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @click.option("--encoder", help="a name, path/file.py:Class, or file:predictions.npz")
 @click.option("--train-subjects", metavar="A,B", help=_TRAIN_SUBJECTS)
-@click.option("--decoder", help="a name, path/file.py:Class, folder:recons/ or file:recons.pt")
+@click.option(
+    "--decoder", help="a name, path/file.py:Class, folder:recons/, file:recons.pt or captions:captions.json"
+)
 @common_options
 @output_options
 def run(encoder: str | None, decoder: str | None, **given: Any) -> None:
@@ -128,14 +133,17 @@ def run(encoder: str | None, decoder: str | None, **given: Any) -> None:
 @common_options
 @output_options
 def score(path: str, **given: Any) -> None:
-    """Score finished reconstructions with their controls.
+    """Score finished reconstructions or captions with their controls.
 
-    PATH is a folder of images named by id, or a .npz, .npy, .h5, .mat or .pt of images and ids.
+    PATH is a folder of images named by id, a .npz, .npy, .h5, .mat or .pt of images and ids, or a .json of
+    captions by id.
     """
+    from ..stages.given_captions import SUFFIX
     from ..stages.reconstructions import check_given
 
     check_given(path)
     form = "file" if Path(path).expanduser().is_file() else "folder"
+    form = "captions" if form == "file" and path.lower().endswith(SUFFIX) else form
     planned = _plan(given, encoder=None, decoder=f"{form}:{path}", need_decoder=True)
     carry_out(planned, given)
 
@@ -143,7 +151,9 @@ def score(path: str, **given: Any) -> None:
 @click.command()
 @click.option("--encoder", help="a name, path/file.py:Class, or file:predictions.npz")
 @click.option("--train-subjects", metavar="A,B", help=_TRAIN_SUBJECTS)
-@click.option("--decoder", help="a name, path/file.py:Class, folder:recons/ or file:recons.pt")
+@click.option(
+    "--decoder", help="a name, path/file.py:Class, folder:recons/, file:recons.pt or captions:captions.json"
+)
 @common_options
 def plan(encoder: str | None, decoder: str | None, **given: Any) -> None:
     """Say what a run would do and what is there already, without computing anything.

@@ -15,9 +15,9 @@ from rich.table import Table
 from ..errors import visible
 from ..results import RunResult
 from ..rows.table import BOTTLENECK, CHEATS
-from ..run.plan import Plan
+from ..run.plan import Given, Plan
 from ..run.protocols import PROTOCOLS
-from ..stages.reconstructions import GivenImages
+from ..stages.given_captions import GivenCaptions
 from ..storage.disk import explained
 from ..storage.identity import plain
 from ..storage.store import Store, key_of
@@ -76,7 +76,7 @@ def print_plan(plan: Plan, store: Store, console: Console, *, every_parameter: b
     for kind in ("encoder", "decoder"):
         plugin = getattr(plan, kind)
         if plugin is not None:
-            version = "" if isinstance(plugin, GivenImages) else f"@{plugin.load().version}"
+            version = "" if isinstance(plugin, Given) else f"@{plugin.load().version}"
             table.add_row(
                 kind, f"{plugin.name}{version}  {_listed(show(getattr(plan, f'{kind}_params')))}".rstrip()
             )
@@ -135,7 +135,9 @@ def _rows(plan: Plan) -> list[str]:
     if plan.decoder is None:
         return ["encoding scores only"]
     controls = ["mean-image", "flat-grey", "nearest-train"]
-    if isinstance(plan.decoder, GivenImages):
+    if isinstance(plan.decoder, GivenCaptions):
+        return ["captions", "shuffled-captions", "constant-caption", "human-caption where there are several"]
+    if isinstance(plan.decoder, Given):
         return ["the given images'", "shuffled-reconstructions", *controls]
     rows = ["measured", *(["predicted"] if plan.encoder else []), "zero", "train-mean"]
     rows += ["measured-trial"] if plan.settings.trial_rows else []

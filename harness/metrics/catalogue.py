@@ -187,6 +187,14 @@ PIXELS = (
     # Equal to the first two wherever nothing is reduced, so off.
     _pixels("pixcorr-v2", "PixCorr (v2)", "pixcorr", "v2", default=False),
     _pixels("ssim-v2", "SSIM (v2)", "ssim", "v2", default=False),
+    row(
+        "pixcorr-native",
+        label="PixCorr (own size)",
+        inputs="images",
+        score=call("harness.metrics.pixel_native:pixcorr"),
+        prepare=call("harness.metrics.pixel_native:prepare_pixcorr"),
+        default=False,
+    ),
     _pictures("pixcorr", "PixCorr"),
     _pictures("ssim", "SSIM of columns"),
 )
@@ -330,12 +338,45 @@ def _caption(name: str, label: str, score: str, text: str = "", **more: Any) -> 
 
 
 CAPTIONS = (
-    _caption("meteor", "METEOR", "meteor_scores", weights=("wordnet",)),
+    _caption("meteor", "METEOR (nltk)", "meteor_scores", weights=("wordnet",)),
     _caption("rouge1", "ROUGE-1", "rouge_1_scores"),
     _caption("rougel", "ROUGE-L", "rouge_l_scores"),
     _caption("minilm", "cosine, MiniLM", "cosines", "minilm-text"),
     _caption("clip-b32", "cosine, CLIP B/32", "cosines", "clip-b32-text"),
     _caption("clip-l14", "cosine, CLIP L/14", "cosines", "clip-l14-text"),
+)
+
+
+def _coco(
+    name: str, label: str, score: str, *, definition: dict[str, Any] | None = None, **more: Any
+) -> Metric:
+    """A score of the COCO caption evaluation, which takes all references of an image."""
+    return row(
+        f"caption-coco-{name}",
+        label=f"COCO {label}",
+        inputs="captions",
+        score=call(f"harness.metrics.coco_captions:{score}", **(definition or {})),
+        targets=("stimulus", "image", "measured"),
+        references=True,
+        **more,
+    )
+
+
+COCO = (
+    _coco("rougel", "ROUGE-L", "rouge_l"),
+    *(
+        _coco(
+            f"bleu{order}",
+            f"BLEU-{order}",
+            "bleu",
+            definition={"order": order},
+            pool=True,
+            default=order in (1, 4),
+        )
+        for order in range(1, 5)
+    ),
+    _coco("cider", "CIDEr-D", "cider", pool=True, smallest_pool=2),
+    _coco("meteor-nltk", "METEOR (nltk, not Java)", "meteor_best", weights=("wordnet",)),
 )
 
 ROWS: tuple[Metric, ...] = (
@@ -352,5 +393,6 @@ ROWS: tuple[Metric, ...] = (
     *RETRIEVAL,
     *REENCODED,
     *CAPTIONS,
+    *COCO,
     *RESPONSES,
 )

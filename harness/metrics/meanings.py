@@ -23,6 +23,7 @@ _DISTANCE = "1 − correlation of the features of a reconstruction and its stimu
 
 MEANINGS: Mapping[str, str] = {
     "pixcorr": "correlation over pixels of a reconstruction and its stimulus",
+    "pixcorr-native": "correlation over pixels of the two at the size they have, without resizing",
     "ssim": "structural similarity of the two images in grey: local brightness, contrast and structure",
     "pixel-2way": _TWO_WAY + "; the features are pixels",
     "pixel-2way-strict": _TWO_WAY + "; the features are pixels" + _STRICT,
@@ -69,6 +70,16 @@ MEANINGS: Mapping[str, str] = {
     "chance (Cohen's kappa)",
     "caption-agreement": "whether the same captions fit a reconstruction and its stimulus",
     "caption-meteor": "words, stems and synonyms that a caption shares with its reference, and their order",
+    "caption-coco-rougel": "longest run of words, gaps allowed, that a caption shares with its references "
+    "(best precision and recall, beta 1.2)",
+    **{
+        f"caption-coco-bleu{order}": "share of a caption's runs of up to "
+        f"{order} words that a reference has, over the whole set; an image's value is its contribution"
+        for order in range(1, 5)
+    },
+    "caption-coco-cider": "runs of words that a caption shares with its references, rare ones counting more",
+    "caption-coco-meteor-nltk": "words, stems and synonyms that a caption shares with its best "
+    "reference, and their order, by nltk",
     "caption-rouge1": "words that a caption shares with its reference (F1)",
     "caption-rougel": "longest run of words, gaps allowed, that a caption shares with its reference (F1)",
     **dict.fromkeys(

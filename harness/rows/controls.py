@@ -21,16 +21,21 @@ Made = dict[tuple[str, int, int], ImageSet]
 def control_images(data: SubjectData, inputs: Mapping[str, np.ndarray], *, store: Store) -> Made:
     """Constant images, and the training image nearest to each row's `inputs` (N, V).
 
-    Without inputs (images were given) the measured responses still say which one is nearest.
+    Without inputs (images were given) the measured responses still say which one is nearest.  Without any
+    training image, or any voxel, there is no such control.
     """
     ids, train = data.test.stimuli.ids, data.train
     first = data.test.stimuli.images(ids[:1])
     made = {
-        ("mean-image", -1, 0): constant_set(ids, mean_image(train.stimuli, first.dtype, store)),
         ("flat-grey", -1, 0): constant_set(
             ids, np.full(first.shape[1:], 128 if first.dtype == np.uint8 else 0.5, first.dtype)
         ),
     }
+    if not len(train):
+        return made
+    made["mean-image", -1, 0] = constant_set(ids, mean_image(train.stimuli, first.dtype, store))
+    if not data.measured:
+        return made
     patterns = train.responses.mean()[:, data.space.valid]
     for row, responses in (inputs or {"measured": data.test.responses.mean()}).items():
         at = nearest(responses[:, data.space.valid], patterns)

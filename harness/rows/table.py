@@ -85,6 +85,13 @@ ROWS = {
             shuffled="shuffled-reconstructions",
         ),
         Row(
+            "captions",
+            "given captions",
+            "captions made elsewhere, matched by id",
+            "compared",
+            shuffled="shuffled-captions",
+        ),
+        Row(
             "measured-trial", "measured, single trials", "each trial decoded alone", "compared", reference=""
         ),
         Row("oracle", "noise-free truth", "the simulation's responses without noise, decoded", "reference"),
@@ -122,6 +129,12 @@ ROWS = {
             "reference",
         ),
         Row(
+            "human-caption",
+            "another human caption",
+            "the first reference of each image, against its others",
+            "reference",
+        ),
+        Row(
             "shuffled",
             "predicted, shuffled",
             "the predicted row's images re-paired with other stimuli" + BELOW,
@@ -137,6 +150,18 @@ ROWS = {
             "shuffled-reconstructions",
             "given images, shuffled",
             "the given images re-paired" + BELOW,
+            "control",
+        ),
+        Row(
+            "shuffled-captions",
+            "given captions, shuffled",
+            "the given captions re-paired with other stimuli",
+            "control",
+        ),
+        Row(
+            "constant-caption",
+            "best constant sentence",
+            "one sentence for all, chosen on the other half of the images",
             "control",
         ),
         Row("zero", "zero fMRI", "a response of 0 in every voxel, decoded", "control", blind=True),

@@ -17,6 +17,7 @@ from ..seeds import image_seeds
 from ..stages.cheats import cheat_responses, cheat_streams
 from ..stages.decode import Reconstructions, decode, generate
 from ..stages.fit import Model, fit_decoder, wanted
+from ..stages.given_captions import GivenCaptions
 from ..stages.reconstructions import GivenImages
 from ..stages.selection import choose
 from .context import Context
@@ -36,6 +37,7 @@ class DecodedRows:
     found.
     reconstructions : all candidates, where a decoder ran here.
     cheats : row -> (N, V) responses of encoders that cheat.
+    captions : id -> caption, of rows without images.
     candidates : most of any image.  blended : share of the decoder's low-level images in what is scored.
     """
 
@@ -45,12 +47,13 @@ class DecodedRows:
     cheats: Mapping[str, np.ndarray] = field(default_factory=dict)
     candidates: int = 1
     blended: float = 0.0
+    captions: Mapping[Made, Mapping[str, str]] = field(default_factory=dict)
 
 
 def decoder_branch(context: Context, prepared: Prepared) -> Model | None:
     """The decoder fitted on the scored subject; None where images were given, or none are asked for."""
     plan, settings = context.plan, context.settings
-    if plan.decoder is None or isinstance(plan.decoder, GivenImages):
+    if plan.decoder is None or isinstance(plan.decoder, GivenImages | GivenCaptions):
         return None
     layers = wanted(plan.decoder.load()(plan.decoder_params))
     if layers:
@@ -72,6 +75,8 @@ def decoded_rows(
 ) -> DecodedRows:
     """Finished images of every row but the controls that need no decoder."""
     plan, stimuli = context.plan, prepared.data.test.stimuli
+    if isinstance(plan.decoder, GivenCaptions):
+        return DecodedRows(captions={("captions", -1, 0): plan.decoder.of(stimuli.ids)})
     if isinstance(plan.decoder, GivenImages):
         flat = "reconstructions" if plan.encoder is None else "predicted"
         rows = plan.decoder.rows(stimuli, flat_row=flat)

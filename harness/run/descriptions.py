@@ -7,6 +7,7 @@ from typing import Any
 from ..plugins import PluginRef
 from ..run_record import BenchmarkRecord, MetricRecord, PluginRecord
 from ..scoring.scores import MetricRef
+from ..stages.given_captions import GivenCaptions
 from ..stages.reconstructions import GivenImages
 from ..storage.identity import plain
 from .plan import Plan
@@ -34,10 +35,10 @@ def _facts(ref: PluginRef, params: Any) -> dict[str, Any]:
 
 
 def described_decoder(plan: Plan) -> PluginRecord | None:
-    """The decoder of `plan`, images that were made elsewhere, or nothing."""
+    """The decoder of `plan`, images or captions that were made elsewhere, or nothing."""
     if plan.decoder is None:
         return None
-    if isinstance(plan.decoder, GivenImages):
+    if isinstance(plan.decoder, GivenImages | GivenCaptions):
         return PluginRecord(name=plan.decoder.name, version="", params={}, file_sha="")
     return described_plugin(plan.decoder, plan.decoder_params)
 

@@ -108,6 +108,7 @@ def scoring_of(
         cheats=decoded.cheats,
         decoder=decoder,
         decoded=decoded.reconstructions,
+        captions=decoded.captions,
         shuffled=shuffled_row,
         derangements=settings.derangements,
         micro_batch=settings.micro_batch,

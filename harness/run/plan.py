@@ -23,6 +23,7 @@ from ..scoring.driver import scorer_of
 from ..scoring.scores import MetricRef, metric_ref
 from ..settings import Request, RunSettings, resolve_params
 from ..stages.features import backbone_identity
+from ..stages.given_captions import GivenCaptions
 from ..stages.precomputed import FilePredictions, predictions_ref
 from ..stages.reconstructions import GivenImages
 from ..storage.identity import code_sha, digest, library_versions, named_files, plain
@@ -31,6 +32,9 @@ from .requirements import missing_files
 from .subjects import subject_named, training_subjects
 
 logger = logging.getLogger(__name__)
+
+Given = GivenImages | GivenCaptions
+"""What was made elsewhere, in place of a decoder."""
 
 _FETCH = "its weights are not on this machine. Type, where there is internet: harness prefetch {}"
 
@@ -47,7 +51,7 @@ class Plan:
     subject: str
     encoder: PluginRef | None
     encoder_params: Any
-    decoder: PluginRef | GivenImages | None
+    decoder: PluginRef | Given | None
     decoder_params: Any
     settings: RunSettings
     metrics: tuple[MetricRef, ...]
@@ -126,20 +130,29 @@ def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
     subject = subjects[0] if given is None else subject_named(given, subjects, option="--subject")
     encoder, encoder_params = _encoder(request, benchmark)
     trained_on = training_subjects(request.train_subjects, subject, subjects, encoder=encoder)
-    decoder: PluginRef | GivenImages | None = None
+    decoder: PluginRef | Given | None = None
     decoder_params = None
     if request.decoder is not None:
-        decoder = GivenImages.asked(request.decoder) or plugins.find("decoders", request.decoder)
+        given_parts = GivenImages.asked(request.decoder) or GivenCaptions.asked(request.decoder)
+        decoder = given_parts or plugins.find("decoders", request.decoder)
     if isinstance(decoder, PluginRef):
         decoder_params = _params(decoder, request, benchmark)
     settings = resolve_params(
         RunSettings, request.values.get("run", {}), section="run", sources=request.sources
     )
     _check_device(settings.device)
-    if settings.allow_missing and not isinstance(decoder, GivenImages):
+    if settings.allow_missing and not isinstance(decoder, Given):
         raise ConfigError(
-            "--allow-missing is for images made elsewhere (harness score PATH, --decoder folder:PATH or "
-            "file:PATH); leave it out for a decoder that runs here"
+            "--allow-missing is for images or captions made elsewhere (harness score PATH, --decoder "
+            "folder:PATH, file:PATH or captions:PATH); leave it out for a decoder that runs here"
+        )
+    if not getattr(benchmark.load(), "measured", True) and not (
+        encoder is None and isinstance(decoder, Given)
+    ):
+        raise ConfigError(
+            f"benchmark '{benchmark.name}' has stimuli and no responses: nothing can be fitted or "
+            f"decoded; type harness score PATH --benchmark {benchmark.name} for images or captions that "
+            f"were made elsewhere"
         )
     captions = _captions(decoder, decoder_params)
     metrics, left_out = _chosen_metrics(
@@ -253,6 +266,14 @@ def _metrics(
             row = metric.load()
             scorer = scorer_of(row)
             fetch = scorer.fetch
+            if isinstance(circumstances.decoder, GivenCaptions) and scorer.needs_images:
+                if row.inputs != "captions" and asked:
+                    raise ConfigError(
+                        f"metric '{name}' scores images, and captions were given; name metrics that "
+                        "begin with 'caption-', or leave --metrics out"
+                    )
+                if row.inputs != "captions":
+                    continue
             if not asked:
                 why = scorer.expected(row, circumstances) if _on_by_default(row, simulated) else None
                 if why is None:
@@ -275,8 +296,12 @@ def _metrics(
     return tuple(chosen), tuple(left_out)
 
 
-def _captions(decoder: PluginRef | GivenImages | None, params: Any) -> bool:
-    """Whether the decoder says that with `params` it captions what it decodes."""
+def _captions(decoder: PluginRef | Given | None, params: Any) -> bool:
+    """Whether there will be captions: they are given, or the decoder says that with `params` it makes
+    them.
+    """
+    if isinstance(decoder, GivenCaptions):
+        return True
     if not isinstance(decoder, PluginRef):
         return False
     declared = getattr(decoder.load(), "captions", False)
@@ -307,9 +332,9 @@ def _check_device(device: str) -> None:
         )
 
 
-def _described(plugin: PluginRef | GivenImages | None) -> Any:
+def _described(plugin: PluginRef | Given | None) -> Any:
     if plugin is None:
         return None
-    if isinstance(plugin, GivenImages):
+    if isinstance(plugin, Given):
         return plain(plugin)
     return [plugin.name, plugin.target, code_sha(plugin)]

@@ -8,6 +8,7 @@ from ..data import SubjectData
 from ..notices import Flag
 from ..rows.opaque import OpaqueNames
 from ..stages.data import Subset, load_subject
+from ..stages.given_captions import GivenCaptions
 from ..stages.reconstructions import GivenImages
 from .context import Context
 
@@ -32,7 +33,7 @@ def prepare(context: Context) -> Prepared:
     """Load and check every subject of the run."""
     plan, settings = context.plan, context.settings
     benchmark = plan.benchmark_object()
-    given = isinstance(plan.decoder, GivenImages) and settings.allow_missing
+    given = isinstance(plan.decoder, GivenImages | GivenCaptions) and settings.allow_missing
     others = [subject for subject in plan.train_subjects if subject != plan.subject]
     with context.stage("data", 1 + len(others)) as advance:
         data, subset, warned = load_subject(

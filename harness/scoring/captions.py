@@ -1,18 +1,25 @@
 """Scores of captions: what a decoder says of each image, against what others say of it.
 
 ``score(captions, references) -> (N,)`` of N strings each or, with a backbone, of their features (N, D) by
-its ``extract_text``.  References are the stimuli's own captions (``stimulus``), the decoder's captions of the
-true images (``image``), and those decoded from measured responses (``measured``).
+its ``extract_text``; a metric of several references (:attr:`harness.catalogue.Metric.references`) gets all
+of an image, others the first.  References are the stimuli's own captions (``stimulus``), the decoder's
+captions of the true images (``image``), and those decoded from measured responses (``measured``).
+
+Beside every row stand what needs no brain: the row's captions re-paired, one sentence for all images, and
+another person's caption (:mod:`harness.rows.caption_controls`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from ..backbones.weights import stored_sha
 from ..catalogue import Metric
+from ..rows.caption_controls import constant_captions, human_captions
 from ..rows.row_images import RowImages
 from ..rows.table import row_named
 from ..stages.features import backbone_identity
@@ -25,6 +32,22 @@ from .scores import MetricRef, Score, Scored
 CEILING = "generator-ceiling"
 """The row whose captions are the decoder's own of the true images."""
 
+Texts = Mapping[str, Sequence[str]]
+"""Id -> one text or more."""
+
+
+@dataclass(frozen=True)
+class _Spoken:
+    """Captions by id, as a row of ids and stimuli, against references by id; `orders` re-pair the
+    captions.
+    """
+
+    row: RowImages
+    target: str
+    captions: Mapping[str, str]
+    references: Texts
+    orders: np.ndarray | None = None
+
 
 class CaptionsScorer(Scorer):
     """Captions against captions."""
@@ -34,9 +57,8 @@ class CaptionsScorer(Scorer):
 
     def __init__(self, run: Scoring) -> None:
         super().__init__(run)
-        self.said: Mapping[tuple[str, int, int], Mapping[str, str]] = {
-            place: made.captions for place, made in run.decoded.items() if made.captions
-        }
+        decoded = {place: made.captions for place, made in run.decoded.items() if made.captions}
+        self.said: Mapping[tuple[str, int, int], Mapping[str, str]] = {**decoded, **run.captions}
 
     @staticmethod
     def expected(metric: Metric, plan: Circumstances) -> str | None:
@@ -53,39 +75,68 @@ class CaptionsScorer(Scorer):
     def score(self, metric: MetricRef) -> Scored:
         """A row is scored neither against a target that has no captions, nor against itself."""
         row, run = metric.load(), self.run
-        what: list[tuple[RowImages, str]] = []
-        comparisons: list[Comparison] = []
-        spoken = [s for s in run.once if (s.row, s.trial, s.sample) in self.said]
-        for images in spoken:
+        spoken: list[_Spoken] = []
+        for images in self._rows:
             for target in row.targets:
                 references = self._references(target, images)
                 if all(name in references for name in images.images.ids):
-                    what.append((images, target))
-                    comparisons.append(self._comparison(row, images, references, None))
+                    spoken.append(_Spoken(images, target, self._captions(images), references))
         scores = []
-        for images, control in controls(spoken, run.shuffled) if "stimulus" in row.targets else ():
+        for images, control in controls(self._rows, run.shuffled) if "stimulus" in row.targets else ():
             references = self._references("stimulus", images)
             orders = shuffled_orders(images, run.derangements)
             if references and len(orders):
-                what.append((control, "stimulus"))
-                comparisons.append(self._comparison(row, images, references, orders))
+                spoken.append(_Spoken(control, "stimulus", self._captions(images), references, orders))
             elif references:
                 scores.append(Score(metric, control, "stimulus", np.full(len(images.images), np.nan)))
+        spoken += self._brainless if "stimulus" in row.targets else []
         common = {
             "backbone": backbone_identity(row.backbone[0]) if row.backbone else "none",
             "weights": {name: stored_sha(name) for name in row.weights},
         }
+        comparisons = [self._comparison(row, one) for one in spoken]
         values = compared(metric, comparisons, store=run.store, executor=run.executor, depends_on=common)
-        scores += [Score(metric, *place, one[HEADLINE]) for place, one in zip(what, values)]
+        scores += [Score(metric, one.row, one.target, of[HEADLINE]) for one, of in zip(spoken, values)]
         return Scored(images=scores)
 
-    def _comparison(
-        self, row: Metric, images: RowImages, references: Mapping[str, str], orders: np.ndarray | None
-    ) -> Comparison:
-        ids = images.images.ids
-        ours = self.said[images.row, images.trial, images.sample]
-        sides = ([ours[name] for name in ids], [references[name] for name in ids])
-        return Comparison(tuple(self._thing(row, side) for side in sides), orders=orders)
+    @cached_property
+    def _rows(self) -> list[RowImages]:
+        """Rows that say something; those of captions alone stand on the stimuli, which give them their
+        ids.
+        """
+        stimuli = self.run.data.test.stimuli
+        rows = [one for one in self.run.once if (one.row, one.trial, one.sample) in self.said]
+        return rows + [RowImages(*place, stimuli, stimuli, None) for place in self.run.captions]
+
+    @cached_property
+    def _brainless(self) -> list[_Spoken]:
+        """One sentence for all, and another person's caption, where the stimuli have references."""
+        stimuli = self.run.data.test.stimuli
+        if stimuli.references is None:
+            return []
+        references = dict(zip(stimuli.ids, stimuli.references, strict=True))
+        rows = {
+            "constant-caption": (constant_captions(references, store=self.run.store), references),
+            "human-caption": human_captions(references),
+        }
+        spoken = []
+        for name, (captions, others) in rows.items():
+            if captions:
+                part = stimuli.select([one for one in stimuli.ids if one in captions])
+                spoken.append(_Spoken(RowImages(name, -1, 0, part, part, None), "stimulus", captions, others))
+        return spoken
+
+    def _captions(self, images: RowImages) -> Mapping[str, str]:
+        return self.said[images.row, images.trial, images.sample]
+
+    def _comparison(self, row: Metric, spoken: _Spoken) -> Comparison:
+        ids = spoken.row.images.ids
+        ours = self._thing(row, [spoken.captions[name] for name in ids])
+        if row.references:
+            theirs = Offer.of([tuple(spoken.references[name]) for name in ids])
+        else:
+            theirs = self._thing(row, [spoken.references[name][0] for name in ids])
+        return Comparison((ours, theirs), orders=spoken.orders)
 
     def _thing(self, row: Metric, captions: Sequence[str]) -> Offer:
         if not row.backbone:
@@ -93,14 +144,15 @@ class CaptionsScorer(Scorer):
         features = caption_features(row.backbone[0], captions, store=self.run.store)
         return Offer(Held(features), list(captions))
 
-    def _references(self, target: str, images: RowImages) -> Mapping[str, str]:
-        """Id -> caption that a row is compared with; empty where there is none."""
+    def _references(self, target: str, images: RowImages) -> Texts:
+        """Id -> captions that a row is compared with; empty where there are none."""
         if target == "stimulus":
-            captions = images.stimuli.captions
-            return {} if captions is None else dict(zip(images.stimuli.ids, captions, strict=True))
+            texts = images.stimuli.references
+            return {} if texts is None else dict(zip(images.stimuli.ids, texts, strict=True))
         if target == "image":
-            return {} if images.row == CEILING else self.said.get((CEILING, -1, 0), {})
-        reference = row_named(images.row).reference
-        if not reference:
-            return {}
-        return self.said.get((reference, -1, images.sample), self.said.get((reference, -1, 0), {}))
+            captions = {} if images.row == CEILING else self.said.get((CEILING, -1, 0), {})
+        else:
+            reference = row_named(images.row).reference
+            places = [(reference, -1, images.sample), (reference, -1, 0)] if reference else []
+            captions = next((self.said[place] for place in places if place in self.said), {})
+        return {name: (text,) for name, text in captions.items()}

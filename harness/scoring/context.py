@@ -43,7 +43,8 @@ class Scoring:
     sets : finished images of every row.  predicted : (N, S, V) responses before any adapter, or None.
     cheats : row -> (N, V) responses of encoders that cheat.
     decoder : the fitted decoder, None where images were made elsewhere; decoded : what it made, by (row,
-    trial, sample).  shuffled : row -> name of the control made of its re-paired images, or None.
+    trial, sample).  captions : of rows that have no images, in the same way.  shuffled : row -> name of the
+    control made of its re-paired images, or None.
     derangements : re-pairings that it averages.  stage : (name, total) -> a context that shows a stage and
     gives what is told how far it is.
     """
@@ -57,6 +58,7 @@ class Scoring:
     cheats: Mapping[str, np.ndarray] = field(default_factory=dict)
     decoder: Model | None = None
     decoded: dict[tuple[str, int, int], Reconstructions] = field(default_factory=dict)
+    captions: Mapping[tuple[str, int, int], Mapping[str, str]] = field(default_factory=dict)
     shuffled: Callable[[str], str | None] = lambda row: None
     derangements: int = 50
     micro_batch: int = 16

@@ -54,7 +54,7 @@ def score_all(metrics: Sequence[MetricRef], run: Scoring) -> Scored:
     scorers: dict[type[Scorer], Scorer] = {}
     able: list[tuple[MetricRef, Scorer]] = []
     for kind, of_kind in _by_scorer(metrics).items():
-        if kind.needs_images and not run.sets:
+        if kind.needs_images and not (run.sets or run.captions):
             continue
         scorer = scorers[kind] = kind(run)
         problems = {

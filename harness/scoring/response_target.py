@@ -52,6 +52,8 @@ def ceiling_of(data: SubjectData) -> tuple[np.ndarray | None, CeilingSource | No
     From the space's ncsnr, which need not rest on these trials, else from all repeats of training and
     test images together (:mod:`harness.nn.variance_components`).
     """
+    if not data.measured:
+        return None, None
     counts = data.test.responses.counts()
     ceiling = data.space.noise_ceiling(counts)
     if ceiling is not None:

@@ -26,6 +26,9 @@ class TrainingScorer(EmbeddingScorer):
     def reads(metric: Metric) -> tuple[str, ...]:
         return ("test", "training")
 
+    def problem(self, metric: Metric) -> str:
+        return super().problem(metric) if len(self.run.data.train) else "there is no training image"
+
     def looked_at(self) -> list[ImageSet]:
         return [*super().looked_at(), self.run.data.train.stimuli]
 

@@ -17,6 +17,9 @@ def check_subject(data: SubjectData) -> None:
     """Raise :class:`DataError` for anything that would make a score wrong without saying so."""
     if data.test is None or not len(data.test):
         raise DataError(f"{data.subject} has no test images")
+    if not data.measured:
+        check_overlap(data.train, data.test)
+        return
     if not len(data.train):
         raise DataError(f"{data.subject} has no training images")
     if not data.space.n_valid:

@@ -190,7 +190,7 @@ def _write_stimuli(stimuli: Stimuli, folder: Path, name: str, sets: dict[str, An
     save_array(folder, f"{name}_images", stimuli.images())
     sets[name] = {
         "ids": stimuli.ids,
-        "captions": stimuli.captions,
+        "captions": stimuli.references,
         "hashes": stimuli.image_hashes(),
         "labels": list(stimuli.labels),
     }

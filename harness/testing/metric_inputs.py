@@ -126,7 +126,8 @@ def sentences(metric: Metric, n: int, seed: int, same: bool) -> Sample:
     rng = np.random.default_rng(seed)
     words = ["a", "red", "dog", "runs", "over", "green", "grass", "two", "cups", "on", "table", "blue"]
     captions = [[" ".join(rng.choice(words, 6)) for _ in range(n)] for _ in range(2)]
-    return Sample((list(captions[1]) if same else captions[0], captions[1]))
+    references = [(text,) for text in captions[1]] if metric.references else captions[1]
+    return Sample((list(captions[1]) if same else captions[0], references))
 
 
 def patterns(metric: Metric, n: int, seed: int, same: bool) -> Sample:

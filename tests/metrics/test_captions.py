@@ -379,7 +379,8 @@ def test_default_metrics_follow_the_decoder(captioning, tmp_path, monkeypatch):
     few = [ref for ref in everything("metrics") if ref.name.startswith("caption-")]
     monkeypatch.setattr(plugins, "available", lambda kind: few if kind == "metrics" else everything(kind))
     found, left = planned(f"{captioning}:Captioner")
-    assert found == {"caption-rouge1", "caption-rougel"}
+    coco = {f"caption-coco-{name}" for name in ("rougel", "bleu1", "bleu4", "cider")}
+    assert found == {"caption-rouge1", "caption-rougel", *coco}
     assert {f"caption-{name}" for name in ("meteor", "minilm", "clip-b32", "clip-l14")} <= set(left)
     assert all("harness prefetch captions" in why for name, why in left.items() if "@" not in name)
     found, left = planned(f"{TOYS}:ToyDecoder")

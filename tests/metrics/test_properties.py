@@ -48,7 +48,7 @@ def test_every_way_of_scoring_is_here():
     assert len(RANKED) == 3  # two-way, 100-way, look-alikes
     assert len(SINGLE) == 2  # cosine, distance
     assert len(AGREEMENT) == 2
-    assert len(PIXELS) == 6  # PixCorr and SSIM: v1, v2, Brain-Diffuser
+    assert len(PIXELS) == 7  # PixCorr and SSIM: v1, v2, Brain-Diffuser; PixCorr at the own size
 
 
 def pair(name, seed, *, noise=1.0):

@@ -502,7 +502,7 @@ def test_a_scorer_without_a_score():
 
 QUICK = {
     "encoders": ("ridge",),
-    "decoders": ("linear", "nearest-train"),
+    "decoders": ("identification", "linear", "miyawaki", "nearest-train"),
     "backbones": ("pixels", "clip@tiny", "scenes@tiny", "clip", "minilm-text"),
     "scorers": tuple(ref.name for ref in plugins.available("scorers")),
     "metrics": ("pixel-2way", "image-retrieval", "caption-rougel", "voxel-r", "rsa", "energy-distance"),

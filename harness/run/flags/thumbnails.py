@@ -49,6 +49,7 @@ def thumbnails(stimuli: ImageSet, store: Store) -> np.ndarray:
 
     def make(folder: Path) -> None:
         parts = [small_copies(images) for _, images in stimuli.batches(BATCH)]
+        parts = parts or [np.zeros((0, SIDE, SIDE), np.float32)]
         save_array(folder, "thumbnails", np.concatenate(parts))
 
     ingredients = {"what": "thumbnails", "images": stimuli.image_hashes(), "code": module_sha(__name__)}
