@@ -3,6 +3,9 @@
 Simulated, not brain data.  Four subjects of different layout see the same test scenes and training
 scenes of their own; every image is shown `repeats` times.  Units are those of betas z-scored by
 session, by construction (:mod:`.cortex`).
+
+``embedded@1`` and ``embedded@2`` name a version of the cortex (:mod:`.recipes`), ``embedded`` the one that
+is the default; scenes, ids and splits are the same.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import numpy as np
 from harness.api import ConfigError, Responses, Split, Stimuli, SubjectData, suggest, track
 
 from .cortex import CHUNK, SUBJECTS, Cortex
+from .noise import RUN
 from .scenes import Scene, describe, draw
 
 logger = logging.getLogger(__name__)
@@ -59,13 +63,15 @@ class Params:
 
 
 class Embedded:
-    """The simulated benchmark: ``Embedded(params).load("subj01")``."""
+    """The simulated benchmark, version 1: ``Embedded(params).load("subj01")``."""
 
     version: ClassVar[str] = "1"
     Params: ClassVar[type] = Params
     simulated: ClassVar[bool] = True
     generated: ClassVar[bool] = True
     opaque_ids: ClassVar[bool] = True
+    run: ClassVar[int] = 1
+    """Consecutive test images whose trials follow each other."""
 
     def __init__(self, params: Params | None = None) -> None:
         self.params = params or Params()
@@ -88,14 +94,15 @@ class Embedded:
         if subject not in SUBJECTS:
             raise ConfigError(suggest(subject, SUBJECTS, what="subject of benchmark 'embedded'"))
         params = self.params
-        cortex = _cortex(subject)
+        cortex = _cortex(subject, self.version)
         first = list(SUBJECTS).index(subject) * _SUBJECT_STRIDE
         logger.debug("simulating %s: %d + %d images", subject, params.n_train, params.n_test)
         train = _Shown.of("train", range(first, first + params.n_train))
         test = _Shown.of("test", range(params.n_test))
         blocks = -(-params.n_train // SESSION_IMAGES)
         truth = cortex.signal(test.images, test.scenes)
-        responses = self._trials(cortex, test, "test", np.arange(len(test)) % blocks, truth)
+        together = np.arange(len(test)) // self.run  # images of one run are shown in one session
+        responses = self._trials(cortex, test, "test", together % blocks, truth)
         remeasured = self._trials(cortex, test, "remeasured", np.full(len(test), blocks), truth)
         space = cortex.space
         return SubjectData(
@@ -136,6 +143,13 @@ class Embedded:
         return Responses(cortex.space, shown.ids, data, image.ravel()[order], session=session.ravel()[order])
 
 
+class Embedded2(Embedded):
+    """Version 2: bound, normalised higher areas, NSD's ceilings, noise with drift and serial correlation."""
+
+    version: ClassVar[str] = "2"
+    run: ClassVar[int] = RUN
+
+
 @dataclass(frozen=True)
 class _Shown:
     """Scenes of one split with their images (n, 64, 64, 3)."""
@@ -167,8 +181,8 @@ class _Shown:
 
 
 @lru_cache(maxsize=len(SUBJECTS))
-def _cortex(subject: str) -> Cortex:
-    return Cortex(subject)
+def _cortex(subject: str, version: str) -> Cortex:
+    return Cortex(subject, version=version)
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:

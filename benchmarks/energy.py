@@ -26,6 +26,8 @@ _BANDWIDTH = 0.65  # SD ratio of the log-Gabor: full width about 1.5 octaves
 _SIDES = (16, 32, 48)  # coarse grids that hold the bands of FREQUENCIES
 _ANGULAR_SD = 25.0
 _BORDER = 4
+_SURROUND_SD = 2.0  # cells of the grid
+_SEMISATURATION = 0.5  # of the mean energy
 _BATCH = 50  # images whose spectra fit a processor's cache
 
 
@@ -39,6 +41,30 @@ def energy(images: np.ndarray) -> np.ndarray:
     for start in range(0, len(images), _BATCH):
         out[start : start + _BATCH] = _maps(images[start : start + _BATCH])
     return out.reshape(len(images), N_CHANNELS, GRID * GRID)
+
+
+def normalised(maps: np.ndarray) -> np.ndarray:
+    """Energies (n, channels, 256), of mean 1 each, divided by what surrounds them (Heeger 1992).
+
+    The pool of a frequency is the mean over its orientations, weighted by a Gaussian of
+    :data:`_SURROUND_SD` cells around each place; that of colour, the mean over :data:`OPPONENT`.
+    """
+    pools = np.arange(N_CHANNELS) // len(ORIENTATIONS)  # as many opponent channels as orientations
+    out = np.empty_like(maps)
+    for pool in np.unique(pools):
+        own = maps[:, pools == pool]
+        around = own.mean(axis=1) @ _surround()
+        out[:, pools == pool] = own / (_SEMISATURATION + around[:, None])
+    return out
+
+
+@lru_cache(maxsize=1)
+def _surround() -> np.ndarray:
+    """(256, 256) weights of each place (rows) in the surround of each other (columns, of sum 1)."""
+    place = np.arange(GRID)
+    along = np.exp(-((place[:, None] - place) ** 2) / (2 * _SURROUND_SD**2))
+    weights = np.kron(along, along)
+    return weights / weights.sum(axis=0)
 
 
 def _maps(images: np.ndarray) -> np.ndarray:

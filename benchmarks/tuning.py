@@ -128,6 +128,11 @@ def content(scenes: Sequence[Scene]) -> np.ndarray:
     return out
 
 
+def liking(area: str) -> np.ndarray:
+    """(10,) how much an area responds to each category, 1 for its own."""
+    return np.array([_PREFERENCES[area].get(category, 0.0) for category in CATEGORIES])
+
+
 @dataclass(frozen=True)
 class HigherTuning:
     """Content tuning of V voxels of one area.
@@ -157,9 +162,8 @@ def higher_tuning(area: str, cells: np.ndarray, *, name: str) -> HigherTuning:
         smooth = smooth_fields(cells, count, length=_LENGTH, name=f"{name}|{what}")
         return 0.9 * smooth + 0.45 * white(n_voxels, count, name=f"{name}|{what}|grain")
 
-    liking = np.array([_PREFERENCES[area].get(category, 0.0) for category in CATEGORIES])
     sparse = np.maximum(np.abs(fields(n, "others")) - 1.0, 0.0) * 0.8
-    presence = liking * np.exp(0.45 * fields(n, "liking")) + sparse
+    presence = liking(area) * np.exp(0.45 * fields(n, "liking")) + sparse
     size = presence * np.clip(0.6 + 0.5 * fields(n, "size"), 0.0, None)
     across = presence * 1.2 * fields(1, "across")
     down = presence * 0.8 * fields(1, "down")

@@ -66,6 +66,11 @@ class PluginRef:
     def kind(self) -> str:
         return self.group.removesuffix("s")
 
+    @property
+    def unversioned(self) -> str:
+        """A benchmark's name without the version that says which of several it is (``embedded@1``)."""
+        return self.name.partition("@")[0] if self.group == "benchmarks" and not self.path else self.name
+
     @cached_property
     def module(self) -> str:
         return self.target.partition(":")[0]
@@ -185,7 +190,10 @@ def doubled(refs: Iterable[PluginRef]) -> dict[str, list[PluginRef]]:
 
 
 def find(group: str, spec: str) -> PluginRef:
-    """The plugin that `spec` names: ``name``, ``distribution:name`` or ``path/file.py:Class``."""
+    """The plugin that `spec` names: ``name``, ``distribution:name`` or ``path/file.py:Class``.
+
+    A benchmark may be asked for as ``name@version``; it is refused in another version.
+    """
     kind = group.removesuffix("s")
     file, colon, attribute = spec.rpartition(":")
     if colon and file.endswith(".py"):
@@ -201,10 +209,28 @@ def find(group: str, spec: str) -> PluginRef:
     same = [ref for ref in refs if ref.name == spec or f"{ref.dist}:{ref.name}" == spec]
     if len(same) == 1:
         return same[0]
+    name, at, version = spec.rpartition("@")
+    if (
+        group == "benchmarks"
+        and at
+        and not same
+        and any(name in (r.name, f"{r.dist}:{r.name}") for r in refs)
+    ):
+        return _of_version(find(group, name), version, refs)
     if same:
         choices = " or ".join(f"--{kind} {ref.dist}:{ref.name}" for ref in same)
         raise PluginError(f"{len(same)} plugins are called {kind} '{spec}'; type {choices}")
     raise PluginError(suggest(spec, {ref.name for ref in refs}, what=kind) + ". Type: harness list")
+
+
+def _of_version(ref: PluginRef, version: str, refs: Iterable[PluginRef]) -> PluginRef:
+    """`ref` if that is its version; else the versions that there are, in a line."""
+    present = str(ref.load().version)
+    if present == version:
+        return ref
+    versions = {f"{ref.name}@{present}", *(r.name for r in refs if r.name.startswith(f"{ref.name}@"))}
+    choices = " or ".join(f"--{ref.kind} {each}" for each in sorted(versions))
+    raise PluginError(f"{ref.kind} '{ref.name}' has no version {version}; type {choices}")
 
 
 def check_contract(group: str, plugin: Any, *, label: str = "the plugin", dist: str = "") -> None:

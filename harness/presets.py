@@ -74,9 +74,9 @@ def plugin_defaults(ref: PluginRef, *, benchmark: PluginRef, preset: str | None)
 
 def _called_for(on: Mapping[str, str], ref: PluginRef, benchmark: PluginRef) -> str | None:
     """A bare name is that of a benchmark of the plugin's own distribution or of the harness."""
-    chosen = on.get(f"{benchmark.dist}:{benchmark.name}")
+    chosen = on.get(f"{benchmark.dist}:{benchmark.unversioned}")
     if chosen is None and benchmark.dist in (ref.dist, HARNESS):
-        chosen = on.get(benchmark.name)
+        chosen = on.get(benchmark.unversioned)
     return chosen
 
 

@@ -124,7 +124,7 @@ class MindEye2Core:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(step_seed(seed, -1))
             network = MindEye2Network([space.n_valid], self.parts.settings)
-        shared = self.parts.pretrained(space.subject)
+        shared = self.parts.pretrained(space)
         if shared is not None:
             start_from_pretrained(network, shared, faithful=self.settings.fit.faithful)
         data = TrainingSet.of(subject.train, tokens, latents=latents, views=views)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from harness.api import ConfigError
+from harness.api import ConfigError, VoxelSpace
 
 from . import low_level
 from .fitting import FitSettings
@@ -55,7 +55,7 @@ class Parts:
         contrastive term is left out.
     captioner, refiner : build what writes captions of the predicted tokens, and what refines pictures
         prompted with these; optional, and called when first drawn, since a fit needs neither.
-    pretrained : a subject's name -> weights of a network trained on others, or None to start from
+    pretrained : a subject's space -> weights of a network trained on others, or None to start from
         nothing.
     identity : hash of the weights behind the targets of a fit; ``""``, unknown, keeps no targets.
     dtype : of the trained network's products while it decodes; where it is not float32, what is decoded is
@@ -70,7 +70,7 @@ class Parts:
     teacher: Callable[[], Teacher] | None = None
     captioner: Callable[[], CaptionWriter] | None = None
     refiner: Callable[[], PictureRefiner] | None = None
-    pretrained: Callable[[str], Mapping[str, torch.Tensor] | None] = lambda subject: None
+    pretrained: Callable[[VoxelSpace], Mapping[str, torch.Tensor] | None] = lambda space: None
     identity: str = ""
     dtype: torch.dtype = torch.float32
 

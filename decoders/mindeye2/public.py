@@ -123,7 +123,7 @@ def parts(params: MindEye2Params, sizes: PublicSizes | None = None) -> Parts:
         teacher=_teacher(params, sizes),
         captioner=_captioner(params, sizes),
         refiner=_refiner(params, sizes),
-        pretrained=lambda subject: shared_weights(params, subject),
+        pretrained=lambda space: shared_weights(params, space.subject),
         identity=fingerprint(params),
         dtype=dtype,
     )

@@ -70,7 +70,7 @@ def print_plan(plan: Plan, store: Store, console: Console, *, every_parameter: b
     table.add_column(overflow="fold")
     benchmark = plan.benchmark.load()
     simulated = " (simulated, not brain data)" if benchmark.simulated else ""
-    table.add_row("benchmark", f"{plan.benchmark.name}@{benchmark.version}, {plan.subject}{simulated}")
+    table.add_row("benchmark", f"{plan.benchmark.unversioned}@{benchmark.version}, {plan.subject}{simulated}")
     if listed := _listed(show(plan.benchmark_params)):
         table.add_row("", listed)
     for kind in ("encoder", "decoder"):

@@ -25,7 +25,7 @@ def described_benchmark(ref: PluginRef, params: Any) -> BenchmarkRecord:
 
 def _facts(ref: PluginRef, params: Any) -> dict[str, Any]:
     return {
-        "name": ref.name,
+        "name": ref.unversioned,
         "dist": ref.dist,
         "dist_version": ref.dist_version,
         "version": ref.load().version,

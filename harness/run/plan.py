@@ -99,6 +99,7 @@ class Plan:
         given = [self.benchmark_params, self.encoder_params, self.decoder_params, parts]
         given.append({k: v for k, v in settings.items() if k not in EXECUTION})
         given += [self.trained_on] if self.trained_on else []
+        given.append(self.benchmark.load().version)  # another version is another run
         readable = "-".join("".join(c if c.isalnum() else "_" for c in part)[-24:] for part in parts)
         return f"{readable}-{digest(given)[:8]}"
 

@@ -145,7 +145,7 @@ def _ordered(outcome: Outcome, frames: Sequence[pd.DataFrame], columns: Sequence
     plan = outcome.plan
     identity = {
         "run": plan.name,
-        "benchmark": f"{plan.benchmark.name}@{plan.benchmark.load().version}",
+        "benchmark": f"{plan.benchmark.unversioned}@{plan.benchmark.load().version}",
         "subject": plan.subject,
         "encoder": plan.encoder.name if plan.encoder else "",
         "adapter": plan.settings.adapter,

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from harness.benchmarks.cortex import AREAS, N_REFERENCE, NOISE_RANK, REFERENCE, SUBJECTS, Cortex
-from harness.benchmarks.scenes import CATEGORIES, Scene, describe, draw
+from harness.benchmarks.cortex import N_REFERENCE, REFERENCE, SUBJECTS, Cortex
+from harness.benchmarks.noise import NOISE_RANK
+from harness.benchmarks.objects import SeenObjects
+from harness.benchmarks.recipes import RECIPES
+from harness.benchmarks.scenes import CATEGORIES, COLORS, SIZES, Scene, SceneObject, describe, draw
 from harness.benchmarks.tuning import CONTENT, content
 
 FAVOURITES = {"FFA": "face", "EBA": "person", "PPA": "house", "VWFA": "word"}
 
 
-@pytest.fixture(scope="module")
-def cortex() -> Cortex:
-    return Cortex("subj03")
+@pytest.fixture(scope="module", params=list(RECIPES))
+def cortex(request: pytest.FixtureRequest) -> Cortex:
+    return Cortex("subj03", version=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +55,7 @@ def test_every_subject_has_its_own_layout() -> None:
     assert len({space.n_voxels for space in spaces}) == 4
     assert len({space.sha for space in spaces}) == 4
     for space in spaces:
-        assert set(space.rois) == {area.name for area in AREAS}
+        assert set(space.rois) == {area.name for area in RECIPES["1"].areas}
         assert (np.sum(list(space.rois.values()), axis=0) == 1).all()
         assert set(space.groups) == {"early", "middle", "higher"}
         assert (np.sum(list(space.groups.values()), axis=0) == 1).all()
@@ -78,7 +83,7 @@ def test_areas_prefer_their_category(
     for area, favourite in FAVOURITES.items():
         means = {name: standard[main == name][:, cortex.space.rois[area]].mean() for name in CATEGORIES}
         assert means[favourite] > 0.7, area
-        assert all(means[favourite] > means[name] + 0.4 for name in CATEGORIES if name != favourite), area
+        assert all(means[favourite] > means[name] + 0.3 for name in CATEGORIES if name != favourite), area
     things = standard[np.isin(main, ("car", "cup", "fish", "flower", "boat"))]
     others = standard[np.isin(main, ("face", "person", "word"))]
     objects = cortex.space.rois["LO"]
@@ -126,7 +131,7 @@ def test_signal_holds_for_other_scenes_and_does_not_depend_on_the_batch(
     assert ratio.mean() == pytest.approx(1.0, abs=0.06)
     few = cortex.signal(shown[0][7:10], shown[1][7:10])
     assert np.allclose(few, signal[7:10], atol=1e-11)
-    again = Cortex("subj03").signal(shown[0][:3], shown[1][:3])
+    again = Cortex("subj03", version=cortex.recipe.version).signal(shown[0][:3], shown[1][:3])
     assert np.allclose(again, signal[:3], atol=1e-11)
 
 
@@ -143,7 +148,8 @@ def test_content_describes_the_scene() -> None:
     assert seen[f"background {scene.background}"] == 1
 
 
-def test_noise_has_the_stated_covariance(cortex: Cortex) -> None:
+def test_noise_of_version_1_has_the_stated_covariance() -> None:
+    cortex = Cortex("subj03")
     noise = cortex.noise(range(1500), 0, series="covariance") / np.sqrt(1 - cortex.signal_share)
     assert noise.var(axis=0).mean() == pytest.approx(1.0, abs=0.02)
     assert np.abs(noise.mean(axis=0)).max() < 0.15
@@ -168,3 +174,69 @@ def test_noise_is_a_function_of_image_and_repeat(cortex: Cortex) -> None:
         cortex.noise([3], 1, series="a"),
     ):
         assert abs(np.corrcoef(other[0], noise[1])[0, 1]) < 0.3
+
+
+def test_ceilings_of_version_2_are_those_of_nsd() -> None:
+    """Medians of subj01 per area, and few voxels near the top."""
+    space = Cortex("subj01", version="2").space
+    ceiling = space.noise_ceiling(np.full(100, 3))
+    for names, expected in ((("V1",), 0.37), (("V2",), 0.31), (("hV4",), 0.26)):
+        for name in names:
+            assert np.median(ceiling[space.rois[name]]) == pytest.approx(expected, abs=0.01)
+    for name in ("LO", "EBA", "FFA", "PPA", "VWFA"):
+        assert np.median(ceiling[space.rois[name]]) == pytest.approx(0.10, abs=0.01)
+    assert (ceiling > 0.8).mean() < 0.01
+
+
+def _labels(scenes: list[Scene]) -> np.ndarray:
+    """(n, D) all that a backbone of this project is taught: content, main object, category x color."""
+    pairs = np.zeros((len(scenes), len(CATEGORIES) * len(COLORS)))
+    main = np.zeros((len(scenes), len(CATEGORIES) + len(COLORS) + len(SIZES) + 2))
+    for row, scene in enumerate(scenes):
+        for item in scene.objects:
+            pairs[row, CATEGORIES.index(item.category) * len(COLORS) + COLORS.index(item.color)] += 1
+        first = scene.objects[0]
+        main[row, CATEGORIES.index(first.category)] = 1
+        main[row, 10 + COLORS.index(first.color)] = main[row, 19 + SIZES.index(first.size)] = 1
+        main[row, -2:] = first.x / 64, first.y / 64
+    return np.concatenate([content(scenes), main, pairs, np.ones((len(scenes), 1))], axis=1)
+
+
+@pytest.mark.parametrize(("version", "low", "high"), [("1", 0.95, 1.0), ("2", 0.45, 0.60)])
+def test_what_a_linear_read_out_of_all_labels_explains(version: str, low: float, high: float) -> None:
+    """Of the explainable variance of higher areas, on scenes that it was not fitted on."""
+    cortex = Cortex("subj03", version=version)
+    train, test = describe("train", range(3000)), describe("test", range(500))
+    see = SeenObjects.of if version == "2" else content
+    known, fresh = (
+        np.concatenate([area.respond(see(scenes)) for area in cortex._higher], axis=1)
+        for scenes in (train, test)
+    )
+    mean, sd = known.mean(axis=0), known.std(axis=0)
+    known, fresh = (known - mean) / sd, (fresh - mean) / sd
+    share = cortex.signal_share[cortex.space.groups["higher"]]
+    x = _labels(train)
+    weights = np.linalg.solve(x.T @ x + 0.03 * np.eye(x.shape[1]), x.T @ known)
+    left = ((fresh - _labels(test) @ weights) ** 2 * share).sum()
+    explained = 1 - left / ((fresh - fresh.mean(axis=0)) ** 2 * share).sum()
+    assert low < explained < high
+
+
+def test_higher_areas_of_version_2_bind_normalise_and_have_context() -> None:
+    cortex = Cortex("subj03", version="2")
+    higher = cortex.space.groups["higher"]
+    image = np.zeros((1, 64, 64, 3), np.uint8)
+
+    def response(*objects: SceneObject, background: str = "sky") -> np.ndarray:
+        return cortex.signal(image, [Scene("made", 0, objects, background)])[0, higher]
+
+    face = SceneObject("face", "red", "large", 18, 32, 16, 0, False, 0, 0)
+    house = replace(face, category="house", color="blue", x=46)
+    swapped = response(replace(face, color="blue"), replace(house, color="red"))
+    assert np.abs(response(face, house) - swapped).mean() > 0.05  # the same labels, bound otherwise
+    silent = cortex.signal(image, [Scene("made", 0, (), "sky")])[0, higher]
+    both = response(face, house) - silent
+    alone = response(face) + response(house) - 2 * silent
+    assert (both < alone).mean() > 0.9
+    assert np.abs(response(face) - response(face, background="night")).mean() > 0.05
+    assert np.abs(response(face) - response(replace(face, variant=3))).mean() > 0.05

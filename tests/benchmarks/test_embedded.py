@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from harness.api import Benchmark, ConfigError, Responses, SubjectData
-from harness.benchmarks.embedded import SESSION_IMAGES, Embedded, Params
+from harness.benchmarks.embedded import SESSION_IMAGES, Embedded, Embedded2, Params
+from harness.benchmarks.noise import RUN
 from harness.stages.checks import check_subject
 
 SUBJECT = "subj03"  # the fewest voxels
+VERSION_1 = (-0.0023011, (0.976, -0.323, -0.726, 1.202, 0.284, -0.734, 1.435, -1.489))
+"""Mean of all trials of six training and four test images, and the first of voxel 17: never to move."""
 
 
 def _load(subject: str = SUBJECT, **params: int) -> SubjectData:
@@ -168,6 +171,10 @@ def test_remeasured_trials_share_the_signal_but_not_the_noise(data: SubjectData)
 
 
 def test_units_and_ceilings_are_what_they_say(data: SubjectData) -> None:
+    _check_ceilings(data, agreement=0.97)
+
+
+def _check_ceilings(data: SubjectData, *, agreement: float) -> None:
     """Allen et al. 2022: noise variance from the spread of repeats, signal variance from the rest."""
     trials = data.train.responses.repeats().astype(float)  # images, repeats, voxels
     total = trials.reshape(-1, trials.shape[-1]).var(axis=0)
@@ -179,7 +186,7 @@ def test_units_and_ceilings_are_what_they_say(data: SubjectData) -> None:
     assert np.allclose(noise, 1 - share, rtol=0.2)
     assert noise.mean() == pytest.approx((1 - share).mean(), rel=0.02)
     estimated = np.sqrt(signal / noise)
-    assert np.corrcoef(estimated, declared)[0, 1] > 0.97
+    assert np.corrcoef(estimated, declared)[0, 1] > agreement
     clear = declared > 0.3
     assert np.median(estimated[clear] / declared[clear]) == pytest.approx(1.0, abs=0.04)
 
@@ -226,6 +233,66 @@ def test_ridge_on_pixels_explains_something_but_far_from_all(data: SubjectData, 
     assert 0.12 < r.mean() < 0.6 * oracle.mean()
     groups = [r[members].mean() for members in wide.space.groups.values()]
     assert groups[0] > groups[2] + 0.1
+
+
+def test_version_1_has_not_moved() -> None:
+    """Responses are rounded, so that this holds on every machine."""
+    data = _load(n_train=6, n_test=4)
+    assert data.space.sha.startswith("f2b3c04603087161")
+    values = np.concatenate([data.train.responses.data, data.test.responses.data]).astype(float)
+    assert values.mean() == pytest.approx(VERSION_1[0], abs=1e-5)
+    assert values[:8, 17].tolist() == pytest.approx(list(VERSION_1[1]), abs=0.0015)
+
+
+@pytest.fixture(scope="module")
+def second() -> SubjectData:
+    """Version 2 of `data`."""
+    return Embedded2(Params(n_train=600, n_test=100)).load(SUBJECT)
+
+
+def test_version_2_shows_the_same_scenes_to_another_cortex(data: SubjectData, second: SubjectData) -> None:
+    check_subject(second)
+    assert second.space.dataset == "embedded@2"
+    assert second.space.sha != data.space.sha
+    for split in ("train", "test"):
+        assert getattr(second, split).stimuli.sha == getattr(data, split).stimuli.sha
+        assert getattr(second, split).responses.sha != getattr(data, split).responses.sha
+    _check_ceilings(second, agreement=0.95)  # lower ceilings are known less well
+    test_every_session_has_the_same_units(second)
+    test_remeasured_trials_share_the_signal_but_not_the_noise(second)
+
+
+def test_version_2_shows_test_images_of_a_run_in_one_session(second: SubjectData) -> None:
+    responses = second.test.responses
+    first = responses.session.reshape(-1)[np.argsort(responses.image_index, kind="stable")].reshape(-1, 3)
+    runs = first.reshape(-1, RUN, 3)
+    assert (runs == runs[:, :1]).all()
+    assert all(len(set(sessions)) == 3 for sessions in first)
+    noise = responses.data[np.argsort(responses.image_index, kind="stable")].astype(float)
+    noise = (noise - np.repeat(second.truth.mean(), 3, axis=0)).reshape(-1, RUN, 3, noise.shape[1])
+    assert (noise[:, 1:] * noise[:, :-1]).mean() / noise.var() > 0.2  # from trial to trial
+
+
+def test_a_smaller_version_2_is_a_prefix_too(second: SubjectData) -> None:
+    small = Embedded2(Params(n_train=270, n_test=30)).load(SUBJECT)
+    ids = small.train.stimuli.ids
+    assert small.train.responses.select(ids).sha == second.train.responses.select(ids).sha
+    means = second.test.responses.select(small.test.stimuli.ids).mean()
+    assert np.allclose(small.test.responses.mean(), means, atol=1e-6)
+
+
+def test_versions_are_asked_for_by_name() -> None:
+    from harness import plugins
+    from harness.errors import PluginError
+
+    refs = {name: plugins.find("benchmarks", name) for name in ("embedded", "embedded@1", "embedded@2")}
+    for name in ("1", "2"):
+        assert refs[f"embedded@{name}"].load().version == name
+        assert refs[f"embedded@{name}"].unversioned == "embedded"
+    with pytest.raises(
+        PluginError, match=r"no version 3; type --benchmark embedded@1 or --benchmark embedded@2"
+    ):
+        plugins.find("benchmarks", "embedded@3")
 
 
 @pytest.mark.slow

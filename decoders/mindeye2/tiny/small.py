@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch.nn.functional import adaptive_avg_pool2d
 
-from harness.api import ConfigError
+from harness.api import ConfigError, VoxelSpace
 from harness.backbones.images import resized
 from harness.backbones.tiny.backbone import MEAN, SD, SIDE, read_weights
 from harness.backbones.tiny.bigg import BigG, BigGTiny
@@ -92,7 +92,7 @@ def parts(params: MindEye2Params) -> Parts:
         vae=generator.vae,
         latent_scale=generator.settings.latent_scale,
         teacher=(lambda: Stem(embedder)) if params.teacher else None,
-        pretrained=lambda subject: shared_weights(params, subject),
+        pretrained=lambda space: shared_weights(params, space),
         identity=fingerprint(params),
         dtype=DTYPES[params.half],
     )
@@ -136,23 +136,25 @@ def _require_sizes(params: MindEye2Params) -> None:
         )
 
 
-def shared_file(subject: str) -> Path:
-    """What was trained on all simulated subjects but `subject`."""
-    return FOLDER / f"shared-{subject}.safetensors"
+def shared_file(subject: str, version: str) -> Path:
+    """What was trained on all simulated subjects but `subject`, as `version` of the benchmark has them."""
+    return FOLDER / f"shared{'' if version == '1' else version}-{subject}.safetensors"
 
 
-def shared_weights(params: MindEye2Params, subject: str) -> dict[str, torch.Tensor] | None:
+def shared_weights(params: MindEye2Params, space: VoxelSpace) -> dict[str, torch.Tensor] | None:
     """Weights to start from, or None."""
     if params.pretrained == "none":
         return None
     if params.pretrained != "auto":
         return read_weights(Path(params.pretrained).expanduser())
-    file = shared_file(subject)
+    subject, version = space.subject, space.dataset.partition("@")[2] or "1"
+    file = shared_file(subject, version)
     if not file.is_file():
         logger.warning(
-            "the small shared parts were trained on subj01 to subj04, not for '%s'; mindeye2 starts from "
-            "nothing for it",
+            "there is no small shared part for subject '%s' of %s, only for those of the simulated "
+            "benchmark; mindeye2 starts from nothing for it",
             subject,
+            space.dataset,
         )
         return None
     return read_weights(file)
@@ -165,7 +167,7 @@ def fingerprint(params: MindEye2Params) -> str:
     if params.checkpoint:
         files = [checkpoint_file(params, "")]
     elif params.pretrained == "auto":
-        files = sorted(FOLDER.glob("shared-*.safetensors"))
+        files = sorted(FOLDER.glob("shared*-subj*.safetensors"))
     else:
         files = [] if params.pretrained == "none" else [Path(params.pretrained).expanduser()]
     for file in files:

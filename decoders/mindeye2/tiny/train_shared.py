@@ -1,6 +1,6 @@
 """Train the shared part on all simulated subjects but one, for each of the four, as in the paper.
 
-``python -m harness.decoders.mindeye2.tiny.train_shared [--epochs N] [--subject subj01] [--out FOLDER]``
+``python -m harness.decoders.mindeye2.tiny.train_shared [--version 2] [--epochs N] [--subject subj01]``
 
 The other subjects' training trials of the benchmark ``embedded`` are all it sees: not the subject that
 it is for, and no test image.  Stopped anywhere, it goes on where it was.
@@ -21,7 +21,7 @@ import torch
 
 from harness.api import DataError
 from harness.benchmarks.cortex import SUBJECTS
-from harness.benchmarks.embedded import MAX_TEST, Embedded
+from harness.benchmarks.embedded import MAX_TEST, Embedded, Embedded2
 from harness.benchmarks.embedded import Params as EmbeddedParams
 from harness.progress import Lines, listening
 
@@ -37,20 +37,25 @@ from .small import FOLDER, GENERATOR, SIZES, BigGTokens, shared_file
 logger = logging.getLogger(__name__)
 
 SEED = 107
-SETTINGS = FitSettings(epochs=8, batch=16, learning_rate=1e-3, checkpoint_every=500)
+VERSIONS = {each.version: each for each in (Embedded, Embedded2)}
+EPOCHS = {"1": 8, "2": 4}
+"""Of each version of the benchmark."""
+SETTINGS = FitSettings(epochs=EPOCHS["1"], batch=16, learning_rate=1e-3, checkpoint_every=500)
 HELD_OUT = 200
 """Training images of each subject that are kept out, to score on."""
 AREA = (0.9, 1.0)
 """Crops of the teacher's views; the public code's are 0.9 of the area, all of them."""
 
 
-def training_sets(others: list[str], *, cache: Path) -> tuple[list[TrainingSet], list[TrainingSet], str]:
+def training_sets(
+    others: list[str], *, cache: Path, version: str
+) -> tuple[list[TrainingSet], list[TrainingSet], str]:
     """For each subject what is trained on and what is held out, and the hash of all training images."""
     generator, embedder = Generator.load(GENERATOR), BigGTokens()
     scale = generator.settings.latent_scale
     known, fresh, images = [], [], hashlib.sha256()
     for name in others:
-        data = Embedded(EmbeddedParams(n_test=MAX_TEST)).load(name)
+        data = VERSIONS[version](EmbeddedParams(n_test=MAX_TEST)).load(name)
         if common := set(data.train.stimuli.image_hashes()) & set(data.test.stimuli.image_hashes()):
             raise DataError(f"{len(common)} training images of {name} are test images; expected none")
         targets = _targets(data, generator, embedder, scale, file=cache / f"shared-{name}.npz")
@@ -108,22 +113,25 @@ def scores(network: MindEye2Network, fresh: list[TrainingSet]) -> dict[str, floa
     return {name: round(float(np.mean(values)), 4) for name, values in parts.items()}
 
 
-def train(subject: str, settings: FitSettings, *, out: Path, cache: Path) -> dict[str, object]:
-    """Train for `subject` on the others; write ``shared-SUBJECT.safetensors`` and ``.json``."""
+def train(
+    subject: str, settings: FitSettings, *, out: Path, cache: Path, version: str = "1"
+) -> dict[str, object]:
+    """Train for `subject` on the others; write the file of ``shared_file`` and its ``.json``."""
     torch.set_num_threads(1)
     began = time.monotonic()
     others = [name for name in SUBJECTS if name != subject]
-    known, fresh, images = training_sets(others, cache=cache)
+    known, fresh, images = training_sets(others, cache=cache, version=version)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         network = MindEye2Network([data.responses.shape[1] for data in known], SIZES)
-    history = fit_network(network, known, settings, seed=SEED, checkpoint_dir=cache / f"shared-{subject}")
-    file = out / shared_file(subject).name
+    file = out / shared_file(subject, version).name
+    history = fit_network(network, known, settings, seed=SEED, checkpoint_dir=cache / file.stem)
     held_out = scores(network, fresh)
     network.ridge.linears = torch.nn.ModuleList()  # a new subject has a ridge layer of its own
     save_network(network, file, half=True)
     log = {
-        "name": f"shared-{subject}",
+        "name": file.stem,
+        "benchmark": f"embedded@{version}",
         "trained_on": others,
         "seed": SEED,
         **asdict(settings),
@@ -144,16 +152,17 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="train mindeye2's shared part on the other subjects")
     parser.add_argument("--subject", choices=tuple(SUBJECTS), action="append", help="default: all four")
-    parser.add_argument("--epochs", type=int, default=SETTINGS.epochs, help="fewer for a reduced re-run")
+    parser.add_argument("--version", choices=tuple(VERSIONS), default="2", help="of the benchmark [2]")
+    parser.add_argument("--epochs", type=int, help="fewer for a reduced re-run")
     parser.add_argument("--out", type=Path, default=FOLDER)
     parser.add_argument("--cache", type=Path, default=Path("tiny-cache"), help="targets, checkpoints")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     given.cache.mkdir(parents=True, exist_ok=True)
-    settings = FitSettings(**{**_flat(SETTINGS), "epochs": given.epochs})
+    settings = FitSettings(**{**_flat(SETTINGS), "epochs": given.epochs or EPOCHS[given.version]})
     for subject in given.subject or SUBJECTS:
         with listening(Lines(logger.info)):
-            train(subject, settings, out=given.out, cache=given.cache)
+            train(subject, settings, out=given.out, cache=given.cache, version=given.version)
 
 
 def _flat(settings: FitSettings) -> dict[str, object]:

@@ -184,7 +184,7 @@ def test_a_stopped_fit_ends_in_the_same_weights(fitted, tmp_path, monkeypatch):
 
 
 def test_a_new_subject_starts_from_the_pretrained_part(fitted, tmp_path):
-    other = core.MindEye2Core(parts(pretrained=lambda subject: fitted.network.state_dict()), HOW)
+    other = core.MindEye2Core(parts(pretrained=lambda space: fitted.network.state_dict()), HOW)
     start = {}
     real = core.fit_network
 

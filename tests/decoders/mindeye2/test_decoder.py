@@ -13,7 +13,7 @@ import torch
 from plain_features import PlainFeatures
 from public_mindeye2 import QUICK, TOY, subject
 
-from harness.api import ConfigError, SpaceMismatch, WeightsMissing
+from harness.api import ConfigError, SpaceMismatch, VoxelSpace, WeightsMissing
 from harness.benchmarks.scenes import draw
 from harness.decoders.mindeye2 import MindEye2Decoder, checkpoints, model, public
 from harness.decoders.mindeye2.inference import image_generators
@@ -194,12 +194,21 @@ def test_pictures_are_of_the_stimulus_range_in_spite_of_washed_out_tokens(tiny, 
     assert drawn.min() < 0.1 < 0.9 < drawn.max()
 
 
+def _subject_space(dataset: str, subject: str) -> VoxelSpace:
+    return VoxelSpace(dataset, subject, "visual", 7, "zscore_session", voxels_sha="toy")
+
+
 def test_each_subject_starts_from_the_other_three():
     shapes = set()
-    for name in ("subj01", "subj02", "subj03", "subj04"):
-        log = json.loads(small.shared_file(name).with_suffix(".json").read_text())
+    for file in sorted(small.FOLDER.glob("shared*.safetensors")):
+        version, name = file.stem.removeprefix("shared").split("-")
+        assert small.shared_file(name, version or "1") == file
+        log = json.loads(file.with_suffix(".json").read_text())
         assert sorted([*log["trained_on"], name]) == ["subj01", "subj02", "subj03", "subj04"]
-        weights = small.shared_weights(tiny_params(), name)
+        dataset = f"embedded@{version}" if version else "embedded"
+        assert log.get("benchmark", "embedded") == dataset
+        weights = small.shared_weights(tiny_params(), _subject_space(dataset, name))
+        assert all((weights[key] == value).all() for key, value in small.read_weights(file).items())
         assert not any(key.startswith("ridge.") for key in weights)
         network = model.MindEye2Network([7], small.SIZES)
         checkpoints.start_from_pretrained(network, weights)
@@ -208,8 +217,8 @@ def test_each_subject_starts_from_the_other_three():
 
 
 def test_an_unknown_subject_starts_from_nothing_and_is_told(caplog):
-    assert small.shared_weights(tiny_params(), "CSI1") is None
+    assert small.shared_weights(tiny_params(), _subject_space("bold5000", "CSI1")) is None
     assert "mindeye2 starts from nothing" in caplog.text
-    assert small.shared_weights(tiny_params(pretrained="none"), "subj01") is None
+    assert small.shared_weights(tiny_params(pretrained="none"), _subject_space("embedded", "subj01")) is None
     with pytest.raises(ConfigError, match=r"the small parts have 224 and true"):
         small.parts(tiny_params(hidden=64))

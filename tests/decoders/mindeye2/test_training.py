@@ -65,8 +65,7 @@ def test_logs_are_of_the_shipped_files():
         log = json.loads((small.GENERATOR / f"{name}.json").read_text())
         assert log["weights_sha256"] == record["sha256"][name]
     assert log["held_out_scores"]["two_way_alexnet@tiny_conv5"] >= 0.95
-    for name in ("subj01", "subj02", "subj03", "subj04"):
-        file = small.shared_file(name)
+    for file in small.FOLDER.glob("shared*.safetensors"):
         assert json.loads(file.with_suffix(".json").read_text())["weights_sha256"] == train_unclip.file_sha(
             file
         )
@@ -74,11 +73,11 @@ def test_logs_are_of_the_shipped_files():
     assert (made.unet_settings, made.vae_settings) == (train_unclip.UNET, train_vae.VAE)
 
 
-def test_all_small_weights_together_are_below_20_mb():
+def test_all_small_weights_together_are_below_26_mb():
     from harness.backbones.tiny.backbone import FOLDER
 
     files = [*FOLDER.rglob("*.safetensors"), *small.FOLDER.rglob("*.safetensors")]
-    assert sum(file.stat().st_size for file in files) < 20e6
+    assert sum(file.stat().st_size for file in files) < 26e6
 
 
 def test_no_training_scene_of_the_generator_is_of_the_benchmark():
