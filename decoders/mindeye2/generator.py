@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from harness.api import DataError, WeightsMissing
+from harness.nn.halving import cast
 
 from .checkpoints import read_weights
 from .inference import GeneratorSettings, draw_pictures
@@ -59,7 +60,7 @@ def load_vae(
 ) -> nn.Module:
     """A VAE from weights under diffusers' names, old or new, such as ``sd_image_var_autoenc.pth``."""
     with torch.device("meta"):
-        vae = build_vae(settings or VaeSettings()).to(dtype)
+        vae = cast(build_vae(settings or VaeSettings()), dtype)
     vae = vae.to_empty(device="cpu")
     load_exactly(vae, modern_vae_attention(weights), what="the VAE")
     return _frozen(vae)
@@ -92,7 +93,7 @@ class Generator:
     def to(self, device: str, *, dtype: torch.dtype = torch.float32) -> Generator:
         """Move; `dtype` is the UNet's alone, the VAE stays in float32."""
         if next(self.unet.parameters()).dtype != dtype:
-            self.unet.to(dtype=dtype)
+            cast(self.unet, dtype)
         self.unet.to(device=device)
         self.vae.to(device=device)
         return self
@@ -153,7 +154,7 @@ class Generator:
         unet_settings, vae_settings = unet_settings or UNetSettings(), vae_settings or VaeSettings()
         weights = read_weights(path)
         with torch.device("meta"):
-            unet, own_vae = build_unet(unet_settings).to(dtype), build_vae(vae_settings)
+            unet, own_vae = cast(build_unet(unet_settings), dtype), build_vae(vae_settings)
         unet = unet.to_empty(device="cpu")
         load_exactly(unet, unet_state(weights, diffusers_config(unet_settings)), what="the unCLIP UNet")
         if vae is None:

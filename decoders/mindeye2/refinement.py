@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from harness.api import ConfigError, DataError
-from harness.nn.halving import safe_attention
+from harness.nn.halving import cast, safe_attention
 
 from .checkpoints import read_weights
 from .conditions import conditions_once
@@ -213,7 +213,7 @@ class Refiner(nn.Module):
         sizes = sizes or RefinerSizes()
         weights, config = read_weights(checkpoint), sdxl_config(sizes)
         with torch.device("meta"):
-            unet, own_vae = UNet2DConditionModel(**config).to(dtype), build_vae(sizes.vae)
+            unet, own_vae = cast(UNet2DConditionModel(**config), dtype), build_vae(sizes.vae)
         unet = unet.to_empty(device="cpu")
         what = f"an SDXL checkpoint, {checkpoint.name}"
         load_exactly(unet, unet_state(weights, config, what=what), what=f"the UNet in {checkpoint.name}")

@@ -20,7 +20,7 @@ from harness.nn.counting import weight_bytes
 
 logger = logging.getLogger(__name__)
 
-WORK = 0.3
+WORK = 0.4
 """Share of the device's memory that is left for what parts need while they work."""
 
 

@@ -2,7 +2,7 @@
 
 Two ways.  :func:`halve_products` stores the weights of matrix products and convolutions in half precision, as
 autocast would cast them anyway, and leaves everything else in float32; under :func:`half_products` the result
-is autocast's, in half the memory.  A network that was made for it is halved whole, ``module.to(dtype)``, and
+is autocast's, in half the memory.  A network that was made for it is halved whole (:func:`cast`) and
 run under :func:`safe_attention` alone: no casts, no norms in float32.
 """
 
@@ -27,6 +27,11 @@ def halve_products(module: nn.Module, dtype: torch.dtype) -> nn.Module:
         if isinstance(layer, _PRODUCTS):
             layer.to(dtype)
     return module
+
+
+def cast(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """`module` in `dtype`, all of it; torch's own way, without what diffusers' networks say about it."""
+    return nn.Module.to(module, dtype=dtype)
 
 
 @contextlib.contextmanager
