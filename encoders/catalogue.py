@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from harness.catalogue import plugin
 
+_HERE = "harness.encoders"
+
 ROWS = (
-    plugin("encoders", "chasm", "harness.encoders.chasm:ChasmEncoder"),
-    plugin("encoders", "ridge", "harness.encoders.ridge:RidgeEncoder"),
+    plugin("encoders", "brain-transformer", f"{_HERE}.brain_transformer:BrainTransformerEncoder"),
+    plugin("encoders", "braincorl", f"{_HERE}.braincorl:BraincorlEncoder"),
+    plugin("encoders", "chasm", f"{_HERE}.chasm:ChasmEncoder"),
+    plugin("encoders", "fwrf", f"{_HERE}.fwrf:FwrfEncoder"),
+    plugin("encoders", "gnet", f"{_HERE}.gnet:GNetEncoder"),
+    plugin("encoders", "gru", f"{_HERE}.sequences:GruEncoder"),
+    plugin("encoders", "lstm", f"{_HERE}.sequences:LstmEncoder"),
+    plugin("encoders", "mindsimulator", f"{_HERE}.mindsimulator:MindSimulatorEncoder"),
+    plugin("encoders", "mlp", f"{_HERE}.sequences:MlpEncoder"),
+    plugin("encoders", "nrf", f"{_HERE}.nrf:NrfEncoder"),
+    plugin("encoders", "ridge", f"{_HERE}.ridge:RidgeEncoder"),
+    plugin("encoders", "synbrain", f"{_HERE}.synbrain:SynBrainEncoder"),
+    plugin("encoders", "universal", f"{_HERE}.universal:UniversalEncoder"),
 )

@@ -122,14 +122,23 @@ class BrainTransformer(nn.Module):
             gets the sum of both.  Not given where each voxel has a query.
         """
         if self.readout == "rois_all":
-            # Voxels read few regions: the sum over regions comes before the read-out.
-            return tuple(
-                (mask.T.to(half.dtype) @ half).mul(embed[0].weight).sum(-1) + embed[0].bias * mask.sum(0)
-                for half, mask, embed in zip(
-                    self.query_tokens(tokens).chunk(2, dim=1), rois, (self.lh_embed, self.rh_embed)
-                )
-            )
+            halves = self.query_tokens(tokens).chunk(2, dim=1)
+            parts = zip(halves, rois, (self.lh_embed, self.rh_embed), strict=True)
+            return tuple(read_regions(half, mask.to(half.dtype), embed[0]) for half, mask, embed in parts)
         return self.readouts(self.query_tokens(tokens))
+
+
+def read_regions(asked: Tensor, mask: Tensor, readout: nn.Linear) -> Tensor:
+    """Region tokens (B, Q, D) -> voxels (B, V), each the sum of its read-out of the regions that it is in.
+
+    mask : (Q, V).  Voxels of the same regions are read together: what is summed over regions comes first.
+    """
+    kinds, kind = torch.unique(mask, dim=1, return_inverse=True)
+    summed = kinds.T @ asked  # (B, kinds, D)
+    members = [torch.nonzero(kind == k).squeeze(1) for k in range(kinds.shape[1])]
+    values = [summed[:, k] @ readout.weight[own].T for k, own in enumerate(members)]
+    order = torch.argsort(torch.cat(members))
+    return torch.cat(values, dim=1)[:, order] + readout.bias * mask.sum(dim=0)
 
 
 def sine_positions(grid: tuple[int, int], width: int) -> Tensor:

@@ -1,8 +1,9 @@
 """DINOv2 ViT-B/14 from the hub's checkpoint, built by transformers.
 
 ``dinov2`` (Oquab et al. 2023, arXiv:2304.07193), layers ``cls`` (768,) and ``patches`` (256, 768), row by
-row: both after the last normalisation, at 224 x 224 pixels.  Position embeddings are stored for 518 x 518
-and interpolated as transformers does, which leaves out the offset of 0.1 in the original.
+row: both after the last normalisation, at 224 x 224 pixels; ``block1`` to ``block12`` (257, 768) are the
+outputs of the blocks, the class token first.  Position embeddings are stored for 518 x 518 and
+interpolated as transformers does, which leaves out the offset of 0.1 in the original.
 
 transformers renames its parameters now and then and knows how to read its older files, so a state is
 handed to its own loader; any parameter that is missing or left over is an error.
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class DINOv2(Pretrained):
     """DINOv2 ViT-B/14 without registers."""
 
-    layers: ClassVar[tuple[str, ...]] = ("cls", "patches")
+    layers: ClassVar[tuple[str, ...]] = ("cls", "patches", *(f"block{k + 1}" for k in range(12)))
     config: ClassVar[Mapping[str, Any]] = {
         "hidden_size": 768,
         "num_hidden_layers": 12,
@@ -45,9 +46,13 @@ class DINOv2(Pretrained):
     def forward(
         self, network: torch.nn.Module, x: torch.Tensor, layers: Sequence[str]
     ) -> dict[str, torch.Tensor]:
-        """``cls`` (n, 768), ``patches`` (n, 256, 768)."""
-        tokens = network(pixel_values=x).last_hidden_state
+        """``cls`` (n, 768), ``patches`` (n, 256, 768), blocks (n, 257, 768)."""
+        blocks = any(layer.startswith("block") for layer in layers)
+        output = network(pixel_values=x, output_hidden_states=blocks)
+        tokens = output.last_hidden_state
         parts = {"cls": tokens[:, 0], "patches": tokens[:, 1:]}
+        if blocks:
+            parts |= {f"block{k}": values for k, values in enumerate(output.hidden_states) if k}
         return {layer: parts[layer] for layer in layers}
 
 

@@ -1,0 +1,117 @@
+"""SynBrain as a plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from harness.nn.sit import SiT
+
+from ..common import Batch, FittedSubject, NetworkEncoder, Stage
+from ..common.params import Training
+from .network import BrainVAE
+
+
+class SynBrainEncoder(NetworkEncoder):
+    """Image tokens -> latent tokens of a response -> voxels; one network for all subjects of a fit.
+
+    The networks hold no number of voxels: responses are pooled to a fixed length and stretched back.
+    """
+
+    name = "synbrain"
+    axes: ClassVar[Mapping[str, int]] = {"tokens": 3}
+
+    @dataclass(frozen=True, kw_only=True)
+    class Params(Training):
+        """Sizes and training of both networks; the defaults are the published ones.
+
+        layer : image tokens, whose shape the latent has. channels, multiples, blocks, halvings, length,
+            inner : of the autoencoder (:class:`.network.BrainVAE`).
+        kl, contrast : weights of the loss, beside a squared error summed over voxels.
+        spread : SD of a voxel as the autoencoder sees it; .23 is that of the authors' units.
+        vae_epochs, vae_decay : of the first training; epochs, decay and so on of the second.
+        depth, heads, ema : of the map from image tokens.
+        """
+
+        backbone: str = "dinov2"
+        layer: str = "patches"
+        channels: int = 128
+        multiples: tuple[int, ...] = (2, 4, 4)
+        blocks: int = 2
+        halvings: int = 1
+        length: int = 8192
+        inner: int = 2048
+        kl: float = 0.001
+        contrast: float = 1000.0
+        spread: float = 0.23
+        vae_epochs: int = 15
+        vae_rate: float = 1e-4
+        vae_decay: float = 0.05
+        depth: int = 8
+        heads: int = 12
+        ema: float = 0.9999
+        epochs: int = 45
+        batch: int = 24
+        rate: float = 1e-4
+        clip: float = 1.0
+
+    def layers(self) -> Mapping[str, tuple[str, str]]:
+        """The image tokens."""
+        return {"tokens": (self.params.backbone, self.params.layer)}
+
+    def network(self, shapes: Mapping[str, tuple[int, ...]], subjects: Sequence[FittedSubject]) -> nn.Module:
+        """``vae`` and ``s2n``."""
+        p, (tokens, width) = self.params, shapes["tokens"]
+        network = nn.Module()
+        network.vae = BrainVAE(
+            channels=p.channels,
+            multiples=p.multiples,
+            blocks=p.blocks,
+            halvings=p.halvings,
+            length=p.length,
+            inner=p.inner,
+            tokens=tokens,
+            token_dim=width,
+        )
+        network.s2n = SiT(tokens=tokens, width=width, depth=p.depth, heads=p.heads)
+        return network
+
+    def stages(self, network: nn.Module, subjects: Sequence[FittedSubject]) -> Sequence[Stage]:
+        """Autoencoder; then the map to its latent of the same trial."""
+        p, vae = self.params, network.vae
+
+        def autoencoder(batch: Batch) -> Mapping[str, Tensor]:
+            voxels = p.spread * batch.voxels[:, None]
+            terms, _ = vae.terms(voxels, batch.images["tokens"], sample=batch.training)
+            return {
+                "reconstruction": terms.reconstruction,
+                "kl": p.kl * terms.kl,
+                "contrast": p.contrast * terms.contrast,
+            }
+
+        def mapping(batch: Batch) -> Mapping[str, Tensor]:
+            with torch.no_grad():
+                target, _ = vae.encode(p.spread * batch.voxels[:, None])
+            return {"mse": F.mse_loss(self._latent(network, batch.images["tokens"]), target)}
+
+        first = {"decay": p.vae_decay, "keep": "last"}
+        second = {"decay": p.decay, "clip": p.clip, "ema": p.ema, "keep": "average", "patience": p.patience}
+        return [
+            Stage("vae", vae, autoencoder, p.vae_epochs, p.batch, p.vae_rate, **first),
+            Stage("s2n", network.s2n, mapping, p.epochs, p.batch, p.rate, **second),
+        ]
+
+    def respond(self, model: Any, images: Mapping[str, Tensor], subject: int, seeds: np.ndarray) -> Tensor:
+        """One pass through both; nothing is drawn, as in the authors' scripts."""
+        latent = self._latent(model.network, images["tokens"])
+        voxels = model.subjects[subject].voxels
+        return model.network.vae.decode(latent, voxels)[:, 0] / self.params.spread
+
+    def _latent(self, network: nn.Module, tokens: Tensor) -> Tensor:
+        return network.s2n(tokens, torch.zeros(len(tokens), device=tokens.device))

@@ -1,0 +1,108 @@
+"""Encoders that are networks keep their contracts, killed and resumed fits included, and learn."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from harness import plugins
+from harness.api import ConfigError
+from harness.presets import plugin_defaults, presets_of
+from harness.settings import resolve_params
+from harness.testing import check_encoder, toy_subject
+from harness.testing.toys import FeaturesInMemory
+
+SHORT = {
+    "brain-transformer": {"epochs": 2},
+    "braincorl": {"epochs": 2, "batch": 12, "context": (4, 8), "shown": 12, "voxels": 8},
+    "fwrf": {"sizes": 2, "smallest": 0.2, "penalties": (1.0, 10.0)},
+    "gnet": {"epochs": 2, "trunk": 4, "passed": 4},
+    "gru": {"epochs": 2, "width": 16},
+    "lstm": {"epochs": 2, "width": 16},
+    "mindsimulator": {"epochs": 2, "ae_epochs": 2, "width": 16, "depth": 1, "timesteps": 4, "trials": 2},
+    "mlp": {"epochs": 2, "width": 16},
+    "nrf": {"epochs": 2, "width": 16},
+    "synbrain": {"epochs": 2, "vae_epochs": 2, "length": 32, "inner": 16, "depth": 1},
+    "universal": {"epochs": 2, "adapt_epochs": 2, "width": 8, "embedding": 8, "voxels": 16},
+}
+"""Encoder -> what makes its ``tiny`` preset smaller still."""
+
+
+def params_of(name: str, **changes):
+    ref = plugins.find("encoders", name)
+    benchmark = plugins.find("benchmarks", "embedded")
+    given = {**plugin_defaults(ref, benchmark=benchmark, preset=None), **changes}
+    return ref.load(), resolve_params(ref.load().Params, given, section="encoder")
+
+
+def small():
+    return tuple(toy_subject(name, n_train=24, n_test=6, side=16) for name in ("toy01", "toy02", "toy03"))
+
+
+@pytest.mark.parametrize("name", ["mlp", "synbrain", "braincorl"])
+def test_each_way_of_training_keeps_its_contract(name):
+    plugin, params = params_of(name, **SHORT[name])
+    report = check_encoder(plugin, params, subjects=small())
+    assert report.ok, [str(finding) for finding in report]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(SHORT.keys() - {"mlp", "synbrain", "braincorl"}))
+def test_every_trained_encoder_keeps_its_contract(name):
+    plugin, params = params_of(name, **SHORT[name])
+    report = check_encoder(plugin, params, subjects=small())
+    assert report.ok, [str(finding) for finding in report]
+
+
+@pytest.mark.parametrize("name", sorted(SHORT))
+def test_both_presets_can_be_read_and_the_card_names_what_is_chosen(name):
+    ref = plugins.find("encoders", name)
+    assert {"paper", "tiny"} <= presets_of(ref).values.keys()
+    for preset in ("paper", "tiny"):
+        benchmark = plugins.find("benchmarks", "embedded")
+        given = plugin_defaults(ref, benchmark=benchmark, preset=preset)
+        resolve_params(ref.load().Params, given, section="encoder")
+    module = __import__(ref.load().__module__.removesuffix(".encoder"), fromlist=["__doc__"])
+    for word in ("hosen", "rained on the", "code"):
+        assert word in module.__doc__, (name, word)
+
+
+def test_a_network_learns_what_it_was_shown(tmp_path):
+    subject = toy_subject("toy01", n_train=40)
+    own = {"backbone": "pixels", "layer": "grey8", "width": 64, "epochs": 60, "rate": 0.01}
+    plugin, params = params_of("gru", **own, dropout=0.0, patience=0)
+    features = FeaturesInMemory()
+    encoder = plugin(params)
+    encoder.fit([subject], features, seed=0, device="cpu", checkpoint_dir=tmp_path)
+    losses = [record["mse"] for record in encoder.history["0.readout"]]
+    assert losses[-1] < 0.3 * losses[0]
+
+
+def test_adapting_the_universal_encoder_leaves_its_network(tmp_path):
+    first, second, _ = small()
+    plugin, params = params_of("universal", **SHORT["universal"])
+    features, encoder = FeaturesInMemory(), plugin(params)
+    encoder.fit([first], features, seed=0, device="cpu", checkpoint_dir=tmp_path / "fit")
+    encoder.adapt(second, features, seed=0, device="cpu", checkpoint_dir=tmp_path / "adapt")
+    before, after = (model.network.shared.state_dict() for model in encoder.models)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    seeds = np.zeros((len(second.test.stimuli), 1), np.uint64)
+    for subject in (first, second):
+        predicted = encoder.predict(subject.test.stimuli, features, space=subject.space, seeds=seeds)
+        assert predicted.shape[-1] == subject.space.n_voxels
+
+
+def test_a_layer_of_the_wrong_shape_is_refused_with_what_to_do(tmp_path):
+    plugin, params = params_of("gru", layer="cls", **SHORT["gru"])
+    subject = small()[0]
+    with pytest.raises(ConfigError, match=r"'cls'.*expected 3 axes.*harness list scenes@tiny"):
+        plugin(params).fit([subject], FeaturesInMemory(), seed=0, device="cpu", checkpoint_dir=tmp_path)
+
+
+def test_parameters_out_of_range_are_named():
+    with pytest.raises(ConfigError, match=r"encoder\.epochs is 0"):
+        params_of("mlp", epochs=0)
+    assert dataclasses.is_dataclass(params_of("nrf")[1])
