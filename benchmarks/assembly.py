@@ -61,8 +61,19 @@ class Assembly:
     shared_ids: bool = False
     scale: Scale = field(default_factory=Scale)
 
-    def subject_data(self, train: SplitTrials, test: SplitTrials, facts: VoxelFacts) -> SubjectData:
-        """Check and normalise; every problem is a :class:`DataError`."""
+    def subject_data(
+        self,
+        train: SplitTrials,
+        test: SplitTrials,
+        facts: VoxelFacts,
+        *,
+        scaled_by: SplitTrials | None = None,
+    ) -> SubjectData:
+        """Check and normalise; every problem is a :class:`DataError`.
+
+        scaled_by : the trials that judge voxels and set means and spreads, where these are more than those of
+            `train`: all that are no test trials.
+        """
         parts = [part.merged(self._hashes(part)) for part in (train, test)]
         (train, _), (test, _) = parts
         if not self.shared_ids:
@@ -72,7 +83,7 @@ class Assembly:
                 f"{train.table.what} has {train.table.shape[1]} voxels and {test.table.what} "
                 f"{test.table.shape[1]}; both splits need the same voxels"
             )
-        moments, groups = self._moments(train, test)
+        moments, groups = self._moments(scaled_by or train, train, test)
         ncsnr, source = facts.ncsnr, facts.ncsnr_source
         valid = self._valid(moments, test, ncsnr)
         rows = [
@@ -90,12 +101,12 @@ class Assembly:
         return SubjectData(space, splits[0], splits[1])
 
     def _moments(
-        self, train: SplitTrials, test: SplitTrials
+        self, scaled_by: SplitTrials, train: SplitTrials, test: SplitTrials
     ) -> tuple[Moments, tuple[np.ndarray, np.ndarray] | None]:
-        """Statistics of the training trials and, if they normalise, the group of every trial."""
+        """Statistics of the trials `scaled_by` and, if they normalise, the group of every trial."""
         if self.normalise != "zscore_session":
             groups = tuple(np.zeros(len(part.trials), np.int64) for part in (train, test))
-            moments = measure(train.table, train.trials, groups[0])
+            moments = measure(scaled_by.table, scaled_by.trials, np.zeros(len(scaled_by.trials), np.int64))
             return moments, None if self.normalise == "none" else groups
         for name, part in (("train", train), ("test", test)):
             if part.session is None:
@@ -103,7 +114,7 @@ class Assembly:
                     f"normalise: zscore_session needs the session of each trial of {name}; add session: KEY, "
                     "or normalise: zscore"
                 )
-        sessions, counts = np.unique(train.session, return_counts=True)
+        sessions, counts = np.unique(scaled_by.session, return_counts=True)
         few = sorted(set(test.session.tolist()) - set(sessions[counts >= 2].tolist()))
         few += [s for s in sessions[counts < 2].tolist() if s not in few]
         if few:
@@ -111,7 +122,7 @@ class Assembly:
                 f"session {few[0]} has fewer than 2 training trials ({len(few)} such sessions), and only "
                 "training trials may set its mean and spread; leave its trials out, or type normalise: zscore"
             )
-        return measure(train.table, train.trials, train.session), (train.session, test.session)
+        return measure(scaled_by.table, scaled_by.trials, scaled_by.session), (train.session, test.session)
 
     def _valid(self, moments: Moments, test: SplitTrials, ncsnr: np.ndarray | None) -> np.ndarray:
         """(V,) voxels to use; those that may not be excluded are errors."""

@@ -62,22 +62,25 @@ class ResponseTable:
         return values.astype(np.float64)
 
 
-def measured_trials(table: ResponseTable, *, name: str, exclude: Sequence[str]) -> np.ndarray:
-    """Rows of `table` that were measured, for the split called `name`.
+def measured_trials(
+    table: ResponseTable, *, name: str, exclude: Sequence[str], listed: np.ndarray | None = None
+) -> np.ndarray:
+    """Rows of `table` that were measured, for the split called `name`; of those `listed`, else of all.
 
     A trial that is NaN in every voxel was not and is left out; so is one of zeros with ``"zero"`` in
     `exclude`, else a :class:`DataError`, since no scanner gives zeros: a lost file behind an HDF5 virtual
     data set, or an array never filled, does.  One voxel alone may well be 0.
     """
-    unknown, zero = (np.zeros(table.shape[0], bool) for _ in range(2))
-    for start in range(0, table.shape[0], _BLOCK):
-        part = np.arange(start, min(start + _BLOCK, table.shape[0]))
-        block = table.rows(part)
+    listed = np.arange(table.shape[0]) if listed is None else listed
+    unknown, zero = (np.zeros(len(listed), bool) for _ in range(2))
+    for start in range(0, len(listed), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        block = table.rows(listed[part])
         missing = np.isnan(block)
         unknown[part] = missing.all(axis=1)
         zero[part] = ((block == 0) | missing).all(axis=1) & ~unknown[part]
     zero &= table.shape[1] > 1
-    kept = np.flatnonzero(~unknown & ~zero)
+    kept = listed[~unknown & ~zero]
     if not len(kept):
         raise DataError(f"{name}: all {len(zero)} trials of {table.what} are 0 or NaN in every voxel")
     # Repeats that were never shown are how (N, R, V) is filled up, nothing to warn of.
@@ -87,7 +90,7 @@ def measured_trials(table: ResponseTable, *, name: str, exclude: Sequence[str]) 
     ):
         if not lost.any():
             continue
-        first = ", ".join(map(str, np.flatnonzero(lost)[:5]))
+        first = ", ".join(map(str, listed[lost][:5]))
         be = "is" if lost.sum() == 1 else "are"
         told = (
             f"{name}: {lost.sum()} of {len(lost)} trials of {table.what} {be} {words} in every voxel "

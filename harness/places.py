@@ -16,6 +16,17 @@ def weights_folder() -> Path:
     return _named(os.environ.get("HARNESS_WEIGHTS"), "weights")
 
 
+def prepared_folder() -> Path:
+    """``HARNESS_PREPARED``, else ``prepared`` in :func:`cache_folder`: responses of large data sets as
+    tables."""
+    return _named(os.environ.get("HARNESS_PREPARED"), "prepared")
+
+
+def terms_folder() -> Path:
+    """``terms`` in :func:`cache_folder`: which data sets' terms were accepted on this machine."""
+    return cache_folder() / "terms"
+
+
 def cache_folder() -> Path:
     """``$XDG_CACHE_HOME/fmri-harness``, else ``~/.cache/fmri-harness``.
 

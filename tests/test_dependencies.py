@@ -69,7 +69,7 @@ def imported(*folders: str) -> dict[str, str]:
 
 
 INSTALLED = requirements("options", "install_requires")
-EXTRAS = ("mamba",)
+EXTRAS = ("mamba", "nifti")
 """Extras of the product, whose imports may fail."""
 
 

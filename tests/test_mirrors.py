@@ -24,6 +24,10 @@ TESTED_IN = {
     },
     # commands
     "harness/cli/check.py": "testing/test_kinds.py",
+    "benchmarks/assembly.py": "benchmarks/test_paired.py",
+    "benchmarks/layouts/benchmark.py": "benchmarks/layouts/test_layouts.py",
+    "benchmarks/layouts/recording.py": "benchmarks/layouts/test_layouts.py",
+    "harness/cli/data.py": "benchmarks/layouts/test_layout_runs.py",
     "harness/cli/inspect.py": "test_commands.py",
     "harness/cli/new.py": "testing/test_scaffold.py",
     "harness/cli/prefetch.py": "test_places.py",
@@ -94,7 +98,7 @@ TESTED_IN = {
 }
 """Module -> the test in another place, or of several modules, that tests it."""
 
-COMMAND = {"check", "inspect", "new", "prefetch", "report", "run", "store"}
+COMMAND = {"check", "data", "inspect", "new", "prefetch", "report", "run", "store"}
 
 NO_LOGIC = {
     "harness/__main__.py": "python -m harness, which is harness.cli.main",

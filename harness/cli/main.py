@@ -34,6 +34,7 @@ COMMANDS = {
         "Say whether plugins keep their contracts, in a sentence for each flaw.",
     ),
     "new": ("harness.cli.new:new", "Write a package with a plugin of your own to start from."),
+    "data": ("harness.cli.data:data", "Check, prepare and judge the files of a data set."),
     "inspect": ("harness.cli.inspect:inspect", "Show the arrays in a data file (.mat, .npz, .h5, .csv …)."),
     "store": ("harness.cli.store:store", "Say how large the store is; 'store prune' removes from it."),
     "prefetch": ("harness.cli.prefetch:prefetch", "Store pretrained weights with their hashes."),

@@ -6,6 +6,7 @@ no viewer agrees upon (transparent parts, 16 bits, numbers, several frames) is r
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -32,8 +33,8 @@ _TURNS = {
 """EXIF orientation -> how Pillow sets a picture upright (CIPA DC-008, tag 0x0112)."""
 
 
-def read_image(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 of an image file, upright.
+def read_image(path: Path, content: bytes | None = None) -> np.ndarray:
+    """(H, W, 3) uint8 of an image file, upright; of its `content`, where that lies in an archive.
 
     Black and white, grey, palettes, CMYK and YCbCr become colour as Pillow converts them, which is what
     torchvision's folders give; colour profiles are not applied.
@@ -51,7 +52,7 @@ def read_image(path: Path) -> np.ndarray:
             # Of broken EXIF data and of palettes that are opaque in many words: neither says what to do.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path if content is None else io.BytesIO(content)) as image:
                 return _pixels(image, path)
     except DataError:
         raise

@@ -1,0 +1,1 @@
+"""Published data sets as their own packaging holds them, one module per layout."""

@@ -1,0 +1,105 @@
+"""Benchmark ``nsd-fsaverage``: NSD's betas on the fsaverage surface, in percent as they are stored."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from harness.api import CeilingSource, DataError
+from harness.reading.prepared import Block
+from harness.reading.volumes import open_volume
+
+from ..assembly import VoxelFacts
+from .benchmark import LayoutBenchmark
+from .nsd import STREAMS, Nsd, regions, stimuli
+from .nsd_design import Design, image_name
+from .recording import Recording, prepared, trials_of
+
+SIDES = ("left", "right")
+
+
+class NsdFsaverage(LayoutBenchmark):
+    """Vertices of ``nsdgeneral`` on fsaverage, left then right; Allen et al. 2022."""
+
+    layout: ClassVar[str] = "nsd-fsaverage"
+    default_test: ClassVar[str] = Nsd.default_test
+
+    def test_sets(self) -> tuple[str, ...]:
+        """The image set that test images are of."""
+        return ("nsd-shared1000",)
+
+    def read(self, root: Path, subject: str) -> Recording:
+        """Trials of all sessions that are there for both sides."""
+        manifest = self.manifest()
+        design = Design.read(manifest, root)
+        masks, files = [], []
+        for side in SIDES:
+            masks.append(open_volume(manifest.entry(f"{side}_mask").one(root)).read().ravel() > 0)
+            found = manifest.entry(f"{side}_betas").find(root, subject=subject)
+            files.append({int(values["session"]): path for values, path in found})
+        sessions = sorted(files[0])
+        if sorted(files[1]) != sessions or sessions != list(range(1, len(sessions) + 1)):
+            raise DataError(
+                f"{subject} has left sessions {sessions} and right sessions {sorted(files[1])}; both need "
+                f"1, 2, ... "
+                "without a gap"
+            )
+        pairs = [(files[0][k], files[1][k]) for k in sessions]
+        per_session = open_volume(pairs[0][0]).shape[-1]
+        source = prepared(
+            [Block(per_session, partial(_read, pair, masks)) for pair in pairs],
+            [path for pair in pairs for path in pair],
+            n_voxels=int(sum(mask.sum() for mask in masks)),
+            what=f"NSD betas of {subject} on fsaverage",
+            depends_on=("nsd-fsaverage", *(np.flatnonzero(mask).tobytes() for mask in masks)),
+        )
+        trials = np.arange(source.shape[0])
+        images = stimuli(manifest, root, self)
+        names = [image_name(k) for k in range(len(images))]
+        session = trials // per_session + 1
+        return Recording(
+            trials_of(source, images, names, design.shown(subject, trials), session=session),
+            self._facts(root, subject, masks),
+            "percent",
+            design.test_sets(per_session),
+            mask="nsdgeneral-fsaverage",
+        )
+
+    def _facts(self, root: Path, subject: str, masks: list[np.ndarray]) -> VoxelFacts:
+        manifest = self.manifest()
+        names = {values["atlas"]: path for values, path in manifest.entry("region_names").find(root)}
+        found = [dict(_by_atlas(manifest.entry(f"{side}_regions").find(root))) for side in SIDES]
+        rois, groups = {}, {}
+        for atlas in sorted(set(found[0]) & set(found[1]) - {"nsdgeneral"}):
+            sides = [open_volume(paths[atlas]).read().ravel() for paths in found]
+            labels = np.concatenate([side[mask] for side, mask in zip(sides, masks)])
+            rois |= regions(labels, atlas, names.get(atlas))
+            if atlas == "streams":
+                groups = {name: np.isin(labels, numbers) for name, numbers in STREAMS.items()}
+        ncsnr, source = None, None
+        given = [manifest.entry(f"{side}_ncsnr").find(root, subject=subject) for side in SIDES]
+        if all(given):
+            sides = [open_volume(files[0][1]).read().ravel() for files in given]
+            ncsnr = np.concatenate([side[mask] for side, mask in zip(sides, masks)]).astype(np.float64)
+            source = CeilingSource("ncsnr of the data set (lh.ncsnr.mgh, rh.ncsnr.mgh)")
+        vertices = [np.flatnonzero(mask).astype("<i8").tobytes() for mask in masks]
+        present = {name: members for name, members in groups.items() if members.any()}
+        return VoxelFacts(rois, present, ncsnr, source, identity=b"|".join(vertices))
+
+
+def _by_atlas(found: list) -> list[tuple[str, Path]]:
+    return [(values["atlas"], path) for values, path in found]
+
+
+def _read(pair: tuple[Path, Path], masks: list[np.ndarray]) -> np.ndarray:
+    """(trials, V) float32 percent signal change of one session."""
+    sides = []
+    for path, mask in zip(pair, masks):
+        values = open_volume(path).read()
+        if values.shape[0] != len(mask):
+            raise DataError(f"{path} has {values.shape[0]} vertices and the mask {len(mask)}")
+        sides.append(values.reshape(len(mask), -1)[mask].T)
+    return np.concatenate(sides, axis=1).astype(np.float32)

@@ -1,0 +1,88 @@
+"""What a layout's reader returns: one subject's trials, voxels and test sets, before any split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.api import DataError
+from harness.reading.arrays import ArraySource
+from harness.reading.prepared import Block, prepared_table
+
+from ..assembly import VoxelFacts
+from ..paired_images import Images
+from ..paired_responses import ResponseTable
+from ..paired_trials import SplitTrials
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One subject as a layout holds it.
+
+    trials : every image that has a trial, with its trials, by id.
+    units : of the numbers that `trials` gives; `normalised` says that whoever made the files z-scored them.
+    test_sets : name -> ids of the images of that test set, those of them that were shown.
+    split_sets : name -> what the images are of, for the flags of overlaps, training images and test images.
+    notes : what a user should know of these files, each with the name of a flag.
+    """
+
+    trials: SplitTrials
+    facts: VoxelFacts
+    units: str
+    test_sets: Mapping[str, Sequence[str]]
+    mask: str = "all"
+    normalised: bool = False
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+def trials_of(
+    source: ArraySource,
+    images: Images,
+    names: Sequence[str],
+    image_of_trial: np.ndarray,
+    *,
+    session: np.ndarray | None = None,
+    layout: str = "trials-first",
+    captions: Sequence[str] | None = None,
+) -> SplitTrials:
+    """Trials in rows of `source`; only images that have one are kept.
+
+    names : (M,) id of each of the M `images`; image_of_trial : (T,) place in these.
+    """
+    table = ResponseTable(source, layout)
+    if len(image_of_trial) != table.shape[0]:
+        raise DataError(f"{source.what} has {table.shape[0]} trials and {len(image_of_trial)} are listed")
+    if len(image_of_trial) and (image_of_trial.min() < 0 or image_of_trial.max() >= len(names)):
+        raise DataError(
+            f"trials of {source.what} show images {image_of_trial.min()} to {image_of_trial.max()}, "
+            f"counted from "
+            f"0; there are {len(names)}"
+        )
+    used, compact = np.unique(image_of_trial, return_inverse=True)
+    return SplitTrials(
+        tuple(names[k] for k in used),
+        images,
+        used,
+        table,
+        np.arange(table.shape[0]),
+        compact,
+        session,
+        None if captions is None else tuple(captions[k] for k in used),
+        {},
+    )
+
+
+def prepared(
+    blocks: Sequence[Block], files: Sequence[Path], *, n_voxels: int, what: str, depends_on: Any
+) -> ArraySource:
+    """(T, V) of `blocks` as a table on disk, under the names, sizes and times of `files`."""
+    sha = hashlib.sha256(repr(depends_on).encode())
+    for file in files:
+        state = file.stat()
+        sha.update(f"|{file.resolve()}|{state.st_size}|{state.st_mtime_ns}".encode())
+    return prepared_table(sha.hexdigest(), blocks, n_voxels=n_voxels, what=what)

@@ -1,0 +1,255 @@
+"""Every layout gives the experiment that its files hold, aligned by id, in its units, with its test set."""
+
+from __future__ import annotations
+
+import shutil
+
+import layout_writers as writers
+import nibabel
+import numpy as np
+import pytest
+
+from harness.api import ConfigError, DataError
+from harness.benchmarks.layouts.algonauts import Algonauts2023
+from harness.benchmarks.layouts.god import GenericObjectDecoding, image_id
+from harness.benchmarks.layouts.manifest import examine, manifest_names, read_manifest
+from harness.benchmarks.layouts.mindeye1_files import NsdMindEye1
+from harness.benchmarks.layouts.mindeye2_files import NsdMindEye2
+from harness.benchmarks.layouts.nsd import Nsd
+from harness.benchmarks.layouts.nsd_design import Design, image_name
+from harness.benchmarks.layouts.nsd_surface import NsdFsaverage
+from harness.benchmarks.layouts.numpy_files import NsdBrainDiffuser, NsdSynBrain
+from harness.benchmarks.layouts.things import ThingsFmri
+from harness.plugins import find
+
+CLASSES = (
+    *(Algonauts2023, GenericObjectDecoding, NsdMindEye1, NsdMindEye2, Nsd, NsdFsaverage),
+    *(NsdBrainDiffuser, NsdSynBrain, ThingsFmri),
+)
+
+NSD = (
+    "nsd",
+    "nsd-fsaverage",
+    "nsd-mindeye2",
+    "nsd-mindeye1",
+    "nsd-brain-diffuser",
+    "nsd-synbrain",
+    "algonauts2023",
+)
+LOSSY = {"nsd-mindeye1": 12.0, "things-fmri": 12.0, "nsd-mindeye2": 0.5}
+"""Layout -> how far its pictures may be from the original, of 255: JPEG, half floats."""
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path, monkeypatch):
+    monkeypatch.setenv("HARNESS_ACCEPT_TERMS", "nsd")
+    monkeypatch.setenv("HARNESS_PREPARED", str(tmp_path / "prepared"))
+
+
+def open_layout(name, root, **params):
+    (layout,) = (made for made in CLASSES if made.layout == name)
+    return layout(layout.Params(root=str(root), **params))
+
+
+def load(name, root, **params):
+    benchmark = open_layout(name, root, **params)
+    (subject,) = benchmark.subjects()
+    return benchmark.load(subject)
+
+
+def row_of(name, image_id):
+    """Place of an image among the experiment's pictures, by the id that the layout gives it."""
+    if name == "things-fmri":
+        return int(image_id.rpartition("_")[2])
+    if name == "god":
+        return int(image_id.partition("_")[0][1:]) - 1_500_000
+    return int(image_id.removeprefix("nsd-"))
+
+
+def expected(name, *, rounded=True):
+    """(T, V) of the experiment as the layout's numbers become responses, before the mean over trials."""
+    exp = writers.experiment()
+    betas = exp.betas
+    if name in ("nsd", "nsd-brain-diffuser", "nsd-synbrain"):
+        betas = np.round(betas * 300) / 300
+    out = np.empty_like(betas)
+    by_session = name not in ("nsd-brain-diffuser", "nsd-synbrain", "god")
+    for group in np.unique(exp.session) if by_session else [0]:
+        of = exp.session == group if by_session else np.ones(len(betas), bool)
+        fitted = betas[of & ~exp.is_shared]
+        if name == "nsd-brain-diffuser":
+            fitted = np.stack(
+                [betas[exp.order == image].mean(0) for image in np.unique(exp.order[of & ~exp.is_shared])]
+            )
+        out[of] = (betas[of] - fitted.mean(0)) / fitted.std(0)
+    return out
+
+
+@pytest.mark.parametrize("name", writers.WRITERS)
+def test_a_layout_gives_the_experiment_back(name, tmp_path):
+    exp = writers.experiment()
+    data = load(name, writers.WRITERS[name](tmp_path / "root"))
+    measured, places = expected(name), {row: k for k, row in enumerate(exp.rows)}
+    if name != "algonauts2023":
+        assert len(data.test) == writers.N_SHARED
+        assert len(data.train) == writers.N_OWN
+    for split in (data.train, data.test):
+        means = split.responses.mean()
+        for k, name_of_image in enumerate(split.stimuli.ids):
+            row = row_of(name, name_of_image)
+            trials = exp.order == places[row]
+            np.testing.assert_allclose(means[k], measured[trials].mean(0), atol=2e-4)
+            picture = np.asarray(split.stimuli.images([name_of_image])[0], np.float64)
+            picture *= 255 if picture.max() <= 1 else 1
+            assert np.abs(picture - exp.pictures[row]).mean() <= LOSSY.get(name, 0)
+
+
+def test_ids_of_nsd_are_the_same_in_every_layout(tmp_path):
+    shared = {f"nsd-{row:05d}" for row in writers.experiment().rows[: writers.N_SHARED]}
+    for name in NSD[:-1]:
+        data = load(name, writers.WRITERS[name](tmp_path / name))
+        assert set(data.test.stimuli.ids) == shared, name
+
+
+def test_volumes_and_matlabs_hdf5_give_the_same(tmp_path):
+    volumes = load("nsd", writers.write_nsd(tmp_path / "nii"))
+    reverse = load("nsd", writers.write_nsd(tmp_path / "hdf5", form="betas_hdf5"))
+    assert volumes.space.sha == reverse.space.sha
+    assert volumes.train.responses.sha == reverse.train.responses.sha
+    assert volumes.test.responses.sha == reverse.test.responses.sha
+
+
+def test_regions_ceilings_and_places_are_of_the_masks_voxels(tmp_path):
+    exp, space = writers.experiment(), load("nsd", writers.write_nsd(tmp_path)).space
+    np.testing.assert_array_equal(space.rois["V1"], exp.labels <= 2)
+    np.testing.assert_array_equal(space.rois["V2v"], exp.labels == 3)
+    np.testing.assert_allclose(space.ncsnr, np.linspace(0.1, 1, writers.V))
+    np.testing.assert_allclose(space.coordinates, np.argwhere(exp.mask) * 1.8)
+    assert set(space.groups) == {"early", "middle", "higher"}
+
+
+def test_a_vertex_without_data_is_masked(tmp_path):
+    exp, root = writers.experiment(), writers.write_nsd_fsaverage(tmp_path)
+    entry = read_manifest("nsd-fsaverage").entry("left_betas")
+    for _, path in entry.find(root, subject=writers.SUBJECT):
+        values = np.asarray(nibabel.load(path).dataobj).copy()
+        values[4] = np.nan
+        writers.save_volume(path, values)
+    space = load("nsd-fsaverage", root).space
+    np.testing.assert_array_equal(np.flatnonzero(~space.valid), [2])
+    assert space.n_voxels == exp.mask.sum()
+
+
+def test_fewer_sessions_train_on_fewer_trials_with_the_same_scale(tmp_path):
+    root = writers.write_nsd(tmp_path)
+    all_of_them, two = load("nsd", root), load("nsd", root, sessions=2)
+    assert set(two.train.responses.session) == {1, 2}
+    assert two.test.responses.sha == all_of_them.test.responses.sha
+    shared_ids = [name for name in two.train.stimuli.ids if name in all_of_them.train.stimuli.ids]
+    few = two.train.responses.select(shared_ids[:1]).trials()
+    many = all_of_them.train.responses.select(shared_ids[:1]).trials()
+    np.testing.assert_array_equal(few, many[: len(few)])
+
+
+def test_a_split_by_trials_is_flagged_and_holds_every_image_on_both_sides(tmp_path, caplog):
+    data = load("nsd", writers.write_nsd(tmp_path), split="trials")
+    assert set(data.train.stimuli.ids) == set(data.test.stimuli.ids)
+    assert any(getattr(record, "flag", "") == "trained-on-test-images" for record in caplog.records)
+
+
+def test_old_test_trials_of_mindeye2_leave_the_other_shared_images_out(tmp_path):
+    data = load("nsd-mindeye2", writers.write_nsd_mindeye2(tmp_path), test="shared982")
+    assert len(data.test) == writers.N_SHARED - 1
+    assert len(data.train) == writers.N_OWN
+    assert data.test.responses.session.max() < writers.SESSIONS
+
+
+def test_nsd_is_read_only_once_its_terms_are_accepted(tmp_path, monkeypatch):
+    monkeypatch.delenv("HARNESS_ACCEPT_TERMS")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = writers.write_nsd(tmp_path / "root")
+    with pytest.raises(ConfigError, match="type: harness data accept nsd"):
+        load("nsd", root)
+    from harness.benchmarks.layouts.terms import accept_terms
+
+    accept_terms("nsd")
+    assert len(load("nsd", root).test) == writers.N_SHARED
+
+
+def test_a_preparation_that_was_killed_goes_on(tmp_path, monkeypatch):
+    from harness.benchmarks.layouts import nsd
+
+    root, read, calls = writers.write_nsd(tmp_path / "root"), nsd.read_session, []
+
+    def dies(path, mask):
+        calls.append(path.name)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return read(path, mask)
+
+    monkeypatch.setattr(nsd, "read_session", dies)
+    with pytest.raises(KeyboardInterrupt):
+        load("nsd", root)
+    resumed = load("nsd", root)
+    assert calls[3:] == ["betas_session03.nii.gz", "betas_session04.nii.gz"]
+    load("nsd", root)
+    assert len(calls) == 5
+    monkeypatch.setenv("HARNESS_PREPARED", str(tmp_path / "other"))
+    assert load("nsd", root).train.responses.sha == resumed.train.responses.sha
+
+
+def test_a_table_that_does_not_fit_the_disk_is_refused_before_it_is_written(tmp_path, monkeypatch):
+    root = writers.write_nsd(tmp_path / "root")
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(DataError, match="set HARNESS_PREPARED to a folder on a larger disk"):
+        load("nsd", root)
+    assert not list((tmp_path / "prepared").rglob("*.part"))
+
+
+@pytest.mark.parametrize("name", manifest_names())
+def test_a_manifest_says_units_and_source_of_every_file(name):
+    manifest = read_manifest(name)
+    assert manifest.ask
+    assert manifest.cite
+    for entry in manifest.files:
+        assert entry.units, entry.name
+        assert entry.source, entry.name
+        assert set(entry.usual) <= set(entry.axes), entry.name
+
+
+@pytest.mark.parametrize("name", writers.WRITERS)
+def test_what_is_written_is_what_the_manifest_says(name, tmp_path):
+    root = writers.WRITERS[name](tmp_path)
+    manifest = read_manifest(name)
+    (subject,) = manifest.subjects(root)
+    findings = examine(manifest, root, subject)
+    assert [line for finding in findings for line in finding.problems] == []
+    either = {"betas", "betas_hdf5"} if name == "nsd" else set()
+    absent = {f.entry.name for f in findings if not f.files} - either
+    assert absent <= {"left_ncsnr", "right_ncsnr", "region_names"}
+
+
+@pytest.mark.parametrize("layout", CLASSES)
+def test_a_layout_is_a_benchmark_of_its_name(layout):
+    assert find("benchmarks", layout.layout).load() is layout
+
+
+def test_test_sets_follow_from_the_design(tmp_path):
+    """With NSD's sessions: shared images all seen, before the last three of 40, by all, three times by
+    all."""
+    root = writers.write_nsd(tmp_path)
+    design = Design.read(read_manifest("nsd"), root)
+    shared = {image_name(row) for row in writers.experiment().rows[: writers.N_SHARED]}
+    assert set(design.test_sets(750)["shared1000"]) == shared
+    assert all(set(names) == shared for names in design.test_sets(750).values())
+    few = design.test_sets(1)  # 30 trials of all, 37 public
+    order = writers.experiment().order
+    assert len(few["shared907"]) == len({image for image in order[:30] if image < writers.N_SHARED})
+    assert len(few["shared982"]) == len({image for image in order[:37] if image < writers.N_SHARED})
+    assert few["special515"] == ()
+
+
+@pytest.mark.parametrize(("label", "name"), [(1518878.005958, "n01518878_5958"), (12.0, "12")])
+def test_labels_of_god_are_names_of_its_pictures(label, name):
+    assert image_id(label) == name
