@@ -26,6 +26,7 @@ from typing import Any
 from . import api
 from .catalogue import Metric
 from .errors import PluginError, suggest, what_happened
+from .isolation import declared_python, isolated_class
 from .plugin_files import module_from_file
 
 logger = logging.getLogger(__name__)
@@ -84,7 +85,10 @@ class PluginRef:
             return self.row
         label = f"{self.kind} '{self.name}' ({self.dist})"
         try:
-            if self.path:
+            python = declared_python(Path(self.path)) if self.path and self.group == "decoders" else None
+            if python is not None:
+                loaded = isolated_class(Path(self.path), self.target.rpartition(":")[2], python)
+            elif self.path:
                 module = module_from_file(Path(self.path))
                 loaded = _named_in(module, self)
             else:

@@ -37,6 +37,8 @@ TESTED_IN = {
     "harness/cli/store.py": "storage/test_pruning.py",
     # rows of catalogues, by what goes through them all
     "harness/catalogue.py": "test_plugins.py",
+    # the other side of a decoder in another Python
+    "harness/isolated.py": "test_isolation.py",
     "harness/scoring/catalogue.py": "test_extensions.py",
     # pixels and correlations where torch computes
     "harness/metrics/correlations_on_device.py": "scoring/test_devices.py",
@@ -91,6 +93,7 @@ TESTED_IN = {
     "benchmarks/paired_responses.py": "benchmarks/test_paired_errors.py",
     "benchmarks/paired_voxels.py": "benchmarks/test_paired_errors.py",
     # the small generator
+    "decoders/mindeye2/parts.py": "decoders/mindeye2/test_core.py",
     "decoders/mindeye2/tiny/small.py": "decoders/mindeye2/test_training.py",
     # tables of reports
     "reports/compared_images.py": "cli/test_compare.py",
