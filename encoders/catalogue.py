@@ -16,6 +16,7 @@ ROWS = (
     plugin("encoders", "lstm", f"{_HERE}.sequences:LstmEncoder"),
     plugin("encoders", "mindsimulator", f"{_HERE}.mindsimulator:MindSimulatorEncoder"),
     plugin("encoders", "mlp", f"{_HERE}.sequences:MlpEncoder"),
+    plugin("encoders", "neuroflow", f"{_HERE}.neuroflow:NeuroFlowEncoder"),
     plugin("encoders", "nrf", f"{_HERE}.nrf:NrfEncoder"),
     plugin("encoders", "ridge", f"{_HERE}.ridge:RidgeEncoder"),
     plugin("encoders", "synbrain", f"{_HERE}.synbrain:SynBrainEncoder"),

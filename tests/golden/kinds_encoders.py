@@ -13,7 +13,6 @@ from golden.pairs import Pair, same_names
 from torch import nn
 
 from harness.backbones import gnet_network
-from harness.decoders.neuroflow import network as neuroflow
 from harness.encoders.brain_transformer import network as brain_transformer
 from harness.encoders.braincorl import network as braincorl
 from harness.encoders.braincorl.ridge import averaged_ridge
@@ -22,6 +21,7 @@ from harness.encoders.mindsimulator import network as mindsimulator
 from harness.encoders.nrf import network as nrf
 from harness.encoders.synbrain import network as synbrain
 from harness.nn import diffusion_prior, sit
+from harness.nn import flow_vae as neuroflow
 
 
 @torch.no_grad()

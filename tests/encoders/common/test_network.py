@@ -10,6 +10,7 @@ import torch
 
 from harness import plugins
 from harness.api import ConfigError
+from harness.nn.flow_vae import travel
 from harness.presets import plugin_defaults, presets_of
 from harness.settings import resolve_params
 from harness.testing import check_encoder, toy_subject
@@ -24,6 +25,7 @@ SHORT = {
     "lstm": {"epochs": 2, "width": 16},
     "mindsimulator": {"epochs": 2, "ae_epochs": 2, "width": 16, "depth": 1, "timesteps": 4, "trials": 2},
     "mlp": {"epochs": 2, "width": 16},
+    "neuroflow": {"epochs": 2, "vae_epochs": 2, "inner": 16, "depth": 1, "steps": 3},
     "nrf": {"epochs": 2, "width": 16},
     "synbrain": {"epochs": 2, "vae_epochs": 2, "length": 32, "inner": 16, "depth": 1},
     "universal": {"epochs": 2, "adapt_epochs": 2, "width": 8, "embedding": 8, "voxels": 16},
@@ -106,3 +108,19 @@ def test_parameters_out_of_range_are_named():
     with pytest.raises(ConfigError, match=r"encoder\.epochs is 0"):
         params_of("mlp", epochs=0)
     assert dataclasses.is_dataclass(params_of("nrf")[1])
+
+
+def test_the_flow_leads_back_to_the_image_tokens(tmp_path):
+    """Backward from the very latent that the forward way reached, the tokens come out again."""
+    plugin, params = params_of("neuroflow", **{**SHORT["neuroflow"], "steps": 200})
+    subject, features = small()[0], FeaturesInMemory()
+    encoder = plugin(params)
+    encoder.fit([subject], features, seed=0, device="cpu", checkpoint_dir=tmp_path)
+    flow = encoder.models[0].network.flow
+    tokens = torch.from_numpy(features.layer("bigg@tiny", "tokens", subject.test.stimuli))
+    there = travel(flow, tokens, steps=200)
+    back = travel(flow, there, steps=200, backward=True)
+    assert (there - tokens).abs().mean() > 10 * (back - tokens).abs().mean()
+    decoded = encoder.image_tokens(subject.test.responses.mean(), space=subject.space)
+    assert decoded.shape == tokens.shape
+    assert np.isfinite(decoded).all()

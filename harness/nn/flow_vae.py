@@ -1,4 +1,4 @@
-"""NeuroFlow's variational autoencoder, and the flow between image tokens and its latent.
+"""A variational autoencoder of responses, and a reversible flow from image tokens to its latent.
 
 Names of parameters are those of the authors' files (MichaelMaiii/NeuroFlow 9aeae32, Apache-2.0).
 """
@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.nn.contrast import soft_clip_loss, unit_rows
-from harness.nn.conv1d import DownPath, UpPath, gaussian_kl, group_norm, token_mlp
+from .contrast import soft_clip_loss, unit_rows
+from .conv1d import DownPath, UpPath, gaussian_kl, group_norm, token_mlp
 
 TEMPERATURE = 0.125
 MULTIPLES, HALVINGS = (1, 2, 4), 2
