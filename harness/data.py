@@ -297,6 +297,7 @@ class SubjectData:
     ``test`` is None in what an encoder or decoder is fitted on.  Simulated data also give
     ``truth``, the noise-free test responses, and ``remeasured``, as many fresh trials of each test
     image; real data may give ``remeasured`` from another session.
+    ``source``, of the engine, loads the subject again in another process.
     """
 
     space: VoxelSpace
@@ -304,6 +305,7 @@ class SubjectData:
     test: Split | None
     truth: Responses | None = None
     remeasured: Responses | None = None
+    source: Any = field(default=None, repr=False, compare=False)
 
     @property
     def subject(self) -> str:
@@ -316,7 +318,7 @@ class SubjectData:
 
     def training(self) -> SubjectData:
         """What a plugin may be fitted on: no test image, no test response."""
-        return replace(self, test=None, truth=None, remeasured=None)
+        return replace(self, test=None, truth=None, remeasured=None, source=None)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Plugins import these through :mod:`harness.api`, the engine through :mod:`harnes
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
@@ -94,6 +95,22 @@ class ImageSet:
         """The same images, only `ids`, in that order."""
         at = self.positions(ids)
         return ImageSet(ids, PartReader(self._read, at), hashes=_chosen(self._hashes, at))
+
+    def held(self) -> Self:
+        """The same images, read now and held in memory."""
+        return self._like(read=ArrayReader(np.asarray(self.images())))
+
+    def hashed(self, hashes: Sequence[str]) -> Self:
+        """The same images, whose content hashes are known already."""
+        self._check_length("hashes", hashes)
+        return self._like(hashes=tuple(hashes))
+
+    def _like(self, **private: Any) -> Self:
+        """A copy with another reader or other hashes."""
+        like = copy.copy(self)
+        for name, value in private.items():
+            setattr(like, f"_{name}", value)
+        return like
 
     @property
     def portable(self) -> bool:

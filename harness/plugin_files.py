@@ -81,14 +81,20 @@ def neighbours(path: Path) -> dict[str, Path]:
     return files
 
 
-def imported_names(module: str, file: Path) -> set[str]:
+def imported_names(module: str, file: Path) -> frozenset[str]:
     """Full names that `file`, which is `module`, imports anywhere, lazily too; some may be attributes."""
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    return names_in(package, file.read_bytes())
+
+
+@lru_cache(maxsize=4096)
+def names_in(package: str, source: bytes) -> frozenset[str]:
+    """Full names that the `source` of a module in `package` imports anywhere, lazily too."""
     names: set[str] = set()
     try:
-        tree = ast.parse(file.read_bytes())
+        tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return names  # it says so itself when it is imported
+        return frozenset()  # it says so itself when it is imported
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
@@ -99,7 +105,7 @@ def imported_names(module: str, file: Path) -> set[str]:
                 parent = ".".join(parts[: len(parts) - node.level + 1])
                 base = ".".join(part for part in (parent, base) if part)
             names |= {name for name in (base, *(f"{base}.{alias.name}" for alias in node.names)) if name}
-    return names
+    return frozenset(names)
 
 
 def _with_parents(name: str) -> list[str]:

@@ -19,7 +19,8 @@ from harness.cli.listing import diagnose
 from harness.errors import ConfigError, PluginError
 from harness.settings import resolve_params
 from harness.stages.data import data_identity
-from harness.stages.fit import Model, plugin_identity
+from harness.stages.fit import plugin_identity
+from harness.stages.model import Model
 from harness.storage import identity
 from harness.storage.identity import code_sha, named_files
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..plugins import PluginRef
-from ..storage.identity import plain
+from ..storage.content import plain
 
 _DEPTH = 4
 """Modules that are looked through for a class which a package imports from another."""

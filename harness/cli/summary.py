@@ -18,9 +18,9 @@ from ..rows.table import BOTTLENECK, CHEATS
 from ..run.plan import Given, Plan
 from ..run.protocols import PROTOCOLS
 from ..stages.given_captions import GivenCaptions
+from ..storage.content import plain
 from ..storage.disk import explained
-from ..storage.identity import plain
-from ..storage.store import Store, key_of
+from ..storage.store import Store
 
 _FEW = 3
 """Metrics that the short form of a plan names."""
@@ -176,8 +176,8 @@ def _known(plan: Plan, store: Store) -> str:
     """Whether the data are generated yet; the later keys hang on them."""
     if not plan.benchmark.load().generated:
         return "data are read from the user's files"
-    from ..stages.data import data_identity
+    from ..stages.data import data_key
 
-    ingredients = data_identity(plan.benchmark, plan.benchmark_params, plan.subject)
-    there = store.folder("data", key_of("data", ingredients)).is_dir()
+    key = data_key(plan.benchmark, plan.benchmark_params, plan.subject)
+    there = store.folder("data", key).is_dir()
     return "data are there" if there else "data are generated first"

@@ -14,79 +14,26 @@ and a curve that is flat here would be flatter there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
 
 from ..data import Responses, SubjectData
 from ..errors import ConfigError
 from ..seeds import image_seeds
-from ..storage.executors import single_thread
-from ..storage.identity import module_sha
-from ..storage.store import Store, save_array
+from ..storage.cached import Item, cached_map
+from ..storage.executors import Executor, single_thread
+from ..storage.store import Store
+from .components import Bottleneck, write_components
 from .table import BOTTLENECK, Stream, averaged
-
-NEGLIGIBLE = 1e-10
-"""Components whose variance is below this share of the first one's are rounding."""
-
-BLOCK = 1024
-
-
-@dataclass(frozen=True, eq=False)
-class Bottleneck:
-    """Mean (V,) and orthonormal components (K, V) of training responses, by falling variance.
-
-    Masked voxels are 0 in both.
-    """
-
-    mean: np.ndarray
-    components: np.ndarray
-    valid: np.ndarray
-
-    def through(self, patterns: np.ndarray, rank: int) -> np.ndarray:
-        """(n, V) float32: `patterns` (n, V) through `rank` dimensions; unchanged by as many as voxels."""
-        if rank >= self.valid.sum():
-            return np.asarray(patterns, np.float32)
-        kept = self.components[:rank].astype(np.float64)
-        out = np.empty(patterns.shape, np.float32)
-        for start in range(0, len(patterns), BLOCK):
-            part = np.asarray(patterns[start : start + BLOCK], np.float64) - self.mean
-            out[start : start + BLOCK] = self.mean + (part @ kept.T) @ kept
-        return np.where(self.valid, out, np.float32(0))
-
-
-def fit_bottleneck(train: Responses, rank: int) -> Bottleneck:
-    """The first `rank` components of `train`, fewer where its responses span fewer dimensions.
-
-    Exact, through the smaller of the two moment matrices.
-    """
-    from scipy.linalg import eigh
-
-    space = train.space
-    patterns = train.mean()
-    mean = patterns.mean(axis=0, dtype=np.float64).astype(np.float32)
-    axes = np.zeros((0, space.n_valid))
-    count = min(rank, len(patterns) - 1, space.n_valid)
-    if count > 0:
-        centred = patterns[:, space.valid].astype(np.float64)
-        centred -= centred.mean(axis=0)
-        few = len(centred) < space.n_valid
-        moments = centred @ centred.T if few else centred.T @ centred
-        size = len(moments)
-        values, vectors = eigh(moments, subset_by_index=(size - count, size - 1))
-        values, vectors = values[::-1], vectors[:, ::-1]
-        real = values > NEGLIGIBLE * max(values[0], 1e-30)
-        axes = vectors[:, real].T
-        if few:
-            axes = axes @ centred / np.sqrt(values[real])[:, None]
-    components = np.zeros((len(axes), space.n_voxels), np.float32)
-    components[:, space.valid] = axes
-    return Bottleneck(np.where(space.valid, mean, np.float32(0)), components, space.valid)
 
 
 def bottleneck_streams(
-    data: SubjectData, ranks: Sequence[int], *, seed: int, samples: int, repeats: str, store: Store
+    data: SubjectData,
+    ranks: Sequence[int],
+    *,
+    seed: int,
+    samples: int,
+    repeats: str,
+    store: Store,
+    executor: Executor,
 ) -> list[Stream]:
     """Streams of the rows ``measured-rank-K``, each K of `ranks` once.
 
@@ -104,7 +51,7 @@ def bottleneck_streams(
     narrow = [rank for rank in ranks if rank < voxels]
     if ranks[-1] > voxels:
         raise ConfigError(f"run.bottleneck asks for rank {ranks[-1]}; {data.subject} has {voxels} voxels")
-    fitted = _kept(data.train.responses, max(narrow, default=0), store)
+    fitted = _kept(data, max(narrow, default=0), store, executor)
     if narrow and narrow[-1] > len(fitted.components):
         raise ConfigError(
             f"run.bottleneck asks for rank {narrow[-1]}; the training responses of {data.subject} span "
@@ -131,18 +78,11 @@ def _squeezed(responses: Responses, fitted: Bottleneck, rank: int) -> Responses:
     )
 
 
-def _kept(train: Responses, rank: int, store: Store) -> Bottleneck:
-    ingredients = {
-        "what": "bottleneck",
-        "train": train.sha,
-        "rank": rank,
-        "stage": module_sha(__name__),
-    }
-
-    def make(folder: Path) -> None:
-        fitted = fit_bottleneck(train, rank)
-        save_array(folder, "mean", fitted.mean)
-        save_array(folder, "components", fitted.components)
-
-    made = store.get("controls", ingredients, make)
-    return Bottleneck(made.array("mean"), made.array("components"), train.space.valid)
+def _kept(data: SubjectData, rank: int, store: Store, executor: Executor) -> Bottleneck:
+    train = data.train.responses
+    known = {"what": "bottleneck", "train": train.sha, "rank": rank}
+    arguments = lambda: (executor.share(train.mean()), train.space.valid, rank)  # noqa: E731
+    (artifact,) = cached_map(
+        "controls", [Item(known, arguments)], write_components, store=store, executor=executor
+    )
+    return Bottleneck(artifact.array("mean"), artifact.array("components"), train.space.valid)

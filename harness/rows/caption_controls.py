@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from ..metrics.coco_captions import best_constant
-from ..storage.identity import module_sha
-from ..storage.store import Store, save_json
+from ..storage.cached import cached
+from ..storage.executors import Executor
+from ..storage.store import Store
+from .best_sentences import write_best_sentences
 
 References = Mapping[str, Sequence[str]]
 """Id -> the texts that an image came with."""
 
 
-def constant_captions(references: References, *, store: Store) -> dict[str, str]:
+def constant_captions(references: References, *, store: Store, executor: Executor) -> dict[str, str]:
     """Id -> the sentence that is the best for all images of the other half.
 
     The images are cut in the middle of the order of their ids, numbers by value.  For each half one sentence
-    is
-    chosen, of all references of the other half, by its mean ROUGE-L with the references of that half; so no
-    image has a part in choosing what it is given.  Empty where a half would be.
+    is chosen, of all references of the other half, by its mean ROUGE-L with the references of that half; so
+    no image has a part in choosing what it is given.  Empty where a half would be.
     """
     ids = sorted(references, key=_natural)
     halves = ids[: len(ids) // 2], ids[len(ids) // 2 :]
@@ -28,12 +27,14 @@ def constant_captions(references: References, *, store: Store) -> dict[str, str]
         return {}
     texts = [[list(references[name]) for name in half] for half in halves]
 
-    def make(folder: Path) -> None:
-        chosen = [best_constant([text for of in half for text in of], half) for half in texts]
-        save_json(folder, "sentences", chosen)
-
-    code = [module_sha(__name__), module_sha(best_constant.__module__)]
-    kept = store.get("controls", {"what": "constant-caption", "texts": texts, "code": code}, make)
+    kept = cached(
+        "controls",
+        write_best_sentences,
+        texts,
+        depends_on={"what": "constant-caption", "texts": texts},
+        store=store,
+        executor=executor,
+    )
     of_first, of_second = kept.json("sentences")
     return dict.fromkeys(halves[0], of_second) | dict.fromkeys(halves[1], of_first)
 

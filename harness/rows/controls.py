@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from ..data import ImageSet, SubjectData, image_sha
 from ..solvers.nearest import nearest
-from ..storage.store import Store, save_array
+from ..storage.cached import Item, cached_map
+from ..storage.executors import Executor
+from ..storage.references import readable
+from ..storage.store import Store
+from .averaging import write_mean_image
 from .row_images import RowImages
 from .table import ROWS, row_named
 
@@ -18,7 +21,9 @@ Made = dict[tuple[str, int, int], ImageSet]
 """Finished images by (row, trial, sample)."""
 
 
-def control_images(data: SubjectData, inputs: Mapping[str, np.ndarray], *, store: Store) -> Made:
+def control_images(
+    data: SubjectData, inputs: Mapping[str, np.ndarray], *, store: Store, executor: Executor
+) -> Made:
     """Constant images, and the training image nearest to each row's `inputs` (N, V).
 
     Without inputs (images were given) the measured responses still say which one is nearest.  Without any
@@ -33,7 +38,7 @@ def control_images(data: SubjectData, inputs: Mapping[str, np.ndarray], *, store
     }
     if not len(train):
         return made
-    made["mean-image", -1, 0] = constant_set(ids, mean_image(train.stimuli, first.dtype, store))
+    made["mean-image", -1, 0] = constant_set(ids, mean_image(train.stimuli, first.dtype, store, executor))
     if not data.measured:
         return made
     patterns = train.responses.mean()[:, data.space.valid]
@@ -80,15 +85,14 @@ def image_sets(made: Made, data: SubjectData) -> list[RowImages]:
     return sets
 
 
-def mean_image(train: ImageSet, dtype: np.dtype, store: Store) -> np.ndarray:
+def mean_image(train: ImageSet, dtype: np.dtype, store: Store, executor: Executor) -> np.ndarray:
     """(H, W, 3) mean of the training images, rounded where they are uint8."""
-
-    def make(folder: Path) -> None:
-        total = sum(batch.sum(axis=0, dtype=np.float64) for _, batch in train.batches(256))
-        mean = total / len(train)
-        save_array(folder, "image", np.round(mean).astype(dtype) if dtype == np.uint8 else mean.astype(dtype))
-
-    return np.array(store.get("controls", {"what": "mean-image", "train": train.sha}, make).array("image"))
+    known = {"what": "mean-image", "train": train.sha, "dtype": str(dtype)}
+    arguments = lambda: (readable(train), str(dtype))  # noqa: E731
+    (artifact,) = cached_map(
+        "controls", [Item(known, arguments)], write_mean_image, store=store, executor=executor
+    )
+    return np.array(artifact.array("image"))
 
 
 @dataclass(frozen=True)

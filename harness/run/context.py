@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..progress import Reporter, listening
 from ..settings import RunSettings
@@ -39,8 +40,12 @@ class Context:
     def close(self, *, wait: bool) -> None:
         """Let go of workers and files; `wait` until workers have finished what they do."""
         self.executor.close(wait=wait)
-        self.features.release()
         self.store.close()
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """What a stage is given by name: where it keeps what it makes, and what makes it."""
+        return {"store": self.store, "executor": self.executor}
 
     @property
     def settings(self) -> RunSettings:

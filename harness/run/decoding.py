@@ -16,8 +16,9 @@ from ..rows.table import Stream, response_streams
 from ..seeds import image_seeds
 from ..stages.cheats import cheat_responses, cheat_streams
 from ..stages.decode import Reconstructions, decode, generate
-from ..stages.fit import Model, fit_decoder, wanted
+from ..stages.fit import fit_decoder, wanted
 from ..stages.given_captions import GivenCaptions
+from ..stages.model import Model
 from ..stages.reconstructions import GivenImages
 from ..stages.selection import choose
 from .context import Context
@@ -64,7 +65,7 @@ def decoder_branch(context: Context, prepared: Prepared) -> Model | None:
             plan.decoder_params,
             prepared.data,
             features=context.features,
-            store=context.store,
+            **context.place,
             seed=settings.seed,
             device=settings.device,
         )
@@ -111,7 +112,7 @@ def row_streams(
     from_trials = drawn | {"repeats": decoder.repeats}
     again = decoder.stochastic and any(metric.load().independent for metric in plan.metrics)
     streams = response_streams(data, trial_rows=settings.trial_rows, redrawn=again, **from_trials)
-    streams += bottleneck_streams(data, settings.bottleneck, store=context.store, **from_trials)
+    streams += bottleneck_streams(data, settings.bottleneck, **context.place, **from_trials)
     streams += cheat_streams(cheats, data, **drawn)
     return streams if encoded is None else [*streams, *_predicted_streams(context, data, encoded)]
 
@@ -152,7 +153,7 @@ def _cheats(context: Context, prepared: Prepared, decoder: Model) -> dict[str, n
         decoder,
         decoded_alone,
         features=context.features,
-        store=context.store,
+        **context.place,
         seed=context.settings.seed,
     )
 
@@ -176,8 +177,7 @@ def _reconstructions(
 def _tools(context: Context, prepared: Prepared) -> dict[str, Any]:
     settings = context.settings
     sizes = {"micro_batch": settings.micro_batch, "shard_size": settings.shard_size}
-    tools = {"space": prepared.data.space, "store": context.store, "executor": context.executor}
-    return tools | sizes
+    return {"space": prepared.data.space, **context.place, **sizes}
 
 
 def _share(context: Context) -> float:

@@ -9,7 +9,7 @@ from ..run_record import BenchmarkRecord, MetricRecord, PluginRecord
 from ..scoring.scores import MetricRef
 from ..stages.given_captions import GivenCaptions
 from ..stages.reconstructions import GivenImages
-from ..storage.identity import plain
+from ..storage.content import plain
 from .plan import Plan
 
 

@@ -13,7 +13,8 @@ from ..notices import Flag
 from ..rows.opaque import TRUE_IDS, OpaqueNames
 from ..scoring.driver import layers_read
 from ..stages.encode import encode
-from ..stages.fit import Model, adapt_encoder, fit_encoder, wanted
+from ..stages.fit import adapt_encoder, fit_encoder, wanted
+from ..stages.model import Model
 from .context import Context
 from .preparation import Prepared
 
@@ -56,7 +57,7 @@ def encoder_branch(context: Context, prepared: Prepared) -> Encoded | None:
     models = fitted_encoders(context, prepared)
     fits_adapter = context.settings.adapter != "none"
     with context.stage("encode", len(data.test) + fits_adapter * len(data.train)):
-        predict = partial(_predict, context, prepared, models[-1], layers)
+        predict = partial(_predict, context, prepared, models[-1])
         names = TRUE_IDS if getattr(encoder, "by_id", False) else prepared.names
         predicted = predict(data.test.stimuli, context.samples(encoder.stochastic), names)
         training = predict(data.train.stimuli, 1, TRUE_IDS)[:, 0] if fits_adapter else None
@@ -83,7 +84,7 @@ def extract_features(context: Context, prepared: Prepared, layers: Layers, sets:
 def fitted_encoders(context: Context, prepared: Prepared) -> list[Model]:
     """The encoder fitted on all training subjects and, where the scored one is none of them, the transfer."""
     plan, settings = context.plan, context.settings
-    common = {"features": context.features, "store": context.store}
+    common = {"features": context.features, **context.place}
     common |= {"seed": settings.seed, "device": settings.device}
     with context.stage("fit encoder", 1):
         models = [fit_encoder(plan.encoder, plan.encoder_params, list(prepared.training), **common)]
@@ -107,25 +108,20 @@ def _predict(
     context: Context,
     prepared: Prepared,
     encoder: Model,
-    layers: Layers,
     stimuli: Stimuli,
     samples: int,
     names: OpaqueNames,
 ) -> np.ndarray:
     """(N, S, V) predictions for `stimuli`."""
-    for backbone, layer in layers:
-        context.features.hold(backbone, layer, stimuli)
-    predicted = encode(
+    return encode(
         encoder,
         stimuli,
         space=prepared.data.space,
         features=context.features,
-        store=context.store,
+        **context.place,
         seed=context.settings.seed,
         samples=samples,
         micro_batch=context.settings.micro_batch,
         names=names,
         progress=context.reporter.advance,
     )
-    context.features.release()
-    return predicted

@@ -21,7 +21,7 @@ from ..scoring.contributions import VOXEL_R, Contributions, region_contributions
 from ..scoring.driver import score_all
 from ..scoring.response_target import ResponseTarget, response_rows
 from ..scoring.scores import Scored
-from ..stages.fit import Model
+from ..stages.model import Model
 from ..storage.executors import single_thread
 from ..storage.store import Store
 from .context import Context
@@ -57,8 +57,9 @@ def _carried_out(context: Context) -> Outcome:
     copies: Mapping[str, np.ndarray] = {}
     if sets:
         with context.stage("look", len(sets)):
-            copies = look_at(sets, prepared.data, context.store)
+            copies = look_at(sets, prepared.data, **context.place)
     models = [part for part in (encoded, decoder) if part is not None]
+    of_models = (flag for part in models for flag in part.warned)
     return Outcome(
         context.plan,
         prepared.data,
@@ -73,7 +74,7 @@ def _carried_out(context: Context) -> Outcome:
         blended=decoded.blended,
         predicted=None if encoded is None else encoded.mean(),
         copies=copies,
-        warned=(*prepared.warned, *(flag for part in models for flag in part.warned), *context.store.warned),
+        warned=tuple(dict.fromkeys((*prepared.warned, *of_models, *context.store.warned))),
         keys=({} if encoded is None else dict(encoded.keys))
         | ({} if decoder is None else {"decoder": decoder.key}),
         seconds=dict(context.seconds),
@@ -84,7 +85,7 @@ def finished_sets(context: Context, prepared: Prepared, decoded: DecodedRows) ->
     """Every row's images, controls that need no decoder included, with what they are compared with."""
     if not decoded.images:
         return []
-    controls = control_images(prepared.data, decoded.inputs, store=context.store)
+    controls = control_images(prepared.data, decoded.inputs, **context.place)
     return image_sets({**decoded.images, **controls}, prepared.data)
 
 
@@ -127,6 +128,6 @@ def contributed(
     with context.stage("score responses", 1):
         rows = response_rows(scoring.data, scoring.predicted) | scoring.cheats
         target = ResponseTarget.of(scoring.data)
-        kept = region_contributions({*labels, VOXEL_R}, rows, target, scoring.data, store=context.store)
+        kept = region_contributions({*labels, VOXEL_R}, rows, target, scoring.data, **context.place)
         of_metrics = [line for line in kept if line.metric in labels]
         return of_metrics, voxel_r_intervals(kept, rows)

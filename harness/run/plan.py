@@ -26,7 +26,8 @@ from ..stages.features import backbone_identity
 from ..stages.given_captions import GivenCaptions
 from ..stages.precomputed import FilePredictions, predictions_ref
 from ..stages.reconstructions import GivenImages
-from ..storage.identity import code_sha, digest, library_versions, named_files, plain
+from ..storage.content import digest, plain
+from ..storage.identity import code_sha, library_versions, named_files
 from .protocols import protocol_named
 from .requirements import missing_files
 from .subjects import subject_named, training_subjects

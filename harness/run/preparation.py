@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..data import SubjectData
 from ..notices import Flag
 from ..rows.opaque import OpaqueNames
 from ..stages.data import Subset, load_subject
 from ..stages.given_captions import GivenCaptions
+from ..stages.model import Configured
 from ..stages.reconstructions import GivenImages
 from .context import Context
 
@@ -32,22 +33,21 @@ class Prepared:
 def prepare(context: Context) -> Prepared:
     """Load and check every subject of the run."""
     plan, settings = context.plan, context.settings
-    benchmark = plan.benchmark_object()
+    benchmark = Configured(plan.benchmark, plan.benchmark_params)
     given = isinstance(plan.decoder, GivenImages | GivenCaptions) and settings.allow_missing
     others = [subject for subject in plan.train_subjects if subject != plan.subject]
     with context.stage("data", 1 + len(others)) as advance:
         data, subset, warned = load_subject(
             benchmark,
             plan.subject,
-            ref=plan.benchmark,
-            store=context.store,
+            **context.place,
             limit=settings.limit,
             present=plan.decoder.present if given else None,
         )
-        training = {plan.subject: data.training()}
+        training = {plan.subject: _training(data)}
         for subject in others:
-            other, _, more = load_subject(benchmark, subject, ref=plan.benchmark, store=context.store)
-            training[subject] = other.training()
+            other, _, more = load_subject(benchmark, subject, **context.place)
+            training[subject] = _training(other)
             warned += more
             advance(1)
     return Prepared(
@@ -57,3 +57,8 @@ def prepare(context: Context) -> Prepared:
         OpaqueNames.of(plan.benchmark.load(), data.test.stimuli),
         tuple(warned),
     )
+
+
+def _training(data: SubjectData) -> SubjectData:
+    """The training split alone, which any process can still load."""
+    return replace(data.training(), source=data.source)

@@ -38,8 +38,9 @@ from ..run_record import (
     TrainSubject,
 )
 from ..scoring.response_target import ceiling_of
+from ..storage.content import plain
 from ..storage.disk import explained, put_in_place
-from ..storage.identity import LIBRARIES, installed_version, plain
+from ..storage.identity import LIBRARIES, installed_version
 from ..storage.store import Store
 from .descriptions import described_benchmark, described_decoder, described_metric, described_plugin
 from .flags import Evidence, flag_records, run_flags

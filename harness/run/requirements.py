@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import ConfigError, WeightsMissing, suggest
 from ..plugins import PluginRef, find
 from ..stages.features import backbone_identity
-from ..stages.fit import guarded
+from ..stages.guard import guarded
 
 
 def missing_files(plugins: Iterable[tuple[PluginRef, Any]], *, subjects: Sequence[str]) -> tuple[str, ...]:

@@ -24,8 +24,9 @@ from ..rows.row_images import RowImages
 from ..rows.table import row_named
 from ..stages.features import backbone_identity
 from ..storage.references import Held
+from .calls import HEADLINE
 from .caption_features import caption_features
-from .compare import HEADLINE, Comparison, Offer, compared, controls, shuffled_orders
+from .compare import Comparison, Offer, compared, controls, shuffled_orders
 from .context import Circumstances, Scorer, Scoring
 from .scores import MetricRef, Score, Scored
 
@@ -115,8 +116,9 @@ class CaptionsScorer(Scorer):
         if stimuli.references is None:
             return []
         references = dict(zip(stimuli.ids, stimuli.references, strict=True))
+        place = {"store": self.run.store, "executor": self.run.executor}
         rows = {
-            "constant-caption": (constant_captions(references, store=self.run.store), references),
+            "constant-caption": (constant_captions(references, **place), references),
             "human-caption": human_captions(references),
         }
         spoken = []
@@ -141,7 +143,9 @@ class CaptionsScorer(Scorer):
     def _thing(self, row: Metric, captions: Sequence[str]) -> Offer:
         if not row.backbone:
             return Offer.of(captions)
-        features = caption_features(row.backbone[0], captions, store=self.run.store)
+        features = caption_features(
+            row.backbone[0], captions, store=self.run.store, executor=self.run.executor
+        )
         return Offer(Held(features), list(captions))
 
     def _references(self, target: str, images: RowImages) -> Texts:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,14 +16,12 @@ import numpy as np
 from ..rows.row_images import RowImages
 from ..seeds import cyclic_order
 from ..storage.cached import Item, cached_map
+from ..storage.content import digest
 from ..storage.executors import Executor
-from ..storage.identity import digest
 from ..storage.references import Held, Reference
-from ..storage.store import Artifact, Store, save_array, save_json
+from ..storage.store import Artifact, Store
+from .calls import score_one
 from .scores import MetricRef
-
-HEADLINE = ""
-"""Name of the value, among those that a metric returns by name, that stands for the whole."""
 
 
 @dataclass(frozen=True)
@@ -78,54 +75,14 @@ def compared(
         )
         for one in comparisons
     ]
-    common = {"metric": metric.identity, **(depends_on or {})}
+    common = {**metric.identity, **(depends_on or {})}
     artifacts = cached_map("score", items, score_one, store=store, executor=executor, depends_on=common)
     return [values_of(artifact) for artifact in artifacts]
 
 
 def values_of(artifact: Artifact) -> dict[str, np.ndarray]:
-    """Part -> values, as :func:`score_one` wrote them."""
+    """Part -> values, as :func:`.calls.score_one` wrote them."""
     return {name: np.array(artifact.array(f"values{k}")) for k, name in enumerate(artifact.json("parts"))}
-
-
-def score_one(
-    folder: Path,
-    metric: MetricRef,
-    things: tuple[Reference, ...],
-    keywords: Mapping[str, Reference],
-    orders: np.ndarray | None,
-) -> None:
-    """Score one comparison and write its values."""
-    row = metric.load()
-    loaded = [thing.load() for thing in things]
-    more = {name: reference.load() for name, reference in keywords.items()}
-    if orders is None:
-        values = row.function()(*loaded, **more)
-    elif row.deranged is not None:
-        values = row.function("deranged")(*loaded, orders, **more)
-    else:
-        values = mean_over_orders(row.function(), loaded, orders, more)
-    parts = dict(values) if isinstance(values, Mapping) else {HEADLINE: values}
-    save_json(folder, "parts", list(parts))
-    for k, part in enumerate(parts.values()):
-        save_array(folder, f"values{k}", np.atleast_1d(np.asarray(part, np.float64)))
-
-
-def mean_over_orders(
-    score: Callable[..., np.ndarray], things: Sequence[Any], orders: np.ndarray, more: Mapping[str, Any]
-) -> np.ndarray:
-    """(N,) mean of `score` over re-pairings of the first of `things`, of what is not NaN."""
-    first, *others = things
-    if not isinstance(first, np.ndarray):
-        first = np.array(first, object)
-    return nanmean(np.stack([score(first[order], *others, **more) for order in orders]))
-
-
-def nanmean(values: np.ndarray) -> np.ndarray:
-    """Mean over axis 0 of what is not NaN; NaN where nothing is."""
-    scored = np.isfinite(values)
-    total = np.where(scored, values, 0).sum(axis=0)
-    return np.divide(total, scored.sum(axis=0), out=np.full(total.shape, np.nan), where=scored.any(axis=0))
 
 
 def mean_scored(values: np.ndarray) -> float:

@@ -23,7 +23,7 @@ from .scores import MetricRef, Scored
 
 if TYPE_CHECKING:
     from ..stages.decode import Reconstructions
-    from ..stages.fit import Model
+    from ..stages.model import Model
 
 
 ENDS_A_RUN = (StoreError, WorkerDied, KeyboardInterrupt)

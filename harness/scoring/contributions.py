@@ -17,21 +17,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..data import SubjectData
-from ..metrics.moments import STATISTICS, Moments
+from ..metrics.moments import STATISTICS
 from ..nn.constancy import constant_columns
 from ..statistics import contributed_interval
-from ..storage.identity import module_sha, plain
-from ..storage.store import Artifact, Store, save_array
+from ..storage.cached import Item, cached_map
+from ..storage.executors import Executor
+from ..storage.store import Store
+from .contributing import write_contributions
 from .regions import ALL, regions_of
 from .response_target import ResponseTarget
-
-BLOCK = 512
-"""Voxels at once: moments without each of 1,000 images are 4 MB each."""
 
 VOXEL_R = "voxel-r@1"
 
@@ -60,15 +59,36 @@ def region_contributions(
     data: SubjectData,
     *,
     store: Store,
+    executor: Executor,
 ) -> list[Contributions]:
     """Contributions to those `metrics` that moments give, for `rows` (N, V) that differ between images."""
     regions = regions_of(data.space)
     names = [name for name in STATISTICS if name in metrics]
+    shown = {row: p for row, p in rows.items() if names and not constant_columns(p).all()}
+    members, measured = np.stack([*regions.values()]), executor.share(target.measured)
+    valid = np.flatnonzero(target.valid)
+
+    def item(predicted: np.ndarray) -> Item:
+        def arguments() -> tuple[Any, ...]:
+            here = executor.share(predicted[:, valid])
+            return names, here, measured, members, target.ceiling
+
+        return Item({"predicted": target.identity_of(predicted)}, arguments)
+
+    artifacts = cached_map(
+        "score",
+        [item(predicted) for predicted in shown.values()],
+        write_contributions,
+        store=store,
+        executor=executor,
+        depends_on={
+            "metrics": names,
+            "target": target.sha,
+            "regions": [[kind, name, inside] for (kind, name), inside in regions.items()],
+        },
+    )
     parts_of_rows = []
-    for row, predicted in rows.items():
-        if not names or constant_columns(predicted).all():
-            continue
-        artifact = _contributed(names, predicted, target, regions, store)
+    for row, artifact in zip(shown, artifacts, strict=True):
         parts = [artifact.array(name) for name in ("values", "counts", "contributions")]
         for k, name in enumerate(names):
             for j, (kind, region) in enumerate(regions):
@@ -89,81 +109,3 @@ def voxel_r_intervals(
             interval = contributed_interval(line.value, line.contributions)
             bounds[line.row] = (interval.mean, interval.low, interval.high)
     return bounds
-
-
-def contribute(
-    names: Sequence[str],
-    predicted: np.ndarray,
-    measured: np.ndarray,
-    members: np.ndarray,
-    *,
-    ceiling: np.ndarray | None = None,
-) -> dict[str, np.ndarray]:
-    """Means over regions of the metrics `names` (M of them), and what each image contributes.
-
-    predicted, measured : (N, U); members : (R, U) bool.  Returns values and counts (M, R) and
-    contributions (M, R, N).  A voxel without a value where an image is left out is left out of that mean.
-    """
-    n, voxels = measured.shape
-    sizes = {"all": 1, "left": n if n > 1 else 0}
-    sums = {part: np.zeros((len(names), size, len(members))) for part, size in sizes.items()}
-    counts = {part: np.zeros_like(array) for part, array in sums.items()}
-    for start in range(0, voxels, BLOCK):
-        here = slice(start, start + BLOCK)
-        x, y, inside = predicted[:, here], measured[:, here], members[:, here].T.astype(np.float64)
-        own_ceiling = None if ceiling is None else ceiling[here]
-        moments = {"all": Moments.weighted(x, y, np.full((1, n), 1 / n))}
-        if n > 1:
-            moments["left"] = Moments.leave_one_out(x, y)
-        for part, of in moments.items():
-            for k, name in enumerate(names):
-                values = STATISTICS[name](of, own_ceiling)
-                present = np.isfinite(values)
-                sums[part][k] += np.where(present, values, 0.0) @ inside
-                counts[part][k] += (
-                    inside.sum(axis=0) if present.all() else present.astype(np.float64) @ inside
-                )
-    means = {
-        part: np.divide(
-            sums[part], counts[part], out=np.full(sums[part].shape, np.nan), where=counts[part] > 0
-        )
-        for part in sums
-    }
-    every, left = (np.moveaxis(means[part], 1, 2) for part in ("all", "left"))
-    values = every[..., 0]
-    if n > 1:
-        contributions = values[..., None] + (n - 1) * (left.mean(axis=2, keepdims=True) - left)
-    else:
-        contributions = np.full((*values.shape, n), np.nan)
-    return {"values": values, "counts": counts["all"][:, 0], "contributions": contributions}
-
-
-def _contributed(
-    names: Sequence[str],
-    predicted: np.ndarray,
-    target: ResponseTarget,
-    regions: Mapping[tuple[str, str], np.ndarray],
-    store: Store,
-) -> Artifact:
-    ingredients = {
-        "what": "contributions to regions",
-        "metrics": list(names),
-        "predicted": target.identity_of(predicted),
-        "target": target.sha,
-        "regions": [[kind, name, plain(members)] for (kind, name), members in regions.items()],
-        "stage": [module_sha(__name__), module_sha(Moments.__module__)],
-    }
-
-    def make(folder: Path) -> None:
-        arrays = contribute(
-            names,
-            predicted[:, target.valid],
-            target.measured,
-            np.stack([*regions.values()]),
-            ceiling=target.ceiling,
-        )
-        for name, array in arrays.items():
-            exact = name in ("values", "counts")
-            save_array(folder, name, array.astype(np.float64 if exact else np.float32))
-
-    return store.get("score", ingredients, make)

@@ -9,30 +9,25 @@ are embedded once per fitted decoder; cosines are kept per row and shared by all
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from ..catalogue import Metric
-from ..data import VoxelSpace
 from ..errors import HarnessError, PluginError
 from ..plugins import PluginRef
 from ..rows.row_images import RowImages
 from ..stages.decode import Reconstructions
-from ..stages.fit import Model
-from ..stages.guard import guarded
+from ..stages.embedding import embed_batch
 from ..storage.cached import Item, cached, cached_map
-from ..storage.references import Filed, Reference, pictures
-from ..storage.store import Artifact, save_array
-from ..storage.worker import kept_open
-from .compare import HEADLINE, Comparison, Offer, compared, controls, derangements_of
+from ..storage.references import Filed, pictures
+from ..storage.store import Artifact
+from .calls import HEADLINE
+from .compare import Comparison, Offer, compared, controls, derangements_of
 from .context import ENDS_A_RUN, Circumstances, Scorer, Scoring
+from .cosines import write_cosines
 from .scores import MetricRef, Score, Scored
-
-BLOCK_NUMBERS = 1 << 23
-"""Numbers of each side turned into float64 at a time (64 MiB)."""
 
 
 @dataclass(frozen=True)
@@ -183,52 +178,6 @@ def lacks_embed(decoder: PluginRef) -> str:
     if hasattr(decoder.load(), "embed"):
         return ""
     return f"decoder '{decoder.name}' has no embed(images), so there is no true embedding to compare with"
-
-
-def embed_batch(folder: Path, model: Model, space: VoxelSpace, images: Reference) -> None:
-    """Embed one micro-batch of true images with an opened decoder: (n, ...) float32."""
-    ref, given = model.ref, images.load()
-    name = ("decoder", model.key or str(folder), model.folder, space.sha, "")
-    decoder = kept_open(name, lambda: guarded(ref, "cannot be loaded", lambda: model.load(space)))
-    embedding = np.asarray(guarded(ref, "fails while embedding images", lambda: decoder.embed(given)))
-    if embedding.dtype.kind not in "fiu" or embedding.ndim < 2 or len(embedding) != len(given):
-        raise PluginError(
-            f"decoder '{ref.name}' embedded {len(given)} images as {embedding.dtype} of shape "
-            f"{embedding.shape}; expected (images, numbers) or (images, tokens, numbers)"
-        )
-    save_array(folder, "embedding", embedding.astype(np.float32))
-
-
-def write_cosines(folder: Path, decoded: Sequence[str], true: Sequence[str], at: np.ndarray) -> None:
-    """Write ``cosines`` (N, N) of what lies in the files `decoded` and, at positions `at`, in `true`.
-
-    0 where one is zero, NaN where one is not finite.  Block by block, so that a thousand embeddings of
-    256 x 1,664 tokens need not lie in memory.
-    """
-    with np.errstate(invalid="ignore"):
-        products = np.zeros((len(at), len(at)))
-        squares = np.zeros((2, len(at)))
-        for ours, theirs in _blocks(decoded, true, len(at)):
-            theirs = theirs[at]
-            products += ours @ theirs.T
-            squares += np.stack([(ours**2).sum(axis=1), (theirs**2).sum(axis=1)])
-        norms = np.sqrt(squares[0])[:, None] * np.sqrt(squares[1])
-        cosines = np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
-    cosines[~np.isfinite(squares[0])] = np.nan
-    cosines[:, ~np.isfinite(squares[1])] = np.nan
-    save_array(folder, "cosines", cosines)
-
-
-def _blocks(
-    decoded: Sequence[str], true: Sequence[str], images: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Columns of both sides, float64, a block at a time."""
-    opened = [[Filed(file).load() for file in files] for files in (decoded, true)]
-    sides = [[array.reshape(len(array), -1) for array in side] for side in opened]
-    step = max(1, BLOCK_NUMBERS // max(images, 1))
-    for start in range(0, sides[0][0].shape[1], step):
-        part = slice(start, start + step)
-        yield tuple(np.concatenate([rows[:, part] for rows in side]).astype(np.float64) for side in sides)
 
 
 def _numbers(width: int) -> str:

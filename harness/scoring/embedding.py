@@ -20,8 +20,9 @@ from ..errors import PluginError, what_happened
 from ..metrics.lookalikes import kinds
 from ..rows.row_images import RowImages
 from ..storage.references import Held
+from .calls import HEADLINE
 from .caption_features import caption_features
-from .compare import HEADLINE, Comparison, Offer, compared, controls, shuffled_orders
+from .compare import Comparison, Offer, compared, controls, shuffled_orders
 from .context import ENDS_A_RUN, Scorer
 from .devices import torch_device
 from .scores import MetricRef, Score, Scored
@@ -121,7 +122,9 @@ class EmbeddingScorer(Scorer):
             captions = images.stimuli.captions
             if captions is None:
                 raise DataError("the stimuli have no captions")
-            features = caption_features(row.backbone[0], captions, store=self.run.store)
+            features = caption_features(
+                row.backbone[0], captions, store=self.run.store, executor=self.run.executor
+            )
             return Offer(Held(features), list(captions))
         if name == "rivalry":
             return Offer.of(True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,10 @@ from ..data import ImageSet
 from ..rows.row_images import RowImages
 from ..seeds import cyclic_order
 from ..storage.cached import Item, cached_map
-from ..storage.identity import digest
-from ..storage.references import Reference, pictures
-from ..storage.store import save_array
-from .compare import controls, nanmean, turns
+from ..storage.content import digest
+from ..storage.references import pictures
+from .blocks import score_block
+from .compare import controls, turns
 from .context import Scorer
 from .devices import torch_device
 from .scores import MetricRef, Score, Scored
@@ -84,7 +83,7 @@ class ImagesScorer(Scorer):
             score_block,
             store=self.run.store,
             executor=self.run.executor,
-            depends_on={"metric": metric.identity, "device": (device or "cpu").partition(":")[0]},
+            depends_on={**metric.identity, "device": (device or "cpu").partition(":")[0]},
         )
         return np.concatenate([artifact.array("values") for artifact in artifacts], axis=1)
 
@@ -92,37 +91,6 @@ class ImagesScorer(Scorer):
     def _arguments(metric: MetricRef, block: _Block, device: str | None) -> tuple[Any, ...]:
         sources = {name: pictures(stimuli) for name, stimuli in block.sources.items()}
         return (metric, sources, block.pairs, block.shifts, device)
-
-
-def score_block(
-    folder: Path,
-    metric: MetricRef,
-    sources: Mapping[str, Reference],
-    pairs: Sequence[tuple[str, str]],
-    shifts: Sequence[int],
-    device: str | None,
-) -> None:
-    """Score one block: (pairs, n) float64."""
-    row = metric.load()
-    if device is None:
-        prepare, score = row.function("prepare"), row.function()
-    else:
-        placed = row.function("on")(device=device)
-        prepare, score = placed.prepare, placed.score
-    images = {name: source.load() for name, source in sources.items()}
-    prepared = {name: prepare(part) for name, part in images.items()}
-    values = []
-    for result, target in pairs:
-        if not shifts:
-            values.append(score(prepared[result], prepared[target]))
-            continue
-        n = len(images[target])
-        turned = [
-            score({name: part[k : k + n] for name, part in prepared[result].items()}, prepared[target])
-            for k in shifts
-        ]
-        values.append(nanmean(np.stack(turned)))
-    save_array(folder, "values", np.asarray(values, np.float64))
 
 
 def _blocks(group: Sequence[tuple[RowImages, str]], ids: tuple[str, ...]) -> Iterator[_Block]:

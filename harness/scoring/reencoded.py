@@ -13,7 +13,8 @@ from ..errors import PluginError
 from ..rows.row_images import RowImages
 from ..rows.table import STIMULUS
 from ..storage.references import Columns, Held
-from .compare import HEADLINE, Comparison, Offer, compared, controls, mean_scored, shuffled_orders
+from .calls import HEADLINE
+from .compare import Comparison, Offer, compared, controls, mean_scored, shuffled_orders
 from .context import Scorer, Scoring
 from .regions import ALL, FEWEST, regions_of
 from .scores import MetricRef, RegionScore, Score, Scored

@@ -11,7 +11,7 @@ import numpy as np
 from ..data import CeilingSource, Responses, SubjectData
 from ..nn.variance_components import variance_components
 from ..rows.table import training_mean
-from ..storage.identity import digest, plain
+from ..storage.content import digest, plain
 
 
 def response_rows(data: SubjectData, predicted: np.ndarray | None) -> dict[str, np.ndarray]:

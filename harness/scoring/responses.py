@@ -22,7 +22,8 @@ from ..catalogue import Metric
 from ..errors import PluginError
 from ..nn.constancy import constant_columns
 from ..storage.references import Columns, Reference
-from .compare import HEADLINE, Comparison, Offer, compared, mean_scored
+from .calls import HEADLINE
+from .compare import Comparison, Offer, compared, mean_scored
 from .context import Circumstances, Scorer
 from .regions import FEWEST, regions_of
 from .response_target import ResponseTarget, response_rows, response_samples

@@ -4,31 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 import numpy as np
 
 from .. import plugins
-from ..plugins import PluginRef
 from ..rows.row_images import RowImages
-from ..storage.identity import code_sha, digest, modules_sha
-
-
-@dataclass(frozen=True)
-class MetricRef:
-    """A metric and its identity.  Picklable: workers load it again by reference."""
-
-    ref: PluginRef
-    identity: dict[str, Any]
-
-    @property
-    def label(self) -> str:
-        """``name@version``."""
-        return f"{self.ref.name}@{self.identity['version']}"
-
-    def load(self) -> Any:
-        """The row of its catalogue (:class:`harness.catalogue.Metric`)."""
-        return self.ref.load()
+from ..storage.content import digest
+from ..storage.identity import code_sha, modules_sha
+from .metric_ref import MetricRef
 
 
 def metric_ref(name: str) -> MetricRef:

@@ -10,7 +10,8 @@ from ..catalogue import Metric
 from ..data import ImageSet
 from ..rows.row_images import RowImages
 from ..rows.table import STIMULUS
-from .compare import HEADLINE, Comparison, compared
+from .calls import HEADLINE
+from .compare import Comparison, compared
 from .embedding import EmbeddingScorer
 from .scores import MetricRef, Score, Scored
 

@@ -16,7 +16,7 @@ Neither sees a response to a test image.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,14 @@ import numpy as np
 from ..data import ImageSet, Responses, SubjectData
 from ..rows.table import CHEATS, Stream
 from ..seeds import image_seeds
-from ..solvers.ridge import fit_ridge
-from ..storage.identity import module_sha
-from ..storage.store import Store, save_array
+from ..storage.cached import Item, cached_map
+from ..storage.executors import Executor
+from ..storage.store import Store
 from .decode import Reconstructions
 from .features import FeatureStore
-from .fit import Model, guarded
+from .guard import guarded
+from .inverting import write_ridge
+from .model import Model
 
 PROBES = 400
 """Noise patterns decoded; the small MindEye2 takes some seconds for a hundred."""
@@ -39,15 +41,26 @@ PIXELS = ("pixels", "rgb8")
 Decode = Callable[[Stream], tuple[Reconstructions, ImageSet]]
 """A stream -> what the decoder made of it, and the images chosen among its candidates."""
 
+Ridge = Callable[..., np.ndarray]
+"""Features of P images, their responses (P, V), features of N images and the P ids -> (N, V) responses."""
+
 
 def cheat_responses(
-    data: SubjectData, model: Model, decode: Decode, *, features: FeatureStore, store: Store, seed: int
+    data: SubjectData,
+    model: Model,
+    decode: Decode,
+    *,
+    features: FeatureStore,
+    store: Store,
+    executor: Executor,
+    seed: int,
 ) -> dict[str, np.ndarray]:
     """Row of :data:`harness.rows.table.CHEATS` -> (N, V) float32 responses to the test images."""
     inverse, pixels = CHEATS
+    ridge = partial(_ridge, valid=data.space.valid, seed=seed, store=store, executor=executor)
     return {
-        inverse: _kept(data, model, decode, features=features, store=store, seed=seed),
-        pixels: _pixel_ridge(data, features=features, store=store, seed=seed),
+        inverse: _inverse(data, model, decode, features=features, ridge=ridge, seed=seed),
+        pixels: _pixel_ridge(data, features=features, ridge=ridge),
     }
 
 
@@ -72,26 +85,14 @@ def noise_probes(data: SubjectData, *, count: int, seed: int) -> Responses:
     return Responses.single(space, ids, np.where(space.valid, values, 0).astype(np.float32))
 
 
-def _kept(
-    data: SubjectData, model: Model, decode: Decode, *, features: FeatureStore, store: Store, seed: int
+def _inverse(
+    data: SubjectData, model: Model, decode: Decode, *, features: FeatureStore, ridge: Ridge, seed: int
 ) -> np.ndarray:
     probes = noise_probes(data, count=PROBES, seed=seed)
     stream = Stream("noise", -1, 0, probes, image_seeds(seed, probes.ids, 0))
-    ingredients = {
-        "what": CHEATS[0],
-        "model": model.key,
-        "probes": probes.sha,
-        "test": data.test.stimuli.sha,
-        "seed": seed,
-        "stage": module_sha(__name__),
-    }
-
-    def make(folder: Path) -> None:
-        made, images = decode(stream)
-        ours, wanted = _compared(model, made, images, data, features)
-        save_array(folder, "responses", _ridge(ours, probes.mean(), wanted, probes.ids, data, seed))
-
-    return np.array(store.get("controls", ingredients, make).array("responses"))
+    made, images = decode(stream)
+    ours, wanted = _compared(model, made, images, data, features)
+    return ridge(ours, probes.mean(), wanted, probes.ids)
 
 
 def _compared(
@@ -108,23 +109,11 @@ def _compared(
     return _pixels(features, images), _pixels(features, test)
 
 
-def _pixel_ridge(data: SubjectData, *, features: FeatureStore, store: Store, seed: int) -> np.ndarray:
+def _pixel_ridge(data: SubjectData, *, features: FeatureStore, ridge: Ridge) -> np.ndarray:
     train, test = data.train, data.test.stimuli
-    ingredients = {
-        "what": CHEATS[1],
-        "train": [train.stimuli.sha, train.responses.sha],
-        "test": test.sha,
-        "seed": seed,
-        "stage": module_sha(__name__),
-    }
-
-    def make(folder: Path) -> None:
-        ours, wanted = _pixels(features, train.stimuli), _pixels(features, test)
-        ids, patterns = train.stimuli.ids, train.responses.mean()
-        shas = train.stimuli.image_hashes()
-        save_array(folder, "responses", _ridge(ours, patterns, wanted, ids, data, seed, contents=shas))
-
-    return np.array(store.get("controls", ingredients, make).array("responses"))
+    ours, wanted = _pixels(features, train.stimuli), _pixels(features, test)
+    shas = train.stimuli.image_hashes()
+    return ridge(ours, train.responses.mean(), wanted, train.stimuli.ids, contents=shas)
 
 
 def _ridge(
@@ -132,20 +121,22 @@ def _ridge(
     patterns: np.ndarray,
     wanted: np.ndarray,
     ids: tuple[str, ...],
-    data: SubjectData,
-    seed: int,
     *,
     contents: Sequence[str] | None = None,
+    valid: np.ndarray,
+    seed: int,
+    store: Store,
+    executor: Executor,
 ) -> np.ndarray:
     """(N, V) responses for `wanted` (N, D), by ridge of `patterns` (P, V) on `ours` (P, D).
 
     contents : hashes of the images `ids`, of which equal ones share a fold; None for noise.
     """
-    valid = data.space.valid
-    fitted = fit_ridge(ours, patterns[:, valid], ids=ids, contents=contents, seed=seed)
-    responses = np.zeros((len(wanted), data.space.n_voxels), np.float32)
-    responses[:, valid] = fitted.predict(wanted)
-    return responses
+    numbers = {"ours": ours, "patterns": patterns, "wanted": wanted, "valid": valid}
+    arguments = lambda: (tuple(map(executor.share, numbers.values())), ids, contents, seed)  # noqa: E731
+    item = Item({**numbers, "ids": ids, "contents": contents, "seed": seed}, arguments)
+    (artifact,) = cached_map("controls", [item], write_ridge, store=store, executor=executor)
+    return np.array(artifact.array("responses"))
 
 
 def _pixels(features: FeatureStore, images: ImageSet) -> np.ndarray:

@@ -10,22 +10,26 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..data import CeilingSource, Responses, Split, Stimuli, SubjectData, VoxelSpace
-from ..errors import ConfigError, suggest
+from ..errors import ConfigError, DataError, suggest
 from ..notices import Flag, hearing_warnings
 from ..plugins import PluginRef
 from ..seeds import subset
-from ..storage.identity import code_sha, module_sha, named_files
-from ..storage.references import FileReader
-from ..storage.store import Artifact, Store, save_array, save_json
+from ..storage.cached import Item, cached_map, key_for, store_at
+from ..storage.executors import Executor
+from ..storage.identity import code_sha, named_files
+from ..storage.references import FileReader, Held, Reference
+from ..storage.store import Artifact, Store
 from .checks import check_subject
+from .generating import generate_subject, loaded_subject
 from .guard import guarded
+from .model import Configured
 
 logger = logging.getLogger(__name__)
 
@@ -48,11 +52,11 @@ class Subset:
 
 
 def load_subject(
-    benchmark: Any,
+    benchmark: Configured,
     subject: str | None,
     *,
-    ref: PluginRef,
     store: Store,
+    executor: Executor,
     limit: int | None = None,
     present: Callable[[Sequence[str]], Sequence[str]] | None = None,
 ) -> tuple[SubjectData, Subset | None, list[Flag]]:
@@ -61,30 +65,24 @@ def load_subject(
 
     present : ids of test images -> those of them that have a reconstruction; only these are kept.
     """
-    known = guarded(ref, "cannot name its subjects", lambda: tuple(benchmark.subjects()))
-    subject = subject or known[0]
-    if subject not in known:
-        raise ConfigError(suggest(subject, known, what=f"subject of benchmark '{ref.name}'"))
-
-    def read() -> SubjectData:
-        return guarded(ref, f"cannot load {subject}", lambda: benchmark.load(subject))
+    ref, built = benchmark.ref, benchmark.build()
+    subjects = guarded(ref, "cannot name its subjects", lambda: tuple(built.subjects()))
+    subject = subject or subjects[0]
+    if subject not in subjects:
+        raise ConfigError(suggest(subject, subjects, what=f"subject of benchmark '{ref.name}'"))
 
     def heard() -> AbstractContextManager[list[Flag]]:
-        return hearing_warnings("data-warning", plugin=type(benchmark).__module__)
+        return hearing_warnings("data-warning", plugin=type(built).__module__)
 
-    def make(folder: Path) -> None:
-        with heard() as flags:
-            write_subject(read(), folder)
-        save_json(folder, "warned", [asdict(flag) for flag in flags])
-
-    if benchmark.generated:
+    if built.generated:
         identity = data_identity(ref, benchmark.params, subject)
-        artifact = store.get("data", identity, make)
-        data = read_subject(artifact)
-        flags = [Flag(**flag) for flag in artifact.json("warned")]
+        item = Item(identity, (benchmark, subject), plugin=type(built).__module__)
+        (artifact,) = cached_map("data", [item], generate_subject, store=store, executor=executor)
+        data = replace(read_subject(artifact), source=StoredSubject(str(store.root), artifact.key))
+        flags = list(artifact.warned())
     else:
         with heard() as flags:
-            data = read()
+            data = replace(loaded_subject(benchmark, subject), source=ReadSubject(benchmark, subject))
     with heard() as more:
         check_subject(data)
     ids = tuple(sorted(data.test.stimuli.ids))
@@ -114,8 +112,63 @@ def data_identity(ref: PluginRef, params: Any, subject: str) -> dict[str, Any]:
         "params": params,
         "files": files,
         "subject": subject,
-        "stage": module_sha(__name__),
     }
+
+
+def data_key(ref: PluginRef, params: Any, subject: str) -> str:
+    """The key under which a generated subject is kept."""
+    return key_for("data", generate_subject, data_identity(ref, params, subject))
+
+
+@dataclass(frozen=True)
+class StoredSubject:
+    """A generated subject, where it lies in the store `root`."""
+
+    root: str
+    key: str
+
+    def load(self) -> SubjectData:
+        """All of it, memory-mapped."""
+        return read_subject(store_at(self.root).open("data", self.key))
+
+
+@dataclass(frozen=True)
+class ReadSubject:
+    """A subject that `benchmark` reads from a user's files, in any process.
+
+    hashes, responses_sha : of its training images and responses, as they were first read.
+    """
+
+    benchmark: Configured
+    subject: str
+    hashes: tuple[str, ...] = ()
+    responses_sha: str = ""
+
+    def load(self) -> SubjectData:
+        """All of it.
+
+        Raises
+        ------
+        DataError
+            It is not what it was.
+        """
+        data = loaded_subject(self.benchmark, self.subject)
+        if data.train.responses.sha != self.responses_sha or len(data.train.stimuli) != len(self.hashes):
+            raise DataError(
+                f"benchmark '{self.benchmark.ref.name}' gives other training data for {self.subject} each "
+                "time; expected the same, whatever process asks"
+            )
+        return replace(data, train=replace(data.train, stimuli=data.train.stimuli.hashed(self.hashes)))
+
+
+def reference_to(data: SubjectData, executor: Executor) -> Reference:
+    """`data` for tasks of `executor`: where other processes find them, or themselves."""
+    if not executor.elsewhere or data.source is None:
+        return Held(data)
+    if isinstance(data.source, ReadSubject):
+        train = data.train
+        return replace(data.source, hashes=train.stimuli.image_hashes(), responses_sha=train.responses.sha)
+    return data.source
 
 
 def _select_test(data: SubjectData, ids: tuple[str, ...]) -> SubjectData:
@@ -127,36 +180,8 @@ def _select_test(data: SubjectData, ids: tuple[str, ...]) -> SubjectData:
     )
 
 
-def write_subject(data: SubjectData, folder: Path) -> None:
-    """Write everything of `data` as plain arrays and JSON."""
-    space = data.space
-    optional = {"ncsnr": space.ncsnr, "coordinates": space.coordinates, "valid": space.valid}
-    for name, array in optional.items():
-        if array is not None:
-            save_array(folder, f"space_{name}", array)
-    for table in ("rois", "groups"):
-        for number, members in enumerate(getattr(space, table).values()):
-            save_array(folder, f"space_{table}_{number}", members)
-    meta: dict[str, Any] = {
-        "space": {
-            n: getattr(space, n) for n in ("dataset", "subject", "mask", "n_voxels", "units", "voxels_sha")
-        },
-        "rois": list(space.rois),
-        "groups": list(space.groups),
-        "ncsnr_source": None if space.ncsnr_source is None else asdict(space.ncsnr_source),
-        "sets": {},
-    }
-    for name, split in (("train", data.train), ("test", data.test)):
-        _write_stimuli(split.stimuli, folder, name, meta["sets"])
-        _write_responses(split.responses, folder, name)
-    for name in ("truth", "remeasured"):
-        if getattr(data, name) is not None:
-            _write_responses(getattr(data, name), folder, name)
-    save_json(folder, "subject", meta)
-
-
 def read_subject(artifact: Artifact) -> SubjectData:
-    """The inverse of :func:`write_subject`, memory-mapped."""
+    """The inverse of :func:`.generating.write_subject`, memory-mapped."""
     meta = artifact.json("subject")
 
     def optional(name: str) -> np.ndarray | None:
@@ -186,18 +211,6 @@ def read_subject(artifact: Artifact) -> SubjectData:
     return SubjectData(space, splits["train"], splits["test"], **extra)
 
 
-def _write_stimuli(stimuli: Stimuli, folder: Path, name: str, sets: dict[str, Any]) -> None:
-    save_array(folder, f"{name}_images", stimuli.images())
-    sets[name] = {
-        "ids": stimuli.ids,
-        "captions": stimuli.references,
-        "hashes": stimuli.image_hashes(),
-        "labels": list(stimuli.labels),
-    }
-    for number, values in enumerate(stimuli.labels.values()):
-        save_array(folder, f"{name}_label_{number}", values)
-
-
 def _read_stimuli(artifact: Artifact, name: str, known: dict[str, Any]) -> Stimuli:
     labels = {label: np.array(artifact.array(f"{name}_label_{k}")) for k, label in enumerate(known["labels"])}
     return Stimuli(
@@ -207,13 +220,6 @@ def _read_stimuli(artifact: Artifact, name: str, known: dict[str, Any]) -> Stimu
         hashes=known["hashes"],
         labels=labels,
     )
-
-
-def _write_responses(responses: Responses, folder: Path, name: str) -> None:
-    save_array(folder, f"{name}_responses", np.asarray(responses.data[:], np.float32))
-    save_array(folder, f"{name}_image_index", responses.image_index)
-    save_array(folder, f"{name}_session", responses.session)
-    save_json(folder, f"{name}_sha", responses.data_sha())
 
 
 def _read_responses(artifact: Artifact, name: str, space: VoxelSpace, ids: tuple[str, ...]) -> Responses:

@@ -8,7 +8,6 @@ responses are decoded once for all encoders.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,44 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from ..data import Decoded, ImageSet, Responses, Stimuli, VoxelSpace, image_sha
-from ..errors import DataError, PluginError
-from ..notices import hearing_warnings
-from ..plugins import PluginRef
+from ..data import ImageSet, Responses, Stimuli, VoxelSpace
 from ..rows.opaque import TRUE_IDS, OpaqueNames
 from ..rows.table import Stream
 from ..seeds import image_seeds
+from ..storage.cached import Item, cached_map
 from ..storage.executors import Executor
-from ..storage.identity import module_sha
-from ..storage.store import Artifact, Store, save_array, save_json, save_warnings
-from ..storage.worker import kept_open, store_at
-from .fit import Model
-from .guard import guarded
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One micro-batch: responses to decode, or images to put through the generator alone."""
-
-    key: str
-    ingredients: dict[str, Any]
-    ids: tuple[str, ...]
-    seeds: np.ndarray
-    responses: Responses | None = None
-    images: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Micro-batches that one worker does with one opened decoder."""
-
-    root: str
-    model: Model
-    space: VoxelSpace
-    calibration: Responses | None  # all inputs of the row, for transductive decoders only
-    pieces: tuple[Piece, ...]
+from ..storage.references import Held, Reference, pictures
+from ..storage.store import Artifact, Store
+from .decoding import decode_batch, generate_batch
+from .model import Model
 
 
 @dataclass(frozen=True)
@@ -129,20 +100,37 @@ def decode(
 
     names : under which the plugin gets the images; the result has their ids.
     """
-    transductive = bool(model.ref.load().transductive)
-    plans: list[tuple[Responses | None, list[Piece]]] = []
+    plugin = model.ref.load()
+    transductive, module = bool(plugin.transductive), plugin.__module__
+    items: list[Item] = []
     for stream in streams:
-        calibration = names.responses(stream.responses) if transductive else None
-        common = _common(model, micro_batch, calibration)
-        pieces = []
+        calibration, sha = None, "none"
+        if transductive:
+            inputs = names.responses(stream.responses)
+            calibration, sha = SharedResponses.of(inputs, executor), inputs.sha
         for at, ids in _batches(stream.responses.ids, micro_batch):
-            responses = names.responses(stream.responses.select(ids))
-            seeds = stream.seeds[at]
-            ingredients = {**common, "responses": responses.sha, "seeds": seeds}
-            key = store.key("decode", ingredients)
-            pieces.append(Piece(key, ingredients, ids, seeds, responses=responses))
-        plans.append((calibration, pieces))
-    return _carry_out(model, plans, space, store, executor, micro_batch, shard_size, progress)
+            responses, seeds = names.responses(stream.responses.select(ids)), stream.seeds[at]
+            identity = {"responses": responses.sha, "seeds": seeds, "calibration": sha}
+            items.append(
+                Item(identity, (model, responses, seeds, calibration), count=len(ids), plugin=module)
+            )
+    artifacts = iter(
+        cached_map(
+            "decode",
+            items,
+            decode_batch,
+            store=store,
+            executor=executor,
+            depends_on=_common(model, micro_batch, space),
+            progress=progress,
+            together=_together(micro_batch, shard_size),
+        )
+    )
+    results = []
+    for stream in streams:
+        ids = tuple(stream.responses.ids)
+        results.append(Reconstructions(ids, tuple(next(artifacts) for _ in _batches(ids, micro_batch))))
+    return results
 
 
 def generate(
@@ -158,151 +146,69 @@ def generate(
     progress: Callable[[int], None] = lambda images: None,
 ) -> Reconstructions:
     """The generator ceiling: the decoder's ``generate`` given the true images' embedding."""
-    common = _common(model, micro_batch, None)
-    pieces = []
-    for _, ids in _batches(stimuli.ids, micro_batch):
-        part = stimuli.select(ids)
-        seeds = image_seeds(seed, ids, 0)
-        ingredients = {**common, "images": part.sha, "seeds": seeds}
-        key = store.key("decode", ingredients)
-        pieces.append(Piece(key, ingredients, ids, seeds, images=np.asarray(part.images())))
-    return _carry_out(model, [(None, pieces)], space, store, executor, micro_batch, shard_size, progress)[0]
+
+    module = model.ref.load().__module__
+
+    def item(ids: tuple[str, ...]) -> Item:
+        part, seeds = stimuli.select(ids), image_seeds(seed, ids, 0)
+        arguments = lambda: (model, space, ids, pictures(part), seeds)  # noqa: E731
+        return Item({"images": part.sha, "seeds": seeds}, arguments, count=len(ids), plugin=module)
+
+    artifacts = cached_map(
+        "decode",
+        [item(ids) for _, ids in _batches(stimuli.ids, micro_batch)],
+        generate_batch,
+        store=store,
+        executor=executor,
+        depends_on=_common(model, micro_batch, space),
+        progress=progress,
+        together=_together(micro_batch, shard_size),
+    )
+    return Reconstructions(stimuli.ids, tuple(artifacts))
 
 
-def decode_shard(shard: Shard) -> list[tuple[str, int]]:
-    """Do what is missing of a shard; (key, images) of every piece written."""
-    store = store_at(shard.root)
-    written = []
-    calibrated = shard.calibration.sha if shard.calibration is not None else ""
-    for piece in shard.pieces:
-        if store.open("decode", piece.key) is not None:
-            continue
-        model, ref = shard.model, shard.model.ref
-        name = ("decoder", model.key or piece.key, model.folder, shard.space.sha, calibrated)
-        with hearing_warnings("decode-warning", plugin=ref.load().__module__) as flags:
-            decoder = kept_open(name, lambda: _opened(shard))
-            if piece.responses is not None:
-                call = lambda: decoder.decode(piece.responses, seeds=piece.seeds)  # noqa: E731, B023
-            else:
-                call = lambda: decoder.generate(piece.images, seeds=piece.seeds)  # noqa: E731, B023
-            decoded = checked(guarded(ref, "fails while decoding", call), ref, piece.ids)
-        with store.writing("decode", piece.key, piece.ingredients) as folder:
-            save_array(folder, "images", decoded.images)
-            save_json(folder, "hashes", [[image_sha(c) for c in candidates] for candidates in decoded.images])
-            for field in ("embedding", "low_level"):
-                if getattr(decoded, field) is not None:
-                    save_array(folder, field, np.asarray(getattr(decoded, field), np.float32))
-            if decoded.caption is not None:
-                save_json(folder, "caption", list(decoded.caption))
-            scores = _candidate_scores(decoder, decoded)
-            if scores is not None:
-                save_array(folder, "candidate_scores", scores)
-            save_warnings(folder, flags)
-        written.append((piece.key, len(piece.ids)))
-    return written
+@dataclass(frozen=True)
+class SharedResponses:
+    """All inputs of a row, for every task that decodes some of it."""
+
+    space: VoxelSpace
+    ids: tuple[str, ...]
+    trials: Reference
+    image_index: np.ndarray
+    session: np.ndarray
+    trial_number: np.ndarray
+    sha: str
+
+    @classmethod
+    def of(cls, responses: Responses, executor: Executor) -> SharedResponses | Held:
+        """`responses` where tasks of `executor` find them."""
+        if not executor.elsewhere:
+            return Held(responses)
+        trials = executor.share(np.asarray(responses.data[:], np.float32))
+        order = (responses.image_index, responses.session, responses.trial_number)
+        return cls(responses.space, responses.ids, trials, *order, responses.data_sha())
+
+    def load(self) -> Responses:
+        """The responses."""
+        more = {"session": self.session, "sha": self.sha, "trial_number": self.trial_number}
+        return Responses(self.space, self.ids, self.trials.load(), self.image_index, **more)
 
 
-def checked(decoded: Any, ref: PluginRef, ids: tuple[str, ...]) -> Decoded:
-    """A :class:`Decoded` of the right shapes, uint8 or float in [0, 1], or a PluginError."""
-    if not isinstance(decoded, Decoded):
-        raise PluginError(f"decoder '{ref.name}' returned {type(decoded).__name__}; expected Decoded")
-    images = np.asarray(decoded.images)
-    if images.ndim != 5 or len(images) != len(ids) or images.shape[1] < 1 or images.shape[-1] != 3:
-        raise PluginError(
-            f"decoder '{ref.name}' returned images of shape {images.shape}; expected "
-            f"({len(ids)}, candidates, height, width, 3)"
-        )
-    if images.dtype != np.uint8:
-        if not np.issubdtype(images.dtype, np.floating) or not np.isfinite(images).all():
-            raise PluginError(f"decoder '{ref.name}' returned {images.dtype} images that are not all finite")
-        if images.min() < 0 or images.max() > 1:
-            low, high = images.min(), images.max()
-            raise PluginError(
-                f"decoder '{ref.name}' returned values from {low:.3g} to {high:.3g}; expected [0, 1]"
-            )
-        images = images.astype(np.float32)
-    for name in ("embedding", "low_level", "caption"):
-        value = getattr(decoded, name)
-        if value is not None and len(value) != len(ids):
-            raise PluginError(
-                f"decoder '{ref.name}' returned {len(value)} {name} entries for {len(ids)} images"
-            )
-    return Decoded(images, decoded.embedding, decoded.caption, decoded.low_level)
-
-
-def _carry_out(
-    model: Model,
-    plans: Sequence[tuple[Responses | None, list[Piece]]],
-    space: VoxelSpace,
-    store: Store,
-    executor: Executor,
-    micro_batch: int,
-    shard_size: int,
-    progress: Callable[[int], None],
-) -> list[Reconstructions]:
-    per_shard = max(1, -(-shard_size // micro_batch))
-
-    def shards() -> Iterator[Shard]:
-        planned: set[str] = set()
-        for calibration, pieces in plans:
-            missing = []
-            for piece in pieces:
-                if piece.key in planned:
-                    progress(len(piece.ids))
-                elif store.open("decode", piece.key) is not None:
-                    store.reused["decode"] += 1
-                    progress(len(piece.ids))
-                else:
-                    missing.append(piece)
-                planned.add(piece.key)
-            for start in range(0, len(missing), per_shard):
-                part = tuple(missing[start : start + per_shard])
-                yield Shard(str(store.root), model, space, calibration, part)
-
-    for written in executor.map(decode_shard, shards()):
-        store.computed["decode"] += len(written)
-        progress(sum(images for _, images in written))
-    results = []
-    for _, pieces in plans:
-        artifacts = [store.open("decode", piece.key) for piece in pieces]
-        if any(artifact is None for artifact in artifacts):
-            raise DataError("a reconstruction was altered while the run went on; run the same command again")
-        for artifact in artifacts:
-            store.note_warnings(artifact)
-        results.append(Reconstructions(tuple(i for piece in pieces for i in piece.ids), tuple(artifacts)))
-    return results
-
-
-def _common(model: Model, micro_batch: int, calibration: Responses | None) -> dict[str, Any]:
+def _common(model: Model, micro_batch: int, space: VoxelSpace) -> dict[str, Any]:
     return {
         "model": model.key,
+        "space": space.sha,
         "micro_batch": micro_batch,
         "device": model.device.partition(":")[0],
-        "calibration": "none" if calibration is None else calibration.sha,
-        "stage": module_sha(__name__),
     }
+
+
+def _together(micro_batch: int, shard_size: int) -> int:
+    """Micro-batches in a shard."""
+    return max(1, -(-shard_size // micro_batch))
 
 
 def _batches(ids: Sequence[str], size: int) -> Iterator[tuple[slice, tuple[str, ...]]]:
     for start in range(0, len(ids), size):
         at = slice(start, min(start + size, len(ids)))
         yield at, tuple(ids[at])
-
-
-def _opened(shard: Shard) -> Any:
-    decoder = guarded(shard.model.ref, "cannot be loaded", lambda: shard.model.load(shard.space))
-    if shard.calibration is not None and hasattr(decoder, "calibrate"):
-        guarded(shard.model.ref, "fails while calibrating", lambda: decoder.calibrate(shard.calibration))
-    return decoder
-
-
-def _candidate_scores(decoder: Any, decoded: Decoded) -> np.ndarray | None:
-    """(N, C) cosine of each candidate's embedding with the predicted one, where a decoder gives both."""
-    n, candidates = decoded.images.shape[:2]
-    if candidates == 1 or decoded.embedding is None or not hasattr(decoder, "embed"):
-        return None
-    made = np.asarray(decoder.embed(decoded.images.reshape(-1, *decoded.images.shape[2:])), np.float64)
-    made = made.reshape(n, candidates, -1)
-    wanted = np.asarray(decoded.embedding, np.float64).reshape(n, 1, -1)
-    norm = np.linalg.norm(made, axis=2) * np.linalg.norm(wanted, axis=2)
-    return np.divide((made * wanted).sum(axis=2), norm, out=np.zeros((n, candidates)), where=norm > 0)

@@ -2,45 +2,28 @@
 
 Encoders are fitted on these features and metrics compare them; an image that both use is extracted
 once.  A batch is keyed by the content of its images, so equal images share features whatever row,
-run or subject they come from.  One that does not fit into memory is halved until it does.
+run or subject they come from.
 """
 
 from __future__ import annotations
 
-import logging
-import sys
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import plugins
 from ..data import ImageSet
-from ..errors import PluginError
-from ..storage.executors import Executor
-from ..storage.identity import code_sha, module_sha
-from ..storage.store import Store, is_known, key_of, save_array
-from ..storage.worker import kept_open, store_at
-
-logger = logging.getLogger(__name__)
-
-BATCH = 64
-"""Images per extraction call; part of every key, since a batch size can change the last bits."""
-
-
-@dataclass(frozen=True)
-class BatchTask:
-    """One batch and the layers that are missing from it; `where` maps layer -> (key, ingredients)."""
-
-    root: str
-    backbone: str
-    device: str
-    images: np.ndarray
-    where: dict[str, tuple[str, dict[str, Any]]]
+from ..plugins import find
+from ..storage.cached import Item, cached_map, store_at
+from ..storage.executors import Executor, Inline
+from ..storage.identity import code_sha, function_identity
+from ..storage.references import pictures
+from ..storage.store import Artifact, Store, is_known
+from .extraction import BATCH, extract_batch
 
 
 class FeatureStore:
@@ -50,7 +33,6 @@ class FeatureStore:
         self._store = store
         self._executor = executor
         self._device = device
-        self._held: dict[tuple[str, str], list[tuple[dict[str, int], np.ndarray]]] = {}
 
     def extract(
         self,
@@ -59,164 +41,140 @@ class FeatureStore:
         sets: Sequence[ImageSet],
         *,
         progress: Callable[[int], None] = lambda images: None,
-    ) -> None:
-        """Make sure that all of `sets` have `layers` of `backbone`; `progress` counts images."""
-        tasks = (task for stimuli in sets for task in self._missing(backbone, layers, stimuli, progress))
-        for done in self._executor.map(extract_batch, tasks):
-            self._store.computed["features"] += done[0]
-            progress(done[1])
-
-    def hold(self, backbone: str, layer: str, stimuli: ImageSet) -> None:
-        """Keep the features of `stimuli` in memory, for parts of it asked for later."""
-        rows = {sha: row for row, sha in enumerate(stimuli.image_hashes())}
-        self._held.setdefault((backbone, layer), []).append((rows, self.layer(backbone, layer, stimuli)))
-
-    def release(self) -> None:
-        """Drop what :meth:`hold` kept."""
-        self._held.clear()
+    ) -> list[Mapping[str, Artifact]]:
+        """Layer -> artifact of each batch of `sets`, made where absent; `progress` counts images."""
+        parts = [
+            stimuli.select(stimuli.ids[start : start + BATCH])
+            for stimuli in sets
+            for start in range(0, len(stimuli), BATCH)
+        ]
+        items = [
+            Item(
+                {"images": part.image_hashes()},
+                lambda part=part: (backbone, self._device, pictures(part)),
+                count=len(part),
+                parts={layer: {"layer": layer} for layer in layers},
+            )
+            for part in parts
+        ]
+        return cached_map(
+            "features",
+            items,
+            extract_batch,
+            store=self._store,
+            executor=self._executor,
+            depends_on={
+                **backbone_identity(backbone),
+                "batch": BATCH,
+                "device": self._device.partition(":")[0],
+            },
+            progress=progress,
+        )
 
     def layer(self, backbone: str, layer: str, stimuli: ImageSet) -> np.ndarray:
         """(N, ...) float32 features of `stimuli`, in their order; extracted now if absent."""
-        hashes = stimuli.image_hashes()
-        for rows, features in self._held.get((backbone, layer), ()):
-            if all(sha in rows for sha in hashes):
-                return features[[rows[sha] for sha in hashes]]
-        folders = self.folders(backbone, layer, stimuli)
-        files = (np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False) for folder in folders)
-        return np.concatenate([np.asarray(file) for file in files])
+        return _joined(self.folders(backbone, layer, stimuli))
 
     def folders(self, backbone: str, layer: str, stimuli: ImageSet) -> list[Path]:
         """Where ``features.npy`` of each batch of `stimuli` lies, in order; extracted now if absent."""
-        self.extract(backbone, [layer], [stimuli])
-        hashes = stimuli.image_hashes()
-        keys = [
-            key_of("features", self._ingredients(backbone, layer, hashes[start : start + BATCH]))
-            for start in range(0, len(hashes), BATCH)
+        return [batch[layer].folder for batch in self.extract(backbone, [layer], [stimuli])]
+
+    def saved(self, wanted: Sequence[tuple[str, str]], sets: Sequence[ImageSet]) -> SavedFeatures:
+        """(backbone, layer) pairs of `sets`, readable in any process; extracted now if absent."""
+        layers = [
+            SavedLayer(backbone, layer, stimuli.image_hashes(), tuple(map(str, folders)))
+            for backbone, layer in wanted
+            for stimuli in sets
+            for folders in [self.folders(backbone, layer, stimuli)]
         ]
-        return [self._store.open("features", key).folder for key in keys]
-
-    def _missing(
-        self, backbone: str, layers: Sequence[str], stimuli: ImageSet, progress: Callable[[int], None]
-    ) -> Iterator[BatchTask]:
-        for ids in _batches(stimuli):
-            part = stimuli.select(ids)
-            where = {}
-            for layer in layers:
-                ingredients = self._ingredients(backbone, layer, part.image_hashes())
-                key = key_of("features", ingredients)
-                if self._store.open("features", key) is None:
-                    where[layer] = (key, ingredients)
-                else:
-                    self._store.reused["features"] += 1
-            if where:
-                root = str(self._store.root)
-                yield BatchTask(root, backbone, self._device, np.asarray(part.images()), where)
-            else:
-                progress(len(ids))
-
-    def _ingredients(self, backbone: str, layer: str, hashes: Sequence[str]) -> dict[str, Any]:
-        return {
-            **backbone_identity(backbone),
-            "layer": layer,
-            "images": hashes,
-            "batch": BATCH,
-            "device": self._device.partition(":")[0],
-        }
+        return SavedFeatures(str(self._store.root), self._device, tuple(layers))
 
 
-def extract_batch(task: BatchTask) -> tuple[int, int]:
-    """Extract and store one batch; (artifacts written, images)."""
-    store = store_at(task.root)
-    todo = {layer: place for layer, place in task.where.items() if store.open("features", place[0]) is None}
-    if todo:
-        found = extract_in_memory(task.backbone, task.images, list(todo), device=task.device)
-        for layer, (key, ingredients) in todo.items():
-            with store.writing("features", key, ingredients) as folder:
-                save_array(folder, "features", np.asarray(found[layer], np.float32))
-    return len(todo), len(task.images)
+@dataclass(frozen=True)
+class SavedLayer:
+    """Features of the images `hashes`: ``features.npy`` in `folders`, one batch after the other.
 
-
-def extract_in_memory(
-    name: str, images: np.ndarray, layers: Sequence[str], *, device: str
-) -> dict[str, np.ndarray]:
-    """Images (n, H, W, 3) -> layer -> (n, ...), halved as often as the memory of `device` asks for.
-
-    What fits is remembered for as long as the backbone is open.  Fewer images at a time may change the
-    last bits of features, which is why it is said.
-
-    Raises
-    ------
-    PluginError
-        Not even one image fits.
+    at : position of each image among all in `folders`; empty where they are all that lie there, in order.
     """
-    backbone, held = kept_open(
-        ("backbone", name, device), lambda: (open_backbone(name, device=device), {"images": BATCH})
-    )
-    while True:
-        size = held["images"]
-        try:
-            parts = [
-                backbone.extract(images[start : start + size], layers)
-                for start in range(0, max(len(images), 1), size)
-            ]
-            if len(parts) == 1:  # gigabytes that need no copy
-                return {layer: parts[0][layer] for layer in layers}
-            return {layer: np.concatenate([part[layer] for part in parts]) for layer in layers}
-        except Exception as problem:
-            if not is_out_of_memory(problem):
-                raise
-            reason = " ".join(str(problem).split())[:200]
-        # Out here the failed call has let go of its memory.
-        tried = min(size, len(images))
-        if tried <= 1:
-            raise PluginError(
-                f"backbone '{name}' does not fit into the memory of {device} with a single image ({reason}). "
-                "Close what else uses it, or give another --device"
-            )
-        held["images"] = tried // 2
-        logger.warning(
-            "backbone '%s': %d images at once do not fit into the memory of %s, going on with %d; the last "
-            "digits of features may differ from those of a larger machine",
-            *(name, tried, device, held["images"]),
-        )
-        if device.startswith("cuda"):
-            sys.modules["torch"].cuda.empty_cache()
+
+    backbone: str
+    layer: str
+    hashes: tuple[str, ...]
+    folders: tuple[str, ...]
+    at: tuple[int, ...] = ()
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return dict(zip(self.hashes, self.at or range(len(self.hashes))))
+
+    def holds(self, hashes: Sequence[str]) -> bool:
+        """Whether all of the images `hashes` are among these."""
+        return all(sha in self._rows for sha in hashes)
+
+    def some(self, hashes: Sequence[str]) -> SavedLayer:
+        """The same of the images `hashes` alone; they are sent with a task."""
+        at = [self._rows[sha] for sha in hashes]
+        batches = sorted({row // BATCH for row in at})
+        moved = tuple(batches.index(row // BATCH) * BATCH + row % BATCH for row in at)
+        folders = tuple(self.folders[batch] for batch in batches)
+        return SavedLayer(self.backbone, self.layer, tuple(hashes), folders, moved)
+
+    def load(self, hashes: Sequence[str]) -> np.ndarray:
+        """(N, ...) float32 features of the images `hashes`."""
+        if not self.at and tuple(hashes) == self.hashes:
+            return _joined(map(Path, self.folders))
+        some = self.some(hashes)
+        opened = [_opened(Path(folder)) for folder in some.folders]
+        return np.stack([opened[row // BATCH][row % BATCH] for row in some.at])
 
 
-def is_out_of_memory(problem: Exception) -> bool:
-    """Whether Python, or torch on any device, said that memory ran out."""
-    torch: Any = sys.modules.get("torch")
-    if isinstance(problem, MemoryError) or (torch and isinstance(problem, torch.OutOfMemoryError)):
-        return True
-    # torch has no class of its own for a CPU that has no more to give.
-    return isinstance(problem, RuntimeError) and "can't allocate memory" in str(problem)
+@dataclass(frozen=True)
+class SavedFeatures:
+    """Features that lie in the store; implements :class:`harness.api.Features` in any process.
+
+    Images of which it knows nothing are extracted where they are asked for.
+    """
+
+    root: str
+    device: str
+    layers: tuple[SavedLayer, ...]
+
+    def layer(self, backbone: str, layer: str, stimuli: ImageSet) -> np.ndarray:
+        """(N, ...) float32 features of `stimuli`, in their order."""
+        hashes = stimuli.image_hashes()
+        for saved in self.layers:
+            if (saved.backbone, saved.layer) == (backbone, layer) and saved.holds(hashes):
+                return saved.load(hashes)
+        return FeatureStore(store_at(self.root), Inline(), device=self.device).layer(backbone, layer, stimuli)
+
+    def some(self, stimuli: ImageSet) -> SavedFeatures:
+        """What is known of the images of `stimuli`, all in one of the sets."""
+        hashes = stimuli.image_hashes()
+        kept = tuple(saved.some(hashes) for saved in self.layers if saved.holds(hashes))
+        return SavedFeatures(self.root, self.device, kept)
 
 
-def open_backbone(name: str, *, device: str) -> Any:
-    """The backbone called `name`, ready on `device`."""
-    backbone = plugins.find("backbones", name).load()()
-    backbone.open(device=device)
-    return backbone
+def _opened(folder: Path) -> np.ndarray:
+    return np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
+
+
+def _joined(folders: Iterable[Path]) -> np.ndarray:
+    return np.concatenate([np.asarray(_opened(folder)) for folder in folders])
 
 
 @lru_cache(maxsize=64)
 def backbone_identity(name: str) -> dict[str, Any]:
     """Everything that can change this backbone's features; raises WeightsMissing without weights."""
-    ref = plugins.find("backbones", name)
+    ref = find("backbones", name)
     backbone = ref.load()()
     identity = {
         "backbone": name,
         "version": backbone.version,
         "code": code_sha(ref),
         "weights": backbone.identity(),
-        "stage": module_sha(__name__),
+        "extraction": function_identity(extract_batch)["code"],
     }
     if not is_known(identity):
         # Features are looked up by key, so they cannot live without one.
         identity["code"] = f"unidentified-{uuid.uuid4().hex}"
     return identity
-
-
-def _batches(stimuli: ImageSet) -> Iterator[tuple[str, ...]]:
-    for start in range(0, len(stimuli), BATCH):
-        yield stimuli.ids[start : start + BATCH]

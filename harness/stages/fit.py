@@ -7,72 +7,23 @@ their own, outlive a kill and go when the artifact is complete.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
-import logging
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..data import SubjectData, VoxelSpace
+from ..data import SubjectData
 from ..errors import PluginError
-from ..notices import Flag, hearing_warnings
 from ..plugins import PluginRef
-from ..settings import resolve_params
-from ..storage.identity import code_sha, module_sha, named_files
-from ..storage.store import Store, is_known, key_of, save_json
+from ..storage.cached import Item, cached_map
+from ..storage.executors import Executor
+from ..storage.identity import code_sha, named_files
+from ..storage.store import Store, is_known, key_of
+from .data import reference_to
 from .features import FeatureStore, backbone_identity
+from .fitting import adapt_model, fit_model
 from .guard import guarded, is_pretrained
+from .model import Configured, Model
 from .plugin_features import PluginFeatures
-
-logger = logging.getLogger(__name__)
-
-
-WARNED = "harness-warned"
-"""File beside what a plugin saved: what was warned of while it was fitted."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """A plugin with its parameters and, once fitted, where its weights lie.  Picklable.
-
-    key : identity of the fitted model, or ``""`` when it has none.
-    folder : what ``save`` wrote; ``""`` for a model that loads its own pretrained weights.
-    warned : what was warned of while it was fitted, now or long ago.
-    """
-
-    ref: PluginRef
-    params: Any
-    key: str
-    folder: str
-    device: str
-    warned: tuple[Flag, ...] = ()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # A worker cannot unpickle an instance of a class in a path plugin's file before loading it.
-        values = dataclasses.asdict(self.params)
-        return _restored, (self.ref, values, self.key, self.folder, self.device)
-
-    def load(self, space: VoxelSpace) -> Any:
-        """The fitted plugin object; decoders are opened for `space`."""
-        plugin = self.ref.load()
-        if self.folder:
-            again = f"cannot be loaded from {self.folder} (remove that folder and it is fitted again)"
-            read = functools.partial(plugin.load, Path(self.folder), self.params, device=self.device)
-            model = guarded(self.ref, again, read)
-        elif is_pretrained(plugin, self.params):
-            start = functools.partial(plugin.from_pretrained, self.params, space, device=self.device)
-            model = guarded(self.ref, "cannot be loaded from its pretrained weights", start)
-        else:
-            model = plugin(self.params)
-        if self.ref.group == "decoders":
-            model.open(space, device=self.device)
-        return model
-
-
-def _restored(ref: PluginRef, values: dict[str, Any], key: str, folder: str, device: str) -> Model:
-    return Model(ref, resolve_params(ref.load().Params, values, section=ref.kind), key, folder, device)
 
 
 def plugin_identity(ref: PluginRef, params: Any) -> dict[str, Any]:
@@ -95,39 +46,36 @@ def plugin_identity(ref: PluginRef, params: Any) -> dict[str, Any]:
 def fit_encoder(
     ref: PluginRef,
     params: Any,
-    subjects: list[SubjectData],
+    subjects: Sequence[SubjectData],
     *,
     features: FeatureStore,
     store: Store,
+    executor: Executor,
     seed: int,
     device: str,
 ) -> Model:
     """Fit on the training splits of `subjects`, or find the artifact that did."""
-    encoder = guarded(ref, "cannot be built", lambda: ref.load()(params))
-    wants = tuple(encoder.wants())
+    plugin = Configured(ref, params)
+    layers = wanted(plugin.build())
     ingredients = {
         **plugin_identity(ref, params),
-        "features": [(backbone_identity(name), layer) for name, layer in wants],
+        "features": [(backbone_identity(name), layer) for name, layer in layers],
         **_training_identity(subjects, seed=seed, device=device),
     }
-
-    own = PluginFeatures(features, store, ref, device=device)
-
-    def train(checkpoint_dir: Path) -> Any:
-        encoder.fit(
-            [data.training() for data in subjects],
-            own,
-            seed=seed,
-            device=device,
-            checkpoint_dir=checkpoint_dir,
-        )
-        return encoder
-
-    return _fit(ref, params, ingredients, train, store=store, device=device)
+    given = lambda: _given(ref, features, layers, subjects)  # noqa: E731
+    how = {"store": store, "executor": executor, "seed": seed, "device": device}
+    return _fit(fit_model, plugin, ingredients, subjects, given, **how)
 
 
 def adapt_encoder(
-    fitted: Model, data: SubjectData, *, features: FeatureStore, store: Store, seed: int, device: str
+    fitted: Model,
+    data: SubjectData,
+    *,
+    features: FeatureStore,
+    store: Store,
+    executor: Executor,
+    seed: int,
+    device: str,
 ) -> Model:
     """The encoder `fitted` on others, adapted to the training split of `data`; an artifact of its own."""
     ref, params = fitted.ref, fitted.params
@@ -136,15 +84,9 @@ def adapt_encoder(
         "adapted from": fitted.key,
         **_training_identity([data], seed=seed, device=device),
     }
-
-    own = PluginFeatures(features, store, ref, device=device)
-
-    def train(checkpoint_dir: Path) -> Any:
-        encoder = fitted.load(data.space)
-        encoder.adapt(data.training(), own, seed=seed, device=device, checkpoint_dir=checkpoint_dir)
-        return encoder
-
-    return _fit(ref, params, ingredients, train, store=store, device=device)
+    given = lambda: _given(ref, features, wanted(fitted.build()), [data])  # noqa: E731
+    how = {"store": store, "executor": executor, "seed": seed, "device": device}
+    return _fit(adapt_model, fitted, ingredients, [data], given, **how)
 
 
 def fit_decoder(
@@ -154,28 +96,26 @@ def fit_decoder(
     *,
     features: FeatureStore,
     store: Store,
+    executor: Executor,
     seed: int,
     device: str,
 ) -> Model:
     """Fit on the training split of `data`, or load what a pretrained decoder brings."""
-    plugin = ref.load()
     identity = plugin_identity(ref, params)
-    if is_pretrained(plugin, params):
+    if is_pretrained(ref.load(), params):
         known = {**identity, "space": data.space.sha}
         return Model(ref, params, key_of("fit", known) if is_known(known) else "", "", device)
-    decoder = guarded(ref, "cannot be built", lambda: plugin(params))
-    own = [PluginFeatures(features, store, ref, device=device)] if takes_features(decoder, ref) else []
+    plugin = Configured(ref, params)
+    decoder = plugin.build()
+    takes, layers = takes_features(decoder, ref), wanted(decoder)
     ingredients = {
         **identity,
-        "features": [(backbone_identity(name), layer) for name, layer in wanted(decoder)],
+        "features": [(backbone_identity(name), layer) for name, layer in layers],
         **_training_identity([data], seed=seed, device=device),
     }
-
-    def train(checkpoint_dir: Path) -> Any:
-        decoder.fit(data.training(), *own, seed=seed, device=device, checkpoint_dir=checkpoint_dir)
-        return decoder
-
-    return _fit(ref, params, ingredients, train, store=store, device=device)
+    given = lambda: _given(ref, features, layers, [data]) if takes else None  # noqa: E731
+    how = {"store": store, "executor": executor, "seed": seed, "device": device}
+    return _fit(fit_model, plugin, ingredients, [data], given, **how)
 
 
 def wanted(plugin: Any) -> tuple[tuple[str, str], ...]:
@@ -223,32 +163,38 @@ def _identifying(params: Any) -> Any:
     return {name: getattr(params, name) for name in named}
 
 
-def _training_identity(subjects: list[SubjectData], *, seed: int, device: str) -> dict[str, Any]:
+def _training_identity(subjects: Sequence[SubjectData], *, seed: int, device: str) -> dict[str, Any]:
     return {
         "training": [(data.space.sha, data.train.stimuli.sha, data.train.responses.sha) for data in subjects],
         "seed": seed,
         "device": device.partition(":")[0],
-        "stage": module_sha(__name__),
     }
 
 
+def _given(
+    ref: PluginRef, features: FeatureStore, layers: Sequence[tuple[str, str]], subjects: Sequence[SubjectData]
+) -> PluginFeatures:
+    """What the plugin gets as `features`."""
+    return PluginFeatures(features.saved(layers, [data.train.stimuli for data in subjects]), ref)
+
+
 def _fit(
-    ref: PluginRef,
-    params: Any,
+    function: Callable[..., None],
+    plugin: Configured,
     ingredients: dict[str, Any],
-    train: Callable[[Path], Any],
+    subjects: Sequence[SubjectData],
+    features: Callable[[], PluginFeatures | None],
     *,
     store: Store,
+    executor: Executor,
+    seed: int,
     device: str,
 ) -> Model:
-    def make(folder: Path) -> None:
-        checkpoints = store.checkpoints(key_of("fit", ingredients))
-        with hearing_warnings("fit-warning", plugin=ref.load().__module__) as warned:
-            model = guarded(ref, "fails while fitting", lambda: train(checkpoints), place=store.root)
-        guarded(ref, "fails while saving", lambda: model.save(folder), place=store.root)
-        save_json(folder, WARNED, [dataclasses.asdict(flag) for flag in warned])
+    def arguments() -> tuple[Any, ...]:
+        sources = tuple(reference_to(data, executor) for data in subjects)
+        return plugin, sources, features(), seed, device, str(store.root)
 
-    artifact = store.get("fit", ingredients, make)
-    known = is_known(ingredients)
-    warned = tuple(Flag(**flag) for flag in artifact.json(WARNED))
-    return Model(ref, params, artifact.key if known else "", str(artifact.folder), device, warned)
+    item = Item(ingredients, arguments, resumable=True, plugin=plugin.ref.load().__module__)
+    (artifact,) = cached_map("fit", [item], function, store=store, executor=executor)
+    key = artifact.key if is_known(ingredients) else ""
+    return Model(plugin.ref, plugin.params, key, str(artifact.folder), device, artifact.warned())

@@ -25,7 +25,7 @@ from ..plugins import HARNESS, PluginRef
 from ..reading.arrays import BARE, ArrayFile, sidecars
 from ..reading.ids import match_ids, nearest_id
 from ..reading.sources import ArraySource
-from ..storage.store import file_sha
+from ..storage.content import file_sha
 
 _PREDICTIONS = ("predictions", "responses", "betas", BARE)
 _SETS = "training_sets"

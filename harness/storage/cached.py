@@ -2,22 +2,25 @@
 
 A key is complete by construction.  It holds the source of the function and of all that its module imports
 (:func:`.identity.function_identity`), the versions of libraries (:func:`.store.key_of`), what all items
-depend on and what each item depends on: a change of any of them is another artifact.
+depend on and what each item depends on: a change of any of them is another artifact.  So a function lives
+in a module that imports no more than its numbers need, and never how they are kept.
 Items are sent to workers as they are, so they hold references (:mod:`.references`) rather than pixels.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
 from ..notices import hearing_warnings
 from .executors import Executor
 from .identity import function_identity
-from .store import Artifact, Store, save_warnings
-from .worker import store_at
+from .store import Artifact, Store, key_of, save_warnings
+from .worker import kept_for_good
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,17 @@ class Item:
         too large to be held for all items at once.
     count : by how much progress moves when it is done, for example its images.
     parts : for a function that writes several artifacts at once: name -> what that one depends on besides.
+    resumable : the function is given ``checkpoints=``, a folder of this item that outlives a kill and is
+        removed when the artifact is complete.
+    plugin : module of a plugin whose warnings are heard too.
     """
 
     depends_on: Mapping[str, Any]
     arguments: tuple[Any, ...] | Callable[[], tuple[Any, ...]] = ()
     count: int = 1
     parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    resumable: bool = False
+    plugin: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,14 +53,42 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class _Task:
-    root: str
-    stage: str
-    function: Callable[..., None]
+class _Unit:
+    """What is missing of one item."""
+
     arguments: tuple[Any, ...]
     places: tuple[tuple[str, str, Mapping[str, Any]], ...]  # (part, key, ingredients)
     named: bool  # the function is given folders by the name of their part
+    resumable: bool
+    plugin: str
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What one worker does at a time."""
+
+    root: str
+    stage: str
+    function: Callable[..., None]
+    units: tuple[_Unit, ...]
     tolerant: bool
+
+
+_Outcome = tuple[tuple[str, ...], int, Exception | None]
+"""Keys of one unit, how many of them were made now, what went wrong if that is tolerated."""
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What came of a task.
+
+    counts : stage -> what the function itself computed and reused there.  transient : what of it is to be
+    removed at the end of the run.
+    """
+
+    outcomes: list[_Outcome]
+    counts: dict[str, dict[str, int]]
+    transient: list[Path]
 
 
 def cached_map(
@@ -65,6 +101,7 @@ def cached_map(
     depends_on: Mapping[str, Any] | None = None,
     progress: Callable[[int], None] = lambda count: None,
     tolerant: bool = False,
+    together: int = 1,
 ) -> list[Any]:
     """The artifact of every item, in order; those that are not in `store` are made by `function`.
 
@@ -73,6 +110,7 @@ def cached_map(
         missing, and the result is {part: artifact}.
     depends_on : what all items depend on.
     tolerant : an item whose function raises gives a :class:`Failed` in place of ending the map.
+    together : items that one worker does at a time; part of no result.
 
     What is warned of while an artifact is made is kept with it and stands in ``store.warned`` whenever the
     artifact is used.
@@ -86,7 +124,7 @@ def cached_map(
     places = [_places(store, stage, common, item) for item in items]
     errors: dict[str, Exception] = {}
 
-    def tasks() -> Iterator[_Task]:
+    def units() -> Iterator[_Unit]:
         planned: set[str] = set()
         for item, of_item in zip(items, places, strict=True):
             missing = [
@@ -95,18 +133,20 @@ def cached_map(
             planned |= {key for _, key, _ in of_item}
             if missing:
                 arguments = item.arguments() if callable(item.arguments) else item.arguments
-                what = (function, arguments, tuple(missing), bool(item.parts), tolerant)
-                yield _Task(str(store.root), stage, *what)
+                yield _Unit(arguments, tuple(missing), bool(item.parts), item.resumable, item.plugin)
             else:
                 progress(item.count)
 
-    counts = {place[1]: item.count for item, of_item in zip(items, places) for place in of_item[:1]}
-    for keys, error in executor.map(_carry_out, tasks()):
-        if error is not None:
-            errors |= dict.fromkeys(keys, error)
-        else:
-            store.computed[stage] += len(keys)
-        progress(counts.get(keys[0], 0))
+    tasks = (_Task(str(store.root), stage, function, shard, tolerant) for shard in _shards(units(), together))
+    counts = {place[1]: item.count for item, of_item in zip(items, places) for place in of_item}
+    for result in executor.map(_carry_out, tasks):
+        for inner, more in result.counts.items():
+            store.count(inner, **more)
+        store.take_on(result.transient)
+        for keys, made, error in result.outcomes:
+            errors |= dict.fromkeys(keys, error) if error is not None else {}
+            store.count(stage, computed=made)
+            progress(counts[keys[0]])
     return [_artifacts(store, stage, item, of_item, errors) for item, of_item in zip(items, places)]
 
 
@@ -122,6 +162,16 @@ def cached(
     return cached_map(stage, [Item(depends_on, arguments)], function, store=store, executor=executor)[0]
 
 
+def key_for(stage: str, function: Callable[..., None], depends_on: Mapping[str, Any]) -> str:
+    """The key that :func:`cached` gives the artifact of these arguments, were all its ingredients known."""
+    return key_of(stage, {"function": function_identity(function), **depends_on})
+
+
+def store_at(root: str) -> Store:
+    """This process's view of the store at `root`."""
+    return kept_for_good(("store", root), lambda: Store(root))
+
+
 def _places(
     store: Store, stage: str, common: Mapping[str, Any], item: Item
 ) -> list[tuple[str, str, dict[str, Any]]]:
@@ -133,30 +183,48 @@ def _places(
 
 def _kept(store: Store, stage: str, place: tuple[str, str, Any]) -> bool:
     there = store.open(stage, place[1]) is not None
-    store.reused[stage] += there
+    store.count(stage, reused=int(there))
     return there
 
 
-def _carry_out(task: _Task) -> tuple[tuple[str, ...], Exception | None]:
-    """Make what is missing of one task; the keys that were made, and what went wrong if that is tolerated."""
+def _shards(units: Iterator[_Unit], size: int) -> Iterator[tuple[_Unit, ...]]:
+    while shard := tuple(itertools.islice(units, size)):
+        yield shard
+
+
+def _carry_out(task: _Task) -> _Result:
+    """Make what is missing of one task, each unit's artifacts as soon as they are computed."""
     store = store_at(task.root)
-    missing = [place for place in task.places if store.open(task.stage, place[1]) is None]
-    keys = tuple(key for _, key, _ in task.places)
+    before = store.counted()
+    outcomes = [_made(store, task, unit) for unit in task.units]
+    after = store.counted()
+    inner = {
+        stage: {what: n - before.get(stage, {}).get(what, 0) for what, n in of_stage.items()}
+        for stage, of_stage in after.items()
+        if of_stage != before.get(stage)
+    }
+    return _Result(outcomes, inner, store.hand_over())
+
+
+def _made(store: Store, task: _Task, unit: _Unit) -> _Outcome:
+    missing = [place for place in unit.places if store.open(task.stage, place[1]) is None]
+    keys = tuple(key for _, key, _ in unit.places)
     if not missing:
-        return keys, None
+        return keys, 0, None
+    more = {"checkpoints": store.checkpoints(keys[0])} if unit.resumable else {}
     try:
         with store.writing_all(
             task.stage, [(key, ingredients) for _, key, ingredients in missing]
         ) as folders:
             named = {part: folder for (part, _, _), folder in zip(missing, folders, strict=True)}
-            with hearing_warnings(f"{task.stage}-warning") as flags:
-                task.function(named if task.named else folders[0], *task.arguments)
+            with hearing_warnings(f"{task.stage}-warning", plugin=unit.plugin) as flags:
+                task.function(named if unit.named else folders[0], *unit.arguments, **more)
             save_warnings(folders[0], flags)
     except Exception as problem:
         if not task.tolerant:
             raise
-        return keys, problem
-    return keys, None
+        return keys, 0, problem
+    return keys, len(missing), None
 
 
 def _artifacts(

@@ -39,7 +39,12 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEX
 
 
 class Executor(Protocol):
-    """``map`` yields ``function(task)`` in any order; an exception of a task is raised here."""
+    """``map`` yields ``function(task)`` in any order; an exception of a task is raised here.
+
+    elsewhere : tasks run in other processes, and had better be sent references.
+    """
+
+    elsewhere: bool
 
     def map(self, function: Callable[[Task], Outcome], tasks: Iterable[Task]) -> Iterator[Outcome]: ...
 
@@ -51,6 +56,8 @@ class Executor(Protocol):
 
 class Inline:
     """One task after the other in this process."""
+
+    elsewhere = False
 
     def map(self, function: Callable[[Task], Outcome], tasks: Iterable[Task]) -> Iterator[Outcome]:
         for task in tasks:
@@ -71,6 +78,8 @@ class Processes:
 
     With several CUDA devices each worker sees one of them.
     """
+
+    elsewhere = True
 
     def __init__(self, workers: int, *, device: str = "cpu") -> None:
         context = multiprocessing.get_context("spawn")

@@ -14,7 +14,6 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import itertools
-import json
 import logging
 import os
 import sys
@@ -23,10 +22,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..plugin_files import imported_names, neighbours
 from ..plugins import PluginRef
+from .content import digest
 
 logger = logging.getLogger(__name__)
 
@@ -38,30 +36,6 @@ LIBRARIES = (
 
 UNKNOWN = ""
 """The identity of what cannot be identified; an artifact with such an ingredient is not kept."""
-
-
-def digest(value: Any) -> str:
-    """SHA-256 of a canonical JSON form of nested dataclasses, mappings, sequences and scalars."""
-    return hashlib.sha256(json.dumps(plain(value), sort_keys=True).encode()).hexdigest()
-
-
-def plain(value: Any) -> Any:
-    """`value` as JSON types; arrays become their dtype, shape and content hash."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        items = sorted(value) if isinstance(value, (set, frozenset)) else value
-        return [plain(item) for item in items]
-    if isinstance(value, np.ndarray):
-        content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
-        return [str(value.dtype), list(value.shape), content]
-    if isinstance(value, np.generic):
-        return value.item()
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    return str(value)
 
 
 def code_sha(ref: PluginRef) -> str:
@@ -177,12 +151,6 @@ def modules_sha(modules: Iterable[str]) -> str:
     if any(file is None for file in found.values()):
         return UNKNOWN
     return digest({module: _closure_sha(module, file) for module, file in found.items()})
-
-
-def module_sha(module: str) -> str:
-    """Hash of one module's source, for stages of the engine."""
-    spec = importlib.util.find_spec(module)
-    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
 
 
 def function_identity(function: Callable[..., Any]) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from ..data import ImageSet
+
+Images = TypeVar("Images", bound=ImageSet)
 
 
 class Reference(Protocol):
@@ -94,3 +96,8 @@ class Pictures:
 def pictures(stimuli: ImageSet) -> Reference:
     """A reference to the images of `stimuli`: where they lie or, if no other process can read, themselves."""
     return Pictures(stimuli) if stimuli.portable else Held(np.asarray(stimuli.images()))
+
+
+def readable(stimuli: Images) -> Images:
+    """`stimuli` as another process can read them; those that it cannot are read here and sent along."""
+    return stimuli if stimuli.portable else stimuli.held()

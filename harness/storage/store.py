@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import logging
 import os
 import shutil
 import socket
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,16 +24,17 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, StoreError
+from ..errors import StoreError
 from ..notices import Flag
+from .content import digest, file_sha, plain, save_json
 from .disk import ANOTHER_FOLDER, explained
 from .executors import single_thread
-from .identity import digest, library_versions, plain
+from .identity import library_versions
 from .pruning import in_use, mark_used
 
 logger = logging.getLogger(__name__)
 
-WARNED = "warned"
+WARNED = "harness-warned"
 """Name of what was warned of while an artifact was made, where there was anything."""
 
 SCHEMA = 1
@@ -58,6 +59,10 @@ class Artifact:
     def json(self, name: str) -> Any:
         with self._readable(f"{name}.json") as file:
             return json.loads(file.read_text())
+
+    def warned(self) -> tuple[Flag, ...]:
+        """What was warned of while it was made."""
+        return tuple(Flag(**flag) for flag in self.json(WARNED)) if self.has(f"{WARNED}.json") else ()
 
     @contextlib.contextmanager
     def _readable(self, name: str) -> Iterator[Path]:
@@ -88,6 +93,7 @@ class Store:
         self.computed: Counter[str] = Counter()
         self.warned: dict[Flag, None] = {}
         self.reused: Counter[str] = Counter()
+        self._counting = threading.Lock()
         self._verified: set[str] = set()
         self._transient: list[Path] = []
         with explained(self.root):
@@ -170,10 +176,11 @@ class Store:
         key = self.key(stage, ingredients)
         known = self.open(stage, key)
         if known is not None:
-            self.reused[stage] += 1
+            self.count(stage, reused=1)
             return known
         with self.writing(stage, key, ingredients) as folder, single_thread():
             make(folder)
+        self.count(stage, computed=1)
         return Artifact(self.folder(stage, key), key)
 
     def key(self, stage: str, ingredients: Mapping[str, Any]) -> str:
@@ -181,13 +188,33 @@ class Store:
         key = key_of(stage, ingredients)
         if not is_known(ingredients):
             key = f"{key[:32]}{uuid.uuid4().hex}"
-            self._transient.append(self.folder(stage, key))
+            self._transient += [self.folder(stage, key), self.root / "checkpoints" / key]
         return key
 
     def note_warnings(self, artifact: Artifact) -> None:
         """Add what was warned of while `artifact` was made to ``warned``."""
-        if artifact.has(f"{WARNED}.json"):
-            self.warned |= dict.fromkeys(Flag(**flag) for flag in artifact.json(WARNED))
+        self.warned |= dict.fromkeys(artifact.warned())
+
+    def count(self, stage: str, *, computed: int = 0, reused: int = 0) -> None:
+        """Add to what the closing line says; several threads may do so."""
+        with self._counting:
+            for counts, more in ((self.computed, computed), (self.reused, reused)):
+                if more:
+                    counts[stage] += more
+
+    def counted(self) -> dict[str, dict[str, int]]:
+        """Stage -> artifacts computed and reused so far."""
+        stages = sorted({*self.computed, *self.reused})
+        return {s: {"computed": self.computed[s], "reused": self.reused[s]} for s in stages}
+
+    def hand_over(self) -> list[Path]:
+        """What is to be removed at the end; another store of the same root takes it on (:meth:`take_on`)."""
+        transient, self._transient = self._transient, []
+        return transient
+
+    def take_on(self, transient: Sequence[Path]) -> None:
+        """Remove these too at :meth:`close`."""
+        self._transient += transient
 
     def close(self) -> None:
         """Remove what had no identity and so can never be found again."""
@@ -232,7 +259,6 @@ class Store:
                 shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(self.root / "checkpoints" / key, ignore_errors=True)
         self._verified.add(str(final))
-        self.computed[stage] += 1
 
     @contextlib.contextmanager
     def writing_all(
@@ -257,28 +283,10 @@ def is_known(ingredients: Mapping[str, Any]) -> bool:
     return not any(isinstance(value, str) and not value for value in ingredients.values())
 
 
-def file_sha(file: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def save_array(folder: Path, name: str, array: np.ndarray) -> None:
-    """Write ``name.npy``; object arrays are refused, so reading never needs pickle."""
-    array = np.ascontiguousarray(array)
-    if array.dtype.hasobject:
-        raise DataError(f"array '{name}' holds Python objects; only numbers, booleans and strings are stored")
-    np.save(folder / f"{name}.npy", array, allow_pickle=False)
-
-
 def save_warnings(folder: Path, flags: Sequence[Flag]) -> None:
     """Keep what was warned of while the artifact in `folder` was made, if anything."""
     if flags:
         save_json(folder, WARNED, [asdict(flag) for flag in flags])
-
-
-def save_json(folder: Path, name: str, value: Any) -> None:
-    (folder / f"{name}.json").write_text(json.dumps(plain(value), sort_keys=True))
 
 
 def write_atomic(file: Path, content: bytes, *, advice: str = ANOTHER_FOLDER) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .store import Store
-
 _OPEN: dict[tuple[str, ...], Any] = {}
 _LIMIT = 3
+
+_FOR_GOOD: dict[tuple[str, ...], Any] = {}
 
 
 def kept_open(name: tuple[str, ...], make: Callable[[], Any]) -> Any:
@@ -23,17 +23,14 @@ def kept_open(name: tuple[str, ...], make: Callable[[], Any]) -> Any:
     return _OPEN[name]
 
 
-_STORES: dict[str, Store] = {}
-
-
-def store_at(root: str) -> Store:
-    """This process's view of the store at `root`."""
-    if root not in _STORES:
-        _STORES[root] = Store(root)
-    return _STORES[root]
+def kept_for_good(name: tuple[str, ...], make: Callable[[], Any]) -> Any:
+    """The object called `name`, made on first use, for what is small: stays until the process ends."""
+    if name not in _FOR_GOOD:
+        _FOR_GOOD[name] = make()
+    return _FOR_GOOD[name]
 
 
 def forget() -> None:
-    """Close everything; used when a run ends and by tests."""
+    """Close everything; used by tests."""
     _OPEN.clear()
-    _STORES.clear()
+    _FOR_GOOD.clear()

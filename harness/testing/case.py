@@ -15,7 +15,7 @@ import numpy as np
 from .. import plugins
 from ..errors import ConfigError, HarnessError, PluginError, what_happened
 from ..settings import resolve_params
-from ..storage.identity import digest
+from ..storage.content import digest
 from .report import NotChecked, Problem
 from .watching import Watch
 

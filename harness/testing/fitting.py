@@ -12,7 +12,7 @@ from ..api import Responses, Split, SubjectData
 from ..errors import SpaceMismatch
 from ..progress import listening
 from ..stages.fit import wanted
-from ..storage.identity import digest
+from ..storage.content import digest
 from .case import SAME, Case, differs
 from .report import NotChecked, Problem
 from .toys import FeaturesInMemory, toy_space, toy_subject

@@ -12,8 +12,9 @@ import numpy as np
 from .. import plugins
 from ..catalogue import Call, Metric
 from ..errors import PluginError, what_happened
-from ..scoring.compare import HEADLINE, derangements_of, mean_over_orders
-from ..storage.identity import digest
+from ..scoring.calls import HEADLINE, mean_over_orders
+from ..scoring.compare import derangements_of
+from ..storage.content import digest
 from .case import CLOSE, CONDUCT, Case, differs
 from .metric_inputs import DRAWS, IMAGES, PICTURES, Draw, Sample
 from .report import NotChecked, Problem, Report, carry_out

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..api import Responses, Split, Stimuli, SubjectData, VoxelSpace
-from ..stages.features import BATCH, open_backbone
+from ..stages.extraction import BATCH, open_backbone
 
 SIDE = 64
 VOXELS = {"toy01": 24, "toy02": 31, "toy03": 17}

@@ -31,7 +31,8 @@ from harness.run.flags.identification import image_rates, response_rates, trial_
 from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.run.record import run_record
-from harness.scoring.compare import derangements_of, mean_over_orders, turns
+from harness.scoring.calls import mean_over_orders
+from harness.scoring.compare import derangements_of, turns
 from harness.scoring.driver import too_few_images
 from harness.scoring.scores import metric_ref
 from harness.seeds import cyclic_order

@@ -24,7 +24,8 @@ from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.run.record import run_record
 from harness.scoring.compare import derangements_of
-from harness.scoring.decoder_space import Embedding, write_cosines
+from harness.scoring.cosines import write_cosines
+from harness.scoring.decoder_space import Embedding
 from harness.settings import Request
 from harness.storage.store import Artifact, Store
 from harness.storage.worker import forget
@@ -182,7 +183,7 @@ def cosines(folder, decoded, true):
 
 
 def test_cosines_equal_scikit_learn(tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.scoring.decoder_space.BLOCK_NUMBERS", 64)  # several blocks of columns
+    monkeypatch.setattr("harness.scoring.cosines.BLOCK_NUMBERS", 64)  # several blocks of columns
     generator = np.random.default_rng(0)
     ids = names(7)
     decoded = generator.standard_normal((7, 5, 9)).astype(np.float32)

@@ -15,7 +15,7 @@ from harness.metrics.semantics import caption_agreement, categories, category_ag
 from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.settings import Request
-from harness.stages.features import open_backbone
+from harness.stages.extraction import open_backbone
 from harness.storage.store import Store
 from harness.storage.worker import forget
 

@@ -14,7 +14,8 @@ from harness.data import CeilingSource, Responses, Split
 from harness.nn.variance_components import variance_components
 from harness.scoring.response_target import ceiling_of
 from harness.settings import resolve_params
-from harness.stages.data import read_subject, write_subject
+from harness.stages.data import read_subject
+from harness.stages.generating import write_subject
 from harness.storage.store import Store
 
 V = 400

@@ -16,12 +16,14 @@ from harness.reports.curves import curve_table
 from harness.reports.layout import ordered_rows
 from harness.reports.tables import score_table
 from harness.results import RunResult
-from harness.rows.bottleneck import bottleneck_streams, fit_bottleneck
+from harness.rows.bottleneck import bottleneck_streams
+from harness.rows.components import fit_bottleneck
 from harness.rows.table import response_streams
 from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.run.record import write_run
 from harness.settings import Request
+from harness.storage.executors import Inline
 from harness.storage.store import Store
 from harness.storage.worker import forget
 
@@ -39,7 +41,7 @@ def store(tmp_path):
 
 
 def streams(data, ranks, store, repeats="inputs"):
-    found = bottleneck_streams(data, ranks, repeats=repeats, store=store, **DRAWN)
+    found = bottleneck_streams(data, ranks, repeats=repeats, store=store, executor=Inline(), **DRAWN)
     return {stream.row: stream for stream in found}
 
 
@@ -47,7 +49,7 @@ def streams(data, ranks, store, repeats="inputs"):
 @pytest.mark.parametrize("rank", [1, 7, 20])
 def test_components_are_those_of_scikit_learn(voxels, rank):
     data = ToyBenchmark(ToyBenchmark.Params(n_train=60, voxels=voxels)).load("toy01")
-    fitted = fit_bottleneck(data.train.responses, rank)
+    fitted = fit_bottleneck(data.train.responses.mean(), data.space.valid, rank)
     patterns, test = data.train.responses.mean().astype(np.float64), data.test.responses.mean()
     pca = PCA(rank, svd_solver="full").fit(patterns)
     expected = pca.inverse_transform(pca.transform(test))
@@ -68,7 +70,7 @@ def test_masked_voxels_stay_empty(data):
         return Responses(space, responses.ids, kept, responses.image_index)
 
     train, test = masked(data.train.responses), masked(data.test.responses).mean()
-    fitted = fit_bottleneck(train, 5)
+    fitted = fit_bottleneck(train.mean(), train.space.valid, 5)
     out = fitted.through(test, 5)
     assert not out[:, ~valid].any()
     pca = PCA(5).fit(train.mean()[:, valid].astype(np.float64))
@@ -104,7 +106,9 @@ def test_test_responses_say_nothing_about_the_components(data, store):
     after = streams(other, [3], Store(store.root / "other"))["measured-rank-3"].responses.mean()
     mean = data.train.responses.mean().mean(axis=0)
     np.testing.assert_allclose(
-        after - mean, fit_bottleneck(data.train.responses, 3).through(moved.mean(), 3) - mean, atol=1e-5
+        after - mean,
+        fit_bottleneck(data.train.responses.mean(), data.space.valid, 3).through(moved.mean(), 3) - mean,
+        atol=1e-5,
     )
     assert np.linalg.matrix_rank(np.vstack([before, after]) - mean, tol=1e-3) == 3
 
@@ -174,6 +178,6 @@ def test_a_space_of_one_dimension(store):
     space = VoxelSpace("d", "s", "m", 2, "raw", "x")
     trials = np.outer(np.arange(6), [1.0, 2.0]).astype(np.float32)
     responses = Responses.single(space, [f"a{k}" for k in range(6)], trials)
-    fitted = fit_bottleneck(responses, 2)
+    fitted = fit_bottleneck(responses.mean(), responses.space.valid, 2)
     assert len(fitted.components) == 1
     np.testing.assert_allclose(fitted.through(trials, 1), trials, atol=1e-6)

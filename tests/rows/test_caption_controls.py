@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.metrics.coco_captions import rouge_l
 from harness.rows.caption_controls import constant_captions, human_captions
+from harness.storage.executors import Inline
 from harness.storage.store import Store
 
 REFERENCES = {
@@ -15,7 +16,7 @@ REFERENCES = {
 
 
 def test_each_half_gets_the_sentence_of_the_other(tmp_path):
-    found = constant_captions(REFERENCES, store=Store(tmp_path))
+    found = constant_captions(REFERENCES, store=Store(tmp_path), executor=Inline())
     assert found["2"] == found["9"] != found["10"] == found["11"]  # numbers by value: 2, 9 | 10, 11
     for half, other in (("2", "9"), ("10", "11")), (("10", "11"), ("2", "9")):
         texts = [REFERENCES[name] for name in other]
@@ -27,11 +28,11 @@ def test_each_half_gets_the_sentence_of_the_other(tmp_path):
 
 def test_an_image_has_no_part_in_choosing_its_own_sentence(tmp_path):
     store = Store(tmp_path)
-    before = constant_captions(REFERENCES, store=store)
+    before = constant_captions(REFERENCES, store=store, executor=Inline())
     changed = REFERENCES | {"9": ["something else entirely", "words that nobody says"]}
-    after = constant_captions(changed, store=store)
+    after = constant_captions(changed, store=store, executor=Inline())
     assert after["9"] == before["9"]
-    assert constant_captions({"1": ["a"]}, store=store) == {}
+    assert constant_captions({"1": ["a"]}, store=store, executor=Inline()) == {}
 
 
 def test_another_person_is_scored_against_the_rest():

@@ -16,8 +16,9 @@ from commands import TOYS
 from threadpoolctl import threadpool_info
 
 from harness.cli import main
+from harness.storage.content import save_array
 from harness.storage.executors import Inline, single_thread
-from harness.storage.store import Store, key_of, save_array
+from harness.storage.store import Store, key_of
 
 # A sum of so many float32 is another one with two threads than with one.
 SENSITIVE = f"""

@@ -17,7 +17,7 @@ from harness.run.plan import make_plan
 from harness.run.record import write_run
 from harness.scoring.compare import derangements_of
 from harness.settings import Request
-from harness.stages.features import open_backbone
+from harness.stages.extraction import open_backbone
 from harness.statistics import mean_interval
 from harness.storage.store import Store
 from harness.storage.worker import forget

@@ -14,8 +14,8 @@ from harness.errors import PluginError
 from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.settings import Request
-from harness.stages import features
-from harness.storage.identity import digest
+from harness.stages import extraction
+from harness.storage.content import digest
 from harness.storage.store import Store
 from harness.storage.worker import forget
 
@@ -53,7 +53,7 @@ def embedded(monkeypatch):
 def batches(outcome):
     """Distinct batches of all image sets that were scored."""
     sets = {s.sha: s for images in outcome.sets for s in (images.images, images.stimuli)}
-    parts = [s.select(s.ids[k : k + features.BATCH]) for s in sets.values() for k in (0, features.BATCH)]
+    parts = [s.select(s.ids[k : k + extraction.BATCH]) for s in sets.values() for k in (0, extraction.BATCH)]
     return {digest(part.images()) for part in parts}
 
 
@@ -115,7 +115,7 @@ def opened(monkeypatch):
     forget()
 
     def put(backbone):
-        monkeypatch.setattr(features, "open_backbone", lambda name, device: backbone)
+        monkeypatch.setattr(extraction, "open_backbone", lambda name, device: backbone)
         return backbone
 
     yield put
@@ -134,7 +134,7 @@ def test_batches_are_halved_until_they_fit_and_stay_so(opened, caplog, error):
     backbone = opened(Small(room=20, error=error))
     images = np.random.default_rng(0).random((50, 2, 2, 3), np.float32)
     for _ in range(2):
-        found = features.extract_in_memory("small", images, ["a", "b"], device="cpu")
+        found = extraction.extract_in_memory("small", images, ["a", "b"], device="cpu")
         np.testing.assert_array_equal(found["a"], images.reshape(50, 12))
         np.testing.assert_array_equal(found["b"], 2 * images.reshape(50, 12))
     assert backbone.calls == [50, 25, *(2 * [12, 12, 12, 12, 2])]
@@ -150,11 +150,11 @@ def test_one_image_that_does_not_fit_is_an_error_that_names_the_backbone(opened)
     opened(Small(room=0, error=MemoryError("no room")))
     images = np.zeros((3, 2, 2, 3), np.float32)
     with pytest.raises(PluginError, match=r"'small' does not fit into the memory of cpu .*\(no room\)"):
-        features.extract_in_memory("small", images, ["a"], device="cpu")
+        extraction.extract_in_memory("small", images, ["a"], device="cpu")
 
 
 def test_other_errors_are_not_mistaken_for_a_lack_of_memory(opened):
     backbone = opened(Small(room=2, error=RuntimeError("sizes do not match")))
     with pytest.raises(RuntimeError, match="sizes do not match"):
-        features.extract_in_memory("small", np.zeros((3, 2, 2, 3), np.float32), ["a"], device="cpu")
+        extraction.extract_in_memory("small", np.zeros((3, 2, 2, 3), np.float32), ["a"], device="cpu")
     assert backbone.calls == [3]

@@ -15,7 +15,9 @@ from toys import ToyBenchmark
 from harness import plugins
 from harness.errors import ConfigError, DataError
 from harness.stages.data import load_subject
+from harness.stages.model import Configured
 from harness.stages.reconstructions import GivenImages
+from harness.storage.executors import Inline
 from harness.storage.store import Store
 
 PARAMS = {"n_test": 16}
@@ -66,10 +68,10 @@ def test_the_named_subset_is_drawn_before_what_is_missing_is_left_out(tmp_path, 
     write(tmp_path / "r.npz", stimuli.ids[3:], stimuli.images()[3:], "reconstructions")
     loaded = {
         how: load_subject(
-            ToyBenchmark(ToyBenchmark.Params(**PARAMS)),
+            Configured(plugins.find("benchmarks", f"{TOYS}:ToyBenchmark"), ToyBenchmark.Params(**PARAMS)),
             "toy01",
-            ref=plugins.find("benchmarks", f"{TOYS}:ToyBenchmark"),
             store=Store(tmp_path / "store"),
+            executor=Inline(),
             limit=8 if "limit" in how else None,
             present=given.present if "present" in how else None,
         )

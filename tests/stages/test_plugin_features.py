@@ -20,9 +20,10 @@ from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.settings import Request
 from harness.stages import plugin_features
-from harness.stages.features import FeatureStore
+from harness.stages.features import FeatureStore, SavedFeatures
 from harness.stages.fit import fit_decoder, takes_features
 from harness.stages.plugin_features import PluginFeatures
+from harness.storage.cached import store_at
 from harness.storage.executors import Inline
 from harness.storage.sharded import ShardedArray
 from harness.storage.store import Store
@@ -38,7 +39,7 @@ def store(tmp_path):
 @pytest.fixture
 def features(store, monkeypatch):
     monkeypatch.setattr(plugin_features, "SHARD", 8)
-    return PluginFeatures(FeatureStore(store, Inline(), device="cpu"), store, LINEAR, device="cpu")
+    return PluginFeatures(SavedFeatures(str(store.root), "cpu", ()), LINEAR)
 
 
 def pictures(count: int, seed: int = 0) -> Stimuli:
@@ -105,7 +106,7 @@ def test_an_unknown_identity_is_kept_for_no_one(features, store):
     for _ in range(2):
         features.computed("means", compute, stimuli, identity="", batch=8)
     assert len(compute.calls) == 2
-    store.close()
+    store_at(str(store.root)).close()
     assert not list(store.root.glob("features/*/*"))
 
 
@@ -234,6 +235,7 @@ def test_mindeye2_finds_its_targets_again_after_a_change_of_learning_rate(tmp_pa
             data,
             features=features,
             store=store,
+            executor=Inline(),
             seed=0,
             device="cpu",
         )

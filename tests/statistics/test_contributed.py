@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from regional import Regional
 
 from harness.metrics.moments import STATISTICS
-from harness.scoring.contributions import contribute, region_contributions, voxel_r_intervals
+from harness.scoring.contributing import contribute
+from harness.scoring.contributions import region_contributions, voxel_r_intervals
 from harness.scoring.response_target import ResponseTarget, response_rows
 from harness.scoring.scores import metric_ref
 from harness.statistics import (
@@ -19,6 +20,7 @@ from harness.statistics import (
     mean_intervals,
     sign_flip_ps,
 )
+from harness.storage.executors import Inline
 from harness.storage.store import Store
 
 N, V = 30, 9
@@ -73,7 +75,7 @@ def test_more_voxels_than_a_block_are_all_counted(monkeypatch):
     predicted, measured = responses(2)
     names = list(STATISTICS)
     once = contribute(names, predicted, measured, MEMBERS, ceiling=CEILING)
-    monkeypatch.setattr("harness.scoring.contributions.BLOCK", 4)
+    monkeypatch.setattr("harness.scoring.contributing.BLOCK", 4)
     parts = contribute(names, predicted, measured, MEMBERS, ceiling=CEILING)
     for name, array in once.items():
         np.testing.assert_allclose(parts[name], array, atol=1e-9)
@@ -95,7 +97,7 @@ def data():
 
 def kept(data, predicted, folder):
     rows, target = response_rows(data, predicted[:, None]), ResponseTarget.of(data)
-    return region_contributions(STATISTICS, rows, target, data, store=Store(folder)), rows
+    return region_contributions(STATISTICS, rows, target, data, store=Store(folder), executor=Inline()), rows
 
 
 def test_another_order_of_the_images_changes_their_order_only(data, tmp_path):

@@ -12,8 +12,9 @@ import pytest
 from harness.errors import DataError
 from harness.storage import identity
 from harness.storage.cached import Failed, Item, cached, cached_map
+from harness.storage.content import save_array
 from harness.storage.executors import Inline, Processes
-from harness.storage.store import Store, save_array
+from harness.storage.store import Store
 
 
 def doubled(folder, number):

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError, StoreError
+from harness.storage.content import save_json
 from harness.storage.pruning import chosen, fitted_in, inventory, remove
-from harness.storage.store import Store, save_json
+from harness.storage.store import Store
 
 DAY = 86400.0
 

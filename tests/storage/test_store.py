@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from harness.errors import DataError, StoreError
+from harness.storage.content import save_array, save_json
 from harness.storage.disk import explained
-from harness.storage.store import SCHEMA, Artifact, Store, save_array, save_json, write_atomic
+from harness.storage.store import SCHEMA, Artifact, Store, write_atomic
 
 
 def put(store: Store, value: int = 3) -> Path:

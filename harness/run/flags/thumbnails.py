@@ -6,24 +6,20 @@ JPEG, a change of brightness or contrast, and the grain of any decoder.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ...data import ImageSet, SubjectData
 from ...rows.row_images import RowImages
-from ...storage.identity import module_sha
-from ...storage.store import Store, save_array
+from ...storage.cached import Item, cached_map
+from ...storage.executors import Executor
+from ...storage.references import readable
+from ...storage.store import Store
+from .small_copies import write_small_copies
 
 ROWS = ("measured", "predicted", "reconstructions", "zero", "train-mean")
 """Rows whose images flags look at."""
-
-SIDE = 16
-"""Rows and columns of a small copy; fewer where an image has fewer pixels."""
-
-BATCH = 16
-"""Images read at a time."""
 
 ALIKE = 0.99
 """Correlation of two copies from which they are looked at closely."""
@@ -33,9 +29,6 @@ LOCAL = 0.06
 Of drawn scenes saved as JPEG, quality 50 and 30, none differed by more than 0.046 and 0.053; of 3,000,000
 pairs of different scenes the most alike by 0.155."""
 
-LUMA = (0.299, 0.587, 0.114)
-"""Rec. 601, as JPEG weighs colours."""
-
 GAIN = (0.5, 2.0)
 FLAT = 0.02
 """SD of a copy, in units of white, below which an image shows too little to be the near duplicate of any."""
@@ -44,34 +37,23 @@ BLOCK = 2048
 """Training images compared at a time."""
 
 
-def thumbnails(stimuli: ImageSet, store: Store) -> np.ndarray:
-    """(N, h, w) float32 in [0, 1], from the store where they were made before."""
-
-    def make(folder: Path) -> None:
-        parts = [small_copies(images) for _, images in stimuli.batches(BATCH)]
-        parts = parts or [np.zeros((0, SIDE, SIDE), np.float32)]
-        save_array(folder, "thumbnails", np.concatenate(parts))
-
-    ingredients = {"what": "thumbnails", "images": stimuli.image_hashes(), "code": module_sha(__name__)}
-    return store.get("thumbnails", ingredients, make).array("thumbnails")
+def thumbnails(sets: Mapping[str, ImageSet], store: Store, executor: Executor) -> dict[str, np.ndarray]:
+    """Name -> (N, h, w) float32 in [0, 1] of each of `sets`, from the store where they were made before."""
+    items = [
+        Item({"images": stimuli.image_hashes()}, lambda stimuli=stimuli: (readable(stimuli),))
+        for stimuli in sets.values()
+    ]
+    artifacts = cached_map("thumbnails", items, write_small_copies, store=store, executor=executor)
+    return {name: artifact.array("thumbnails") for name, artifact in zip(sets, artifacts, strict=True)}
 
 
-def look_at(sets: Sequence[RowImages], data: SubjectData, store: Store) -> dict[str, np.ndarray]:
+def look_at(
+    sets: Sequence[RowImages], data: SubjectData, store: Store, executor: Executor
+) -> dict[str, np.ndarray]:
     """Small copies of the images of `ROWS`, of the stimuli and of the training images."""
     first = {one.row: one.images for one in reversed(sets) if one.trial < 0 and one.row in ROWS}
     named = {"training": data.train.stimuli, "stimulus": data.test.stimuli, **first}
-    return {name: thumbnails(stimuli, store) for name, stimuli in named.items()}
-
-
-def small_copies(images: np.ndarray) -> np.ndarray:
-    """(n, h, w) float32 mean luminance over a grid, of `images` (n, H, W, 3) uint8 or float in [0, 1]."""
-    white = 255.0 if images.dtype == np.uint8 else 1.0
-    copies = sum(images[..., k].astype(np.float32) * weight for k, weight in enumerate(LUMA))
-    for axis in (1, 2):
-        edges = np.linspace(0, copies.shape[axis], min(SIDE, copies.shape[axis]) + 1).astype(np.int64)
-        sizes = np.diff(edges).reshape([-1 if k == axis else 1 for k in range(3)])
-        copies = np.add.reduceat(copies, edges[:-1], axis=axis) / sizes
-    return (copies / white).astype(np.float32)
+    return thumbnails(named, store, executor)
 
 
 def near_duplicates(train: np.ndarray, test: np.ndarray) -> np.ndarray:

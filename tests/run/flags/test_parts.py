@@ -17,9 +17,11 @@ from harness.benchmarks.scenes import draw
 from harness.data import CeilingSource, Responses, Split, Stimuli
 from harness.notices import Flag, hearing_warnings
 from harness.run.flags import Evidence, run_flags
-from harness.run.flags.thumbnails import small_copies
+from harness.run.flags.small_copies import small_copies
 from harness.stages.checks import check_responses
 from harness.stages.data import load_subject
+from harness.stages.model import Configured
+from harness.storage.executors import Inline
 from harness.storage.store import Store
 
 
@@ -213,7 +215,8 @@ def test_warnings_of_a_generated_benchmark_outlive_its_cache(tmp_path):
     ref = plugins.find("benchmarks", f"{path}:Warns")
     store = Store(tmp_path / "store")
     heard = [
-        load_subject(ref.load()(ToyBenchmark.Params()), "toy01", ref=ref, store=store)[2] for _ in range(2)
+        load_subject(Configured(ref, ToyBenchmark.Params()), "toy01", store=store, executor=Inline())[2]
+        for _ in range(2)
     ]
     assert store.computed["data"] == 1
     assert heard[0] == heard[1] == [Flag("data-warning", "warning", "sessions 3 and 4 are missing")]

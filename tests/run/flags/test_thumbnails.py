@@ -6,7 +6,8 @@ import numpy as np
 from toys import scenes
 
 from harness.benchmarks.scenes import draw
-from harness.run.flags.thumbnails import near_duplicates, small_copies
+from harness.run.flags.small_copies import small_copies
+from harness.run.flags.thumbnails import near_duplicates
 
 
 def test_what_is_no_near_duplicate():

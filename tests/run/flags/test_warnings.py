@@ -11,8 +11,9 @@ from conftest import TOYS
 
 from harness.notices import Flag
 from harness.storage.cached import Item, cached_map
+from harness.storage.content import save_array
 from harness.storage.executors import Inline, Processes
-from harness.storage.store import Store, save_array
+from harness.storage.store import Store
 
 LAB = """
 import logging, sys

@@ -1,0 +1,70 @@
+"""Training of one model: what makes an artifact of the stage fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..api import Features
+from ..storage.references import Reference
+from .guard import guarded
+from .model import Configured, Model
+
+
+def fit_model(
+    folder: Path,
+    plugin: Configured,
+    subjects: Sequence[Reference],
+    features: Features | None,
+    seed: int,
+    device: str,
+    place: str,
+    *,
+    checkpoints: Path,
+) -> None:
+    """Fit `plugin` on the training splits of `subjects` and let it save itself to `folder`.
+
+    features : None for a decoder that takes none.  place : the folder of the store, for what the disk
+    refuses.  checkpoints : for the plugin's own use.
+    """
+    training = [subject.load().training() for subject in subjects]
+    how = {"seed": seed, "device": device, "checkpoint_dir": checkpoints}
+
+    def fitted() -> Any:
+        model = plugin.build()
+        if plugin.ref.group == "encoders":
+            model.fit(training, features, **how)
+        else:
+            model.fit(training[0], *([] if features is None else [features]), **how)
+        return model
+
+    _save(folder, plugin, fitted, place)
+
+
+def adapt_model(
+    folder: Path,
+    model: Model,
+    subjects: Sequence[Reference],
+    features: Features,
+    seed: int,
+    device: str,
+    place: str,
+    *,
+    checkpoints: Path,
+) -> None:
+    """Adapt the encoder `model`, fitted on others, to the training split of one subject."""
+    training = subjects[0].load().training()
+
+    def adapted() -> Any:
+        encoder = model.load(training.space)
+        encoder.adapt(training, features, seed=seed, device=device, checkpoint_dir=checkpoints)
+        return encoder
+
+    _save(folder, model, adapted, place)
+
+
+def _save(folder: Path, plugin: Configured, train: Callable[[], Any], place: str) -> None:
+    ref = plugin.ref
+    model = guarded(ref, "fails while fitting", train, place=Path(place))
+    guarded(ref, "fails while saving", lambda: model.save(folder), place=Path(place))
