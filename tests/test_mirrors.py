@@ -68,6 +68,21 @@ TESTED_IN = {
     "harness/scoring/images.py": "metrics/test_copies.py",
     "harness/scoring/reencoded.py": "backbones/test_gnet.py",
     "harness/scoring/training.py": "metrics/test_nearest_train.py",
+    # what makes an artifact, by the stage that keeps it; tests/test_closures.py edits each of them
+    "harness/rows/averaging.py": "rows/test_controls.py",
+    "harness/rows/best_sentences.py": "rows/test_caption_controls.py",
+    "harness/scoring/blocks.py": "metrics/test_copies.py",
+    "harness/scoring/calls.py": "metrics/test_captions.py",
+    "harness/scoring/contributing.py": "statistics/test_contributed.py",
+    "harness/scoring/cosines.py": "metrics/test_retrieval.py",
+    "harness/scoring/metric_ref.py": "scoring/test_devices.py",
+    "harness/stages/computing.py": "stages/test_plugin_features.py",
+    "harness/stages/embedding.py": "metrics/test_retrieval.py",
+    "harness/stages/inverting.py": "stages/test_cheats.py",
+    **{
+        f"harness/stages/{name}.py": "run/test_pipeline.py"
+        for name in ("decoding", "fitting", "generating", "predicting")
+    },
     # stages and storage
     "harness/solvers/saved.py": "storage/test_disk.py",
     "harness/stages/checks.py": "benchmarks/test_paired.py",
