@@ -19,6 +19,7 @@ ROWS = (
     plugin("encoders", "neuroflow", f"{_HERE}.neuroflow:NeuroFlowEncoder"),
     plugin("encoders", "nrf", f"{_HERE}.nrf:NrfEncoder"),
     plugin("encoders", "ridge", f"{_HERE}.ridge:RidgeEncoder"),
+    plugin("encoders", "stacked", f"{_HERE}.stacked:StackedEncoder"),
     plugin("encoders", "synbrain", f"{_HERE}.synbrain:SynBrainEncoder"),
     plugin("encoders", "universal", f"{_HERE}.universal:UniversalEncoder"),
 )

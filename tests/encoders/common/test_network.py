@@ -27,6 +27,7 @@ SHORT = {
     "mlp": {"epochs": 2, "width": 16},
     "neuroflow": {"epochs": 2, "vae_epochs": 2, "inner": 16, "depth": 1, "steps": 3},
     "nrf": {"epochs": 2, "width": 16},
+    "stacked": {"layers": ("block1", "cls"), "alphas": (1.0, 100.0)},
     "synbrain": {"epochs": 2, "vae_epochs": 2, "length": 32, "inner": 16, "depth": 1},
     "universal": {"epochs": 2, "adapt_epochs": 2, "width": 8, "embedding": 8, "voxels": 16},
 }
