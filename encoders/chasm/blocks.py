@@ -78,9 +78,9 @@ def two_layers(inner: int, hidden: int, outer: int, *, dropout: float = 0.0) -> 
     return nn.Sequential(nn.Linear(inner, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, outer))
 
 
-def positions(length: int, width: int) -> nn.Parameter:
+def positions(length: int, width: int, *, sd: float = 0.02) -> nn.Parameter:
     """(1, length, width) learnable position embeddings."""
-    return nn.Parameter(0.02 * torch.randn(1, length, width))
+    return nn.Parameter(sd * torch.randn(1, length, width))
 
 
 def normal_like(generator: torch.Generator, *shape: int) -> Tensor:

@@ -97,6 +97,7 @@ def schedule(params: ChasmParams, stage: str) -> Schedule:
         weight_decay=params.weight_decay,
         clip=params.clip,
         patience=params.patience,
+        precision=params.precision,
     )
 
 

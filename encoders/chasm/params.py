@@ -22,7 +22,7 @@ _COUNTS = (
 )
 _WEIGHTS = (
     *("pearson_weight", "contrastive_weight", "kl_weight", "refine_pearson_weight", "weight_decay"),
-    *("kl_warmup", "warmup_epochs", "sample_temperature"),
+    *("kl_warmup", "warmup_epochs", "sample_temperature", "position_sd"),
 )
 _RATES = ("stage1_rate", "stage2_rate", "final_rate", "transfer_rate")
 RANGES = {
@@ -57,12 +57,18 @@ class ChasmParams:
     cls_sequence : CLS as one token, 16 tokens, or one token per feature.
     scan : patches in raster order, or both directions averaged.
     gate : a pair of weights per image, or a pair per image and cluster.
+    position_sd : of the position codes of patches at the start; content has about 0.6 there, and codes far
+        below it are learned too late for a mean over patches to know where anything is.
     pearson_axis : correlation across clusters within an image, across the batch within a cluster.
     stage2_refiner : ``mlp``; both decoders (``dual``); with diffusion of the residual, or with the
         variational latent.
     refine_width, encoder_depth, decoder_depth, queries, readout_width : of Stage 2; the queries
         reach voxels through a map of rank `readout_width`.
+    holistic_read : where the holistic decoder's queries stand: ``appended`` after all tokens (the paper),
+        ``spread`` evenly among them, or read by cross-``attention`` of the queries to the tokens in place of
+        a scan (a deviation).  holistic_scan : one direction (the paper's Mamba), or both averaged.
     residual_maps : one last map for all clusters, or one per cluster.
+    precision : of products in training; weights, scans and losses stay float32.
     validation : share of training images held out for early stopping; never test images.
     weights : those of the best validation epoch, or the last.
     latent_samples : draw the latent from each image's seeds; else its mean.
@@ -94,6 +100,7 @@ class ChasmParams:
     cls_sequence: Literal["single", "chunk16", "scalar"] = "single"
     scan: Literal["raster", "bidirectional"] = "raster"
     gate: Literal["image", "cluster"] = "image"
+    position_sd: float = 1.0
     contrastive_width: int = 256
     dropout: float = 0.1
     pearson_weight: float = 0.5
@@ -109,6 +116,8 @@ class ChasmParams:
     encoder_depth: int = 4
     decoder_depth: int = 2
     queries: int = 16
+    holistic_read: Literal["appended", "spread", "attention"] = "appended"
+    holistic_scan: Literal["causal", "bidirectional"] = "causal"
     readout_width: int = 512
     residual_maps: Literal["shared", "cluster"] = "shared"
     latent: int = 256
@@ -124,6 +133,7 @@ class ChasmParams:
     final_rate: float = 1e-6
     warmup_epochs: int = 5
     clip: float = 1.0
+    precision: Literal["float32", "bfloat16"] = "float32"
     validation: float = 0.05
     patience: int = 30
     weights: Literal["best", "last"] = "best"

@@ -65,7 +65,7 @@ class LocalBranch(nn.Module):
     def __init__(self, params: ChasmParams, patch_dim: int, patches: int, clusters: Sequence[int]) -> None:
         super().__init__()
         self.project = nn.Linear(patch_dim, params.width)
-        self.position = positions(patches, params.width)
+        self.position = positions(patches, params.width, sd=params.position_sd)
         self.norm = nn.LayerNorm(params.width)
         self.dropout = nn.Dropout(params.dropout)
         bidirectional = params.scan == "bidirectional"
@@ -91,7 +91,7 @@ class SingleStream(nn.Module):
     ) -> None:
         super().__init__()
         self.cls, self.project = nn.Linear(cls_dim, params.width), nn.Linear(patch_dim, params.width)
-        self.position = positions(1 + patches, params.width)
+        self.position = positions(1 + patches, params.width, sd=params.position_sd)
         self.norm = nn.LayerNorm(params.width)
         if params.stage1_arch == "transformer":
             blocks = [AttentionBlock(params.width, params) for _ in range(params.local_depth)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,8 @@ from .clusters import Clusters
 from .diffusion import ResidualDiffusion
 from .losses import correlation, divergence
 from .params import ChasmParams
+
+Ablation = Literal["none", "visual", "latent", "holistic", "residual"]
 
 
 @dataclass(frozen=True)
@@ -66,21 +69,50 @@ class Latent(nn.Module):
 
 
 class HolisticDecoder(nn.Module):
-    """All tokens, then learnable queries, through Mamba blocks; the queries -> voxels."""
+    """All tokens and learnable queries through Mamba blocks; the queries -> voxels.
+
+    A query reads what a scan's state still holds where it stands.  Appended, all stand at the end, where
+    little but the last tenth of the clusters is left (at the start 99 % of their gradient falls there);
+    ``spread`` ones each read the tokens around them; ``attention`` lets each read all.
+    """
 
     def __init__(self, params: ChasmParams, voxels: Sequence[int]) -> None:
         super().__init__()
-        self.queries = positions(params.queries, params.refine_width)
-        self.stack = MambaStack(params.refine_width, params.decoder_depth, params)
-        self.hidden = nn.Linear(params.queries * params.refine_width, params.readout_width)
+        width = params.refine_width
+        self.read = params.holistic_read
+        self.queries = positions(params.queries, width)
+        if self.read == "attention":
+            self.norm = nn.LayerNorm(width)
+            self.keys_values = nn.Linear(width, 2 * width)
+        else:
+            both = params.holistic_scan == "bidirectional"
+            self.stack = MambaStack(width, params.decoder_depth, params, bidirectional=both)
+        self.hidden = nn.Linear(params.queries * width, params.readout_width)
         self.dropout = nn.Dropout(params.dropout)
         self.maps = nn.ModuleList(nn.Linear(params.readout_width, count) for count in voxels)
 
     def forward(self, tokens: Tensor, subject: int) -> Tensor:
         """(B, L, D) -> (B, V)."""
         queries = self.queries.expand(len(tokens), -1, -1)
-        queried = self.stack(torch.cat([tokens, queries], dim=1))[:, tokens.shape[1] :]
-        return self.maps[subject](self.dropout(F.gelu(self.hidden(queried.flatten(1)))))
+        if self.read == "attention":
+            keys, values = self.keys_values(self.norm(tokens)).chunk(2, dim=-1)
+            answers = F.scaled_dot_product_attention(queries, keys, values)
+        else:
+            order, places = self._order(tokens.shape[1], tokens.device)
+            answers = self.stack(torch.cat([tokens, queries], dim=1)[:, order])[:, places]
+        return self.maps[subject](self.dropout(F.gelu(self.hidden(answers.flatten(1)))))
+
+    def _order(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """(L + M,) which of [tokens; queries] stands where, and (M,) where the queries then are."""
+        count = self.queries.shape[1]
+        sequence = torch.arange(length + count, device=device)
+        if self.read == "appended":
+            return sequence, sequence[length:]
+        after = (torch.arange(1, count + 1, device=device) * length) // count  # tokens before each query
+        key = torch.cat([sequence[:length] + 1, after]) * 2  # a query stands after its last token
+        key[length:] += 1
+        order = key.argsort(stable=True)
+        return order, order.argsort()[length:]
 
 
 class ResidualDecoder(nn.Module):
@@ -182,22 +214,41 @@ class Stage2(nn.Module):
             self.diffusion = ResidualDiffusion(params, voxels)
 
     def forward(
-        self, visual: Tensor, responses: Tensor, subject: int = 0, *, noise: Tensor | None = None
+        self,
+        visual: Tensor,
+        responses: Tensor,
+        subject: int = 0,
+        *,
+        noise: Tensor | None = None,
+        ablation: Ablation = "none",
     ) -> Fine:
         """[CLS; mean patch] (B, D_v) and coarse responses (B, R) -> voxels of `subject`.
 
         noise : (B, latent) draws for the latent; None takes its mean.
+        ablation : of a part, to see what it is worth: the holistic decoder's answer, the visual token or
+            the latent are those of another image of the batch, or the residual decoder's are.
         """
         if self.params.stage2_refiner == "mlp":
             return self.refiner(visual, responses, subject)
-        # The visual token comes first: in a causal scan every cluster's token then sees it.
+        # The visual token comes first, so that a causal scan can hand it on; how far it does is for the
+        # time constants to decide, and after some tens of clusters little of it is left.
+        if ablation == "visual":
+            visual = visual.roll(1, dims=0)
         tokens = [self.visual_token(visual)[:, None], self.cluster_tokens(responses, subject)]
         tokens = self.encoder(torch.cat(tokens, dim=1))
         mean = log_variance = None
         if self.params.stage2_refiner == "dual_vae":
-            tokens, mean, log_variance = self.latent(tokens, noise)
+            if ablation == "latent":
+                _, mean, _ = self.latent(tokens, None)
+                tokens = tokens + self.latent.inject(mean.roll(1, dims=0))[:, None]
+            else:
+                tokens, mean, log_variance = self.latent(tokens, noise)
         holistic = self.holistic(tokens, subject)
         residual = self.residual(tokens[:, 1:], responses, subject)
+        if ablation == "holistic":
+            holistic = holistic.roll(1, dims=0)
+        if ablation == "residual":
+            residual = residual.roll(1, dims=0)
         voxels = self.scale(tokens[:, 0]) * self.fusion(holistic, residual)
         return Fine(voxels, tokens.mean(dim=1), mean, log_variance)
 

@@ -28,6 +28,7 @@ class Schedule:
     weight_decay: float
     clip: float
     patience: int
+    precision: str = "float32"
 
     def rates(self, steps_per_epoch: int) -> WarmUpCosine:
         """Learning rate as a function of the optimiser's step."""
@@ -103,6 +104,7 @@ def fit(
         seed=seed,
         clip=schedule.clip,
         patience=schedule.patience,
+        precision=schedule.precision,
         shown="epochs",
         remedy="check responses and features for NaN, or lower the learning rate: "
         f"--set encoder.{stage}_rate={schedule.rate / 10:g}",

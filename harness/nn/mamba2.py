@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -145,12 +146,24 @@ class GatedRMSNorm(nn.Module):
         return self.weight * scaled.flatten(-2)
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What a layer carries from one step to the next: the last inputs of its convolution (batch, d_conv,
+    channels), newest last, and the state."""
+
+    inputs: Tensor
+    state: Tensor
+
+
 class Mamba2(nn.Module):
     """Sequence (batch, L, d_model) -> (batch, L, d_model), causal.
 
     ``in_proj`` gives, in this order, gate z, (x, B, C) and dt; ``conv1d`` is depthwise and causal
     over (x, B, C).  Initial values as in mamba-ssm: A uniform in [1, 16], steps dt log-uniform in
     [0.001, 0.1], D one.
+
+    rmsnorm : normalise the gated output; else it is gated alone.
+    skip_per_channel : a D for each channel instead of each head (mamba-ssm's ``D_has_hdim``).
     """
 
     def __init__(
@@ -162,6 +175,8 @@ class Mamba2(nn.Module):
         expand: int = 2,
         headdim: int = 64,
         ngroups: int = 1,
+        rmsnorm: bool = True,
+        skip_per_channel: bool = False,
     ) -> None:
         super().__init__()
         self.d_inner = expand * d_model
@@ -179,22 +194,49 @@ class Mamba2(nn.Module):
         steps = torch.exp(torch.rand(self.nheads) * math.log(0.1 / 0.001) + math.log(0.001))
         self.dt_bias = nn.Parameter(steps + torch.log(-torch.expm1(-steps)))  # inverse softplus
         self.A_log = nn.Parameter(torch.empty(self.nheads).uniform_(1, 16).log())
-        self.D = nn.Parameter(torch.ones(self.nheads))
-        self.norm = GatedRMSNorm(self.d_inner, groups=ngroups)
+        self.D = nn.Parameter(torch.ones(self.d_inner if skip_per_channel else self.nheads))
+        self.norm = GatedRMSNorm(self.d_inner, groups=ngroups) if rmsnorm else None
         self.out_proj = nn.Linear(self.d_inner, d_model, bias=False)
 
     def forward(self, u: Tensor, *, scan: Scan | None = None) -> Tensor:
         """`scan` overrides the choice of :func:`scan_for`."""
         z, xBC, dt = self.in_proj(u).split([self.d_inner, self.conv_dim, self.nheads], dim=-1)
-        xBC = F.silu(self._convolved(xBC))
-        states = self.ngroups * self.d_state
-        x, B, C = (t.float() for t in xBC.split([self.d_inner, states, states], dim=-1))
-        x = x.unflatten(-1, (self.nheads, self.headdim))
-        B, C = (t.unflatten(-1, (self.ngroups, self.d_state)) for t in (B, C))
+        x, B, C = self._parts(F.silu(self._convolved(xBC)))
         dt = F.softplus(dt.float() + self.dt_bias)
         y = (scan or scan_for(x, B))(x, dt, -self.A_log.float().exp(), B, C)
-        y = (y + self.D[:, None] * x).flatten(-2)
-        return self.out_proj(self.norm(y, z).to(u.dtype))
+        return self._out(y, x, z, u.dtype)
+
+    def step(self, u: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
+        """One step (batch, d_model) after `memory`, None at the start -> its output and the new memory."""
+        batch = len(u)
+        if memory is None:
+            memory = Memory(
+                u.new_zeros(batch, self.d_conv, self.conv_dim),
+                u.new_zeros(batch, self.nheads, self.headdim, self.d_state, dtype=torch.float32),
+            )
+        z, xBC, dt = self.in_proj(u).split([self.d_inner, self.conv_dim, self.nheads], dim=-1)
+        inputs = torch.cat([memory.inputs[:, 1:], xBC[:, None]], dim=1)
+        xBC = (inputs * self.conv1d.weight[:, 0].T).sum(dim=1) + self.conv1d.bias
+        x, B, C = self._parts(F.silu(xBC))
+        B, C = (t.repeat_interleave(self.nheads // self.ngroups, dim=1) for t in (B, C))
+        dt = F.softplus(dt.float() + self.dt_bias)
+        kept = (-dt * self.A_log.float().exp()).exp()[..., None, None]
+        state = kept * memory.state + (dt[..., None] * x)[..., None] * B[:, :, None]
+        y = (state * C[:, :, None]).sum(dim=-1)
+        return self._out(y, x, z, u.dtype), Memory(inputs, state)
+
+    def _parts(self, xBC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x (..., heads, P) and B, C (..., groups, N), float32."""
+        states = self.ngroups * self.d_state
+        x, B, C = (t.float() for t in xBC.split([self.d_inner, states, states], dim=-1))
+        B, C = (t.unflatten(-1, (self.ngroups, self.d_state)) for t in (B, C))
+        return x.unflatten(-1, (self.nheads, self.headdim)), B, C
+
+    def _out(self, y: Tensor, x: Tensor, z: Tensor, dtype: torch.dtype) -> Tensor:
+        """What is scanned, D x, gate, norm and last map."""
+        y = (y + self.D.view(self.nheads, -1) * x).flatten(-2)
+        y = y * F.silu(z.float()) if self.norm is None else self.norm(y, z)
+        return self.out_proj(y.to(dtype))
 
     def _convolved(self, x: Tensor) -> Tensor:
         """Causal depthwise convolution over (batch, L, channels), as shifted sums: no transpose."""

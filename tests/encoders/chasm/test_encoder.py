@@ -27,6 +27,7 @@ from harness.api import (
 )
 from harness.encoders.chasm import ChasmEncoder
 from harness.encoders.chasm.dataset import VisualFeatures, training_set, validation_images
+from harness.encoders.chasm.model import visual_vector
 from harness.encoders.chasm.params import ChasmParams
 from harness.encoders.chasm.training import StageTask
 
@@ -146,6 +147,31 @@ def test_it_learns_a_linear_cortex(learned):
     for stage in ("stage1", "stage2"):
         values = [epoch["validation"] for epoch in made.history[stage]]
         assert min(values) < values[0]
+
+
+def test_parts_of_a_fitted_model_are_worth_what_their_loss_costs(learned):
+    """Held-out images, one part at a time answered for another image.  The residual decoder carries the
+    model; of visual token, latent and holistic decoder docs/chasm.md says that they are worth next to
+    nothing, and none of them may cost accuracy by being right."""
+    made, data, _ = learned
+    model = made.model
+    visual = VisualFeatures.read(made.params, FEATURES, data.test.stimuli)
+    measured = data.test.responses.mean()[:, data.space.valid]
+    live = measured.std(axis=0) > 0
+
+    def accuracy(ablation: str) -> float:
+        with torch.inference_mode():
+            _, cls, patches = next(model.blocks(visual))
+            given = visual_vector(cls, patches), model.coarse(cls, patches, 0).clusters
+            predicted = model.stage2(*given, 0, ablation=ablation).voxels.numpy()
+        pairs = zip(predicted.T[live], measured.T[live])
+        return float(np.mean([np.corrcoef(a, b)[0, 1] for a, b in pairs]))
+
+    whole = accuracy("none")
+    assert whole > 0.6
+    assert accuracy("residual") < whole - 0.3
+    for part in ("visual", "latent", "holistic"):
+        assert accuracy(part) < whole + 0.01, part
 
 
 def test_predictions_are_in_the_units_of_the_space(learned):

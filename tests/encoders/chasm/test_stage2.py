@@ -96,3 +96,43 @@ def test_the_visual_token_reaches_every_cluster_and_the_order_matters():
     changed = (tokens[3] - tokens[2]).abs().amax(dim=(0, 2))
     assert (changed[:-1] == 0).all()
     assert changed[-1] > 1e-5
+
+
+@pytest.mark.parametrize("ablation", ["visual", "latent", "holistic", "residual"])
+def test_an_ablated_part_answers_for_another_image(ablation):
+    network, (vector, responses) = stage2(), coarse_inputs()
+    whole = network(vector, responses).voxels
+    assert (network(vector, responses, ablation=ablation).voxels - whole).abs().max() > 1e-7
+    same = [value[:1].expand_as(value) for value in (vector, responses)]  # all images are one
+    torch.testing.assert_close(network(*same, ablation=ablation).voxels, network(*same).voxels)
+
+
+def _reach(**changes) -> torch.Tensor:
+    """(L,) how strongly the holistic decoder's answer depends on each token at the start."""
+    network = stage2(replace(SMALL, **changes)).holistic
+    tokens = torch.randn(4, 60, 16, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    network(tokens, 0).square().sum().backward()
+    return tokens.grad.square().sum(dim=(0, 2)).sqrt()
+
+
+def test_appended_queries_read_the_end_and_spread_ones_and_attention_read_all():
+    """The defect of the published reading, and what of the alternatives mends it."""
+    first = slice(0, 20)
+    shares = {
+        read: (reach := _reach(holistic_read=read, holistic_scan=scan))[first].sum() / reach.sum()
+        for read, scan in (("appended", "causal"), ("spread", "bidirectional"), ("attention", "causal"))
+    }
+    assert shares["appended"] < shares["spread"] / 2
+    assert 0.1 < shares["spread"] < 0.6
+    assert 0.1 < shares["attention"] < 0.6
+
+
+@pytest.mark.parametrize("length", [1, 5, 60])
+def test_spread_queries_keep_the_tokens_in_order(length):
+    network = stage2(replace(SMALL, holistic_read="spread")).holistic
+    count = network.queries.shape[1]
+    order, places = network._order(length, torch.device("cpu"))
+    assert sorted(order.tolist()) == list(range(length + count))
+    assert order[places].tolist() == list(range(length, length + count))
+    assert [k for k in order.tolist() if k < length] == list(range(length))
+    assert order[-1] == length + count - 1  # the last has all before it
