@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.benchmarks.embedded import Embedded2, Params
-from harness.encoders.chasm.tiny import study
+from harness.encoders.chasm.tiny import train_study as study
 
 
 def test_validation_reads_training_images_and_test_the_test_images():

@@ -1,6 +1,6 @@
 """Fit CHASMBrain and ridge baselines on the embedded benchmark, cell by cell, and ablate what was fitted.
 
-``python -m harness.encoders.chasm.tiny.study OUT [--version 2] [--images 3000] [--seed 0] [--score test]
+``python -m harness.encoders.chasm.tiny.train_study OUT [--version 2] [--images 3000] [--seed 0] [--score test]
 [--system ridge-pooled] [--set KEY=VALUE ...]``
 
 Each cell (system, settings, images, seed) is a JSON file in OUT and is not computed twice; a fit that was
