@@ -1,7 +1,7 @@
 """Fit CHASMBrain and ridge baselines on the embedded benchmark, cell by cell, and ablate what was fitted.
 
-``python -m harness.encoders.chasm.tiny.train_study OUT [--version 2] [--images 3000] [--seed 0] [--score test]
-[--system ridge-pooled] [--set KEY=VALUE ...]``
+``python -m harness.encoders.chasm.tiny.train_study OUT [--version 2] [--images 3000] [--seed 0]
+[--score test] [--system ridge-pooled] [--set KEY=VALUE ...]``
 
 Each cell (system, settings, images, seed) is a JSON file in OUT and is not computed twice; a fit that was
 stopped goes on from its checkpoint.  ``--score validation``, by which settings are chosen, reads the training
