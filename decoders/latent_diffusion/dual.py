@@ -1,7 +1,7 @@
-"""Two conditions in one network: Versatile Diffusion's mixing of what words and image change (Xu et al. 2022).
+"""Two conditions in one network: Versatile Diffusion's mixing of words and image (Xu et al. 2022).
 
-Its image flow and its text flow share resolution, layout and latents; where the network attends to a condition
-it has one transformer for each.  Mixed are the changes that both make to the same input.
+Its image flow and its text flow share resolution, layout and latents; where the network attends to a
+condition it has one transformer for each.  Mixed are the changes that both make to the same input.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .painter import Conditions
 
 
 class DualTransformer(nn.Module):
-    """Stands where a UNet has a ``Transformer2DModel``; conditions come as words, then image, in one tensor."""
+    """Stands where a UNet has a ``Transformer2DModel``; words, then image, come in one tensor."""
 
     def __init__(self, image: nn.Module, words: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Drawing with a latent diffusion model that reads words, an image, or both, from noise or from a first image.
+"""Drawing with a latent diffusion model that reads words, an image or both, from noise or a first image.
 
 The arithmetic of the samplers is diffusers'.  Noise comes from one generator per image, so that neither order
 nor batch changes a picture.
@@ -7,7 +7,7 @@ nor batch changes a picture.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
@@ -81,6 +81,20 @@ class NoiseModel(Protocol):
     ) -> torch.Tensor: ...
 
 
+def _same(values: Any) -> Any:
+    return values
+
+
+def _to_signed(images: torch.Tensor) -> torch.Tensor:
+    """[0, 1] -> [-1, 1]."""
+    return 2 * images - 1
+
+
+def _from_signed(images: torch.Tensor) -> torch.Tensor:
+    """[-1, 1] -> [0, 1]."""
+    return (images / 2 + 0.5).clamp(0, 1)
+
+
 @dataclass(frozen=True)
 class Painter:
     """Conditions -> pictures, and pictures <-> latents.
@@ -89,7 +103,7 @@ class Painter:
     image_tokens, word_tokens : images (B, 3, H, W) in [0, 1], captions -> conditions; `image_vector` and
         `word_vector` : the same in one space of unit vectors, for the caption nearest to an image.
     vae, latent_scale : of the latents; `side` : height and width of a latent image; `picture` : of a picture.
-    prepared : conditions -> what the network reads.
+    prepared : conditions -> what the network reads; `renormed` : predicted tokens -> of true ones' norm.
     into, out_of : images in [0, 1] -> what the VAE encodes, and back from what it decodes.
     modules : all networks, to be moved.
     identity : hash of the weights.
@@ -107,9 +121,10 @@ class Painter:
     picture: int
     modules: tuple[nn.Module, ...]
     identity: str = ""
-    prepared: Callable[[Conditions], Conditions] = staticmethod(lambda conditions: conditions)
-    into: Callable[[torch.Tensor], torch.Tensor] = staticmethod(lambda x: 2 * x - 1)
-    out_of: Callable[[torch.Tensor], torch.Tensor] = staticmethod(lambda x: (x / 2 + 0.5).clamp(0, 1))
+    prepared: Callable[[Conditions], Conditions] = _same
+    renormed: Callable[[torch.Tensor], torch.Tensor] = _same
+    into: Callable[[torch.Tensor], torch.Tensor] = _to_signed
+    out_of: Callable[[torch.Tensor], torch.Tensor] = _from_signed
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -137,7 +152,9 @@ class Painter:
         """
         sized = resized(images.to(self.device), picture or self.picture)
         posterior = self.vae.encode(self.into(sized)).latent_dist
-        latents = posterior.mode() if noise is None else posterior.mean + posterior.std * noise.to(self.device)
+        latents = (
+            posterior.mode() if noise is None else posterior.mean + posterior.std * noise.to(self.device)
+        )
         return latents * self.latent_scale
 
     @torch.no_grad()
@@ -185,8 +202,8 @@ def _begin(
 ) -> tuple[Any, torch.Tensor, torch.Tensor]:
     """Scheduler, first latents and the times of all steps.
 
-    DDIM img2img starts, as in CompVis' code, at the noise of the step before the first that is done; diffusers'
-    own, which MindEye1 and MindBridge use with UniPC, at that of the first.
+    DDIM img2img starts, as in CompVis' code, at the noise of the step before the first that is done;
+    diffusers' own, which MindEye1 uses with UniPC, at that of the first.
     """
     scheduler = build_scheduler(drawing)
     scheduler.set_timesteps(drawing.steps, device=noise.device)
@@ -218,10 +235,3 @@ def draws(generators: Sequence[torch.Generator], shape: tuple[int, ...]) -> torc
 def zeros(conditions: Conditions, generators: Sequence[torch.Generator]) -> Conditions:
     """The null of MindEye1 and MindBridge: zeros in place of every condition."""
     return Conditions(*(None if part is None else torch.zeros_like(part) for part in conditions))
-
-
-def with_null(
-    painter: Painter, null: Callable[[Conditions, Sequence[torch.Generator]], Conditions]
-) -> Painter:
-    """`painter` with other conditions for the guidance's other half."""
-    return replace(painter, null=null)

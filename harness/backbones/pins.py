@@ -2,7 +2,8 @@
 
 torchvision names its files by the first eight hex digits and publishes no more; the hub's large files
 are stored under their whole SHA-256.  SwAV's file was published without any hash, and nothing is
-pinned of GNet's: the first copy that arrives is recorded, and from then on any other is refused.
+pinned of GNet's and the generators': the first copy that arrives is recorded, and from then on any other is
+refused.
 """
 
 from __future__ import annotations
@@ -127,11 +128,56 @@ WEIGHTS |= {
 }
 """Captions are scored with the latter ones (:mod:`harness.metrics.captions`)."""
 
+WEIGHTS |= {
+    name: PinnedWeights(
+        url=f"https://huggingface.co/{repository}/resolve/main/{file}",
+        sha256_prefix="",
+        megabytes=megabytes,
+        source=f"{repository}, {licence}",
+        stored_as=f"{name}.{file.rpartition('.')[2]}",
+    )
+    for name, repository, file, megabytes, licence in (
+        (
+            "vd-image-unet",
+            "shi-labs/versatile-diffusion",
+            "image_unet/diffusion_pytorch_model.bin",
+            3438,
+            "MIT",
+        ),
+        (
+            "vd-text-unet",
+            "shi-labs/versatile-diffusion",
+            "text_unet/diffusion_pytorch_model.bin",
+            6859,
+            "MIT",
+        ),
+        ("vd-vae", "shi-labs/versatile-diffusion", "vae/diffusion_pytorch_model.bin", 335, "MIT"),
+        (
+            *("sd14-unet", "CompVis/stable-diffusion-v1-4", "unet/diffusion_pytorch_model.safetensors", 3438),
+            "licence CreativeML OpenRAIL-M",
+        ),
+        (
+            *("sd14-vae", "CompVis/stable-diffusion-v1-4", "vae/diffusion_pytorch_model.safetensors", 335),
+            "licence CreativeML OpenRAIL-M",
+        ),
+    )
+}
+WEIGHTS["vdvae"] = PinnedWeights(
+    url="https://openaipublic.blob.core.windows.net/very-deep-vaes-assets/vdvae-assets-2/"
+    "imagenet64-iter-1600000-model-ema.th",
+    sha256_prefix="",
+    megabytes=500,
+    source="openai/vdvae, imagenet64, MIT",
+)
+"""Generators that decoders draw with; sizes are counted from the networks, hashes were never seen."""
+
 METRICS = ("alexnet", "inception", "efficientnet", "swav", "clip", "dinov2")
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "metrics": METRICS,
     "captions": ("wordnet", "clip-words", "clip-b32", "clip", "minilm", "minilm-words"),
+    "versatile-diffusion": ("vd-image-unet", "vd-text-unet", "vd-vae", "clip", "clip-words"),
+    "stable-diffusion-1.4": ("sd14-unet", "sd14-vae", "clip", "clip-words"),
     "brain-diffuser": ("alexnet", "inception", "efficientnet-rwightman", "swav", "clip"),
 }
-"""Names that stand for several weights: those of the default metrics, and of one protocol's."""
+"""Names that stand for several weights: of the default metrics, of captions, generators and one protocol."""

@@ -241,7 +241,9 @@ def test_pins_are_what_publishers_say():
         assert len(bytes.fromhex(revision)) == 20  # a commit, not a branch that moves
     files = [pin.file_name for pin in weights.WEIGHTS.values()]
     assert len(set(files)) == len(files)
-    assert [name for name, pin in weights.WEIGHTS.items() if not pin.sha256_prefix] == ["swav", "gnet"]
+    assert [name for name, pin in weights.WEIGHTS.items() if not pin.sha256_prefix] == [
+        *("swav", "gnet", "vd-image-unet", "vd-text-unet", "vd-vae", "sd14-unet", "sd14-vae", "vdvae")
+    ]
 
 
 def test_weights_without_a_published_hash_are_pinned_by_their_first_copy(serve, folder, tmp_path):

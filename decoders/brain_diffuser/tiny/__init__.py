@@ -1,0 +1,1 @@
+"""The small VDVAE, its sizes and its training."""

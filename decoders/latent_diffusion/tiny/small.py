@@ -1,7 +1,7 @@
 """The small painter: MindEye2's small generator in the place of Stable and of Versatile Diffusion.
 
-One UNet reads image tokens; words reach it as the image tokens that they call for (:mod:`.words`), through the
-same transformers.  It was trained against random tokens as its null, so these stand for every paper's.
+One UNet reads image tokens; words reach it as the image tokens that they call for (:mod:`.words`), through
+the same transformers.  It was trained against random tokens as its null, so these stand for every paper's.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from .words import CaptionTokens, text_states
 
 FOLDER = Path(__file__).resolve().parent
 WORDS = FOLDER / "words.safetensors"
+IMAGE_NORM, WORD_NORM = 9.5765, 8.0719
+"""Norm of image tokens and of text states, over 200 scenes; tokens of the painter have norm one, as Versatile
+Diffusion's conditions have."""
 
 
 def painter() -> Painter:
@@ -41,15 +44,19 @@ def painter() -> Painter:
         return {"class_labels": labels.to(latents)}
 
     def read(conditions: Conditions) -> Conditions:
-        words = None if conditions.words is None else reader(conditions.words)
-        return conditions._replace(words=words)
+        image, words = conditions
+        return Conditions(
+            None if image is None else IMAGE_NORM * image,
+            None if words is None else reader(WORD_NORM * words),
+        )
 
     return Painter(
         noise=UNetNoise(unet, vector),
         null=random_tokens,
         prepared=read,
-        image_tokens=embedder,
-        word_tokens=lambda captions: text_states(embedder.network, captions),
+        renormed=lambda tokens: tokens / tokens.square().sum(-1, keepdim=True).mean(1, keepdim=True).sqrt(),
+        image_tokens=lambda images: embedder(images) / IMAGE_NORM,
+        word_tokens=lambda captions: text_states(embedder.network, captions) / WORD_NORM,
         image_vector=lambda images: embedder.network((resized(images, SIDE) - MEAN) / SD)["image"],
         word_vector=lambda captions: embedder.network.text(torch.from_numpy(word_numbers(captions))),
         vae=generator.vae,
@@ -63,9 +70,7 @@ def painter() -> Painter:
     )
 
 
-def random_tokens(
-    conditions: Conditions, generators: Sequence[torch.Generator]
-) -> Conditions:
+def random_tokens(conditions: Conditions, generators: Sequence[torch.Generator]) -> Conditions:
     """Standard normal tokens for either condition."""
     return Conditions(
         *(None if part is None else draws(generators, tuple(part.shape[1:])) for part in conditions)

@@ -1,0 +1,253 @@
+"""What the decoders that draw with a :class:`.painter.Painter` have in common."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from harness.api import (
+    DataError,
+    Decoded,
+    Features,
+    SpaceMismatch,
+    Stimuli,
+    SubjectData,
+    VoxelSpace,
+)
+from harness.backbones.images import planes
+from harness.decoders.mindeye2.inference import image_generators
+from harness.solvers.saved import load_space, save_space
+from harness.training import purpose_seed
+
+from .painter import Conditions, Drawing, Painter, draws
+
+BATCH = 32
+"""Images embedded at a time."""
+
+
+class CaptionBook:
+    """Training captions, and which of them is nearest to an image.
+
+    No decoder is given the captions of test images.  Where a generator's ceiling needs words, those of the
+    training caption stand in that the image-text model finds nearest to the true image.
+    """
+
+    def __init__(self, captions: Sequence[str], vectors: np.ndarray) -> None:
+        self.captions, self.vectors = tuple(captions), vectors
+
+    @classmethod
+    def of(cls, painter: Painter, captions: Sequence[str]) -> CaptionBook:
+        """Each caption once, in alphabetical order."""
+        each = sorted(set(captions))
+        with torch.no_grad():
+            parts = [
+                painter.word_vector(each[k : k + BATCH]).float().cpu() for k in range(0, len(each), BATCH)
+            ]
+        return cls(each, torch.cat(parts).numpy())
+
+    def nearest(self, painter: Painter, images: torch.Tensor) -> list[str]:
+        """The caption of highest cosine with each of `images` (B, 3, H, W)."""
+        with torch.no_grad():
+            seen = painter.image_vector(images.to(painter.device)).float().cpu().numpy()
+        return [self.captions[k] for k in (seen @ self.vectors.T).argmax(1)]
+
+    def save(self, folder: Path) -> None:
+        """Two files."""
+        (folder / "captions.json").write_text(json.dumps(self.captions))
+        np.save(folder / "captions.npy", self.vectors, allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> CaptionBook:
+        """Read what :meth:`save` wrote."""
+        try:
+            captions = json.loads((folder / "captions.json").read_text())
+            return cls(captions, np.load(folder / "captions.npy", allow_pickle=False))
+        except (OSError, ValueError, EOFError) as problem:
+            raise DataError(f"{folder} holds no captions ({problem}); fit the decoder again") from None
+
+
+class PaintedDecoder:
+    """Fit, open, draw, save; subclasses say what is regressed and what is drawn.
+
+    label : of messages.  generator : ``versatile`` or ``stable``.  reads_words : whether it needs captions.
+    """
+
+    stochastic = True
+    transductive = False
+    label: ClassVar[str]
+    generator: ClassVar[str] = "versatile"
+    reads_words: ClassVar[bool] = True
+    null: ClassVar[str] = "zeros"
+
+    def __init__(self, params: Any) -> None:
+        self.params = params
+        self.device = "cpu"
+        self.space: VoxelSpace | None = None
+
+    @cached_property
+    def painter(self) -> Painter:
+        """The generator, read when it is first needed."""
+        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and read over
+            if self.params.weights == "tiny":
+                from .tiny import small
+
+                return small.painter()
+            from . import public
+
+            if self.generator == "stable":
+                return public.stable()
+            return public.versatile(words=self.reads_words, null=self.null)
+
+    def identity(self) -> str:
+        """Of the weights that it draws with; :class:`WeightsMissing` without them."""
+        if self.params.weights == "tiny":
+            from .tiny import small
+
+            return small.fingerprint()
+        from . import public
+
+        return public.fingerprint(self.generator, words=self.reads_words)
+
+    @classmethod
+    def missing(cls, params: Any, *, subject: str) -> list[str]:
+        """A line for each file of weights that is not there."""
+        if params.weights == "tiny":
+            return []
+        from . import public
+
+        return public.missing(cls.generator, words=cls.reads_words)
+
+    def networks(self) -> tuple[str, ...]:
+        """Backbones of the harness that it looks through."""
+        if self.params.weights == "tiny":
+            return ("bigg@tiny",)
+        return ("clip", "clip-l14-text") if self.reads_words else ("clip",)
+
+    def open(self, space: VoxelSpace, *, device: str) -> None:
+        """Refuse any space but the one that it was fitted in."""
+        if self.space is None:
+            raise SpaceMismatch(
+                f"the {self.label} decoder is not fitted; call fit with a subject's training data"
+            )
+        self.space.require(space, what=f"{self.label} decoder")
+        self._move(device)
+
+    def save(self, folder: Path) -> None:
+        """Voxel space and what was fitted; the generator is not copied."""
+        save_space(folder, self.space)
+        self._keep(folder)
+
+    @classmethod
+    def load(cls, folder: Path, params: Any, *, device: str) -> PaintedDecoder:
+        """Take up what :meth:`save` wrote."""
+        decoder = cls(params)
+        decoder.space = load_space(folder)
+        decoder._take(folder)
+        decoder.open(decoder.space, device=device)
+        return decoder
+
+    def _keep(self, folder: Path) -> None:
+        raise NotImplementedError
+
+    def _take(self, folder: Path) -> None:
+        raise NotImplementedError
+
+    def _move(self, device: str) -> None:
+        self.device = device
+        self.painter.to(device)
+
+    def _begin(self, subject: SubjectData, device: str) -> None:
+        """Refuse what cannot be fitted."""
+        if not subject.space.n_valid:
+            raise DataError(f"every voxel of {subject.space.subject} is masked; there is nothing to decode")
+        if self.reads_words and subject.train.stimuli.captions is None:
+            raise DataError(
+                f"{self.label} learns from captions and the training images of {subject.space.subject} have "
+                "none; give the benchmark its captions, or choose mindeye1, which needs none"
+            )
+        self._move(device)
+
+    def _computed(
+        self,
+        features: Features,
+        name: str,
+        stimuli: Stimuli,
+        compute: Callable[[torch.Tensor, int], torch.Tensor],
+        *,
+        more: str = "",
+    ) -> np.ndarray:
+        """float16 targets (N, ...) of training images; `compute` gets planes and the place of the first."""
+
+        def values(images: np.ndarray, first: int) -> np.ndarray:
+            with torch.no_grad():
+                return compute(planes(images).to(self.device), first).cpu().numpy().astype(np.float16)
+
+        identity = hashlib.sha256(f"{self.identity()}|{more}".encode()).hexdigest()
+        return features.computed(name, values, stimuli, identity=identity, batch=BATCH)
+
+    def _word_targets(self, features: Features, stimuli: Stimuli) -> np.ndarray:
+        """(N, m, d) of each training caption; of several references their mean."""
+        references = [(c,) if isinstance(c, str) else tuple(c) for c in stimuli.captions]
+
+        def words(_: torch.Tensor, first: int, count: int = BATCH) -> torch.Tensor:
+            part = references[first : first + len(_)]
+            return torch.stack([self.painter.word_tokens(captions).mean(0) for captions in part])
+
+        sha = hashlib.sha256(json.dumps(references).encode()).hexdigest()
+        return self._computed(features, "words", stimuli, words, more=sha)
+
+    def _latent_noise(self, count: int, first: int, seed: int, purpose: str) -> torch.Tensor:
+        """Standard normal latents of training images, one generator each, by place."""
+        generators = [
+            torch.Generator().manual_seed(purpose_seed(seed, purpose, first + k)) for k in range(count)
+        ]
+        return draws(generators, self.painter.latent_shape)
+
+    def _drawn(
+        self,
+        conditions: Conditions,
+        generators: Sequence[torch.Generator],
+        *,
+        start: Callable[[], torch.Tensor] | None = None,
+        embedding: np.ndarray | None = None,
+        low_level: torch.Tensor | None = None,
+    ) -> Decoded:
+        """All candidates; `start` draws first latents anew for each."""
+        pictures = []
+        for _ in range(self.params.candidates):
+            picture = self.painter.draw(
+                conditions,
+                drawing=self.params.drawing(),
+                generators=generators,
+                start=None if start is None else start(),
+            )
+            pictures.append(last_channel(picture))
+        blurry = None if low_level is None else last_channel(low_level)
+        return Decoded(np.stack(pictures, axis=1), embedding=embedding, low_level=blurry)
+
+    def _true_tokens(self, images: np.ndarray) -> torch.Tensor:
+        """Image tokens of `images` (n, H, W, 3)."""
+        with torch.no_grad():
+            parts = [self.painter.image_tokens(part.to(self.device)) for part in planes(images).split(BATCH)]
+        return torch.cat(parts)
+
+
+def flat(values: Any) -> np.ndarray:
+    """An array or token store (N, ...) -> (N, D)."""
+    values = np.asarray(values[:])
+    return values.reshape(len(values), -1)
+
+
+def last_channel(images: torch.Tensor) -> np.ndarray:
+    """(B, 3, H, W) -> (B, H, W, 3) float32 in [0, 1]."""
+    return np.moveaxis(images.float().clamp(0, 1).cpu().numpy(), 1, -1)
+
+
+__all__ = ["CaptionBook", "Drawing", "PaintedDecoder", "flat", "image_generators", "last_channel"]

@@ -1,0 +1,73 @@
+"""Reading MindEye1's published files, without running anything in them, and keeping fitted networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from harness.api import DataError, VoxelSpace
+from harness.decoders.mindeye2.checkpoints import read_weights
+from harness.decoders.mindeye2.unclip_keys import check_exactly
+
+from .low_level import LowLevelNetwork, LowLevelSettings, low_level_state
+from .network import MindEye1Network, NetworkSettings
+
+
+def tokens_network(path: Path, space: VoxelSpace, sizes: NetworkSettings) -> MindEye1Network:
+    """``last.pth`` of a ``prior_257_final_*`` folder: ``net.*`` and ``voxel2clip.*``.
+
+    The noise schedule is a table that may be missing in the file, as the public code loads without it.
+    """
+    weights = {name.removeprefix("module."): value for name, value in read_weights(path).items()}
+    _require_voxels(weights, "voxel2clip.lin0.0.weight", space, path)
+    with torch.device("meta"):
+        network = MindEye1Network(space.n_valid, sizes)
+    schedule = MindEye1Network(1, replace(sizes, hidden=1, blocks=0)).noise_scheduler.state_dict()
+    for name, value in schedule.items():
+        weights.setdefault(f"noise_scheduler.{name}", value)
+    return loaded(network, weights, what=f"mindeye1 in {path.name}")
+
+
+def low_network(path: Path, space: VoxelSpace, sizes: LowLevelSettings) -> LowLevelNetwork:
+    """``epoch120.pth`` of an ``autoencoder_*`` folder, with or without the head of its training."""
+    weights = low_level_state(read_weights(path))
+    _require_voxels(weights, "lin0.0.weight", space, path)
+    with torch.device("meta"):
+        network = LowLevelNetwork(space.n_valid, with_head(sizes, weights))
+    return loaded(network, weights, what=f"mindeye1's low-level network in {path.name}")
+
+
+def with_head(sizes: LowLevelSettings, weights: Mapping[str, torch.Tensor]) -> LowLevelSettings:
+    """`sizes` with the contrastive head that `weights` have, or none."""
+    head = weights.get("maps_projector.0.weight")
+    return replace(sizes, contrast_dim=0 if head is None else len(head))
+
+
+def loaded(network: nn.Module, weights: Mapping[str, torch.Tensor], *, what: str) -> nn.Module:
+    """`network` with exactly `weights`, in evaluation mode."""
+    check_exactly(network, weights, what=what)
+    network.load_state_dict(
+        {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}, assign=True
+    )
+    return network.eval().requires_grad_(False)
+
+
+def save(network: nn.Module, file: Path) -> None:
+    """Write the weights under their public names."""
+    from safetensors.torch import save_file
+
+    save_file({name: value.detach().cpu().clone() for name, value in network.state_dict().items()}, file)
+
+
+def _require_voxels(weights: Mapping[str, torch.Tensor], name: str, space: VoxelSpace, path: Path) -> None:
+    if name not in weights:
+        raise DataError(f"{path} has no weight '{name}'; expected a published checkpoint of MindEye1")
+    if (voxels := weights[name].shape[1]) != space.n_valid:
+        raise DataError(
+            f"{path} was trained on {voxels} voxels, {space.subject} has {space.n_valid}; choose the "
+            "checkpoint of this subject"
+        )

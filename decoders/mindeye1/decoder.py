@@ -1,0 +1,293 @@
+"""The decoder ``mindeye1`` (Scotti et al. 2023, arXiv:2305.18274): voxels -> CLIP tokens -> prior -> picture.
+
+Both networks see the mean of an image's trials.  Predicted tokens, of unit norm again, are drawn by Versatile
+Diffusion's image flow from the blurry image of the low-level network.  The public inference normalises that
+image as CLIP's input is before it is encoded, and its training writes over some MixCo labels: `faithful`
+keeps both.  Training images are not augmented here, so that targets are computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from harness.api import (
+    ConfigError,
+    Decoded,
+    Features,
+    Responses,
+    SubjectData,
+    VoxelSpace,
+    WeightsMissing,
+    check_ranges,
+)
+from harness.backbones.images import planes
+from harness.decoders.latent_diffusion.clip_tokens import MEAN, SD
+from harness.decoders.latent_diffusion.decoder import PaintedDecoder, image_generators
+from harness.decoders.latent_diffusion.painter import Conditions, Drawing, draws
+from harness.decoders.mindeye2.checkpoints import read_weights
+from harness.decoders.mindeye2.fitting import TrainingSet
+from harness.training import TrainingSettings, purpose_seed, seeded, train, write_curves
+
+from . import checkpoints
+from .fitting import FitSettings, LowLevelTask, TokensTask
+from .low_level import LowLevelNetwork, LowLevelSettings
+from .network import MindEye1Network, NetworkSettings
+
+TINY = NetworkSettings(
+    hidden=256, blocks=2, tokens=16, token_dim=64, projected=128, depth=3, heads=4, head_size=16
+)
+TINY_LOW = LowLevelSettings(
+    hidden=256, blocks=2, side=2, channels=32, latent_channels=12, decoder_channels=(16, 16, 16),
+    norm_groups=8, contrast_dim=0,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MindEye1Params:
+    """What it is made of, how it is fitted, how it draws.
+
+    weights : ``public``, what ``harness prefetch versatile-diffusion`` keeps, or ``tiny`` for this project's
+        small parts, which know the embedded benchmark's scenes only.
+    checkpoint, low_checkpoint : published files of the scored subject (``last.pth`` of prior_257_final_*,
+        ``epoch120.pth`` of autoencoder_*), which are then used as they are; nothing is trained for a part
+        that has one.
+    low_level : whether there is a low-level path; without, pictures are drawn from noise alone.
+    epochs, batch, learning_rate, low_epochs, low_batch, low_learning_rate, decay, mixco_share, drop : of the
+        trainings (:class:`.fitting.FitSettings`).
+    faithful : keep the public code's slips.
+    prior_steps : of the prior's 100; all of them is ancestral sampling, as published.
+    sampler, steps, guidance, strength : of the generator.
+    candidates : pictures drawn per image; the paper's best is of 16, by their likeness to the prediction:
+        --selection predicted-embedding.
+    """
+
+    weights: Literal["public", "tiny"] = "public"
+    checkpoint: str = ""
+    low_checkpoint: str = ""
+    low_level: bool = True
+    epochs: int = 240
+    batch: int = 32
+    learning_rate: float = 3e-4
+    low_epochs: int = 120
+    low_batch: int = 8
+    low_learning_rate: float = 5e-4
+    decay: float = 1e-2
+    mixco_share: float = 0.33
+    drop: float = 0.2
+    faithful: bool = False
+    prior_steps: int = 100
+    sampler: Literal["ddim", "unipc"] = "unipc"
+    steps: int = 20
+    guidance: float = 3.5
+    strength: float = 0.85
+    candidates: int = 1
+
+    def __post_init__(self) -> None:
+        ranges = {
+            **dict.fromkeys(("epochs", "low_epochs"), (3, 1e6)),
+            **dict.fromkeys(("batch", "low_batch"), (2, 1e6)),
+            **dict.fromkeys(("learning_rate", "low_learning_rate"), (1e-12, 1)),
+            **dict.fromkeys(("mixco_share",), (0, 1)),
+            **dict.fromkeys(("drop",), (0, 0.99)),
+            **dict.fromkeys(("guidance", "decay"), (0, 100)),
+            "candidates": (1, 1000),
+            "prior_steps": (2, 100),
+        }
+        check_ranges(self, ranges, section="decoder")
+        self.drawing()
+
+    def drawing(self) -> Drawing:
+        """How pictures are drawn."""
+        return Drawing(self.sampler, self.steps, self.guidance, self.strength)
+
+    def fitting(self) -> FitSettings:
+        """How both networks are fitted."""
+        return FitSettings(
+            self.epochs, self.batch, self.learning_rate, self.low_epochs, self.low_batch,
+            self.low_learning_rate, self.decay, self.mixco_share, self.drop, self.faithful,
+        )  # fmt: skip
+
+
+class MindEye1Decoder(PaintedDecoder):
+    """Mean response of an image -> picture; the embedding is the projector's tokens."""
+
+    version = "1"
+    repeats = "inputs"
+    trains_on = "trials"
+    Params = MindEye1Params
+    label = "mindeye1"
+    reads_words = False
+
+    def __init__(self, params: MindEye1Params) -> None:
+        super().__init__(params)
+        self.network: MindEye1Network | None = None
+        self.low_network: LowLevelNetwork | None = None
+        self.curves: dict[str, list] = {}
+
+    @classmethod
+    def missing(cls, params: MindEye1Params, *, subject: str) -> list[str]:
+        """A line for each file of weights that is not there."""
+        lines = super().missing(params, subject=subject)
+        for name in ("checkpoint", "low_checkpoint"):
+            if (given := getattr(params, name)) and not Path(given).expanduser().is_file():
+                lines.append(
+                    f"decoder.{name} is {given}, which is no file; give the path of the published one"
+                )
+        return lines
+
+    @property
+    def sizes(self) -> tuple[NetworkSettings, LowLevelSettings]:
+        """Of both networks."""
+        return (TINY, TINY_LOW) if self.params.weights == "tiny" else (NetworkSettings(), LowLevelSettings())
+
+    def fit(
+        self, subject: SubjectData, features: Features, *, seed: int, device: str, checkpoint_dir: Path
+    ) -> None:
+        """Train both networks, or take the published ones where `params` name their files."""
+        self._begin(subject, device)
+        p, space, train_split = self.params, subject.space, subject.train
+        self._start(space)
+        stimuli, how = train_split.stimuli, p.fitting()
+        if self.network is None:
+            tokens = self._computed(features, "tokens", stimuli, lambda x, _: self.painter.image_tokens(x))
+            with seeded(seed, "mindeye1 start"):
+                self.network = MindEye1Network(space.n_valid, self.sizes[0])
+            data = TrainingSet.of(train_split, tokens)
+            task = TokensTask(self.network, data, how, seed=seed, device=device)
+            self._train(task, seed, device, checkpoint_dir / "tokens.safetensors")
+        if p.low_level and self.low_network is None:
+            latents = self._computed(features, "latents", stimuli, lambda x, _: self.painter.encode(x))
+            with seeded(seed, "mindeye1 low-level start"):
+                self.low_network = LowLevelNetwork(space.n_valid, self.sizes[1])
+            data = TrainingSet.of(train_split, latents, latents=latents)
+            scale = self.painter.latent_scale
+            task = LowLevelTask(self.low_network, data, how, scale=scale, seed=seed, device=device)
+            self._train(task, seed, device, checkpoint_dir / "low-level.safetensors")
+        self.space = space
+
+    @classmethod
+    def from_pretrained(cls, params: MindEye1Params, space: VoxelSpace, *, device: str) -> MindEye1Decoder:
+        """The published networks of this subject as they are; both files must be named."""
+        needed = ("checkpoint", "low_checkpoint") if params.low_level else ("checkpoint",)
+        for name in needed:
+            if not getattr(params, name):
+                raise WeightsMissing(
+                    f"decoder.{name} is not given; name the published file of {space.subject}: "
+                    f"--set decoder.{name}=FILE"
+                )
+        decoder = cls(params)
+        decoder._start(space)
+        decoder.space = space
+        decoder.open(space, device=device)
+        return decoder
+
+    def decode(self, responses: Responses, *, seeds: np.ndarray) -> Decoded:
+        """Pictures; `low_level` is the blurry image."""
+        self.open(responses.space, device=self.device)
+        generators, p = image_generators(seeds), self.params
+        voxels = torch.from_numpy(responses.mean()[:, self.space.valid]).to(self.device)
+        shape = (self.network.settings.tokens, self.network.settings.token_dim)
+        with torch.no_grad():
+            output = self.network.voxel2clip(voxels)
+            tokens = self.network.sample(
+                output.tokens,
+                noise=lambda: draws(generators, shape).to(self.device),
+                steps=p.prior_steps,
+            )
+            blurry = None
+            if self.low_network is not None:
+                blurry = self.painter.decode(self.low_network(voxels)[0])
+        embedding = output.projected.float().cpu().numpy()
+        return self._from_tokens(self.painter.renormed(tokens), blurry, generators, embedding)
+
+    def generate(self, images: np.ndarray, *, seeds: np.ndarray) -> Decoded:
+        """The generator ceiling: true tokens and the true image through the VAE."""
+        tokens, blurry = self._true_tokens(images), None
+        if self.params.low_level:
+            blurry = self.painter.decode(self.painter.encode(planes(images)))
+        embedding = tokens.float().cpu().numpy()
+        return self._from_tokens(tokens, blurry, image_generators(seeds), embedding)
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """(n, tokens * dim) true tokens of `images` (n, H, W, 3)."""
+        return self._true_tokens(images).flatten(1).float().cpu().numpy()
+
+    def _from_tokens(
+        self,
+        tokens: torch.Tensor,
+        blurry: torch.Tensor | None,
+        generators: Sequence[torch.Generator],
+        embedding: np.ndarray,
+    ) -> Decoded:
+        painter, start = self.painter, None
+        if blurry is not None:
+            first = blurry
+            if self.params.faithful:  # CLIP's normalisation; the VAE's own is undone before it is done
+                mean, sd = (blurry.new_tensor(values).view(3, 1, 1) for values in (MEAN, SD))
+                first = ((blurry - mean) / sd + 1) / 2
+
+            def start() -> torch.Tensor:
+                return painter.encode(first, noise=draws(generators, painter.latent_shape))
+
+        conditions = Conditions(image=tokens)
+        return self._drawn(conditions, generators, start=start, embedding=embedding, low_level=blurry)
+
+    def _start(self, space: VoxelSpace) -> None:
+        """Read the published networks that are named."""
+        p, (sizes, low) = self.params, self.sizes
+        self.network = self.low_network = None
+        if p.checkpoint:
+            self.network = checkpoints.tokens_network(Path(p.checkpoint).expanduser(), space, sizes)
+        if p.low_checkpoint and p.low_level:
+            self.low_network = checkpoints.low_network(Path(p.low_checkpoint).expanduser(), space, low)
+
+    def _train(self, task: TokensTask | LowLevelTask, seed: int, device: str, checkpoint: Path) -> None:
+        if task.data.n_images < task.batch:
+            raise ConfigError(
+                f"{task.data.n_images} training images are fewer than a batch of {task.batch}; lower "
+                "decoder.batch and decoder.low_batch"
+            )
+        settings = TrainingSettings(
+            task.name,
+            task.steps,
+            seed=seed,
+            reseeded="step",
+            checkpoint_every=max(1, min(1000, task.steps // 10)),
+            remedy="check the responses for unmasked NaN, or lower decoder.learning_rate",
+        )
+        identity = f"{purpose_seed(seed, task.how, asdict(task.module.settings), task.data.responses.shape)}"
+        trained = train(task, settings, device=device, checkpoint=checkpoint, identity=identity)
+        self.curves[task.name] = trained.history
+
+    def _move(self, device: str) -> None:
+        super()._move(device)
+        for network in (self.network, self.low_network):
+            if network is not None:
+                network.to(device).eval()
+
+    def _keep(self, folder: Path) -> None:
+        write_curves(
+            folder / "curves.json", [{"training": k, **r} for k, v in self.curves.items() for r in v]
+        )
+        checkpoints.save(self.network, folder / "mindeye1.safetensors")
+        if self.low_network is not None:
+            checkpoints.save(self.low_network, folder / "low-level.safetensors")
+
+    def _take(self, folder: Path) -> None:
+        self.network = checkpoints.loaded(
+            MindEye1Network(self.space.n_valid, self.sizes[0]),
+            read_weights(folder / "mindeye1.safetensors"),
+            what="the fitted mindeye1",
+        )
+        if self.params.low_level:
+            weights = read_weights(folder / "low-level.safetensors")
+            low = checkpoints.with_head(self.sizes[1], weights)
+            self.low_network = checkpoints.loaded(
+                LowLevelNetwork(self.space.n_valid, low), weights, what="the fitted low-level mindeye1"
+            )
