@@ -179,8 +179,7 @@ class BrainDiffuserDecoder(PaintedDecoder):
     def _true_latents(self, images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
         network = self.vdvae
         x = network.normalised(resized(images, network.settings.side))
-        latents, _, _ = network.posterior(x, _noise(generators, x))
-        return joined(latents[: self.blocks])
+        return joined(network.latents(x, _noise(generators, x), blocks=self.blocks))
 
     def _first_picture(self, latents: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
         """(B, 3, h, w) in [0, 1]: later latents are of the prior and pixels of the mixture, both drawn."""

@@ -208,12 +208,19 @@ class Vdvae(nn.Module):
         """Normalised images (B, 3, side, side) -> latents of all blocks, divergence (B, blocks), features.
 
         Divergences are in nats.
-
-        Latents are mean + SD * noise, as the regression targets of Brain-Diffuser are: samples, not means.
         """
+        latents, divergences, maps = self._seen(x, noise, len(self.decoder.dec_blocks))
+        return latents, torch.stack(divergences, 1), self.decoder.finish(maps)
+
+    def latents(self, x: torch.Tensor, noise: Noise, *, blocks: int) -> list[torch.Tensor]:
+        """Latents of the first `blocks` blocks: mean + SD * noise, as the targets of Brain-Diffuser are."""
+        return self._seen(x, noise, blocks)[0]
+
+    def _seen(self, x: torch.Tensor, noise: Noise, blocks: int):
+        """Latents and divergences of the first `blocks` blocks, and the maps after them."""
         seen = self.encoder(x)
         maps, latents, divergences = self.decoder.starts(), [], []
-        for block in self.decoder.dec_blocks:
+        for block in self.decoder.dec_blocks[:blocks]:
             start = block.start(maps, seen[block.side])
             mean, log_sd = block.enc(torch.cat([start, seen[block.side]], 1)).chunk(2, 1)
             prior_mean, prior_log_sd, moved = block.priors(start)
@@ -221,7 +228,7 @@ class Vdvae(nn.Module):
             divergences.append(_divergence(mean, log_sd, prior_mean, prior_log_sd).sum((1, 2, 3)))
             maps[block.side] = block.finish(moved, z)
             latents.append(z)
-        return latents, torch.stack(divergences, 1), self.decoder.finish(maps)
+        return latents, divergences, maps
 
     def decode(self, latents: Sequence[torch.Tensor], noise: Noise) -> torch.Tensor:
         """Latents of the first blocks -> features (B, width, side, side); the others are of the prior."""

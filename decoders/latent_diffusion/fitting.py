@@ -31,15 +31,19 @@ def one_cycle(*, steps: int, epochs: int, rate: float, last: float = 1000.0) -> 
 
 
 class DrawnBatches(Task):
-    """Steps draw their own batches: `name` is that of their seeds, `rows` are the samples of an epoch."""
+    """Steps draw their own batches: `name` is that of their seeds, `rows` are the samples of an epoch.
+
+    A batch holds no more than there are.
+    """
 
     name: str
 
     def __init__(
         self, module: nn.Module, *, batch: int, epochs: int, rows: int, seed: int, device: str
     ) -> None:
-        self.module, self.batch, self.device, self.run_seed = module.to(device), batch, device, seed
-        self.steps_per_epoch = max(1, rows // batch)
+        self.module, self.device, self.run_seed = module.to(device), device, seed
+        self.batch = min(batch, rows)
+        self.steps_per_epoch = max(1, rows // self.batch)
         self.steps = epochs * self.steps_per_epoch
 
     def batches(self, epoch: int) -> Sequence[int]:

@@ -218,11 +218,6 @@ class MindBridgeDecoder(PaintedDecoder):
 
     def _train(self, data: dict[int, BridgeSet], seed: int, device: str, folder: Path) -> None:
         how = self.params.fitting()
-        images = min(len(np.unique(one.image_index)) for one in data.values())
-        if images < how.batch:
-            raise ConfigError(
-                f"{images} training images are fewer than a batch of {how.batch}; lower decoder.batch"
-            )
         adapting = bool(self.params.checkpoint)
         task = BridgeTask(self.network, data, how, seed=seed, device=device, adapting=adapting)
         settings = TrainingSettings(

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from harness.api import (
-    ConfigError,
     Decoded,
     Features,
     Responses,
@@ -248,11 +247,6 @@ class MindEye1Decoder(PaintedDecoder):
             self.low_network = checkpoints.low_network(Path(p.low_checkpoint).expanduser(), space, low)
 
     def _train(self, task: TokensTask | LowLevelTask, seed: int, device: str, checkpoint: Path) -> None:
-        if task.data.n_images < task.batch:
-            raise ConfigError(
-                f"{task.data.n_images} training images are fewer than a batch of {task.batch}; lower "
-                "decoder.batch and decoder.low_batch"
-            )
         settings = TrainingSettings(
             task.name,
             task.steps,
