@@ -40,7 +40,8 @@ def of_subject(
         if not name.startswith(OF_SUBJECTS) or name.split(".")[1] == str(number)
     }
     check_exactly(network, own, what="mindbridge")
-    network.load_state_dict({name: value.float() for name, value in own.items()}, assign=True)
+    network = network.to_empty(device="cpu")
+    network.load_state_dict(own)
     return network.eval().requires_grad_(False)
 
 

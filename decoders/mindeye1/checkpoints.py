@@ -12,6 +12,7 @@ from torch import nn
 from harness.api import DataError, VoxelSpace
 from harness.decoders.mindeye2.checkpoints import read_weights
 from harness.decoders.mindeye2.unclip_keys import check_exactly
+from harness.nn.diffusion_prior import NoiseSchedule
 
 from .low_level import LowLevelNetwork, LowLevelSettings, low_level_state
 from .network import MindEye1Network, NetworkSettings
@@ -26,7 +27,7 @@ def tokens_network(path: Path, space: VoxelSpace, sizes: NetworkSettings) -> Min
     _require_voxels(weights, "voxel2clip.lin0.0.weight", space, path)
     with torch.device("meta"):
         network = MindEye1Network(space.n_valid, sizes)
-    schedule = MindEye1Network(1, replace(sizes, hidden=1, blocks=0)).noise_scheduler.state_dict()
+    schedule = NoiseSchedule(sizes.timesteps).state_dict()
     for name, value in schedule.items():
         weights.setdefault(f"noise_scheduler.{name}", value)
     return loaded(network, weights, what=f"mindeye1 in {path.name}")
@@ -48,11 +49,10 @@ def with_head(sizes: LowLevelSettings, weights: Mapping[str, torch.Tensor]) -> L
 
 
 def loaded(network: nn.Module, weights: Mapping[str, torch.Tensor], *, what: str) -> nn.Module:
-    """`network` with exactly `weights`, in evaluation mode."""
+    """`network`, built on the meta device, with exactly `weights` on the CPU, in evaluation mode."""
     check_exactly(network, weights, what=what)
-    network.load_state_dict(
-        {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}, assign=True
-    )
+    network = network.to_empty(device="cpu")
+    network.load_state_dict(dict(weights))
     return network.eval().requires_grad_(False)
 
 

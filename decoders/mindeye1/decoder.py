@@ -274,14 +274,13 @@ class MindEye1Decoder(PaintedDecoder):
             checkpoints.save(self.low_network, folder / "low-level.safetensors")
 
     def _take(self, folder: Path) -> None:
-        self.network = checkpoints.loaded(
-            MindEye1Network(self.space.n_valid, self.sizes[0]),
-            read_weights(folder / "mindeye1.safetensors"),
-            what="the fitted mindeye1",
-        )
+        voxels, (sizes, low) = self.space.n_valid, self.sizes
+        weights = read_weights(folder / "mindeye1.safetensors")
+        with torch.device("meta"):
+            network = MindEye1Network(voxels, sizes)
+        self.network = checkpoints.loaded(network, weights, what="the fitted mindeye1")
         if self.params.low_level:
             weights = read_weights(folder / "low-level.safetensors")
-            low = checkpoints.with_head(self.sizes[1], weights)
-            self.low_network = checkpoints.loaded(
-                LowLevelNetwork(self.space.n_valid, low), weights, what="the fitted low-level mindeye1"
-            )
+            with torch.device("meta"):
+                network = LowLevelNetwork(voxels, checkpoints.with_head(low, weights))
+            self.low_network = checkpoints.loaded(network, weights, what="the fitted low-level mindeye1")
