@@ -127,13 +127,13 @@ def test_mindeye1_takes_published_files_as_they_are(subject, tmp_path):
 
 class Malicious:
     def __reduce__(self):
-        return eval, ("1 / 0",)
+        return eval, ("1 / 0",)  # would raise ZeroDivisionError
 
 
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("malicious", "wants to run code"),
+        ("malicious", "holds no mapping of names to tensors"),
         ("truncated", "cannot be read as weights"),
         ("subject", r"was trained on \d+ voxels, toy01 has \d+; choose the checkpoint of this subject"),
         ("width", "has shape"),
