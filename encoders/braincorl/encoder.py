@@ -94,7 +94,8 @@ class BraincorlEncoder(NetworkEncoder):
 
         def loss(batch: Batch) -> Mapping[str, Tensor]:
             images, count = F.normalize(batch.images["image"], dim=-1), len(batch.voxels)
-            low, high = min(p.context[0], count - 1), min(p.context[1], count - 1)
+            high = min(p.context[1], max(1, 3 * count // 4))  # some are left to be predicted
+            low = min(p.context[0], high)
             shown, chosen = high, torch.arange(batch.voxels.shape[1])[: p.voxels]
             if batch.training:
                 shown = int(torch.randint(low, high + 1, ()))
