@@ -325,7 +325,7 @@ class SubjectData:
 class Decoded:
     """What a decoder made of N images' responses.
 
-    images : (N, C, H, W, 3) uint8, or float in [0, 1]; C candidates.
+    images : (N, C, H, W, 3) uint8, or float in [0, 1]; C candidates.  float16 is kept so, here and below.
     embedding : (N, D) or (N, tokens, D) predicted embedding, or None.
     caption : N strings, or None.
     low_level : (N, H, W, 3) blurry image that is not mixed into `images`, or None.

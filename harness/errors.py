@@ -35,6 +35,10 @@ class PluginError(HarnessError):
     """A plugin that is unknown, doubled, broken on import, or of another interface."""
 
 
+class OutOfMemory(PluginError):
+    """A plugin needed more memory of its device than there is."""
+
+
 class DataError(HarnessError):
     """Images, responses, ids or files that are not what they should be."""
 

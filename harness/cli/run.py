@@ -42,6 +42,11 @@ _TRAIN_SUBJECTS = (
     "them, the encoder is then adapted to it [the scored subject]"
 )
 
+_ROWS_HELP = (
+    "comma-separated rows to decode beside measured and predicted, such as zero,oracle; each costs as much "
+    "as these [all that apply]"
+)
+
 _MISSING = (
     "score the test images that folder:, file: or captions: has, leave the others out of every row, and "
     "say so"
@@ -66,6 +71,7 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(f"--{name.replace('_', '-')}", name, type=kind, help=_HELP[name])
             for name, kind in _RUN_OPTIONS.items()
         ),
+        click.option("--rows", help=_ROWS_HELP),
         click.option("--allow-missing", is_flag=True, help=_MISSING),
         click.option(
             "--store", type=click.Path(path_type=Path), help="artifacts [$HARNESS_STORE or ~/.cache]"
@@ -224,6 +230,8 @@ def _as_assignments(given: dict[str, Any]) -> Sequence[str]:
     assignments = [f"run.{name}={given[name]}" for name in _RUN_OPTIONS if given[name] is not None]
     if given["allow_missing"]:
         assignments.append("run.allow_missing=true")
+    if given["rows"]:
+        assignments.append(f"run.rows=[{given['rows']}]")
     if given["metrics"]:
         assignments.append(f"run.metrics=[{given['metrics']}]")
     if (given["workers"] or 1) > 1 and given["executor"] is None:

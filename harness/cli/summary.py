@@ -145,7 +145,10 @@ def _rows(plan: Plan) -> list[str]:
     rows += [f"{BOTTLENECK}{rank}" for rank in sorted(set(plan.settings.bottleneck))]
     rows += ["oracle"] if plan.benchmark.load().simulated else []
     rows += ["generator-ceiling"] if hasattr(plan.decoder.load(), "generate") else []
-    return [*rows, "re-measurement where there are repeats", "shuffled", *controls]
+    rows += ["re-measurement where there are repeats"]
+    if plan.settings.rows:
+        rows = ["measured", *(["predicted"] if plan.encoder else []), *plan.settings.rows]
+    return [*rows, "shuffled", *controls]
 
 
 def _changed(params: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@ and the rows that are decoded once both are there."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,10 +11,13 @@ from typing import Any
 import numpy as np
 
 from ..data import ImageSet, Responses, SubjectData
+from ..errors import OutOfMemory
+from ..notices import Flag
 from ..rows.adapters import fit_adapter
 from ..rows.bottleneck import bottleneck_streams
 from ..rows.table import Stream, response_streams
 from ..seeds import image_seeds
+from ..settings import RunSettings
 from ..stages.cheats import cheat_responses, cheat_streams
 from ..stages.decode import Reconstructions, decode, generate
 from ..stages.fit import fit_decoder, wanted
@@ -25,6 +29,8 @@ from .context import Context
 from .encoding import Encoded, extract_features
 from .preparation import Prepared
 from .protocols import blended, declared_blend, protocol_named
+
+logger = logging.getLogger(__name__)
 
 Made = tuple[str, int, int]
 """(row, trial, sample)."""
@@ -114,7 +120,17 @@ def row_streams(
     streams = response_streams(data, trial_rows=settings.trial_rows, redrawn=again, **from_trials)
     streams += bottleneck_streams(data, settings.bottleneck, **context.place, **from_trials)
     streams += cheat_streams(cheats, data, **drawn)
+    streams = [stream for stream in streams if wants_row(settings, stream.row)]
     return streams if encoded is None else [*streams, *_predicted_streams(context, data, encoded)]
+
+
+ALWAYS = ("measured", "measured-redrawn", "predicted")
+"""Rows that a run is for."""
+
+
+def wants_row(settings: RunSettings, row: str) -> bool:
+    """Whether a row is decoded: with ``run.rows``, those of :data:`ALWAYS` and those named there."""
+    return not settings.rows or row in ALWAYS or row.removesuffix("-redrawn") in settings.rows
 
 
 def _predicted_streams(context: Context, data: SubjectData, encoded: Encoded) -> list[Stream]:
@@ -161,12 +177,35 @@ def _cheats(context: Context, prepared: Prepared, decoder: Model) -> dict[str, n
 def _reconstructions(
     context: Context, prepared: Prepared, decoder: Model, streams: list[Stream]
 ) -> dict[Made, Reconstructions]:
+    """Every stream decoded, in smaller micro-batches where the device has no memory for those asked for.
+
+    All rows are then of the smaller size, which is in every key, and the run says so.
+    """
+    micro_batch = context.settings.micro_batch
+    while True:
+        try:
+            return _all_decoded(context, prepared, decoder, streams, micro_batch)
+        except OutOfMemory as problem:
+            if micro_batch == 1:
+                raise
+            micro_batch //= 2
+            text = (
+                f"{problem}; decoded again in micro-batches of {micro_batch}, not "
+                f"{context.settings.micro_batch}: --set run.micro_batch={micro_batch} starts with these"
+            )
+            logger.warning(text)
+            context.store.warned[Flag("out-of-memory", "warning", text)] = None
+
+
+def _all_decoded(
+    context: Context, prepared: Prepared, decoder: Model, streams: list[Stream], micro_batch: int
+) -> dict[Made, Reconstructions]:
     """Every stream decoded and, where the decoder can, its generator given the true images."""
     test, settings = prepared.data.test, context.settings
-    ceiling = hasattr(context.plan.decoder.load(), "generate")
+    ceiling = hasattr(context.plan.decoder.load(), "generate") and wants_row(settings, "generator-ceiling")
     total = sum(len(stream.responses.ids) for stream in streams) + ceiling * len(test)
     with context.stage("decode", total) as advance:
-        tools = _tools(context, prepared) | {"progress": advance}
+        tools = _tools(context, prepared) | {"progress": advance, "micro_batch": micro_batch}
         of_streams = decode(decoder, streams, names=prepared.names, **tools)
         made = {(s.row, s.trial, s.sample): r for s, r in zip(streams, of_streams, strict=True)}
         if ceiling:

@@ -15,9 +15,10 @@ from typing import Any
 from .. import plugins
 from ..backbones.weights import WeightsAbsent, stored_sha
 from ..catalogue import Metric
-from ..errors import ConfigError, FilesMissing, WeightsMissing
+from ..errors import ConfigError, FilesMissing, WeightsMissing, suggest
 from ..plugins import PluginRef
 from ..presets import plugin_defaults
+from ..rows.table import BOTTLENECK, CHEATS, ROWS
 from ..scoring.context import Circumstances
 from ..scoring.driver import scorer_of
 from ..scoring.scores import MetricRef, metric_ref
@@ -36,6 +37,9 @@ logger = logging.getLogger(__name__)
 
 Given = GivenImages | GivenCaptions
 """What was made elsewhere, in place of a decoder."""
+
+DECODED_CONTROLS = ("zero", "train-mean", *CHEATS)
+"""Controls that a decoder makes; the others need none."""
 
 _FETCH = "its weights are not on this machine. Type, where there is internet: harness prefetch {}"
 
@@ -85,7 +89,11 @@ class Plan:
                 "files": [named_files(self.encoder_params), named_files(self.decoder_params)],
                 "subject": self.subject,
                 **({"trained_on": self.trained_on} if self.trained_on else {}),
-                "settings": {k: v for k, v in settings.items() if k not in (*EXECUTION, "metrics")},
+                "settings": {
+                    k: v
+                    for k, v in settings.items()
+                    if k not in (*EXECUTION, "metrics") and (v or k != "rows")
+                },
                 "metrics": [metric.identity for metric in self.metrics],
                 "libraries": library_versions(),
             }
@@ -98,7 +106,7 @@ class Plan:
         parts = (self.benchmark.name, self.subject, *self._others(), *plugins)
         settings = {f.name: getattr(self.settings, f.name) for f in fields(RunSettings)}
         given = [self.benchmark_params, self.encoder_params, self.decoder_params, parts]
-        given.append({k: v for k, v in settings.items() if k not in EXECUTION})
+        given.append({k: v for k, v in settings.items() if k not in EXECUTION and (v or k != "rows")})
         given += [self.trained_on] if self.trained_on else []
         given.append(self.benchmark.load().version)  # another version is another run
         readable = "-".join("".join(c if c.isalnum() else "_" for c in part)[-24:] for part in parts)
@@ -156,6 +164,7 @@ def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
             f"decoded; type harness score PATH --benchmark {benchmark.name} for images or captions that "
             f"were made elsewhere"
         )
+    _check_rows(settings)
     captions = _captions(decoder, decoder_params)
     metrics, left_out = _chosen_metrics(
         settings,
@@ -317,6 +326,14 @@ def _as_published(ref: PluginRef) -> tuple[int, str]:
 
 def _on_by_default(metric: Metric, simulated: bool) -> bool:
     return {"simulated": simulated, "real": not simulated}.get(metric.default, bool(metric.default))
+
+
+def _check_rows(settings: RunSettings) -> None:
+    """Refuse names in ``--rows`` that no decoded row has."""
+    decoded = [row.name for row in ROWS.values() if row.group != "control" or row.name in DECODED_CONTROLS]
+    for name in settings.rows:
+        if name not in decoded and not name.startswith(BOTTLENECK):
+            raise ConfigError(f"--rows {name}: " + suggest(name, decoded, what="decoded row"))
 
 
 def _check_device(device: str) -> None:

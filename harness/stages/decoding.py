@@ -64,7 +64,7 @@ def _write(folder: Path, decoder: Any, decoded: Decoded) -> None:
     save_json(folder, "hashes", [[image_sha(c) for c in candidates] for candidates in decoded.images])
     for field in ("embedding", "low_level"):
         if getattr(decoded, field) is not None:
-            save_array(folder, field, np.asarray(getattr(decoded, field), np.float32))
+            save_array(folder, field, stored(getattr(decoded, field)))
     if decoded.caption is not None:
         save_json(folder, "caption", list(decoded.caption))
     scores = _candidate_scores(decoder, decoded)
@@ -90,7 +90,7 @@ def checked(decoded: Any, ref: PluginRef, ids: tuple[str, ...]) -> Decoded:
             raise PluginError(
                 f"decoder '{ref.name}' returned values from {low:.3g} to {high:.3g}; expected [0, 1]"
             )
-        images = images.astype(np.float32)
+        images = stored(images)
     for name in ("embedding", "low_level", "caption"):
         value = getattr(decoded, name)
         if value is not None and len(value) != len(ids):
@@ -98,6 +98,12 @@ def checked(decoded: Any, ref: PluginRef, ids: tuple[str, ...]) -> Decoded:
                 f"decoder '{ref.name}' returned {len(value)} {name} entries for {len(ids)} images"
             )
     return Decoded(images, decoded.embedding, decoded.caption, decoded.low_level)
+
+
+def stored(values: Any) -> np.ndarray:
+    """Numbers as they are kept: float16 where the decoder gives it, for it is half as large, else float32."""
+    values = np.asarray(values)
+    return values if values.dtype == np.float16 else values.astype(np.float32)
 
 
 def _candidate_scores(decoder: Any, decoded: Decoded) -> np.ndarray | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import HarnessError, PluginError, what_happened
+from ..errors import HarnessError, OutOfMemory, PluginError, what_happened
 from ..plugins import PluginRef
 from ..storage.disk import explained
 
@@ -30,7 +30,9 @@ def guarded(
         raise
     except BaseException as problem:
         logger.debug("%s '%s' %s", ref.kind, ref.name, action, exc_info=True)
-        raise PluginError(
+        # Torch's class is known by its name, which costs no import of torch.
+        full = any(kind.__name__ == "OutOfMemoryError" for kind in type(problem).__mro__)
+        raise (OutOfMemory if full else PluginError)(
             f"{ref.kind} '{ref.name}' {action}: {what_happened(problem)} (its traceback: add -v)"
         ) from problem
 

@@ -179,6 +179,9 @@ def test_the_command_line_decodes_with_a_published_file_and_refuses_a_bad_one(tm
     computed = done.stdout.partition("computed:")[2]
     assert "decode" in computed
     assert "fit" not in computed
+    kept = [f for f in (tmp_path / "store").rglob("*.npy") if f.stem in ("images", "embedding", "low_level")]
+    kinds = {np.load(file, mmap_mode="r").dtype.name for file in kept if "decode" in file.parts}
+    assert kinds == {"float16"}
     torch.save({"model_state_dict": network.state_dict(), "extra": Call(tmp_path / "made")}, file)
     done = call_harness(tmp_path, *words, check=False)
     last = " ".join(done.stderr.partition("harness: error:")[2].split())

@@ -1,0 +1,93 @@
+"""Which rows are decoded, in what precision they are kept, and what is done where memory ends."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from commands import HELPERS, call_harness, only_run
+
+from harness.errors import ConfigError, OutOfMemory, PluginError
+from harness.plugins import PluginRef
+from harness.stages.decoding import stored
+from harness.stages.guard import guarded
+
+SMALL = '''
+import sys
+
+sys.path.insert(0, {helpers!r})
+import numpy as np
+from toys import Decoded, ToyBenchmark, ToyDecoder
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch's."""
+
+
+class Crowded(ToyDecoder):
+    """Has room for {most} images at once; gives float16."""
+
+    def decode(self, responses, *, seeds):
+        if len(responses.ids) > {most}:
+            raise OutOfMemoryError("tried to allocate 20 GB")
+        made = super().decode(responses, seeds=seeds)
+        images = (made.images / np.float32(255)).astype(np.float16)
+        return Decoded(images, embedding=made.embedding.astype(np.float16))
+'''
+
+
+def run(folder, *more, most=3, check=True):
+    file = folder / "crowded.py"
+    file.write_text(SMALL.format(helpers=str(HELPERS), most=most))
+    words = ["run", "--benchmark", f"{file}:ToyBenchmark", "--decoder", f"{file}:Crowded", "--no-report"]
+    words += ["--metrics", "pixcorr", "--set", "run.derangements=2", *more]
+    return call_harness(folder, *words, check=check)
+
+
+def test_where_memory_ends_the_batches_are_smaller_and_the_run_says_so(tmp_path):
+    """The keys are those of the smaller micro-batch: the same as if it had been asked for."""
+    run(tmp_path, "--rows", "zero")
+    made = only_run(tmp_path)
+    flags = [flag for flag in made.record.flags if flag.name == "out-of-memory"]
+    assert flags
+    assert "in micro-batches of 2, not 16: --set run.micro_batch=2 starts with these" in flags[-1].message
+    kept = sorted((tmp_path / "store").rglob("decode/*/*/images.npy")) or [
+        f for f in (tmp_path / "store").rglob("images.npy") if "decode" in f.parts
+    ]
+    pictures = [np.load(file, mmap_mode="r") for file in kept]
+    assert {(array.dtype.name, len(array) <= 2) for array in pictures} == {("float16", True)}
+    scores = made.scores
+    assert set(scores.row.astype(str)) >= {"measured", "zero", "shuffled-measured", "mean-image"}
+    assert not {"train-mean", "oracle", "generator-ceiling", "half-1"} & set(scores.row.astype(str))
+    again = run(tmp_path, "--rows", "zero", "--set", "run.micro_batch=2")
+    assert "decode" not in again.stdout.partition("computed:")[2].partition(";")[0]
+
+
+def test_a_row_that_no_decoder_makes_is_refused_with_the_near_one(tmp_path):
+    done = run(tmp_path, "--rows", "zerro", check=False)
+    assert "--rows zerro: " in done.stderr
+    assert "zero" in done.stderr.partition("zerro: ")[2]
+
+
+def test_running_out_of_memory_is_known_by_its_class():
+    ref = PluginRef("decoders", "toy", "toy:Toy", "toy", "1")
+    kind = type("OutOfMemoryError", (RuntimeError,), {})
+
+    def fail(problem):
+        raise problem
+
+    with pytest.raises(OutOfMemory, match="no room"):
+        guarded(ref, "fails", lambda: fail(kind("no room")))
+    with pytest.raises(PluginError) as other:
+        guarded(ref, "fails", lambda: fail(RuntimeError("no room")))
+    assert not isinstance(other.value, OutOfMemory)
+    with pytest.raises(ConfigError):
+        guarded(ref, "fails", lambda: fail(ConfigError("x")))
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("float16", "float16"), ("float32", "float32"), ("float64", "float32")]
+)
+def test_half_precision_is_kept_and_nothing_else_is(given, kept):
+    values = np.linspace(0, 1, 7).astype(given)
+    assert stored(values).dtype == kept
+    np.testing.assert_array_equal(stored(values), values.astype(kept))
