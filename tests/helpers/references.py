@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import io
 import re
 import tokenize
@@ -105,8 +106,9 @@ def imported(module: str) -> frozenset[str]:
     source = modules()[module].read_text()
     names = {f"tests.helpers.{name}" for name in re.findall(r"^(?:from|import) (\w+)", source, re.M)}
     names |= set(re.findall(r"(harness(?:\.\w+)+):\w", source))
-    for package in re.findall(r"(harness(?:\.\w+)+)\.\{", source):
-        names |= {name for name in modules() if name.startswith(f"{package}.")}
+    if module.endswith(".catalogue") and module.count(".") > 1:
+        rows = importlib.import_module(module).ROWS
+        names |= {c.module for row in rows for c in (row.calls() if hasattr(row, "calls") else [row.build])}
     if module.startswith("tests.") and re.search(r"\b(?:call_)?harness\(|CliRunner", source):
         names |= {"harness.run.pipeline", "harness.run.record"}
     if module == "harness.plugins":
