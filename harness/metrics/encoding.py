@@ -42,6 +42,11 @@ def voxel_r(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
     return _by_voxel(correlate, predicted, measured)
 
 
+def voxel_r_truth(predicted: np.ndarray, measured: np.ndarray, *, truth: np.ndarray) -> np.ndarray:
+    """(V,) :func:`voxel_r` with the noise-free `truth` (N, V) in place of what was measured."""
+    return voxel_r(predicted, truth)
+
+
 def voxel_r2(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
     """(V,) 1 - SS_residual / SS_total about the measured mean; negative for a bad scale or offset."""
 

@@ -24,6 +24,8 @@ _DISTANCE = "1 − correlation of the features of a reconstruction and its stimu
 MEANINGS: Mapping[str, str] = {
     "pixcorr": "correlation over pixels of a reconstruction and its stimulus",
     "pixcorr-native": "correlation over pixels of the two at the size they have, without resizing",
+    "truth-r": "correlation over test images of a voxel's predicted and noise-free response, which only "
+    "simulated data have",
     "ssim": "structural similarity of the two images in grey: local brightness, contrast and structure",
     "pixel-2way": _TWO_WAY + "; the features are pixels",
     "pixel-2way-strict": _TWO_WAY + "; the features are pixels" + _STRICT,

@@ -25,6 +25,9 @@ def _published(name: str, label: str, score: str, unit: str = "image", **fields:
 
 RESPONSES = (
     encoding("voxel-r", "voxel r", "encoding:voxel_r", chance=0.0),
+    encoding(
+        "truth-r", "voxel r with the truth", "encoding:voxel_r_truth", "truth", chance=0.0, default=False
+    ),
     encoding("voxel-r2", "voxel R²", "encoding:voxel_r2"),
     encoding("voxel-mse", "voxel MSE", "encoding:voxel_mse", higher_is_better=False),
     encoding("voxel-r2-nc", "voxel r² / ceiling", "encoding:voxel_r2_nc", "ceiling"),

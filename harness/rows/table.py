@@ -173,6 +173,12 @@ ROWS = {
             "control",
         ),
         Row(
+            "cheat-inverse-plain",
+            "inverse of the decoder, plain",
+            "the same without a penalty: it fits the decoder and nothing else",
+            "control",
+        ),
+        Row(
             "cheat-pixels", "ridge on pixels", "predicted from the stimuli reduced to 8 x 8 pixels", "control"
         ),
         Row(
@@ -190,7 +196,7 @@ ROWS = {
 }
 """Every row but those with a number in their name, in the order in which they are shown."""
 
-CHEATS = ("cheat-inverse", "cheat-pixels")
+CHEATS = ("cheat-inverse", "cheat-inverse-plain", "cheat-pixels")
 """Rows of encoders that cheat (:mod:`harness.stages.cheats`), on request."""
 
 BOTTLENECK = "measured-rank-"

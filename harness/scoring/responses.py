@@ -1,7 +1,8 @@
 """Encoding scores: predicted against measured responses, before any decoder, over all voxels and by region.
 
 ``score(predicted (N, V), measured (N, V)) -> (N,), (V,) or one value``, over valid voxels.  Offered besides:
-``baseline`` (V,), the mean training response; ``ceiling`` (V,), the noise ceiling or None; ``trials`` (T, V)
+``baseline`` (V,), the mean training response; ``ceiling`` (V,), the noise ceiling or None; ``truth`` (N, V)
+of simulated data; ``trials`` (T, V)
 measured trials and ``image_index`` (T,); ``samples`` (N, S, V), NaN where an image has fewer, for rows that
 have two or more, the others are not scored; ``labels`` {name: (N,)} of the test images; ``copies`` (N,),
 equal numbers where these are equal, or None where no two are; ``rivalry``.
@@ -60,6 +61,8 @@ class ResponsesScorer(Scorer):
             return "it compares samples: give --samples 2 or more and an encoder that is stochastic"
         if "ceiling" in metric.gets and self.target.ceiling is None:
             return "the data have no noise ceiling: give ncsnr, or two trials or more of a test image"
+        if "truth" in metric.gets and self.run.data.truth is None:
+            return "the data have no noise-free truth; simulated ones do"
         absent = [name for name in metric.labels if name not in self.target.labels]
         return f"the test images have no label '{absent[0]}'" if absent else ""
 
@@ -149,6 +152,10 @@ class ResponsesScorer(Scorer):
         return {}
 
     @cached_property
+    def _truth(self) -> np.ndarray:
+        return self.run.data.truth.mean()
+
+    @cached_property
     def _trials(self) -> np.ndarray:
         return self.target.responses.trials()
 
@@ -161,6 +168,8 @@ class ResponsesScorer(Scorer):
             if target.ceiling is None:
                 return Offer.of(None)
             return Offer(self._some(target.ceiling, inside), target.sha)
+        if key == "truth":
+            return Offer(self._some(self._truth, inside, of_all=True), target.identity_of(self._truth))
         if key == "trials":
             return Offer(self._some(self._trials, inside, of_all=True), target.responses.sha)
         if key == "image_index":
@@ -176,5 +185,5 @@ class ResponsesScorer(Scorer):
             return Offer.of(True)
         raise PluginError(
             f"metric '{metric.name}' wants '{key}', which is not offered for responses; offered are "
-            "baseline, ceiling, trials, image_index, samples, labels, copies, rivalry"
+            "baseline, ceiling, truth, trials, image_index, samples, labels, copies, rivalry"
         )

@@ -7,6 +7,8 @@
   norm-penalised pseudo-inverse, for another that of its mean slope, by Stein's lemma); it is applied to
   the true stimuli.  Compared are the decoder's embeddings, where it has any and can embed images, else
   8 x 8 pixels.
+* ``cheat-inverse-plain`` is the same with next to no penalty: one that predicts noise best shrinks voxels
+  unequally, and they no longer decode to the stimulus.
 * ``cheat-pixels`` is an encoder, but the poorest: a ridge of the training responses on the stimuli
   reduced to 8 x 8 pixels, which every decoder can show again.
 
@@ -24,6 +26,7 @@ import numpy as np
 from ..data import ImageSet, Responses, SubjectData
 from ..rows.table import CHEATS, Stream
 from ..seeds import image_seeds
+from ..solvers.ridge import PENALTIES
 from ..storage.cached import Item, cached_map
 from ..storage.executors import Executor
 from ..storage.store import Store
@@ -35,6 +38,9 @@ from .model import Model
 
 PROBES = 400
 """Noise patterns decoded; the small MindEye2 takes some seconds for a hundred."""
+
+NO_PENALTY = 1e-3
+"""Of a ridge on standardised features: only what would be divided by nothing is held back."""
 
 PIXELS = ("pixels", "rgb8")
 
@@ -56,10 +62,10 @@ def cheat_responses(
     seed: int,
 ) -> dict[str, np.ndarray]:
     """Row of :data:`harness.rows.table.CHEATS` -> (N, V) float32 responses to the test images."""
-    inverse, pixels = CHEATS
+    inverse, plain, pixels = CHEATS
     ridge = partial(_ridge, valid=data.space.valid, seed=seed, store=store, executor=executor)
     return {
-        inverse: _inverse(data, model, decode, features=features, ridge=ridge, seed=seed),
+        **_inverses(data, model, decode, (inverse, plain), features=features, ridge=ridge, seed=seed),
         pixels: _pixel_ridge(data, features=features, ridge=ridge),
     }
 
@@ -85,14 +91,25 @@ def noise_probes(data: SubjectData, *, count: int, seed: int) -> Responses:
     return Responses.single(space, ids, np.where(space.valid, values, 0).astype(np.float32))
 
 
-def _inverse(
-    data: SubjectData, model: Model, decode: Decode, *, features: FeatureStore, ridge: Ridge, seed: int
-) -> np.ndarray:
+def _inverses(
+    data: SubjectData,
+    model: Model,
+    decode: Decode,
+    rows: tuple[str, str],
+    *,
+    features: FeatureStore,
+    ridge: Ridge,
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """The inverse with a penalty, and the plain one."""
     probes = noise_probes(data, count=PROBES, seed=seed)
     stream = Stream("noise", -1, 0, probes, image_seeds(seed, probes.ids, 0))
     made, images = decode(stream)
     ours, wanted = _compared(model, made, images, data, features)
-    return ridge(ours, probes.mean(), wanted, probes.ids)
+    grids = (PENALTIES, (NO_PENALTY,))
+    return {
+        row: ridge(ours, probes.mean(), wanted, probes.ids, penalties=grid) for row, grid in zip(rows, grids)
+    }
 
 
 def _compared(
@@ -123,6 +140,7 @@ def _ridge(
     ids: tuple[str, ...],
     *,
     contents: Sequence[str] | None = None,
+    penalties: Sequence[float] = PENALTIES,
     valid: np.ndarray,
     seed: int,
     store: Store,
@@ -133,8 +151,10 @@ def _ridge(
     contents : hashes of the images `ids`, of which equal ones share a fold; None for noise.
     """
     numbers = {"ours": ours, "patterns": patterns, "wanted": wanted, "valid": valid}
-    arguments = lambda: (tuple(map(executor.share, numbers.values())), ids, contents, seed)  # noqa: E731
-    item = Item({**numbers, "ids": ids, "contents": contents, "seed": seed}, arguments)
+    arguments = lambda: (tuple(map(executor.share, numbers.values())), ids, contents, seed, penalties)  # noqa: E731
+    item = Item(
+        {**numbers, "ids": ids, "contents": contents, "seed": seed, "penalties": penalties}, arguments
+    )
     (artifact,) = cached_map("controls", [item], write_ridge, store=store, executor=executor)
     return np.array(artifact.array("responses"))
 

@@ -143,6 +143,7 @@ def patterns(metric: Metric, n: int, seed: int, same: bool) -> Sample:
     offered = {
         "baseline": baseline,
         "ceiling": np.linspace(0.5, 0.95, VOXELS).astype(np.float32),
+        "truth": measured,
         "trials": trials,
         "image_index": index,
         "samples": trials.reshape(n, 2, VOXELS) if same else blurred,

@@ -1,0 +1,104 @@
+"""Experiment suites: what a file says, what is computed of it, what is there already and what fails."""
+
+from __future__ import annotations
+
+import pytest
+from commands import TOYS, call_harness
+
+from harness.errors import ConfigError
+from harness.run.suites import cells, read_suite, suite_names
+
+SUITE = f"""
+title: Toys
+table: TABLE
+benchmark: {{name: "{TOYS}:ToyBenchmark", n_test: 12}}
+cheats: true
+encoders:
+  toy: {{encoder: "{TOYS}:ToyEncoder"}}
+  truth: {{graded: {{}}}}
+  noisy: {{graded: {{noise: 2}}}}
+decoders:
+  one: {{decoder: "{TOYS}:ToyDecoder"}}
+  nearest: {{decoder: nearest-train}}
+run: {{derangements: 2}}
+metrics: [truth-r, pixcorr, voxel-r, decoded-agreement]
+"""
+
+
+@pytest.mark.parametrize("name", suite_names())
+@pytest.mark.parametrize("smoke", [False, True])
+def test_suites_that_come_with_the_harness_are_plans(tmp_path, name, smoke):
+    from harness.run.plan import make_plan
+
+    suite = read_suite(name, smoke=smoke)
+    planned = cells(suite, tmp_path)
+    assert len(planned) == len(suite.encoders) * len(suite.decoders) * len(suite.seeds)
+    first = {cell.decoder.label: cell for cell in reversed(planned) if cell.encoder.graded is None}
+    for cell in first.values():
+        make_plan(cell.request)
+
+
+def test_a_suite_is_computed_once_and_prints_its_tables(tmp_path):
+    file = tmp_path / "toys.yaml"
+    file.write_text(SUITE.replace("TABLE", "which-score"))
+    done = call_harness(tmp_path, "experiment", "toys.yaml")
+    assert done.stderr.count(": computed") == 6
+    assert "true order, by correlation with the noise-free truth: truth 1.000" in done.stdout
+    assert (tmp_path / "runs" / "toys" / "scores.csv").read_text().startswith("decoder,metric")
+    file.write_text(SUITE.replace("TABLE", "matrix"))
+    again = call_harness(tmp_path, "experiment", "toys.yaml")
+    assert again.stderr.count(": is there") == 6
+    assert "Kendall's tau" in again.stdout
+    assert "one, nearest" in again.stdout
+    assert "oracle" in again.stdout
+
+
+@pytest.mark.slow
+def test_the_inverse_of_the_decoder_wins_a_decoded_score_and_loses_where_the_brain_counts(tmp_path):
+    """Ranked among encoders made of the truth, a fitted ridge and a ridge on pixels."""
+    import pandas as pd
+
+    call_harness(tmp_path, "experiment", "which-score", "--smoke")
+    table = pd.read_csv(tmp_path / "runs" / "which-score-smoke" / "scores.csv")
+    place = table.set_index(["metric", "target"])["cheat_place"]
+    last = table["encoders"].max()
+    assert place["pixcorr@1", "stimulus"] == place["pixel-2way@1", "stimulus"] == 1
+    assert place["voxel-r@1", "responses"] == last
+    assert place["decoded-agreement-controlled@2", "measured"] == last
+    tau = table.set_index(["metric", "target"])["tau"]
+    assert tau["voxel-r@1", "responses"] > 0.8 > 0.4 > tau["pixcorr@1", "stimulus"]
+
+
+@pytest.mark.slow
+def test_a_cell_that_fails_costs_no_other(tmp_path):
+    text = SUITE.replace("TABLE", "matrix").replace(
+        "noisy: {graded: {noise: 2}}", "broken: {encoder: nowhere}"
+    )
+    (tmp_path / "toys.yaml").write_text(text)
+    done = call_harness(tmp_path, "experiment", "toys.yaml", check=False)
+    assert done.returncode
+    assert done.stderr.count(": computed") == 4
+    assert done.stderr.count("broken × ") >= 2
+    assert "2 of 6 cells failed" in done.stderr
+    assert "Kendall's tau" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("titel: x", "title"),
+        ("table: matrix\nbenchmark: {name: embedded}\nencoders: {ridge: {}}", "'decoders' is missing"),
+        (SUITE.replace("graded: {}", "graded: {}, folds: 3"), "no other keys"),
+        (SUITE + "published: [{what: x}]", "lacks value, source, differs"),
+        (SUITE.replace("[truth-r", "truth-r #"), "expected a list"),
+    ],
+)
+def test_files_that_are_no_suite(tmp_path, text, message):
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_suite(str(tmp_path / "x.yaml"))
+
+
+def test_names_that_are_none():
+    with pytest.raises(ConfigError, match="which-score"):
+        read_suite("which-scores")
