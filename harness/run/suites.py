@@ -35,6 +35,8 @@ from ..progress import Reporter
 from ..results import RunResult
 from ..settings import Request, mapping, read_yaml
 from ..stages.data import load_subject
+from ..stages.model import Configured
+from ..storage.executors import Inline
 from ..storage.store import Store
 from .graded import write_graded
 from .pipeline import run_plan
@@ -238,7 +240,8 @@ def _write_graded(suite: Suite, folder: Path, store: Store) -> None:
         values={"benchmark": suite.benchmark_params, "decoder": decoder.params, "run": suite.run},
     )
     plan = make_plan(request)
-    data, _, _ = load_subject(plan.benchmark_object(), plan.subject, ref=plan.benchmark, store=store)
+    benchmark = Configured(plan.benchmark, plan.benchmark_params)
+    data, _, _ = load_subject(benchmark, plan.subject, store=store, executor=Inline())
     for encoder in wanted:
         write_graded(data, encoder.graded, folder / "graded" / f"{encoder.label}.npz")
 

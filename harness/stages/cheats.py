@@ -151,10 +151,9 @@ def _ridge(
     contents : hashes of the images `ids`, of which equal ones share a fold; None for noise.
     """
     numbers = {"ours": ours, "patterns": patterns, "wanted": wanted, "valid": valid}
-    arguments = lambda: (tuple(map(executor.share, numbers.values())), ids, contents, seed, penalties)  # noqa: E731
-    item = Item(
-        {**numbers, "ids": ids, "contents": contents, "seed": seed, "penalties": penalties}, arguments
-    )
+    fit = (ids, contents, seed, penalties)
+    named = dict(zip(("ids", "contents", "seed", "penalties"), fit))
+    item = Item({**numbers, **named}, lambda: (tuple(map(executor.share, numbers.values())), *fit))
     (artifact,) = cached_map("controls", [item], write_ridge, store=store, executor=executor)
     return np.array(artifact.array("responses"))
 
