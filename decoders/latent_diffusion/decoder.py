@@ -106,7 +106,7 @@ class PaintedDecoder:
             return public.versatile(words=self.reads_words, null=self.null)
 
     def identity(self) -> str:
-        """Of the weights that it draws with; :class:`WeightsMissing` without them."""
+        """Of the weights that it draws with; without them an error says what to fetch."""
         if self.params.weights == "tiny":
             from .tiny import small
 
