@@ -46,6 +46,11 @@ TESTED_IN = {
     "benchmarks/assembly.py": "benchmarks/test_paired.py",
     "benchmarks/layouts/benchmark.py": "benchmarks/layouts/test_layouts.py",
     "benchmarks/layouts/recording.py": "benchmarks/layouts/test_layouts.py",
+    **{f"harness/judging/{name}.py": "judging/test_judge.py" for name in ("alignment", "pictures", "power")},
+    **{
+        f"harness/judging/{name}.py": "judging/test_judge.py"
+        for name in ("reliability", "sessions", "verdict")
+    },
     "harness/cli/data.py": "benchmarks/layouts/test_layout_runs.py",
     "harness/cli/inspect.py": "test_commands.py",
     "harness/cli/new.py": "testing/test_scaffold.py",

@@ -115,3 +115,114 @@ def _prepare(read: Callable[[str], Any], subject: str) -> None:
 
     table = read(subject).trials.table
     click.echo(f"{subject}: {table.shape[0]} trials x {table.shape[1]} voxels, in {prepared_folder()}")
+
+
+def _data_options(command: Callable) -> Callable:
+    for option in (
+        click.option("--benchmark", help="a benchmark's name [embedded]"),
+        click.option("--config", type=click.Path(path_type=Path), help="YAML with the section benchmark"),
+        click.option(
+            "--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="may be repeated"
+        ),
+        click.option("--subject", help="the subject, by name or number [the benchmark's first]"),
+    ):
+        command = option(command)
+    return command
+
+
+def _load(
+    benchmark: str | None, config: Path | None, assignments: tuple[str, ...], subject: str | None
+) -> Any:
+    """The benchmark's name and a subject's data, checked as for a run."""
+    from ..places import store_folder
+    from ..run.plan import requested_benchmark
+    from ..run.subjects import subject_named
+    from ..settings import read_request
+    from ..stages.data import load_subject
+    from ..stages.model import Configured
+    from ..storage.executors import Inline
+    from ..storage.store import Store
+
+    request = read_request(config, assignments, plugins={"benchmark": benchmark, "subject": subject})
+    ref, params = requested_benchmark(request)
+    configured = Configured(ref, params)
+    subjects = tuple(configured.build().subjects())
+    chosen = (
+        subjects[0]
+        if request.subject is None
+        else subject_named(request.subject, subjects, option="--subject")
+    )
+    store = Store(store_folder())
+    loaded, _, flags = load_subject(configured, chosen, store=store, executor=Inline())
+    return ref.name, loaded, flags
+
+
+@data.command()
+@_data_options
+@click.option("--html", type=click.Path(path_type=Path), help="write the page to this file as well")
+def doctor(
+    benchmark: str | None,
+    config: Path | None,
+    assignments: tuple[str, ...],
+    subject: str | None,
+    html: Path | None,
+) -> None:
+    """Judge data before any model: do ids align, is there signal, is the test set new, what can it show."""
+    from io import StringIO
+
+    from rich.console import Console
+
+    from ..errors import DataError
+    from ..judging.judge import judge
+    from ..judging.page import show
+    from .output import check_output, write_output
+
+    if html:
+        check_output(html)
+    name, loaded, flags = _load(benchmark, config, assignments, subject)
+    judgements = list(judge(loaded))
+    title = f"{name}, {loaded.subject}: {len(loaded.train)} training and {len(loaded.test)} test images"
+    show(Console(highlight=False), title, judgements, flags)
+    if html:
+        page = Console(record=True, file=StringIO(), width=120, highlight=False)
+        show(page, title, judgements, flags)
+        write_output(html, page.export_html(inline_styles=True).encode())
+        click.echo(f"written: {html}")
+    alarms = [judgement.name for judgement in judgements if judgement.verdict == "alarm"]
+    if alarms:
+        raise DataError(
+            f"{len(alarms)} alarm{'s' if len(alarms) > 1 else ''}: {', '.join(alarms)}; see above"
+        )
+
+
+@data.command()
+@_data_options
+@click.option(
+    "--by",
+    type=click.Choice(["stimulus", "cluster", "distance", "category"]),
+    default="stimulus",
+    show_default=True,
+    help="what must not be on both sides: a picture and its copies; a cluster of pictures; near pictures; "
+    "a category",
+)
+@click.option("--share", default=0.1, show_default=True, help="of the images that test")
+@click.option("--label", default="", help="name of the label that category goes by")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("test_ids.txt"), show_default=True)
+def split(by: str, share: float, label: str, seed: int, out: Path, **chosen: Any) -> None:
+    """Choose test images that training does not know, from all images of a benchmark; writes their ids."""
+    from ..judging.splits import honest_split
+    from .output import check_output, write_output
+
+    check_output(out)
+    _, loaded, _ = _load(**chosen)
+    result = honest_split(loaded, by=by, share=share, label=label, seed=seed)
+    write_output(out, ("\n".join(result.test_ids) + "\n").encode())
+    click.echo(f"{len(result.test_ids)} of {result.n_images} images test; {result.sentence}")
+    click.echo(
+        f"nearest training image, median r of small pictures: {result.before:.3f} before, "
+        f"{result.after:.3f} now"
+    )
+    click.echo(
+        f"written: {out}; in a benchmark's YAML, with all trials under data: write test_ids: {out.name}"
+    )

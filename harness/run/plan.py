@@ -127,14 +127,19 @@ class Plan:
         return self.benchmark.load()(self.benchmark_params)
 
 
+def requested_benchmark(request: Request) -> tuple[PluginRef, Any]:
+    """The benchmark that is asked for, and its parameters."""
+    benchmark = plugins.find("benchmarks", request.benchmark)
+    return benchmark, _params(benchmark, request, benchmark)
+
+
 def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
     """Find plugins, resolve parameters and check that what is asked for can be done."""
     if request.encoder is None and request.decoder is None:
         raise ConfigError("give at least one of --encoder and --decoder; 'harness list' names them")
     if need_decoder and request.decoder is None:
         raise ConfigError("--decoder is missing; 'harness list decoders' names them")
-    benchmark = plugins.find("benchmarks", request.benchmark)
-    benchmark_params = _params(benchmark, request, benchmark)
+    benchmark, benchmark_params = requested_benchmark(request)
     subjects = tuple(benchmark.load()(benchmark_params).subjects())
     given = request.subject
     subject = subjects[0] if given is None else subject_named(given, subjects, option="--subject")

@@ -1,0 +1,1 @@
+"""Judging data before any model sees them: alignment, reliability, pictures, sessions, power."""

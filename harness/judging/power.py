@@ -1,0 +1,56 @@
+"""The smallest difference between two encoders that this test set can show."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..metrics.moments import Moments, r
+from ..statistics.intervals import Estimate
+from .alignment import SIDE, Sample, fit_plainly
+from .verdict import Judgement, Verdict
+
+POWER = 0.8
+_QUANTILES = 1.959964 + 0.841621
+"""Of the normal distribution, for a two-sided test at .05 that finds a true difference in 80 % of test
+sets."""
+
+
+def judge_power(sample: Sample) -> Judgement:
+    """From the paired difference in voxel r of two encoders made of small pictures, with and without
+    contrast."""
+    n_images = len(sample.test)
+    if n_images < 4:
+        return Judgement("power", Verdict.UNKNOWN, f"{n_images} test images tell nothing apart")
+    with_contrast, colour = (_jackknife(sample, columns) for columns in (slice(None), slice(0, 3 * SIDE**2)))
+    difference = with_contrast[0] - colour[0]
+    parts = -(n_images - 1) * (with_contrast[1] - colour[1])
+    error = Estimate.of(difference, parts - parts.mean(), n_images - 1).error
+    least = _QUANTILES * error
+    figures = (
+        ("test images", str(n_images)),
+        (
+            "voxel r of a ridge on small pictures, with and without contrast",
+            f"{with_contrast[0]:.3f}, {colour[0]:.3f}",
+        ),
+        ("standard error of their difference", f"{error:.4f}"),
+        ("smallest difference found in 80 % of such test sets (two-sided, .05)", f"{least:.4f}"),
+        ("with four times as many images", f"{least / 2:.4f}"),
+    )
+    if not math.isfinite(least):
+        return Judgement(
+            "power", Verdict.UNKNOWN, "the difference of two encoders has no standard error here", figures
+        )
+    sentence = f"two encoders that differ by less than {least:.3f} in voxel r will rarely be told apart"
+    return Judgement("power", Verdict.NOTE if least > 0.03 else Verdict.GOOD, sentence, figures)
+
+
+def _jackknife(sample: Sample, columns: slice) -> tuple[float, np.ndarray]:
+    """Mean voxel r, and without each image (N,)."""
+    features = sample.train_pictures[:, columns]
+    model = fit_plainly(features, sample.train)
+    predicted = np.asarray(model.predict(sample.test_pictures[:, columns]), np.float64)
+    whole = Moments.weighted(predicted, sample.test, np.full((1, len(predicted)), 1 / len(predicted)))
+    parts = Moments.leave_one_out(predicted, sample.test)
+    return float(np.nanmean(r(whole, None))), np.nanmean(r(parts, None), axis=1)

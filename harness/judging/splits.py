@@ -1,0 +1,115 @@
+"""Splits whose test images training does not know: no copy, no near picture, no cluster or category of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..data import SubjectData
+from ..errors import ConfigError, DataError, suggest
+from .alignment import pictures_of
+from .pictures import nearest_pictures
+
+CLUSTERS = 40
+
+
+@dataclass(frozen=True)
+class HonestSplit:
+    """Ids of the test images, and how near the nearest training picture is, before and now (median r)."""
+
+    test_ids: tuple[str, ...]
+    n_images: int
+    sentence: str
+    before: float
+    after: float
+
+
+def honest_split(data: SubjectData, *, by: str, share: float, label: str = "", seed: int = 0) -> HonestSplit:
+    """Whole groups of images, drawn until `share` of all images test.
+
+    by : ``stimulus``: copies are one group; ``cluster``: one of up to 40 clusters of small pictures
+    (k-means);
+        ``category``: images of one value of `label`; ``distance``: images one by one, those whose nearest
+        other picture is farthest, their copies with them.
+
+    Raises
+    ------
+    ConfigError
+        A `share` outside 0 to 1, or `by` category without such a label.
+    DataError
+        Fewer than two groups.
+    """
+    if not 0 < share < 1:
+        raise ConfigError(f"--share is {share}; expected a share of the images, for example 0.1")
+    parts = (data.train, data.test)
+    ids = [name for part in parts for name in part.stimuli.ids]
+    hashes = [sha for part in parts for sha in part.stimuli.image_hashes()]
+    pictures = np.concatenate([pictures_of(part) for part in parts])
+    copies = _numbers(hashes)
+    rng = np.random.default_rng(seed)
+    if by == "category":
+        groups = _merged(_numbers(_labels(data, label)), copies)
+    elif by == "cluster":
+        from sklearn.cluster import KMeans
+
+        number = max(2, min(CLUSTERS, len(set(copies)) // 5))
+        groups = _merged(KMeans(number, n_init=4, random_state=seed).fit_predict(pictures), copies)
+    else:
+        groups = copies
+    names = np.unique(groups)
+    if len(names) < 2:
+        raise DataError(f"all {len(ids)} images are one group ({by}); nothing is left to train on")
+    order = rng.permutation(names)
+    if by == "distance":
+        far = _isolation(pictures, copies)
+        order = names[np.argsort([far[groups == name].max() for name in names], kind="stable")]
+    chosen: list[int] = []
+    for name in order[:-1]:
+        if chosen and np.isin(groups, chosen).sum() >= share * len(ids):
+            break
+        chosen.append(int(name))
+    is_test = np.isin(groups, chosen)
+    before = nearest_pictures(pictures[len(data.train) :], pictures[: len(data.train)])
+    after = nearest_pictures(pictures[is_test], pictures[~is_test])
+    test_ids = tuple(name for name, test in zip(ids, is_test) if test)
+    sentence = f"{len(chosen)} of {len(names)} groups by {by}, none of which trains"
+    return HonestSplit(
+        tuple(dict.fromkeys(test_ids)), len(ids), sentence, float(np.median(before)), float(np.median(after))
+    )
+
+
+def _isolation(pictures: np.ndarray, copies: np.ndarray) -> np.ndarray:
+    """(N,) highest correlation with a picture that is no copy."""
+    centred = pictures - pictures.mean(axis=1, keepdims=True)
+    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    best = np.full(len(unit), -1.0)
+    for start in range(0, len(unit), 512):
+        rows = unit[start : start + 512] @ unit.T
+        rows[copies[start : start + 512, None] == copies[None]] = -1
+        best[start : start + 512] = rows.max(axis=1)
+    return best
+
+
+def _labels(data: SubjectData, label: str) -> list[str]:
+    known = sorted(set(data.train.stimuli.labels) & set(data.test.stimuli.labels))
+    if label not in known:
+        if not known:
+            raise ConfigError("these images have no labels; give them under labels:, or split --by cluster")
+        raise ConfigError(suggest(label, known, what="label (--label)"))
+    return [str(value) for part in (data.train, data.test) for value in part.stimuli.labels[label]]
+
+
+def _numbers(values: list[str]) -> np.ndarray:
+    return np.unique(values, return_inverse=True)[1]
+
+
+def _merged(groups: np.ndarray, copies: np.ndarray) -> np.ndarray:
+    """Groups united where a copy of an image of one is in the other."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = groups.max() + 1
+    links = coo_array((np.ones(len(groups)), (groups, n + copies)), shape=(n + copies.max() + 1,) * 2)
+    _, of = connected_components(links, directed=False)
+    return of[groups]

@@ -1,0 +1,170 @@
+"""Data are judged rightly: sound data pass, and each way in which they go wrong is named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from harness.benchmarks.embedded import Embedded, Params
+from harness.data import Responses, Split, Stimuli, SubjectData
+from harness.errors import DataError
+from harness.judging.alignment import Sample, judge_alignment, known_orders
+from harness.judging.judge import judge
+from harness.judging.pictures import judge_pictures
+from harness.judging.power import judge_power
+from harness.judging.reliability import judge_ceilings
+from harness.judging.sessions import judge_sessions
+from harness.judging.verdict import Rate, Verdict
+
+
+@cache
+def sound() -> SubjectData:
+    return Embedded(Params(n_train=240, n_test=60)).load("subj01")
+
+
+def with_trials(data: SubjectData, change, *, splits=("train", "test")) -> SubjectData:
+    """`data` with `change` (values (T, V), responses) -> values of the same shape."""
+    parts = {}
+    for name in splits:
+        split = getattr(data, name)
+        old = split.responses
+        values = change(old.trials(), old)
+        new = Responses(data.space, old.ids, values, old.image_index, session=old.session)
+        parts[name] = Split(split.stimuli, new)
+    return replace(data, **parts)
+
+
+def reordered(data: SubjectData, order) -> SubjectData:
+    """The responses of image `order` (n,) under the id of each image, in each split."""
+    parts = {}
+    for name in ("train", "test"):
+        split = getattr(data, name)
+        place = np.argsort(order(len(split)))
+        old = split.responses
+        at = np.random.default_rng(2).permutation(old.n_trials)  # the order of trials tells nothing
+        index, session = place[old.image_index][at], old.session[at]
+        parts[name] = Split(
+            split.stimuli, Responses(data.space, old.ids, old.trials()[at], index, session=session)
+        )
+    return replace(data, **parts)
+
+
+def shuffled(n):
+    return np.random.default_rng(0).permutation(n)
+
+
+def alignment(data):
+    return judge_alignment(data, Sample.of(data))
+
+
+def test_sound_data_raise_no_alarm():
+    verdicts = {judgement.name: judgement.verdict for judgement in judge(sound())}
+    assert verdicts["alignment"] == verdicts["noise ceilings"] == Verdict.GOOD
+    assert Verdict.ALARM not in verdicts.values()
+
+
+def test_responses_under_other_ids_raise_the_alarm():
+    judgement = alignment(reordered(sound(), shuffled))
+    assert judgement.verdict == Verdict.ALARM
+    assert "trials of one image agree, and a ridge cannot tell which image it was" in judgement.sentence
+
+
+def test_rows_that_are_off_by_one_are_told_so():
+    judgement = alignment(reordered(sound(), lambda n: np.roll(np.arange(n), 1)))
+    assert judgement.verdict == Verdict.ALARM
+    assert "both splits' one row too late" in judgement.sentence
+
+
+def test_a_test_set_in_the_reverse_is_told_so():
+    data = sound()
+    test = reordered(data, lambda n: np.arange(n)[::-1]).test
+    judgement = alignment(replace(data, test=test))
+    assert judgement.verdict == Verdict.ALARM
+    assert "the test set's reversed" in judgement.sentence
+
+
+def test_known_orders_are_permutations_other_than_the_given_one():
+    for order in known_orders(sound().test).values():
+        assert sorted(order) == list(range(60))
+        assert not np.array_equal(order, np.arange(60))
+
+
+def test_noise_has_no_ceiling():
+    rng = np.random.default_rng(1)
+    data = with_trials(sound(), lambda values, _: rng.standard_normal(values.shape).astype(np.float32))
+    judgement = judge_ceilings(data, np.arange(0, data.space.n_voxels, 10))
+    assert judgement.verdict == Verdict.ALARM
+    assert alignment(data).verdict == Verdict.ALARM
+
+
+def test_a_region_without_signal_is_named():
+    members = sound().space.rois["FFA"]
+    rng = np.random.default_rng(1)
+
+    def change(values, _):
+        values[:, members] = rng.standard_normal((len(values), members.sum()))
+        return values
+
+    data = with_trials(sound(), change)
+    judgement = judge_ceilings(data, np.flatnonzero(data.space.valid))
+    assert judgement.verdict == Verdict.NOTE
+    assert "FFA" in judgement.sentence
+
+
+def test_without_repeats_nothing_is_said_of_ceilings():
+    data = sound()
+    single = {
+        name: Split(part.stimuli, Responses.single(data.space, part.stimuli.ids, part.responses.mean()))
+        for name, part in (("train", data.train), ("test", data.test))
+    }
+    assert judge_ceilings(replace(data, **single), np.arange(20)).verdict == Verdict.UNKNOWN
+
+
+def test_recompressed_training_images_in_the_test_set_raise_the_alarm():
+    data = sound()
+    ids, images = data.test.stimuli.ids, data.test.stimuli.images().copy()
+    copies = data.train.stimuli.images(data.train.stimuli.ids[:12]).astype(np.int16)
+    images[:12] = np.clip(copies + np.random.default_rng(0).integers(-3, 4, copies.shape), 0, 255)
+    test = Split(Stimuli.from_array(ids, images), data.test.responses)
+    judgement = judge_pictures(replace(data, test=test), Sample.of(replace(data, test=test)))
+    assert judgement.verdict == Verdict.ALARM
+    assert "harness data split" in judgement.advice
+
+
+def test_drift_between_sessions_is_found_and_which_trials_were_scaled():
+    data = sound()
+    voxels = np.arange(40)
+    drifted = with_trials(data, lambda values, old: values + 3 * old.session[:, None].astype(np.float32))
+    assert "drift" in judge_sessions(drifted, voxels).sentence
+    train, test = data.train.responses, data.test.responses
+    mean = np.concatenate([train.trials(), test.trials()]).mean(0)
+    sd = np.concatenate([train.trials(), test.trials()]).std(0)
+    scaled = with_trials(data, lambda values, _: ((values - mean) / sd).astype(np.float32))
+    # the training trials alone are as good as scaled here, unless the test set is shifted
+    assert (
+        "all trials of all sessions"
+        in dict(judge_sessions(scaled, voxels).figures)["means 0 and spreads 1 over"]
+    )
+
+
+def test_power_shrinks_with_the_root_of_the_test_set():
+    small = Embedded(Params(n_train=240, n_test=30)).load("subj01")
+    least = [
+        float(dict(judge_power(Sample.of(data)).figures)[name])
+        for data in (small, sound())
+        for name in ("smallest difference found in 80 % of such test sets (two-sided, .05)",)
+    ]
+    assert 1.0 < least[0] / least[1] < 2.2
+
+
+def test_a_rate_knows_chance():
+    assert Rate.of(np.full(50, 0.9) + np.linspace(-0.1, 0.1, 50)).above_chance
+    assert not Rate.of(np.tile([0.0, 1.0], 25)).above_chance
+
+
+def test_data_without_a_test_split_are_not_judged():
+    with pytest.raises(DataError, match="at least 2 training and 2 test images"):
+        list(judge(sound().training()))
