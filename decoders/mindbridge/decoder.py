@@ -233,6 +233,7 @@ class MindBridgeDecoder(PaintedDecoder):
         identity = str(purpose_seed(seed, asdict(how), self.sizes, shapes, adapting))
         checkpoint = folder / "mindbridge.safetensors"
         self.history = train(task, settings, device=device, checkpoint=checkpoint, identity=identity).history
+        self.network.requires_grad_(False)
 
     def _move(self, device: str) -> None:
         super()._move(device)

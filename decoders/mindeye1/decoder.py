@@ -258,6 +258,8 @@ class MindEye1Decoder(PaintedDecoder):
         identity = f"{purpose_seed(seed, task.how, asdict(task.module.settings), task.data.responses.shape)}"
         trained = train(task, settings, device=device, checkpoint=checkpoint, identity=identity)
         self.curves[task.name] = trained.history
+        # Convolutions round otherwise where weights could take a gradient, which loaded ones cannot.
+        task.module.requires_grad_(False)
 
     def _move(self, device: str) -> None:
         super()._move(device)

@@ -10,6 +10,7 @@ import torch
 from harness.decoders.latent_diffusion.fitting import DrawnBatches, adamw, one_cycle
 from harness.decoders.mindeye2 import losses, mixing, schedule
 from harness.decoders.mindeye2.fitting import TrainingSet, draw_batch
+from harness.nn import contrast
 from harness.training import Losses, Step
 
 from .low_level import CONTRAST_WEIGHT, LowLevelNetwork, contrast_loss
@@ -67,13 +68,13 @@ class TokensTask(DrawnBatches):
             voxels = mixing.mix(voxels, mixture)
         output = self.module.voxel2clip(voxels)
         prior, _ = self.module.loss(tokens, output.tokens, drop=self.how.drop)
-        ours, theirs = losses.unit_rows(output.projected.float()), losses.unit_rows(tokens)
+        ours, theirs = contrast.unit_rows(output.projected.float()), contrast.unit_rows(tokens)
         if mixture is not None:
-            contrast = losses.bimixco_loss(ours, theirs, mixture, faithful=self.how.faithful)
+            retrieval = losses.bimixco_loss(ours, theirs, mixture, faithful=self.how.faithful)
         else:
-            contrast = losses.soft_clip_loss(ours, theirs, temperature=temperature)
-        terms = {"prior": prior.detach(), "contrast": contrast.detach()}
-        return Losses(contrast + PRIOR_WEIGHT * prior, terms)
+            retrieval = contrast.soft_clip_loss(ours, theirs, temperature=temperature)
+        terms = {"prior": prior.detach(), "contrast": retrieval.detach()}
+        return Losses(retrieval + PRIOR_WEIGHT * prior, terms)
 
 
 class LowLevelTask(DrawnBatches):
@@ -123,9 +124,9 @@ class LowLevelTask(DrawnBatches):
         unit = (
             torch.nn.functional.normalize(part.flatten(0, 1), dim=-1) for part in (student, teacher, other)
         )
-        contrast = contrast_loss(*unit)
-        terms = {"latents": error.detach(), "contrast": contrast.detach()}
-        return Losses(error + CONTRAST_WEIGHT * contrast, terms)
+        term = contrast_loss(*unit)
+        terms = {"latents": error.detach(), "contrast": term.detach()}
+        return Losses(error + CONTRAST_WEIGHT * term, terms)
 
     def _mixed(self, trials: np.ndarray, kind: float) -> torch.Tensor:
         rows = torch.from_numpy(np.ascontiguousarray(self.data.responses[trials], np.float32))

@@ -39,6 +39,20 @@ def fitted(kind, params, subject, folder):
 MINDEYE1 = MindEye1Params(weights="tiny", epochs=3, low_epochs=3, prior_steps=3, steps=3)
 
 
+def test_both_networks_learn_and_are_kept(subject, tmp_path):
+    decoder = fitted(MindEye1Decoder, MINDEYE1, subject, tmp_path)
+    for name in ("mindeye1", "mindeye1 low level"):
+        losses = [epoch["loss"] for epoch in decoder.curves[name]]
+        assert len(losses) == 3
+        assert losses[-1] < losses[0]
+    decoder.space = subject.space
+    decoded = decoder.decode(means(subject), seeds=seeds(4))
+    (tmp_path / "kept").mkdir()
+    decoder.save(tmp_path / "kept")
+    again = MindEye1Decoder.load(tmp_path / "kept", MINDEYE1, device="cpu")
+    assert np.array_equal(again.decode(means(subject), seeds=seeds(4)).images, decoded.images)
+
+
 def test_mindeye1_takes_published_files_as_they_are(subject, tmp_path):
     voxels = subject.space.n_valid
     torch.manual_seed(0)
