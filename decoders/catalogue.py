@@ -15,6 +15,7 @@ ROWS = (
     plugin("decoders", "mindeye1", "harness.decoders.mindeye1:MindEye1Decoder"),
     plugin("decoders", "mindeye2", "harness.decoders.mindeye2:MindEye2Decoder"),
     plugin("decoders", "miyawaki", "harness.decoders.miyawaki:MiyawakiDecoder"),
+    plugin("decoders", "mindhier", "harness.decoders.mindhier:MindHierDecoder"),
     plugin("decoders", "nearest-train", "harness.decoders.nearest_train:NearestTrainDecoder"),
     plugin("decoders", "takagi", "harness.decoders.takagi:TakagiDecoder"),
 )

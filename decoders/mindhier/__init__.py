@@ -4,3 +4,7 @@ A hierarchical encoder maps voxels to levels of an image network's tokens, align
 scale-wise transformer draws a picture's code maps from the smallest to the largest, each guided by the level
 that suits it.  Where the released code does other than the paper says, the modules tell.
 """
+
+from .decoder import MindHierDecoder
+
+__all__ = ["MindHierDecoder"]

@@ -26,7 +26,7 @@ from .sizes import LEVELS, TRANSFORMER_SIZES, VQVAE_SIZES, BigGLevels
 from .train_vqvae import FOLDER, pictures, true_features
 
 SETTINGS = Settings(
-    "transformer", "tiny-mindhier", seed=223, scenes=10_000, steps=1_100, batch=32, rate=2e-3, decay=0.01,
+    "transformer", "tiny-mindhier", seed=223, scenes=10_000, steps=600, batch=24, rate=2e-3, decay=0.01,
     warmup=60, held_out=200, bfloat16=False, channels_last=False,
 )  # fmt: skip
 GATE = 0.1

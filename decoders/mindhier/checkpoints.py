@@ -1,0 +1,159 @@
+"""Public weights of Switti and its VQ-VAE, and fitted networks: read as tensors, never run.
+
+MindHier starts its transformer from Switti's: every tensor whose name and shape are its own is taken.  What reads
+text there and voxels here begins anew (keys and values of cross-attention, their norm, the pooler), and what
+MindHier does not have (text pooler, crop condition) is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from harness.api import DataError, WeightsMissing
+
+from ..mindeye2.checkpoints import read_weights
+from ..mindeye2.unclip_keys import load_exactly
+from .encoder import EncoderSettings, HierarchicalEncoder
+from .transformer import ScaleTransformer, TransformerSettings
+from .vqvae import VQVAE, VqVaeSettings
+
+__all__ = [
+    "Start",
+    "load_encoder",
+    "load_transformer",
+    "load_vqvae",
+    "parts_of",
+    "pretrained_files",
+    "read_weights",
+    "save_networks",
+    "start_from_switti",
+]
+
+NEW = ("cross_attn.to_kv.weight", "attention_y_norm.weight", "_pooler.weight", "_pooler.bias")
+"""Ends of the names of tensors that begin anew where text was read."""
+
+LEFT = ("text_pooler.", "crop_embed.", "crop_proj.", "crop_cond_scales", "lvl_1L", "attn_bias_for_masking")
+"""Parts of names that Switti's files hold and MindHier does not take."""
+
+
+ENCODERS = ("encoder.safetensors", "last-hierarchy-vitl.pth")
+TRANSFORMER = "transformer.safetensors"
+"""Fitted weights of both stages in a folder."""
+
+
+class Start(NamedTuple):
+    """What became of the tensors of Switti's file."""
+
+    taken: tuple[str, ...]
+    new: tuple[str, ...]
+    left: tuple[str, ...]
+
+
+def start_from_switti(network: ScaleTransformer, weights: Mapping[str, torch.Tensor]) -> Start:
+    """Take every tensor that fits; DataError, in one line, where the file is of another model.
+
+    The network's other tensors stay as they are.
+    """
+    own = network.state_dict()
+    taken = {n: v for n, v in weights.items() if n in own and v.shape == own[n].shape}
+    new = tuple(n for n in own if n not in taken)
+    buffers = {name for name, _ in network.named_buffers()}
+    wrong = [n for n in new if n not in buffers and not n.endswith(NEW)]
+    if wrong:
+        given = f"shape {tuple(weights[wrong[0]].shape)}" if wrong[0] in weights else "no such tensor"
+        raise DataError(
+            f"weights of Switti: '{wrong[0]}' has {given}, expected {tuple(own[wrong[0]].shape)}, and "
+            f"{len(wrong) - 1} more do not fit; expected yresearch/Switti, which is for 512 pixels"
+        )
+    left = tuple(n for n in weights if n not in taken)
+    if stray := [n for n in left if not any(part in n for part in LEFT) and not n.endswith(NEW)]:
+        raise DataError(f"weights of Switti: '{stray[0]}' has no place; expected yresearch/Switti")
+    network.load_state_dict(own | {n: v for n, v in taken.items() if n not in buffers})
+    return Start(tuple(n for n in taken if n not in buffers), new, left)
+
+
+def load_vqvae(weights: Mapping[str, torch.Tensor], settings: VqVaeSettings) -> VQVAE:
+    """A frozen VQ-VAE in float32, from Switti's or VAR's file.
+
+    The statistic of the codes' use has a row per scale of the training; nothing depends on it, so one of
+    another number of scales is left out.
+    """
+    network = _empty(VQVAE, settings)
+    name = "quantize.ema_vocab_hit_SV"
+    own = network.state_dict()[name]
+    if name not in weights or weights[name].shape != own.shape:
+        weights = {**weights, name: torch.zeros_like(own)}
+    load_exactly(network, weights, what="the VQ-VAE")
+    return network.float().eval().requires_grad_(False)
+
+
+def load_encoder(
+    weights: Mapping[str, torch.Tensor], settings: EncoderSettings, *, voxels: int
+) -> HierarchicalEncoder:
+    """A fitted fMRI encoder for `voxels` voxels; a checkpoint of another subject is refused."""
+    name = "fMRI_encoder.proj.0.weight"
+    if name not in weights or weights[name].ndim != 2:
+        raise DataError(
+            f"weights of mindhier's fMRI encoder: '{name}' is missing; expected MindHier's stage 1"
+        )
+    if (given := weights[name].shape[1]) != voxels:
+        raise DataError(
+            f"the checkpoint's fMRI encoder takes {given} voxels, the data have {voxels}; choose the "
+            "checkpoint of this subject"
+        )
+    network = _empty(HierarchicalEncoder, voxels, settings)
+    load_exactly(network, weights, what="mindhier's fMRI encoder")
+    return network.eval()
+
+
+def load_transformer(weights: Mapping[str, torch.Tensor], settings: TransformerSettings) -> ScaleTransformer:
+    """A fitted transformer.  Its masks need not be in the file: they follow from the sides."""
+    with torch.device("cpu"):
+        network = ScaleTransformer(settings)
+    buffers = dict(network.named_buffers())
+    kept = {n: v for n, v in weights.items() if n not in buffers}
+    load_exactly(network, {**kept, **buffers}, what="mindhier's transformer")
+    return network.eval()
+
+
+def save_networks(encoder: nn.Module, transformer: ScaleTransformer, file: Path) -> None:
+    """Both in one file, under the prefixes ``encoder.`` and ``transformer.``, without masks."""
+    from safetensors.torch import save_file
+
+    masks = {name for name, _ in transformer.named_buffers()}
+    state = {f"encoder.{n}": v for n, v in encoder.state_dict().items()}
+    state |= {f"transformer.{n}": v for n, v in transformer.state_dict().items() if n not in masks}
+    save_file({n: v.detach().to("cpu", copy=True).contiguous() for n, v in state.items()}, file)
+
+
+def parts_of(weights: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Encoder and transformer of a file of :func:`save_networks`."""
+    halves = []
+    for prefix in ("encoder.", "transformer."):
+        halves.append({n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)})
+    return halves[0], halves[1]
+
+
+def pretrained_files(given: str) -> tuple[Path, Path]:
+    """Files of both stages in the folder ``pretrained``."""
+    folder = Path(given).expanduser()
+    encoder = next((folder / name for name in ENCODERS if (folder / name).is_file()), folder / ENCODERS[0])
+    for file in (encoder, folder / TRANSFORMER):
+        if not file.is_file():
+            raise WeightsMissing(
+                f"{file} is not there; decoder.pretrained is a folder with {' or '.join(ENCODERS)} and "
+                f"{TRANSFORMER}, or leave it out to fit"
+            )
+    return encoder, folder / TRANSFORMER
+
+
+def _empty(kind: type[nn.Module], *settings: object) -> nn.Module:
+    """Built without drawing weights that are read over."""
+    with torch.device("meta"):
+        network = kind(*settings)
+    return network.to_empty(device="cpu")

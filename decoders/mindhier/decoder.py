@@ -1,0 +1,124 @@
+"""The decoder ``mindhier``: fMRI -> hierarchy of tokens -> codes, scale by scale -> picture.
+
+What it computes is in :mod:`.core`; this chooses its parts: the public files, or this project's small ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from harness.api import Decoded, Features, Responses, SubjectData, VoxelSpace
+
+from .checkpoints import pretrained_files, read_weights
+from .core import MindHierCore
+from .low_level import BlurryImages
+from .params import MindHierParams
+
+
+class MindHierDecoder(MindHierCore):
+    """Fitted per subject; draws one picture per image by default.
+
+    Candidates are the engine's to choose among: the first unless ``selection`` says otherwise, and the choice by
+    the true stimulus, which the published scores use, is flagged there.
+    """
+
+    version = "1"
+    Params = MindHierParams
+
+    def __init__(self, params: MindHierParams) -> None:
+        self.params = params
+        super().__init__(
+            lambda: _source(params).parts(params),
+            params.fitting(),
+            params.sampling(),
+            candidates=params.candidates,
+        )
+        self.blurry = BlurryImages() if params.low_level == "mindeye2" else None
+        self.blend = params.blend if self.blurry is not None else 0.0
+
+    def identity(self) -> str:
+        """Of the weights that it is made of; :class:`WeightsMissing` without them."""
+        own = _source(self.params).fingerprint(self.params)
+        return own if self.blurry is None else f"{own}|{self.blurry.identity()}"
+
+    @staticmethod
+    def pretrained(params: MindHierParams) -> bool:
+        """Whether fitted weights are given, which decode without a fit."""
+        return bool(params.pretrained)
+
+    @classmethod
+    def from_pretrained(cls, params: MindHierParams, space: VoxelSpace, *, device: str) -> MindHierDecoder:
+        """Fitted weights in the layout of the released code, for the voxels of `space`."""
+        decoder = cls(params)
+        encoder, transformer = (read_weights(file) for file in pretrained_files(params.pretrained))
+        decoder.take_up(encoder, transformer, space, device=device)
+        return decoder
+
+    @staticmethod
+    def missing(params: MindHierParams, *, subject: str) -> list[str]:
+        """A line for each file of weights that is not there."""
+        return _source(params).missing(params)
+
+    def networks(self) -> tuple[str, ...]:
+        """Backbones of the harness that it looks through: CLIP ViT-L/14, whose image half also scores."""
+        return ("bigg@tiny",) if self.params.weights == "tiny" else ("clip",)
+
+    def fit(
+        self, subject: SubjectData, features: Features, *, seed: int, device: str, checkpoint_dir: Path
+    ) -> None:
+        """See the core; MindEye2's low-level part beside, where it is asked for."""
+        more = {"seed": seed, "device": device}
+        super().fit(subject, features, checkpoint_dir=checkpoint_dir, **more)
+        if self.blurry is not None:
+            self.blurry.fit(subject, features, checkpoint_dir=checkpoint_dir / "low-level", **more)
+
+    def open(self, space: VoxelSpace, *, device: str) -> None:
+        """Refuse any space but the one that it was fitted in."""
+        super().open(space, device=device)
+        if self.blurry is not None:
+            self.blurry.open(space, device=device)
+
+    def decode(self, responses: Responses, *, seeds: np.ndarray) -> Decoded:
+        """Reconstructions, and the blurry image where it is asked for."""
+        decoded = super().decode(responses, seeds=seeds)
+        if self.blurry is None:
+            return decoded
+        return dataclasses.replace(decoded, low_level=self.blurry.images(responses))
+
+    def generate(self, images: np.ndarray, *, seeds: np.ndarray) -> Decoded:
+        """The generator ceiling, with the blurry image of the true latents where it is asked for."""
+        decoded = super().generate(images, seeds=seeds)
+        if self.blurry is None:
+            return decoded
+        return dataclasses.replace(decoded, low_level=self.blurry.true(images))
+
+    def save(self, folder: Path) -> None:
+        """Both parts."""
+        super().save(folder)
+        if self.blurry is not None:
+            self.blurry.save(folder / "low-level")
+
+    def restore(self, folder: Path, *, device: str) -> None:
+        """Take up what :meth:`save` wrote."""
+        if self.blurry is not None:
+            self.blurry.restore(folder / "low-level", device=device)
+        super().restore(folder, device=device)
+
+    @classmethod
+    def load(cls, folder: Path, params: MindHierParams, *, device: str) -> MindHierDecoder:
+        """Take up what :meth:`save` wrote."""
+        decoder = cls(params)
+        decoder.restore(folder, device=device)
+        return decoder
+
+
+def _source(params: MindHierParams):
+    """The module that has the parts which ``params.weights`` names."""
+    if params.weights == "tiny":
+        from .tiny import small as source
+    else:
+        from . import public as source
+    return source

@@ -1,0 +1,132 @@
+"""Every setting of the decoder in one place; the defaults are those of the paper and the released code."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from harness.api import ConfigError, check_ranges
+
+from .fitting import FitSettings, Order, StageSettings
+from .hierarchy import LayerMap
+from .sampling import SamplingSettings
+
+RANGES = {
+    "encoder_steps": (1, math.inf),
+    "encoder_batch": (2, math.inf),
+    "encoder_rate": (1e-12, 1),
+    "transformer_steps": (1, math.inf),
+    "transformer_batch": (1, math.inf),
+    "transformer_rate": (1e-12, 1),
+    "warmup": (0, math.inf),
+    "drop": (0, 0.99),
+    "text_weight": (0, math.inf),
+    "crop": (1, 4),
+    "candidates": (1, 1000),
+    "blend": (0, 1),
+}
+"""Least and most of numbers; others are checked where they are used."""
+
+
+@dataclass(frozen=True)
+class MindHierParams:
+    """What it is made of, how it is fitted, how it draws.
+
+    weights : folder of the public files (:mod:`.public` lists them), or ``tiny`` for this project's small
+        parts, which know the embedded benchmark's scenes only.
+    pretrained : folder of fitted weights of both stages, for this subject, which decode without a fit.
+    start : what stage 2 starts from: ``auto`` takes Switti's weights (or the small ones), ``none`` starts from
+        nothing.
+    layer_map : layers that supervise the levels, ``middle`` as published, ``late`` or ``early`` (ablations).
+    supervision : ``final`` supervises the last level alone (ablation).
+    guiding : ``single`` lets the last level guide every scale (ablation).
+    order : ``coarse-first`` in training and decoding, ``inverted`` in both (ablation), or ``as-released``, which
+        differs between the two.
+    encoder_*, transformer_*, warmup, precision : of the two stages.
+    text_weight, drop, balanced, crop : see :mod:`.fitting` and :mod:`.core`.
+    guidance ... last_temperature : see :class:`.sampling.SamplingSettings`.
+    candidates : pictures drawn per image.
+    low_level : ``mindeye2`` fits MindEye2's low-level head beside, whose blurry image is mixed in.
+    blend : share of the blurry image where there is one and no protocol says another; 0.45 published.
+    """
+
+    weights: str = ""
+    pretrained: str = ""
+    start: Literal["auto", "none"] = "auto"
+    layer_map: LayerMap = "middle"
+    supervision: Literal["all", "final"] = "all"
+    guiding: Literal["hierarchy", "single"] = "hierarchy"
+    order: Order = "coarse-first"
+    encoder_steps: int = 16_000
+    encoder_batch: int = 512
+    encoder_rate: float = 1e-4
+    transformer_steps: int = 9_000
+    transformer_batch: int = 80
+    transformer_rate: float = 1e-4
+    warmup: int = 500
+    text_weight: float = 3.34
+    drop: float = 0.1
+    balanced: bool = False
+    crop: float = 1.125
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    guidance: float = 6.0
+    top_k: int = 400
+    top_p: float = 0.95
+    guided_from: int = 1
+    guided_until: int = 0
+    smooth: bool = False
+    smooth_from: int = 0
+    last_temperature: float = 0.0
+    candidates: int = 1
+    low_level: Literal["none", "mindeye2"] = "none"
+    blend: float = field(default=0.45, metadata={"identity": False})
+
+    def __post_init__(self) -> None:
+        check_ranges(self, RANGES, section="decoder")
+        self.sampling()  # refuses what cannot be
+        if self.pretrained and self.low_level != "none":
+            raise ConfigError(
+                "decoder.low_level is fitted with the rest, and decoder.pretrained leaves the fit out; set "
+                "decoder.low_level=none"
+            )
+        if self.low_level == "mindeye2" and self.weights != "tiny":
+            raise ConfigError(
+                "decoder.low_level is mindeye2, which is fitted beside with the small parts only; set "
+                "decoder.low_level=none, or --set decoder.preset=tiny"
+            )
+
+    def fitting(self) -> FitSettings:
+        """How both stages are carried out."""
+        rise = lambda steps: min(self.warmup, steps // 5)  # noqa: E731
+        return FitSettings(
+            StageSettings(
+                self.encoder_steps, self.encoder_batch, self.encoder_rate, rise(self.encoder_steps)
+            ),
+            StageSettings(
+                self.transformer_steps,
+                self.transformer_batch,
+                self.transformer_rate,
+                rise(self.transformer_steps),
+            ),
+            final_only=self.supervision == "final",
+            single=self.guiding == "single",
+            order=self.order,
+            text_weight=self.text_weight,
+            drop=self.drop,
+            balanced=self.balanced,
+            precision=self.precision,
+        )
+
+    def sampling(self) -> SamplingSettings:
+        """How codes are drawn."""
+        return SamplingSettings(
+            guidance=self.guidance,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            guided_from=self.guided_from,
+            guided_until=self.guided_until,
+            smooth=self.smooth,
+            smooth_from=self.smooth_from,
+            last_temperature=self.last_temperature,
+        )
