@@ -1,8 +1,8 @@
 """Public weights of Switti and its VQ-VAE, and fitted networks: read as tensors, never run.
 
-MindHier starts its transformer from Switti's: every tensor whose name and shape are its own is taken.  What reads
-text there and voxels here begins anew (keys and values of cross-attention, their norm, the pooler), and what
-MindHier does not have (text pooler, crop condition) is left out.
+MindHier starts its transformer from Switti's: every tensor whose name and shape are its own is taken.  What
+reads text there and voxels here begins anew (keys and values of cross-attention, their norm, the pooler), and
+what MindHier does not have (text pooler, crop condition) is left out.
 """
 
 from __future__ import annotations

@@ -144,8 +144,8 @@ class MindHierCore:
     def generate(self, images: np.ndarray, *, seeds: np.ndarray) -> Decoded:
         """The generator ceiling: the true hierarchy of `images` in place of the predicted one.
 
-        The start is the mean over tokens of the true last level, scaled as the encoder's own: a normalised loss
-        leaves the length of what it predicts open.
+        The true tokens are scaled as the encoder's own, since a normalised loss leaves the length of what it
+        predicts open.
         """
         true = self.parts.levels(_planes(images).to(self.device))
         output = EncoderOutput(

@@ -21,8 +21,8 @@ from .params import MindHierParams
 class MindHierDecoder(MindHierCore):
     """Fitted per subject; draws one picture per image by default.
 
-    Candidates are the engine's to choose among: the first unless ``selection`` says otherwise, and the choice by
-    the true stimulus, which the published scores use, is flagged there.
+    Candidates are the engine's to choose among: the first unless ``selection`` says otherwise, and the choice
+    by the true stimulus, which the published scores use, is flagged there.
     """
 
     version = "1"

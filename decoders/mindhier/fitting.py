@@ -1,8 +1,8 @@
 """Both stages: the fMRI encoder learns the hierarchy, then the transformer learns to draw from it.
 
-Stage 1 (paper, equations 1 and 2; ``brainencoder/train.py``) aligns levels, image and text embedding.  Stage 2
-(``MindHier/trainer.py``) freezes the encoder and minimises the cross-entropy of the true codes, the encoder run on
-zero voxels standing in for a share of the patterns.
+Stage 1 (paper, equations 1 and 2; ``brainencoder/train.py``) aligns levels, image and text embedding.
+Stage 2 (``MindHier/trainer.py``) freezes the encoder and minimises the cross-entropy of the true codes, the
+encoder run on zero voxels standing in for a share of the patterns.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ class TrainingSet:
 def context_of(output: EncoderOutput, *, order: Order, single: bool, training: bool) -> list[torch.Tensor]:
     """Levels in the order in which scales meet them.
 
-    ``coarse-first`` is the paper: e_M for the first scales, e_1 for the last.  ``inverted`` is its ablation, e_1
-    first.  ``as-released`` trains with e_1 first and draws with e_M first, as the published code does.
+    ``coarse-first`` is the paper: e_M for the first scales, e_1 for the last.  ``inverted`` is its ablation,
+    e_1 first.  ``as-released`` trains with e_1 first and draws with e_M first, as the published code does.
     """
     if single:
         return [output.levels[-1]]

@@ -36,13 +36,13 @@ class MindHierParams:
     weights : folder of the public files (:mod:`.public` lists them), or ``tiny`` for this project's small
         parts, which know the embedded benchmark's scenes only.
     pretrained : folder of fitted weights of both stages, for this subject, which decode without a fit.
-    start : what stage 2 starts from: ``auto`` takes Switti's weights (or the small ones), ``none`` starts from
-        nothing.
+    start : what stage 2 starts from: ``auto`` takes Switti's weights (or the small ones), ``none`` starts
+        from nothing.
     layer_map : layers that supervise the levels, ``middle`` as published, ``late`` or ``early`` (ablations).
     supervision : ``final`` supervises the last level alone (ablation).
     guiding : ``single`` lets the last level guide every scale (ablation).
-    order : ``coarse-first`` in training and decoding, ``inverted`` in both (ablation), or ``as-released``, which
-        differs between the two.
+    order : ``coarse-first`` in training and decoding, ``inverted`` in both (ablation), or ``as-released``,
+        which differs between the two.
     encoder_*, transformer_*, warmup, precision : of the two stages.
     text_weight, drop, balanced, crop : see :mod:`.fitting` and :mod:`.core`.
     guidance ... last_temperature : see :class:`.sampling.SamplingSettings`.
