@@ -40,7 +40,7 @@ class MindHierDecoder(MindHierCore):
         self.blend = params.blend if self.blurry is not None else 0.0
 
     def identity(self) -> str:
-        """Of the weights that it is made of; :class:`WeightsMissing` without them."""
+        """Of the weights that it is made of."""
         own = _source(self.params).fingerprint(self.params)
         return own if self.blurry is None else f"{own}|{self.blurry.identity()}"
 
