@@ -28,6 +28,7 @@ from harness.backbones.tiny.scenes import Scenes
 from harness.benchmarks.embedded import Embedded, Embedded2, Params
 
 from ...ridge import RidgeEncoder
+from ..clusters import ClusterTargets, cluster_groups
 from ..dataset import VisualFeatures, validation_images
 from ..encoder import ChasmEncoder
 from ..model import visual_vector
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 PRESETS = Path(__file__).resolve().parent.parent / "presets.yaml"
 RIDGES = {"ridge-cls": ["cls"], "ridge-pooled": ["cls", "mean"], "ridge-flat": ["cls", "patches"]}
 ABLATIONS = ("visual", "latent", "holistic", "residual")
+INTERVENTIONS = ("both", "where", "what", "swap", "shuffled")
 TEST = 1000
 SUBJECT = "subj01"
 
@@ -93,6 +95,30 @@ def ablated(
     return {part: correlations(np.concatenate(v), measured, data)["all"] for part, v in outputs.items()}
 
 
+def interventions(
+    encoder: ChasmEncoder, stimuli: Stimuli, measured: np.ndarray, features: SceneFeatures, data: SubjectData
+) -> dict[str, dict[str, float]]:
+    """Table 4: Stage 1's r over clusters of each cortical group, the same weights under each intervention.
+
+    ``weight`` is a group's share of the clusters; the paper's rows follow from .28, .25 and .47.
+    """
+    own, params = encoder.model.subjects[0], encoder.params
+    ncsnr = None if data.space.ncsnr is None else data.space.ncsnr[data.space.valid]
+    targets = ClusterTargets(own.clusters, topk=params.topk, mode=params.topk_mode, ncsnr=ncsnr)
+    truth = targets(own.scale.standardised(measured[:, data.space.valid])).numpy()
+    members = cluster_groups(
+        own.clusters, {name: group[data.space.valid] for name, group in data.space.groups.items()}
+    )
+    members = {"all": np.ones(own.clusters.count, bool), **members}
+    rows = {"weight": {name: float(group.mean()) for name, group in members.items()}}
+    for name in INTERVENTIONS:
+        predicted = encoder.intervened(name).predict_clusters(stimuli, features, space=data.space)
+        a, b = (values - values.mean(axis=0) for values in (predicted, truth))
+        r = (a * b).sum(axis=0) / np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0) + 1e-12)
+        rows[name] = {group: float(r[at].mean()) for group, at in members.items()}
+    return {name: {group: round(v, 4) for group, v in row.items()} for name, row in rows.items()}
+
+
 def cell(
     system: str, given: dict[str, Any], *, version: str, images: int, seed: int, score: str, out: Path
 ) -> dict[str, Any]:
@@ -118,6 +144,8 @@ def cell(
     seeds = np.zeros((len(stimuli.ids), 1), np.uint64)
     predicted = encoder.predict(stimuli, features, space=data.space, seeds=seeds)[:, 0]
     result: dict[str, Any] = {"r": correlations(predicted, measured, data), "cpu_seconds": round(spent)}
+    if system == "chasm" and params.stage1_arch == "dual_mamba":
+        result["interventions"] = interventions(encoder, stimuli, measured, features, data)
     if system == "chasm" and params.stage2_refiner in ("dual", "dual_vae"):
         result["share_of_holistic"] = round(float(encoder.model.stage2.fusion.logit.sigmoid()), 3)
         parts = ABLATIONS if params.stage2_refiner == "dual_vae" else ("visual", "holistic", "residual")
