@@ -52,6 +52,7 @@ TESTED_IN = {
         for name in ("reliability", "sessions", "verdict")
     },
     "harness/cli/data.py": "benchmarks/layouts/test_layout_runs.py",
+    "harness/cli/experiment.py": "run/test_suites.py",
     "harness/cli/inspect.py": "test_commands.py",
     "harness/cli/new.py": "testing/test_scaffold.py",
     "harness/cli/prefetch.py": "test_places.py",
@@ -135,7 +136,7 @@ TESTED_IN = {
 }
 """Module -> the test in another place, or of several modules, that tests it."""
 
-COMMAND = {"check", "data", "inspect", "new", "prefetch", "report", "run", "store"}
+COMMAND = {"check", "experiment", "data", "inspect", "new", "prefetch", "report", "run", "store"}
 
 NO_LOGIC = {
     "harness/__main__.py": "python -m harness, which is harness.cli.main",

@@ -111,6 +111,8 @@ def imported(module: str) -> frozenset[str]:
         names |= {c.module for row in rows for c in (row.calls() if hasattr(row, "calls") else [row.build])}
     if module.startswith("tests.") and re.search(r"\b(?:call_)?harness\(|CliRunner", source):
         names |= {"harness.run.pipeline", "harness.run.record"}
+    if module.startswith("tests.") and re.search(r"^(?:from|import) golden\b", source, re.M):
+        names |= {name for name in modules() if name.startswith("tests.golden.")}  # found by their names
     if module == "harness.plugins":
         names |= {name for name in modules() if name.endswith(".catalogue")}
     for node in ast.walk(ast.parse(source)):
