@@ -196,9 +196,8 @@ def test_a_row_of_a_catalogue_is_listed_without_installing_again(tmp_path):
     for folder in ("encoders", "decoders", "benchmarks", "reports", "configs"):
         shutil.copytree(ROOT / folder, copied / folder, ignore=skipped)
     catalogue = copied / "encoders" / "catalogue.py"
-    line = '    plugin("encoders", "ridge", "harness.encoders.ridge:RidgeEncoder"),\n'
     text = catalogue.read_text()
-    assert line in text
+    (line,) = (line for line in text.splitlines(keepends=True) if 'plugin("encoders", "ridge",' in line)
     catalogue.write_text(text.replace(line, line + line.replace('"ridge"', '"ridge-too"')))
     code = (
         "import harness.plugins as p, harness; print(harness.__file__)\n"

@@ -108,7 +108,7 @@ def sections():
     yield "run", RunSettings, {}
     for group in ("encoders", "decoders", "benchmarks"):
         for ref in plugins.available(group):
-            if ref.name == "paired":
+            if ref.name in ("paired", "lab", "stimuli"):
                 continue
             embedded = plugins.find("benchmarks", "embedded")
             defaults = plugin_defaults(ref, benchmark=embedded, preset=None)

@@ -63,9 +63,11 @@ class Params:
             if getattr(self, name) not in allowed:
                 raise ConfigError(suggest(getattr(self, name), allowed, what=name))
         if self.sessions is not None and self.sessions < 1:
-            raise ConfigError(f"sessions is {self.sessions}; expected 1 or more, or nothing for all")
+            raise ConfigError(
+                f"benchmark.sessions is {self.sessions}; expected 1 or more, or nothing for all"
+            )
         if self.image_size < 0:
-            raise ConfigError(f"image_size is {self.image_size}; expected a number of pixels, or 0")
+            raise ConfigError(f"benchmark.image_size is {self.image_size}; expected a number of pixels, or 0")
 
     def resize(self) -> Resize:
         """To which size pictures are brought."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
-from harness.api import check_ranges
+from harness.api import ConfigError, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Training:
     patience: int = 0
 
     def __post_init__(self) -> None:
-        check_ranges(self, RANGES, section="encoder")
+        check_numbers(self, RANGES)
 
 
 RANGES = {
@@ -40,3 +41,32 @@ RANGES = {
     "clip": (0.0, math.inf),
     "patience": (0, math.inf),
 }
+
+_SHARES = {"dropout", "drop", "ema"}
+"""Fields that are a share, whatever the system."""
+
+
+def check_numbers(params: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Refuse numbers of `params` outside `ranges`, or, where these are silent, below nothing.
+
+    A whole number counts something: at least 1, or 0 where 0 is the default and means none.  Any other is not
+    negative; of several, none is.
+
+    Raises
+    ------
+    ConfigError
+        Names the field as it is typed.
+    """
+    check_ranges(params, ranges, section="encoder")
+    for field in fields(params):
+        value = getattr(params, field.name)
+        several = isinstance(value, tuple)
+        numbers = [v for v in (value if several else (value,)) if isinstance(v, int | float)]
+        if field.name in ranges or isinstance(value, bool) or not numbers:
+            continue
+        least = 0 if several or isinstance(value, float) or not field.default else 1
+        most = 1 if field.name in _SHARES else math.inf
+        for number in numbers:
+            if not least <= number <= most:
+                limits = f"between {least} and 1" if most == 1 else f"at least {least}"
+                raise ConfigError(f"encoder.{field.name} is {value}; it must be {limits}")

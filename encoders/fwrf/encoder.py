@@ -14,6 +14,7 @@ from harness.api import ConfigError, DataError, Features, SpaceMismatch, Stimuli
 from harness.toolkit import load_space, save_space
 
 from ..chasm.dataset import VoxelScale
+from ..common.params import check_numbers
 from .fields import candidates
 from .search import FittedFields, respond, search
 
@@ -51,6 +52,7 @@ class FwrfEncoder:
         nonlinear: bool = False
 
         def __post_init__(self) -> None:
+            check_numbers(self, {})
             if not 0 < self.smallest <= self.largest or log(self.largest / self.smallest) > 50:
                 raise ConfigError(
                     f"encoder.smallest is {self.smallest} and encoder.largest {self.largest}; expected "

@@ -8,7 +8,7 @@ public code: sorted by id where the rows are in the order of presentation, the r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,13 +31,14 @@ _CLEARLY = 0.05
 @dataclass(frozen=True)
 class Sample:
     """What the judgements look at: means of images, (N, K) of up to 2,000 voxels spread over those that are
-    valid, less the training mean, and pictures as features (N, F)."""
+    valid, less the training mean, pictures as features (N, F) and hashes of the training images."""
 
     train: np.ndarray
     test: np.ndarray
     train_pictures: np.ndarray
     test_pictures: np.ndarray
     voxels: np.ndarray
+    contents: tuple[str, ...]
 
     @classmethod
     def of(cls, data: SubjectData) -> Sample:
@@ -52,7 +53,12 @@ class Sample:
         centre = train_means.mean(axis=0)
         test_means = data.test.responses.mean()[:, voxels].astype(np.float64)
         return cls(
-            train_means - centre, test_means - centre, pictures_of(train), pictures_of(data.test), voxels
+            train_means - centre,
+            test_means - centre,
+            pictures_of(train),
+            pictures_of(data.test),
+            voxels,
+            train.stimuli.image_hashes(),
         )
 
 
@@ -91,8 +97,8 @@ def by_another_trial(responses: Responses, voxels: np.ndarray, centre: np.ndarra
     return Rate.of(two_way(halves[0], halves[1]))
 
 
-def fit_plainly(pictures: np.ndarray, responses: np.ndarray) -> RidgeModel:
-    """A ridge of `responses` (N, K) on `pictures` (N, F), one penalty for all voxels."""
+def fit_plainly(pictures: np.ndarray, responses: np.ndarray, contents: Sequence[str]) -> RidgeModel:
+    """A ridge of `responses` (N, K) on `pictures` (N, F) of hashes `contents`, one penalty for all voxels."""
     few = len(pictures) < _FEW
     return fit_ridge(
         pictures,
@@ -100,6 +106,7 @@ def fit_plainly(pictures: np.ndarray, responses: np.ndarray) -> RidgeModel:
         ids=[str(k) for k in range(len(pictures))],
         penalties=(float(pictures.shape[1]),) if few else PENALTIES,
         shared_penalty=True,
+        contents=contents,
     )
 
 
@@ -110,7 +117,7 @@ def by_ridge(
     order."""
     train = sample.train if train_order is None else sample.train[train_order]
     test = sample.test if test_order is None else sample.test[test_order]
-    model = fit_plainly(sample.train_pictures, train)
+    model = fit_plainly(sample.train_pictures, train, sample.contents)
     return Rate.of(two_way(np.asarray(model.predict(sample.test_pictures), np.float64), test))
 
 

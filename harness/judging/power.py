@@ -49,7 +49,7 @@ def judge_power(sample: Sample) -> Judgement:
 def _jackknife(sample: Sample, columns: slice) -> tuple[float, np.ndarray]:
     """Mean voxel r, and without each image (N,)."""
     features = sample.train_pictures[:, columns]
-    model = fit_plainly(features, sample.train)
+    model = fit_plainly(features, sample.train, sample.contents)
     predicted = np.asarray(model.predict(sample.test_pictures[:, columns]), np.float64)
     whole = Moments.weighted(predicted, sample.test, np.full((1, len(predicted)), 1 / len(predicted)))
     parts = Moments.leave_one_out(predicted, sample.test)

@@ -50,6 +50,7 @@ def draw(seed, *, n=N, scale=1.0):
         "labels": {"category": labels},
         "baseline": np.full(V, 0.1 * scale, np.float32),
         "ceiling": generator.uniform(0.3, 0.9, V),
+        "truth": scale * truth,
     }
 
 
@@ -87,6 +88,7 @@ def test_the_order_of_images_does_not_matter(seed, scale):
         **data,
         "image_index": place[data["image_index"]],
         "samples": data["samples"][order],
+        "truth": data["truth"][order],
         "labels": {"category": data["labels"]["category"][order]},
     }
     for name in ALL:
@@ -101,7 +103,8 @@ def test_the_order_of_voxels_does_not_matter(seed):
     data = draw(seed)
     order = np.random.default_rng(seed).permutation(V)
     moved = {
-        k: v[..., order] if k in ("trials", "samples", "baseline", "ceiling") else v for k, v in data.items()
+        k: v[..., order] if k in ("trials", "samples", "truth", "baseline", "ceiling") else v
+        for k, v in data.items()
     }
     for name in ALL:
         values = score(name, data)
@@ -160,7 +163,7 @@ def test_a_voxel_that_is_constant_in_the_measurement_breaks_nothing(name):
     data["trials"][:, 4] = 0.25
     values = score(name, data)
     if METRICS[name].unit == "voxel":
-        errors = {"voxel-mse"}
+        errors = {"voxel-mse", "truth-r"}  # the second does not look at the measurement
         assert np.flatnonzero(np.isnan(values)).tolist() == ([] if name in errors else [4])
     else:
         assert np.isfinite(values).all()

@@ -110,7 +110,7 @@ def test_when_nothing_is_missing_the_option_changes_no_table(tmp_path, data):
 
 
 def test_a_decoder_that_runs_here_lacks_nothing(tmp_path):
-    with pytest.raises(ConfigError, match="--allow-missing is for images made elsewhere"):
+    with pytest.raises(ConfigError, match="--allow-missing is for images or captions made elsewhere"):
         toy_run(tmp_path / "run", tmp_path / "store", {"benchmark": PARAMS, "run": {"allow_missing": True}})
 
 
