@@ -8,77 +8,17 @@ public code: sorted by id where the rows are in the order of presentation, the r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 
 from ..data import Responses, Split, SubjectData
 from ..metrics.identification import two_way
-from ..nn.resize import resize, unit_range
-from ..solvers.ridge import RidgeModel, fit_ridge
+from .sample import Sample, fit_plainly, trials_at
 from .verdict import Judgement, Rate, Verdict
-
-SIDE, MOST_IMAGES, MOST_VOXELS = 12, 4000, 2000
-PENALTIES = tuple(10.0**k for k in range(0, 8))
-_FEW = 20
-"""Training images below which no penalty is chosen; it is then the number of features."""
 
 _CLEARLY = 0.05
 """By how much another order must identify better before it is named."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What the judgements look at: means of images, (N, K) of up to 2,000 voxels spread over those that are
-    valid, less the training mean, pictures as features (N, F) and hashes of the training images."""
-
-    train: np.ndarray
-    test: np.ndarray
-    train_pictures: np.ndarray
-    test_pictures: np.ndarray
-    voxels: np.ndarray
-    contents: tuple[str, ...]
-
-    @classmethod
-    def of(cls, data: SubjectData) -> Sample:
-        """Up to 4,000 training images, evenly spread, and all test images."""
-        voxels = chosen_voxels(data)
-        ids = data.train.stimuli.ids
-        kept = [
-            ids[k] for k in np.unique(np.linspace(0, len(ids) - 1, min(len(ids), MOST_IMAGES)).astype(int))
-        ]
-        train = data.train if len(kept) == len(ids) else data.train.select(kept)
-        train_means = train.responses.mean()[:, voxels].astype(np.float64)
-        centre = train_means.mean(axis=0)
-        test_means = data.test.responses.mean()[:, voxels].astype(np.float64)
-        return cls(
-            train_means - centre,
-            test_means - centre,
-            pictures_of(train),
-            pictures_of(data.test),
-            voxels,
-            train.stimuli.image_hashes(),
-        )
-
-
-def chosen_voxels(data: SubjectData) -> np.ndarray:
-    """(K,) up to 2,000 valid voxels, evenly spread."""
-    valid = np.flatnonzero(data.space.valid)
-    return valid[np.unique(np.linspace(0, len(valid) - 1, min(len(valid), MOST_VOXELS)).astype(int))]
-
-
-def pictures_of(split: Split) -> np.ndarray:
-    """(N, F) small pictures: colour and, of each patch, the contrast."""
-    rows = []
-    for _, images in split.stimuli.batches(64):
-        scaled = unit_range(images)
-        grey = scaled.mean(axis=-1)
-        small = resize(scaled, (SIDE, SIDE), antialias=True)
-        squares = resize(np.stack([grey, grey**2], axis=-1), (SIDE, SIDE), antialias=True)
-        contrast = np.sqrt(np.maximum(squares[..., 1] - squares[..., 0] ** 2, 0))
-        rows.append(np.concatenate([small.reshape(len(small), -1), contrast.reshape(len(small), -1)], axis=1))
-    return np.concatenate(rows).astype(np.float64)
 
 
 def by_another_trial(responses: Responses, voxels: np.ndarray, centre: np.ndarray) -> Rate | None:
@@ -91,23 +31,9 @@ def by_another_trial(responses: Responses, voxels: np.ndarray, centre: np.ndarra
         return None
     halves = np.empty((2, len(repeated), len(voxels)))
     for row, image in enumerate(repeated):
-        trials = np.sort(order[starts[image] : starts[image] + counts[image]])
-        values = np.asarray(responses.data[trials], np.float64)[:, voxels] - centre
+        values = trials_at(responses, np.sort(order[starts[image] : starts[image] + counts[image]]), voxels)
         halves[0, row], halves[1, row] = values[::2].mean(axis=0), values[1::2].mean(axis=0)
-    return Rate.of(two_way(halves[0], halves[1]))
-
-
-def fit_plainly(pictures: np.ndarray, responses: np.ndarray, contents: Sequence[str]) -> RidgeModel:
-    """A ridge of `responses` (N, K) on `pictures` (N, F) of hashes `contents`, one penalty for all voxels."""
-    few = len(pictures) < _FEW
-    return fit_ridge(
-        pictures,
-        responses,
-        ids=[str(k) for k in range(len(pictures))],
-        penalties=(float(pictures.shape[1]),) if few else PENALTIES,
-        shared_penalty=True,
-        contents=contents,
-    )
+    return Rate.of(two_way(halves[0] - centre, halves[1] - centre))
 
 
 def by_ridge(
@@ -149,11 +75,10 @@ _SURE = 0.65
 
 def judge_alignment(data: SubjectData, sample: Sample) -> Judgement:
     """Whether responses belong to the images that their ids name."""
-    centre = data.train.responses.mean()[:, sample.voxels].mean(axis=0, dtype=np.float64)
-    repeats = by_another_trial(data.test.responses, sample.voxels, centre)
+    repeats = by_another_trial(data.test.responses, sample.voxels, sample.centre)
     where = "test"
     if repeats is None:
-        repeats, where = by_another_trial(data.train.responses, sample.voxels, centre), "training"
+        repeats, where = by_another_trial(data.train.responses, sample.voxels, sample.centre), "training"
     as_given = by_ridge(sample)
     figures = [
         (
@@ -197,7 +122,7 @@ def judge_alignment(data: SubjectData, sample: Sample) -> Judgement:
 
 
 def _better_orders(data: SubjectData, sample: Sample, as_given: Rate) -> list[tuple[str, Rate]]:
-    if len(sample.train) != len(data.train):
+    if not sample.whole:
         return []
     train, test = known_orders(data.train), known_orders(data.test)
     tried = [(f"the test set's {name}", None, order) for name, order in test.items()]

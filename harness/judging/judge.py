@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from ..data import SubjectData
 from ..errors import DataError
-from .alignment import Sample, judge_alignment
+from .alignment import judge_alignment
 from .pictures import judge_pictures
 from .power import judge_power
 from .reliability import judge_ceilings
+from .sample import Sample
 from .sessions import judge_sessions
 from .verdict import Judgement
 

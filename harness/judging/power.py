@@ -8,7 +8,7 @@ import numpy as np
 
 from ..metrics.moments import Moments, r
 from ..statistics.intervals import Estimate
-from .alignment import SIDE, Sample, fit_plainly
+from .sample import Sample, fit_plainly
 from .verdict import Judgement, Verdict
 
 POWER = 0.8
@@ -23,17 +23,17 @@ def judge_power(sample: Sample) -> Judgement:
     n_images = len(sample.test)
     if n_images < 4:
         return Judgement("power", Verdict.UNKNOWN, f"{n_images} test images tell nothing apart")
-    with_contrast, colour = (_jackknife(sample, columns) for columns in (slice(None), slice(0, 3 * SIDE**2)))
-    difference = with_contrast[0] - colour[0]
-    parts = -(n_images - 1) * (with_contrast[1] - colour[1])
+    colour = _jackknife(sample, sample.train_pictures, sample.test_pictures)
+    grey = _jackknife(
+        sample, *(_grey(pictures) for pictures in (sample.train_pictures, sample.test_pictures))
+    )
+    difference = colour[0] - grey[0]
+    parts = -(n_images - 1) * (colour[1] - grey[1])
     error = Estimate.of(difference, parts - parts.mean(), n_images - 1).error
     least = _QUANTILES * error
     figures = (
         ("test images", str(n_images)),
-        (
-            "voxel r of a ridge on small pictures, with and without contrast",
-            f"{with_contrast[0]:.3f}, {colour[0]:.3f}",
-        ),
+        ("voxel r of a ridge on small pictures, in colour and in grey", f"{colour[0]:.3f}, {grey[0]:.3f}"),
         ("standard error of their difference", f"{error:.4f}"),
         ("smallest difference found in 80 % of such test sets (two-sided, .05)", f"{least:.4f}"),
         ("with four times as many images", f"{least / 2:.4f}"),
@@ -46,11 +46,14 @@ def judge_power(sample: Sample) -> Judgement:
     return Judgement("power", Verdict.NOTE if least > 0.03 else Verdict.GOOD, sentence, figures)
 
 
-def _jackknife(sample: Sample, columns: slice) -> tuple[float, np.ndarray]:
-    """Mean voxel r, and without each image (N,)."""
-    features = sample.train_pictures[:, columns]
-    model = fit_plainly(features, sample.train, sample.contents)
-    predicted = np.asarray(model.predict(sample.test_pictures[:, columns]), np.float64)
+def _grey(pictures: np.ndarray) -> np.ndarray:
+    return pictures.reshape(len(pictures), -1, 3).mean(axis=-1)
+
+
+def _jackknife(sample: Sample, train: np.ndarray, test: np.ndarray) -> tuple[float, np.ndarray]:
+    """Mean voxel r of a ridge on pictures (N, F), and without each test image (N,)."""
+    model = fit_plainly(train, sample.train, sample.contents)
+    predicted = np.asarray(model.predict(test), np.float64)
     whole = Moments.weighted(predicted, sample.test, np.full((1, len(predicted)), 1 / len(predicted)))
     parts = Moments.leave_one_out(predicted, sample.test)
     return float(np.nanmean(r(whole, None))), np.nanmean(r(parts, None), axis=1)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..data import Responses, SubjectData
 from ..nn.variance_components import variance_components
+from .sample import evenly, trials_at
 from .verdict import Judgement, Verdict
 
 DEALS = 199
@@ -74,11 +75,10 @@ def _trials(responses: Responses, voxels: np.ndarray) -> tuple[np.ndarray, np.nd
     repeated = np.flatnonzero(responses.counts() >= 2)
     at = np.flatnonzero(np.isin(responses.image_index, repeated))
     if len(at) > _MOST_TRIALS:
-        share = int(len(repeated) * _MOST_TRIALS / len(at))
-        repeated = repeated[np.unique(np.linspace(0, len(repeated) - 1, share).astype(int))]
+        repeated = repeated[evenly(len(repeated), int(len(repeated) * _MOST_TRIALS / len(at)))]
         at = np.flatnonzero(np.isin(responses.image_index, repeated))
-    values = np.asarray(responses.data[at], np.float64)[:, voxels]
-    return values, np.unique(responses.image_index[at], return_inverse=True)[1], responses.session[at]
+    index = np.unique(responses.image_index[at], return_inverse=True)[1]
+    return trials_at(responses, at, voxels), index, responses.session[at]
 
 
 def _ceilings(values: np.ndarray, index: np.ndarray, counts: np.ndarray) -> np.ndarray:

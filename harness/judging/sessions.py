@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..data import SubjectData
+from .sample import trials_at
 from .verdict import Judgement, Verdict
 
 _NEAR = 0.03
@@ -16,7 +17,7 @@ _DRIFTS = 3.0
 def judge_sessions(data: SubjectData, voxels: np.ndarray) -> Judgement:
     """Variance between sessions, and over which trials the responses are z-scored."""
     parts = [
-        (part.responses.trials()[:, voxels].astype(np.float64), part.responses.session)
+        (trials_at(part.responses, np.arange(part.responses.n_trials), voxels), part.responses.session)
         for part in (data.train, data.test)
     ]
     values = {"training trials": parts[0], "all trials": tuple(np.concatenate(pair) for pair in zip(*parts))}

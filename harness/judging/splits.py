@@ -8,8 +8,8 @@ import numpy as np
 
 from ..data import SubjectData
 from ..errors import ConfigError, DataError, suggest
-from .alignment import pictures_of
-from .pictures import nearest_pictures
+from ..solvers.nearest import nearest_with_r
+from .sample import small_pictures
 
 CLUSTERS = 40
 
@@ -45,7 +45,7 @@ def honest_split(data: SubjectData, *, by: str, share: float, label: str = "", s
     parts = (data.train, data.test)
     ids = [name for part in parts for name in part.stimuli.ids]
     hashes = [sha for part in parts for sha in part.stimuli.image_hashes()]
-    pictures = np.concatenate([pictures_of(part) for part in parts])
+    pictures = np.concatenate([small_pictures(part) for part in parts])
     copies = _numbers(hashes)
     rng = np.random.default_rng(seed)
     if by == "category":
@@ -70,8 +70,8 @@ def honest_split(data: SubjectData, *, by: str, share: float, label: str = "", s
             break
         chosen.append(int(name))
     is_test = np.isin(groups, chosen)
-    before = nearest_pictures(pictures[len(data.train) :], pictures[: len(data.train)])
-    after = nearest_pictures(pictures[is_test], pictures[~is_test])
+    before = nearest_with_r(pictures[len(data.train) :], pictures[: len(data.train)])[1]
+    after = nearest_with_r(pictures[is_test], pictures[~is_test])[1]
     test_ids = tuple(name for name, test in zip(ids, is_test) if test)
     sentence = f"{len(chosen)} of {len(names)} groups by {by}, none of which trains"
     return HonestSplit(
@@ -81,14 +81,8 @@ def honest_split(data: SubjectData, *, by: str, share: float, label: str = "", s
 
 def _isolation(pictures: np.ndarray, copies: np.ndarray) -> np.ndarray:
     """(N,) highest correlation with a picture that is no copy."""
-    centred = pictures - pictures.mean(axis=1, keepdims=True)
-    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
-    best = np.full(len(unit), -1.0)
-    for start in range(0, len(unit), 512):
-        rows = unit[start : start + 512] @ unit.T
-        rows[copies[start : start + 512, None] == copies[None]] = -1
-        best[start : start + 512] = rows.max(axis=1)
-    return best
+    first = np.unique(copies, return_index=True)[1]
+    return nearest_with_r(pictures[first], pictures[first], barred=np.arange(len(first)))[1][copies]
 
 
 def _labels(data: SubjectData, label: str) -> list[str]:

@@ -23,8 +23,13 @@ def nearest(inputs: np.ndarray, patterns: np.ndarray) -> np.ndarray:
     return nearest_with_r(inputs, patterns)[0]
 
 
-def nearest_with_r(inputs: np.ndarray, patterns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What :func:`nearest` gives, and (N,) those correlations."""
+def nearest_with_r(
+    inputs: np.ndarray, patterns: np.ndarray, *, barred: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """What :func:`nearest` gives, and (N,) those correlations.
+
+    barred : (N,) a position that each input may not have, such as its own among the patterns.
+    """
     if inputs.ndim != 2 or patterns.ndim != 2 or inputs.shape[1] != patterns.shape[1] or not len(patterns):
         raise DataError(
             f"cannot compare inputs of shape {inputs.shape} with patterns of shape {patterns.shape}; "
@@ -37,6 +42,9 @@ def nearest_with_r(inputs: np.ndarray, patterns: np.ndarray) -> tuple[np.ndarray
         for first in range(0, len(inputs), BLOCK):
             rows = slice(first, min(first + BLOCK, len(inputs)))
             r = _unit_rows(inputs[rows]) @ block.T
+            if barred is not None:
+                own = np.flatnonzero((barred[rows] >= start) & (barred[rows] < start + len(block)))
+                r[own, barred[rows][own] - start] = -np.inf
             top = r.max(axis=1)
             lowest = (r >= top[:, None] - TIE).argmax(axis=1)
             better = top > best[rows] + TIE

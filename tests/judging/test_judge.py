@@ -11,11 +11,12 @@ import pytest
 from harness.benchmarks.embedded import Embedded, Params
 from harness.data import Responses, Split, Stimuli, SubjectData
 from harness.errors import DataError
-from harness.judging.alignment import Sample, judge_alignment, known_orders
+from harness.judging.alignment import judge_alignment, known_orders
 from harness.judging.judge import judge
 from harness.judging.pictures import judge_pictures
 from harness.judging.power import judge_power
 from harness.judging.reliability import judge_ceilings
+from harness.judging.sample import Sample
 from harness.judging.sessions import judge_sessions
 from harness.judging.verdict import Rate, Verdict
 

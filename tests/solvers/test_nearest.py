@@ -11,7 +11,7 @@ from harness.api import (
     DataError,
 )
 from harness.solvers import nearest as nearest_module
-from harness.solvers.nearest import nearest
+from harness.solvers.nearest import nearest, nearest_with_r
 
 
 @settings(max_examples=25, deadline=None)
@@ -49,3 +49,13 @@ def test_nearest_takes_the_first_of_equals_and_leaves_constants_out(monkeypatch)
     np.testing.assert_array_equal(nearest(same, same), np.zeros(40))
     with pytest.raises(DataError, match=r"inputs of shape \(2, 5\) with patterns of shape \(3, 4\)"):
         nearest(np.zeros((2, 5)), np.zeros((3, 4)))
+
+
+def test_a_barred_position_leaves_the_next_best():
+    generator = np.random.default_rng(3)
+    patterns = generator.standard_normal((1500, 12))
+    at, r = nearest_with_r(patterns, patterns, barred=np.arange(1500))
+    correlations = np.corrcoef(patterns)
+    np.fill_diagonal(correlations, -np.inf)
+    np.testing.assert_array_equal(at, correlations.argmax(axis=1))
+    np.testing.assert_allclose(r, correlations.max(axis=1))
