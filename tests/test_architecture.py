@@ -106,20 +106,8 @@ def test_building_blocks_do_not_know_the_pipeline(layer):
 
 
 ROOMS = (
-    *(
-        "cli",
-        "testing",
-        "run",
-        "judging",
-        "scoring",
-        "stages",
-        "rows",
-        "metrics",
-        "backbones",
-        "training",
-        "storage",
-    ),
-    *("statistics", "solvers", "nn"),
+    *("cli", "testing", "judging", "run", "scoring", "stages", "rows", "metrics", "backbones", "training"),
+    *("storage", "statistics", "solvers", "nn"),
 )
 """From the top down; below all is the ground, single modules of ``harness``, and ``reading``."""
 

@@ -51,6 +51,7 @@ TESTED_IN = {
         f"harness/judging/{name}.py": "judging/test_judge.py"
         for name in ("reliability", "sessions", "verdict")
     },
+    "harness/reading/terms.py": "benchmarks/layouts/test_layouts.py",
     "harness/cli/data.py": "benchmarks/layouts/test_layout_runs.py",
     "harness/cli/experiment.py": "run/test_suites.py",
     "harness/cli/inspect.py": "test_commands.py",

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from harness.api import DataError
-from harness.reading.arrays import open_array
+from harness.reading.arrays import ArraySource, open_array
 from harness.reading.image_files import ImageFolder
 from harness.reading.pickled_names import read_pickled_names
 from harness.reading.pixels import Scale
@@ -22,7 +23,8 @@ from harness.reading.pixels import Scale
 from ..assembly import VoxelFacts
 from ..paired_images import YAML
 from .benchmark import LayoutBenchmark
-from .recording import Recording, trials_of
+from .nsd_design import image_name
+from .recording import ComputedRows, Recording, trials_of
 
 _PICTURE = re.compile(r"train-(\d+)_nsd-(\d+)")
 _TENTH = 10
@@ -32,6 +34,7 @@ class Algonauts2023(LayoutBenchmark):
     """Vertices of both hemispheres in challenge space; Gifford et al. 2023."""
 
     layout: ClassVar[str] = "algonauts2023"
+    images_of: ClassVar[str] = "algonauts-2023"
     default_test: ClassVar[str] = "tenth"
 
     def training_sets(self) -> tuple[str, ...]:
@@ -42,7 +45,7 @@ class Algonauts2023(LayoutBenchmark):
         """One row per image, left then right vertices; rows are named by the numbers in the pictures'
         names."""
         manifest = self.manifest()
-        names = {}
+        names: dict[int, Path] = {}
         for values, path in manifest.entry("pictures").find(root, subject=subject):
             match = _PICTURE.fullmatch(values["picture"])
             if not match:
@@ -51,7 +54,7 @@ class Algonauts2023(LayoutBenchmark):
                 )
             if int(match[1]) in names:
                 raise DataError(f"two pictures of {path.parent} are called train-{match[1]}")
-            names[int(match[1])] = path.name
+            names[int(match[1])] = path
         sides = [
             open_array(manifest.entry(f"{side}_responses").one(root, subject=subject))
             for side in ("left", "right")
@@ -61,13 +64,15 @@ class Algonauts2023(LayoutBenchmark):
             absent = sorted(set(range(1, count + 1)) - set(names))
             which = f"train-{absent[0]:04d} is not there" if absent else f"there are {len(names)}"
             raise DataError(f"the responses of {subject} have {count} rows, and of the pictures {which}")
-        folder = next(iter(manifest.entry("pictures").find(root, subject=subject)))[1].parent
-        files = [names[k] for k in range(1, count + 1)]
-        images = ImageFolder(folder, files, scale=Scale(door=YAML), resize=self.params.resize())
-        ids = [f"nsd-{int(_PICTURE.match(name)[2]):05d}" for name in files]
+        files = [names[k].name for k in range(1, count + 1)]
+        images = ImageFolder(names[1].parent, files, scale=Scale(door=YAML), resize=self.params.resize())
+        ids = [image_name(int(_PICTURE.match(name)[2])) for name in files]
+        widths = [side.shape[1] for side in sides]
+        what = f"{sides[0].what} and {sides[1].what}"
+        source = ComputedRows((count, sum(widths)), what, partial(_side_by_side, sides))
         return Recording(
-            trials_of(_Sides(sides), images, ids, np.arange(count)),
-            VoxelFacts(rois=self._regions(root, subject, [side.shape[1] for side in sides])),
+            trials_of(source, images, ids, np.arange(count)),
+            VoxelFacts(rois=self._regions(root, subject, widths)),
             "zscore_session",
             {"tenth": tuple(name for name in ids if _chosen(name))},
             mask="challenge",
@@ -91,24 +96,9 @@ class Algonauts2023(LayoutBenchmark):
         return rois
 
 
-class _Sides:
-    """Left and right vertices side by side, as one array (N, V)."""
-
-    dtype = np.dtype(np.float32)
-
-    def __init__(self, sides: list) -> None:
-        self.sides, self.what = sides, f"{sides[0].what} and {sides[1].what}"
-        self.shape = (sides[0].shape[0], sum(side.shape[1] for side in sides))
-
-    def take(self, positions: np.ndarray, *, axis: int = 0) -> np.ndarray:
-        """The entries `positions`, in their order, along `axis`."""
-        if axis:
-            return self.read()[:, positions]
-        return np.concatenate([side.take(positions) for side in self.sides], axis=1)
-
-    def read(self) -> np.ndarray:
-        """The whole array."""
-        return self.take(np.arange(self.shape[0]))
+def _side_by_side(sides: list[ArraySource], positions: np.ndarray) -> np.ndarray:
+    """(n, V) left, then right vertices."""
+    return np.concatenate([side.take(positions) for side in sides], axis=1)
 
 
 def _chosen(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 
 from harness.api import ConfigError, DataError, SubjectData, suggest
 from harness.reading.resizing import FILTERS, Resize
+from harness.reading.terms import require_terms
 
 from ..assembly import Assembly
 from ..paired_params import NORMALISATIONS
@@ -20,7 +22,6 @@ from ..paired_responses import measured_trials
 from ..paired_trials import SplitTrials
 from .manifest import Manifest, examine, read_manifest
 from .recording import Recording
-from .terms import require_terms
 
 logger = logging.getLogger(__name__)
 
@@ -76,14 +77,18 @@ class Params:
         return Resize((self.image_size, self.image_size), self.image_filter, "center-crop")
 
 
-class LayoutBenchmark:
-    """What all layouts share; a layout is a manifest and :meth:`read`."""
+class LayoutBenchmark(ABC):
+    """What all layouts share; a layout is a manifest and :meth:`read`.
+
+    images_of : name of the images, such as ``nsd``, of which the test sets are parts.
+    """
 
     version: ClassVar[str] = "1"
     simulated: ClassVar[bool] = False
     generated: ClassVar[bool] = False
     Params: ClassVar[type] = Params
     layout: ClassVar[str]
+    images_of: ClassVar[str]
     normalise: ClassVar[str] = "zscore_session"
     default_test: ClassVar[str]
 
@@ -100,12 +105,8 @@ class LayoutBenchmark:
         """A line for each file of `subject` that is not there; no file's content is read."""
         if not params.root:
             return [_no_root(cls.manifest())]
-        root = Path(params.root).expanduser()
-        return [
-            entry.absent(root, subject=subject)
-            for entry in cls.manifest().files
-            if not entry.optional and not entry.find(root, subject=subject)
-        ]
+        manifest, root = cls.manifest(), Path(params.root).expanduser()
+        return list(manifest.missing(root, subject, manifest.find(root, subject)).values())
 
     @property
     def root(self) -> Path:
@@ -127,16 +128,21 @@ class LayoutBenchmark:
             )
         return names
 
+    def test_sets(self) -> Sequence[str]:
+        """The image set that test images are of (:mod:`harness.run.overlaps`)."""
+        return (f"{self.images_of}-{self.params.test or self.default_test}",)
+
+    @abstractmethod
     def read(self, root: Path, subject: str) -> Recording:
         """The subject's trials, before any split."""
-        raise NotImplementedError
 
     def prepare(self, subject: str) -> Recording:
         """Check terms and files, and read; a damaged or missing file is a :class:`DataError`."""
         manifest = self.manifest()
         require_terms(manifest.terms)
-        if subject not in self.subjects():
-            raise DataError(suggest(subject, self.subjects(), what="subject"))
+        subjects = self.subjects()
+        if subject not in subjects:
+            raise DataError(suggest(subject, subjects, what="subject"))
         problems = [line for finding in examine(manifest, self.root, subject) for line in finding.problems]
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -148,8 +154,6 @@ class LayoutBenchmark:
     def load(self, subject: str) -> SubjectData:
         """Read, split, normalise and check one subject's data."""
         recording = self.prepare(subject)
-        for flag, note in recording.notes.items():
-            logger.warning("%s", note, extra={"flag": flag})
         trials = self._measured(recording.trials)
         train, test = self._split(trials, recording)
         scaled_by = train

@@ -30,12 +30,9 @@ class GenericObjectDecoding(LayoutBenchmark):
     """1,200 training images shown once and 50 test images shown often; Horikawa and Kamitani 2017."""
 
     layout: ClassVar[str] = "god"
+    images_of: ClassVar[str] = "god"
     default_test: ClassVar[str] = "test50"
     normalise: ClassVar[str] = "zscore"
-
-    def test_sets(self) -> tuple[str, ...]:
-        """The image set that test images are of."""
-        return ("god-test50",)
 
     def read(self, root: Path, subject: str) -> Recording:
         """Samples of training and test; those of imagery are left out."""

@@ -30,7 +30,8 @@ class FileEntry:
     key : of the array in the file.  axes : their names, in the order in which the reader sees them; files
     that name the same axis agree on its length.  dtypes : kinds that are expected, all where empty.
     units : of the numbers as stored.  usual : axis -> length at full size.  gigabytes : at full size.
-    optional : a run can do without.  source : where these facts are from.
+    optional : a run can do without.  form_of : of entries that name the same here, one is needed.
+    source : where these facts are from.
     """
 
     name: str
@@ -43,6 +44,7 @@ class FileEntry:
     usual: Mapping[str, int] = field(default_factory=dict)
     gigabytes: float = 0.0
     optional: bool = False
+    form_of: str = ""
     source: str = ""
 
     def find(self, root: Path, **known: str) -> list[tuple[dict[str, str], Path]]:
@@ -91,12 +93,31 @@ class Manifest:
         return next(entry for entry in self.files if entry.name == name)
 
     def subjects(self, root: Path) -> tuple[str, ...]:
-        """Subjects for which any file that names one is there, in order."""
-        names: set[str] = set()
+        """Subjects for which a file is there that names one; those that name nothing else are asked first."""
+        named = [entry for entry in self.files if "{subject}" in entry.path]
+        alone = [entry for entry in named if len(_FIELD.findall(entry.path)) == 1]
+        for entries in (alone, named):
+            names = {values["subject"] for entry in entries for values, _ in entry.find(root)}
+            if names:
+                return tuple(sorted(names, key=_by_number))
+        return ()
+
+    def find(self, root: Path, subject: str) -> dict[str, list[tuple[dict[str, str], Path]]]:
+        """Name of each entry -> its files for `subject` (:meth:`FileEntry.find`)."""
+        return {entry.name: entry.find(root, subject=subject) for entry in self.files}
+
+    def missing(self, root: Path, subject: str, files: Mapping[str, Sequence]) -> dict[str, str]:
+        """Name of each entry that a run needs and that has none of `files` (:meth:`find`) -> a line about it.
+
+        Of several forms of the same, the first is named.
+        """
+        there = {entry.form_of or entry.name for entry in self.files if files[entry.name]}
+        lines: dict[str, tuple[str, str]] = {}
         for entry in self.files:
-            if "{subject}" in entry.path:
-                names |= {values["subject"] for values, _ in entry.find(root)}
-        return tuple(sorted(names, key=_by_number))
+            form = entry.form_of or entry.name
+            if not entry.optional and form not in there:
+                lines.setdefault(form, (entry.name, entry.absent(root, subject=subject)))
+        return dict(lines.values())
 
 
 @dataclass(frozen=True)
@@ -129,11 +150,13 @@ def read_manifest(name: str) -> Manifest:
 def examine(manifest: Manifest, root: Path, subject: str) -> list[Finding]:
     """Compare what lies under `root` with the manifest, reading headers only."""
     lengths: dict[str, tuple[int, str]] = {}
+    found = manifest.find(root, subject)
+    missing = manifest.missing(root, subject, found)
     findings = []
     for entry in manifest.files:
-        files = entry.find(root, subject=subject)
+        files = found[entry.name]
         if not files:
-            problems = () if entry.optional else (entry.absent(root, subject=subject),)
+            problems = (missing[entry.name],) if entry.name in missing else ()
             findings.append(Finding(entry, 0, problems=problems))
             continue
         problems, shape, dtype = [], (), ""

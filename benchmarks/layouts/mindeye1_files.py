@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -56,11 +57,8 @@ class NsdMindEye1(LayoutBenchmark):
     """NSD, nsdgeneral, as ``webdataset_avg_split`` holds it; Scotti et al. 2023."""
 
     layout: ClassVar[str] = "nsd-mindeye1"
+    images_of: ClassVar[str] = "nsd"
     default_test: ClassVar[str] = "shared982"
-
-    def test_sets(self) -> tuple[str, ...]:
-        """The image set that test images are of."""
-        return ("nsd-shared982",)
 
     def read(self, root: Path, subject: str) -> Recording:
         """The samples of all archives; those for validation train."""
@@ -75,15 +73,13 @@ class NsdMindEye1(LayoutBenchmark):
             n_test = len(samples) - before
         numbers = [int(sample[IMAGE].array().ravel()[0]) for sample in samples]
         names = [image_name(k) for k in numbers]
-        twice = (
-            sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-        )
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
             raise DataError(
                 f"{root}: {len(twice)} images are in two samples of {subject}, for example {twice[0]}"
             )
-        counts = np.array([len(sample[BETAS].array()) for sample in samples])
-        n_voxels = samples[0][BETAS].array().shape[-1]
+        counts = np.array([sample[BETAS].shape()[0] for sample in samples])
+        n_voxels = samples[0][BETAS].shape()[-1]
         groups = [samples[k : k + _SHARD] for k in range(0, len(samples), _SHARD)]
         blocks = [
             Block(int(counts[k : k + _SHARD].sum()), partial(_betas, group, n_voxels))

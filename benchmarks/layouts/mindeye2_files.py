@@ -37,11 +37,8 @@ class NsdMindEye2(LayoutBenchmark):
     """NSD, nsdgeneral, as ``pscotti/mindeyev2`` holds it; Scotti et al. 2024."""
 
     layout: ClassVar[str] = "nsd-mindeye2"
+    images_of: ClassVar[str] = "nsd"
     default_test: ClassVar[str] = "shared1000"
-
-    def test_sets(self) -> tuple[str, ...]:
-        """The image set that test images are of."""
-        return (f"nsd-{self.params.test or self.default_test}",)
 
     def read(self, root: Path, subject: str) -> Recording:
         """The trials that the training archives and those of the chosen test set name."""

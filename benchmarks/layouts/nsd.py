@@ -19,12 +19,13 @@ from harness.api import CeilingSource, DataError
 from harness.reading.arrays import open_array
 from harness.reading.pixels import Scale
 from harness.reading.prepared import Block
+from harness.reading.sources import reading
 from harness.reading.volumes import is_volume, open_volume
 
 from ..assembly import VoxelFacts
 from ..paired_images import ArrayImages, ImageLayout
 from .benchmark import LayoutBenchmark
-from .manifest import Manifest
+from .manifest import Manifest, header
 from .nsd_design import SESSIONS, Design, image_name
 from .recording import Recording, prepared, trials_of
 
@@ -40,11 +41,8 @@ class Nsd(LayoutBenchmark):
     """The Natural Scenes Dataset, volumes of 1.8 mm; Allen et al. 2022."""
 
     layout: ClassVar[str] = "nsd"
+    images_of: ClassVar[str] = "nsd"
     default_test: ClassVar[str] = "shared1000"
-
-    def test_sets(self) -> tuple[str, ...]:
-        """The image set that test images are of."""
-        return ("nsd-shared1000",)
 
     def read(self, root: Path, subject: str) -> Recording:
         """Trials of all sessions that are there."""
@@ -55,7 +53,8 @@ class Nsd(LayoutBenchmark):
         if not mask.any():
             raise DataError(f"{mask_file} has no voxel above 0")
         files = session_files(manifest, root, subject)
-        per_session = _trials_per_session(files)
+        shape = header(files[0], "" if is_volume(files[0]) else "betas")[0]
+        per_session = shape[-1] if is_volume(files[0]) else shape[0]
         blocks = [Block(per_session, partial(read_session, path, mask)) for path in files]
         source = prepared(
             blocks,
@@ -128,7 +127,7 @@ def read_session(path: Path, mask: np.ndarray) -> np.ndarray:
     values = np.empty((source.shape[0], int(mask.sum())), source.dtype)
     column = np.full(mask.shape, -1)
     column[mask] = np.arange(int(mask.sum()))
-    with h5py.File(path, "r") as file:
+    with reading(path), h5py.File(path, "r") as file:
         for y, z in np.argwhere(mask.any(axis=0)):
             inside = np.flatnonzero(mask[:, y, z])
             row = file["betas"][:, z, y, inside[0] : inside[-1] + 1]
@@ -149,10 +148,7 @@ def volume_facts(manifest: Manifest, root: Path, subject: str, mask: np.ndarray)
         affine = volume.affine
         if atlas == "nsdgeneral" or atlas.startswith(("lh.", "rh.")):
             continue
-        labels = volume.read()
-        if labels.shape != mask.shape:
-            raise DataError(f"{path} is {labels.shape} voxels and the mask {mask.shape}")
-        labels = labels[mask]
+        labels = volume.read()[mask]
         if atlas == "streams":
             groups = {name: np.isin(labels, numbers) for name, numbers in STREAMS.items()}
             groups = {name: members for name, members in groups.items() if members.any()}
@@ -160,8 +156,6 @@ def volume_facts(manifest: Manifest, root: Path, subject: str, mask: np.ndarray)
     ncsnr, source = None, None
     for _, path in manifest.entry("ncsnr").find(root, subject=subject):
         values = open_volume(path).read()
-        if values.shape != mask.shape:
-            raise DataError(f"{path} is {values.shape} voxels and the mask {mask.shape}")
         ncsnr, source = values[mask].astype(np.float64), CeilingSource(f"ncsnr of the data set ({path.name})")
     where = np.argwhere(mask)
     return VoxelFacts(
@@ -197,20 +191,6 @@ def read_color_table(path: Path) -> dict[int, str]:
         if len(words) >= 2 and words[0].lstrip("-").isdigit():
             names[int(words[0])] = words[1]
     return names
-
-
-def _trials_per_session(files: list[Path]) -> int:
-    counts = {}
-    for path in files:
-        shape = open_volume(path).shape if is_volume(path) else open_array(path, "betas").shape
-        counts[path] = shape[-1] if is_volume(path) else shape[0]
-    first = next(iter(counts.values()))
-    for path, count in counts.items():
-        if count != first:
-            raise DataError(
-                f"{path} has {count} trials; {files[0].name} has {first}; it is truncated or not a session"
-            )
-    return first
 
 
 def _percent(values: np.ndarray, path: Path) -> np.ndarray:

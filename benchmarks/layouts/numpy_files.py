@@ -10,6 +10,7 @@ refused by id.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,7 +27,7 @@ from ..paired_responses import ResponseTable
 from .benchmark import LayoutBenchmark
 from .nsd import PERCENT
 from .nsd_design import Design, image_name
-from .recording import Recording, trials_of
+from .recording import ComputedRows, Recording, trials_of
 
 TRIALS_PER_SESSION = 750
 
@@ -38,10 +39,6 @@ class NumpyFiles(LayoutBenchmark):
     sessions_used: ClassVar[int]
     default_test: ClassVar[str]
     normalise: ClassVar[str] = "zscore"
-
-    def test_sets(self) -> tuple[str, ...]:
-        """The image set that test images are of."""
-        return (f"nsd-{self.default_test}",)
 
     def read(self, root: Path, subject: str) -> Recording:
         """Training rows, then test rows, as percent signal change."""
@@ -60,7 +57,12 @@ class NumpyFiles(LayoutBenchmark):
         images = _Both(*(_WholeImages(source, self.params.resize()) for source in pictures))
         names = self._names(root, subject, counts)
         index = [np.arange(table.shape[0]) // table.repeats for table in tables]
-        source = _Scaled(tables, self.factor, f"betas of {subject}")
+        if tables[0].shape[1] != tables[1].shape[1]:
+            raise DataError(
+                f"{tables[0].what} has {tables[0].shape[1]} voxels and {tables[1].what} {tables[1].shape[1]}"
+            )
+        shape = (sum(table.shape[0] for table in tables), tables[0].shape[1])
+        source = ComputedRows(shape, f"betas of {subject}", partial(_scaled, tables, self.factor))
         return Recording(
             trials_of(source, images, names, np.concatenate([index[0], index[1] + counts[0]])),
             VoxelFacts(),
@@ -94,6 +96,7 @@ class NsdBrainDiffuser(NumpyFiles):
     """Means over the repeats in 37 sessions, NSD's own int16 as float; Ozcelik and VanRullen 2023."""
 
     layout: ClassVar[str] = "nsd-brain-diffuser"
+    images_of: ClassVar[str] = "nsd"
     factor: ClassVar[float] = 1 / PERCENT
     sessions_used: ClassVar[int] = 37
     default_test: ClassVar[str] = "shared982"
@@ -103,39 +106,20 @@ class NsdSynBrain(NumpyFiles):
     """Three repeats each in 40 sessions, NSD's own int16 / 2000; SynBrain 2025."""
 
     layout: ClassVar[str] = "nsd-synbrain"
+    images_of: ClassVar[str] = "nsd"
     factor: ClassVar[float] = 2000 / PERCENT
     sessions_used: ClassVar[int] = 40
     default_test: ClassVar[str] = "shared1000"
 
 
-class _Scaled:
-    """Rows of several tables, one after another, times a factor, as one array (T, V)."""
-
-    dtype = np.dtype(np.float32)
-
-    def __init__(self, tables: list[ResponseTable], factor: float, what: str) -> None:
-        self.tables, self.factor, self.what = tables, factor, what
-        widths = {table.shape[1] for table in tables}
-        if len(widths) > 1:
-            raise DataError(f"{what}: the splits have {' and '.join(map(str, sorted(widths)))} voxels")
-        self.starts = np.cumsum([0, *(table.shape[0] for table in tables)])
-        self.shape = (int(self.starts[-1]), tables[0].shape[1])
-
-    def take(self, positions: np.ndarray, *, axis: int = 0) -> np.ndarray:
-        """The entries `positions`, in their order, along `axis`."""
-        if axis:
-            return self.read()[:, positions]
-        positions = np.asarray(positions, np.int64)
-        values = np.empty((len(positions), self.shape[1]), np.float32)
-        of = np.searchsorted(self.starts, positions, side="right") - 1
-        for k, table in enumerate(self.tables):
-            if (of == k).any():
-                values[of == k] = table.rows(positions[of == k] - self.starts[k]) * self.factor
-        return values
-
-    def read(self) -> np.ndarray:
-        """The whole array."""
-        return self.take(np.arange(self.shape[0]))
+def _scaled(tables: list[ResponseTable], factor: float, positions: np.ndarray) -> np.ndarray:
+    """(n, V) float32 rows of the first table, then of the second, times a factor."""
+    values = np.empty((len(positions), tables[0].shape[1]), np.float32)
+    late = positions >= tables[0].shape[0]
+    for table, chosen, start in zip(tables, (~late, late), (0, tables[0].shape[0])):
+        if chosen.any():
+            values[chosen] = table.rows(positions[chosen] - start) * factor
+    return values
 
 
 @dataclass(frozen=True)

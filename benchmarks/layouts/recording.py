@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,8 +27,6 @@ class Recording:
     trials : every image that has a trial, with its trials, by id.
     units : of the numbers that `trials` gives; `normalised` says that whoever made the files z-scored them.
     test_sets : name -> ids of the images of that test set, those of them that were shown.
-    split_sets : name -> what the images are of, for the flags of overlaps, training images and test images.
-    notes : what a user should know of these files, each with the name of a flag.
     """
 
     trials: SplitTrials
@@ -37,7 +35,27 @@ class Recording:
     test_sets: Mapping[str, Sequence[str]]
     mask: str = "all"
     normalised: bool = False
-    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ComputedRows:
+    """An array (T, V) float32 whose rows are put together when they are read.
+
+    rows : places (n,) -> (n, V).
+    """
+
+    shape: tuple[int, int]
+    what: str
+    rows: Callable[[np.ndarray], np.ndarray]
+    dtype: ClassVar[np.dtype] = np.dtype(np.float32)
+
+    def take(self, positions: np.ndarray, *, axis: int = 0) -> np.ndarray:
+        """The entries `positions`, in their order, along `axis`."""
+        return self.read()[:, positions] if axis else self.rows(np.asarray(positions, np.int64))
+
+    def read(self) -> np.ndarray:
+        """The whole array."""
+        return self.rows(np.arange(self.shape[0]))
 
 
 def trials_of(
@@ -47,21 +65,18 @@ def trials_of(
     image_of_trial: np.ndarray,
     *,
     session: np.ndarray | None = None,
-    layout: str = "trials-first",
-    captions: Sequence[str] | None = None,
 ) -> SplitTrials:
     """Trials in rows of `source`; only images that have one are kept.
 
     names : (M,) id of each of the M `images`; image_of_trial : (T,) place in these.
     """
-    table = ResponseTable(source, layout)
+    table = ResponseTable(source, "trials-first")
     if len(image_of_trial) != table.shape[0]:
         raise DataError(f"{source.what} has {table.shape[0]} trials and {len(image_of_trial)} are listed")
     if len(image_of_trial) and (image_of_trial.min() < 0 or image_of_trial.max() >= len(names)):
         raise DataError(
-            f"trials of {source.what} show images {image_of_trial.min()} to {image_of_trial.max()}, "
-            f"counted from "
-            f"0; there are {len(names)}"
+            f"trials of {source.what} show images {image_of_trial.min()} to {image_of_trial.max()}, counted "
+            f"from 0; there are {len(names)}"
         )
     used, compact = np.unique(image_of_trial, return_inverse=True)
     return SplitTrials(
@@ -72,7 +87,7 @@ def trials_of(
         np.arange(table.shape[0]),
         compact,
         session,
-        None if captions is None else tuple(captions[k] for k in used),
+        None,
         {},
     )
 

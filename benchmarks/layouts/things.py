@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from harness.api import DataError
+from harness.reading.ids import stem
 from harness.reading.image_files import ImageFolder
 from harness.reading.pixels import Scale
 from harness.reading.prepared import Block
@@ -21,6 +22,9 @@ from ..paired_images import YAML
 from .benchmark import LayoutBenchmark
 from .recording import Recording, prepared, trials_of
 
+_VOXELS = 4096
+"""Voxels read at a time."""
+
 _NO_REGION = ("voxel_id", "subject_id", "voxel_x", "voxel_y", "voxel_z")
 
 
@@ -28,11 +32,8 @@ class ThingsFmri(LayoutBenchmark):
     """THINGS-fMRI, three subjects, 8,640 training images of one trial each; Hebart et al. 2023."""
 
     layout: ClassVar[str] = "things-fmri"
+    images_of: ClassVar[str] = "things-fmri"
     default_test: ClassVar[str] = "test100"
-
-    def test_sets(self) -> tuple[str, ...]:
-        """The image set that test images are of."""
-        return ("things-fmri-test100",)
 
     def read(self, root: Path, subject: str) -> Recording:
         """Columns of the table as trials, named by the list of stimuli."""
@@ -48,7 +49,7 @@ class ThingsFmri(LayoutBenchmark):
         if not np.array_equal(order, voxels.integers("voxel_id")):
             raise DataError(f"{table} and {voxels.path.name} list other voxels, or in another order")
         source = prepared(
-            [Block(n_trials, partial(read_table, table))],
+            [Block(n_trials, partial(read_table, table, n_trials, len(voxels)))],
             [table],
             n_voxels=len(voxels),
             what=f"THINGS betas of {subject}",
@@ -61,6 +62,7 @@ class ThingsFmri(LayoutBenchmark):
             )
         shown = stimuli.text("stimulus")
         names = list(dict.fromkeys(shown))
+        ids = [stem(name) for name in names]
         place = {name: k for k, name in enumerate(names)}
         images = ImageFolder(root / "images", names, scale=Scale(door=YAML), resize=self.params.resize())
         if images.missing:
@@ -73,13 +75,13 @@ class ThingsFmri(LayoutBenchmark):
             trials_of(
                 source,
                 images,
-                [name.rpartition(".")[0] or name for name in names],
+                ids,
                 np.array([place[name] for name in shown]),
                 session=stimuli.integers("session"),
             ),
             _facts(voxels),
             "raw",
-            {"test100": tuple(name.rpartition(".")[0] or name for name in names if name in test)},
+            {"test100": tuple(own for own, name in zip(ids, names) if name in test)},
             mask="things",
         )
 
@@ -98,18 +100,24 @@ def _facts(voxels: Records) -> VoxelFacts:
     return VoxelFacts(rois=rois, coordinates=coordinates, identity=voxels.integers("voxel_id").tobytes())
 
 
-def read_table(path: Path) -> np.ndarray:
-    """(trials, V) float32 of a pandas table of a row per voxel."""
+def read_table(path: Path, n_trials: int, n_voxels: int) -> np.ndarray:
+    """(trials, V) float32 of a pandas table of a row per voxel, some voxels at a time."""
     import h5py
 
+    out = np.empty((n_trials, n_voxels), np.float32)
     with reading(path), h5py.File(path, "r") as file:
-        group = _table(file, path)
-        parts = []
-        for items, values in _blocks(group):
-            trials = [k for k, name in enumerate(items) if name != "voxel_id"]
-            numbers = [int(items[k]) for k in trials]
-            parts += list(zip(numbers, values[()].T[trials].astype(np.float32)))
-    return np.stack([row for _, row in sorted(parts, key=lambda part: part[0])])
+        blocks = [
+            ([(k, int(name)) for k, name in enumerate(items) if name != "voxel_id"], values)
+            for items, values in _blocks(_table(file, path))
+        ]
+        first = min(number for columns, _ in blocks for _, number in columns)
+        for columns, values in blocks:
+            if not columns:
+                continue
+            chosen, numbers = (np.array(part) for part in zip(*columns))
+            for start in range(0, n_voxels, _VOXELS):
+                out[numbers - first, start : start + _VOXELS] = values[start : start + _VOXELS][:, chosen].T
+    return out
 
 
 def _layout_of(path: Path) -> tuple[np.ndarray, int]:

@@ -21,30 +21,24 @@ def data() -> None:
     """Check, prepare and judge data before any model sees them."""
 
 
-def _layouts() -> dict[str, type]:
-    from ..benchmarks.layouts.benchmark import LayoutBenchmark
+def _layout(name: str) -> Any:
     from ..benchmarks.layouts.manifest import manifest_names
+    from ..errors import ConfigError, suggest
     from ..plugins import find
 
-    classes = {name: find("benchmarks", name).load() for name in manifest_names()}
-    return {name: made for name, made in classes.items() if issubclass(made, LayoutBenchmark)}
-
-
-def _layout(name: str) -> Any:
-    from ..errors import ConfigError, suggest
-
-    layouts = _layouts()
-    if name not in layouts:
-        raise ConfigError(suggest(name, list(layouts), what="layout"))
-    return layouts[name]
+    if name not in manifest_names():
+        raise ConfigError(suggest(name, manifest_names(), what="layout"))
+    return find("benchmarks", name).load()
 
 
 @data.command(name="list")
 def list_layouts() -> None:
     """The layouts that are read, and where each is to be had."""
-    for name in _layouts():
-        manifest = _layout(name).manifest()
-        click.echo(f"{name:20} {manifest.title}\n{'':20} {manifest.ask}")
+    from ..benchmarks.layouts.manifest import manifest_names, read_manifest
+
+    for name in manifest_names():
+        manifest = read_manifest(name)
+        click.echo(f"{name:20} {manifest.title}\n{'':20} {manifest.ask}\n{'':20} cite: {manifest.cite}")
 
 
 @data.command()
@@ -53,10 +47,10 @@ def list_layouts() -> None:
 @click.option("--subject", default="", help="Only this subject; all that have files without it.")
 def check(name: str, root: Path, subject: str) -> None:
     """Say what was recognised under a folder, with shapes and units, and what is missing."""
-    from ..benchmarks.layouts.manifest import examine
+    from ..benchmarks.layouts.manifest import examine, read_manifest
     from ..errors import DataError, visible
 
-    manifest = _layout(name).manifest()
+    manifest = read_manifest(name)
     if not root.is_dir():
         raise DataError(f"there is no folder {root}; where to get it: {manifest.ask}")
     subjects = [subject] if subject else list(manifest.subjects(root)) or ["(no subject)"]
@@ -92,7 +86,7 @@ def check(name: str, root: Path, subject: str) -> None:
 @click.argument("name")
 def accept(name: str) -> None:
     """Say that you accepted the terms of a data set (nsd, laion-fmri); asked once on each machine."""
-    from ..benchmarks.layouts.terms import TERMS, accept_terms
+    from ..reading.terms import TERMS, accept_terms
 
     marker = accept_terms(name)
     click.echo(f"{TERMS[name]}\naccepted: {marker}")
@@ -104,17 +98,13 @@ def accept(name: str) -> None:
 @click.option("--subject", "subjects", multiple=True, help="Only these subjects; may be repeated.")
 def prepare(name: str, root: Path, subjects: tuple[str, ...]) -> None:
     """Write the responses of a layout as tables that runs read in any order, once."""
+    from ..places import prepared_folder
+
     benchmark = _layout(name)
     benchmark = benchmark(benchmark.Params(root=str(root)))
     for subject in subjects or benchmark.subjects():
-        _prepare(benchmark.prepare, subject)
-
-
-def _prepare(read: Callable[[str], Any], subject: str) -> None:
-    from ..places import prepared_folder
-
-    table = read(subject).trials.table
-    click.echo(f"{subject}: {table.shape[0]} trials x {table.shape[1]} voxels, in {prepared_folder()}")
+        table = benchmark.prepare(subject).trials.table
+        click.echo(f"{subject}: {table.shape[0]} trials x {table.shape[1]} voxels, in {prepared_folder()}")
 
 
 def _data_options(command: Callable) -> Callable:

@@ -15,8 +15,7 @@ _BATCH = 256
 
 
 def judge_pictures(data: SubjectData, sample: Sample) -> Judgement:
-    """Copies by content, near duplicates by the rule of the flags, and the training image that looks most like
-    each test image."""
+    """Copies by content, near duplicates by the flags' rule, likeness to the nearest training image."""
     shown = set(data.train.stimuli.image_hashes())
     tested = data.test.stimuli.image_hashes()
     copies = sum(sha in shown for sha in tested)

@@ -82,7 +82,7 @@ def trials_at(responses: Responses, at: np.ndarray, voxels: np.ndarray) -> np.nd
 
 
 def fit_plainly(pictures: np.ndarray, responses: np.ndarray, contents: Sequence[str]) -> RidgeModel:
-    """A ridge of `responses` (N, K) on `pictures` (N, F), whose hashes are `contents`; one penalty for all."""
+    """A ridge of `responses` (N, K) on `pictures` (N, F), of hashes `contents`; one penalty for all."""
     few = len(pictures) < _FEW
     return fit_ridge(
         pictures,

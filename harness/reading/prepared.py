@@ -19,12 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..places import prepared_folder, terms_folder
+from ..places import prepared_folder
 from ..progress import track
 from .arrays import open_array
 from .sources import NpyArray
-
-__all__ = ["Block", "prepared_table", "terms_folder"]
 
 logger = logging.getLogger(__name__)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, suggest
+from .tables import table_rows
 from .texts import read_text
 
 
@@ -66,17 +65,7 @@ def read_records(path: Path, *, needs: Sequence[str] = ()) -> Records:
     """
     if not path.is_file():
         raise DataError(f"there is no file {path}")
-    text = read_text(path)
-    head = text.partition("\n")[0]
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",", ";", "\t", key=head.count)
-    try:
-        rows = [
-            row
-            for row in csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, strict=True)
-            if row
-        ]
-    except csv.Error as problem:
-        raise DataError(f"{path} cannot be read as a table: {problem}") from None
+    rows = list(table_rows(path, read_text(path)))
     if len(rows) < 2:
         raise DataError(f"{path} holds no row below its heads")
     heads = [name.strip() for name in rows[0]]

@@ -91,7 +91,7 @@ def _column(path: Path, table: _Table, k: int, head: str) -> ArraySource:
 @lru_cache(maxsize=2)
 def _read(path: Path, changed: int, size: int) -> _Table:
     text = read_text(path)
-    rows = _rows(path, text)
+    rows = table_rows(path, text)
     first = next(rows, None)
     if first is None:
         raise DataError(f"{path} holds no row")
@@ -131,7 +131,8 @@ def _read(path: Path, changed: int, size: int) -> _Table:
     return _Table(heads, ids, listed, values, columns, counted)
 
 
-def _rows(path: Path, text: str) -> Iterator[list[str]]:
+def table_rows(path: Path, text: str) -> Iterator[list[str]]:
+    """The cells of each row of a table's `text` that is not blank; damage is a :class:`DataError`."""
     lines = io.StringIO(text, newline=None)
     if text.lower().startswith("sep="):  # a word to spreadsheets
         next(lines)

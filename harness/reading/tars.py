@@ -48,11 +48,15 @@ class Member:
     offset: int
     size: int
 
-    def content(self) -> bytes:
-        """Its bytes, read where they lie."""
+    def content(self, most: int | None = None) -> bytes:
+        """Its bytes, or the first of them, read where they lie."""
         with reading(self.path), self.path.open("rb") as file:
             file.seek(self.offset)
-            return file.read(self.size)
+            return file.read(self.size if most is None else min(most, self.size))
+
+    def shape(self) -> tuple[int, ...]:
+        """Of the array of a ``.npy`` member, read from its head."""
+        return _head(self.content(_LONGEST_HEAD), what=f"{self.key}.{self.name} of {self.path}")[0]
 
     def array(self) -> np.ndarray:
         """The array of a ``.npy`` member."""
@@ -75,15 +79,22 @@ def members(path: Path) -> list[Member]:
 
 def array_of(content: bytes, *, what: str) -> np.ndarray:
     """The array of a ``.npy`` member."""
-    stream = io.BytesIO(content)
-    try:
-        version = np.lib.format.read_magic(stream)
-        head = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        shape, _, dtype = head[version](stream)
-    except (ValueError, KeyError) as problem:
-        raise DataError(f"{what} is no .npy array: {problem}") from None
+    shape, dtype = _head(content, what=what)
     claimed = math.prod(shape) * dtype.itemsize
     if dtype.hasobject or claimed > len(content):
         raise DataError(f"{what} claims {claimed:,} bytes of {dtype} and holds {len(content):,}")
-    stream.seek(0)
-    return np.load(stream, allow_pickle=False)
+    return np.load(io.BytesIO(content), allow_pickle=False)
+
+
+_LONGEST_HEAD = 1 << 12
+
+
+def _head(content: bytes, *, what: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type that the head of a ``.npy`` claims."""
+    stream = io.BytesIO(content)
+    heads = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    try:
+        shape, _, dtype = heads[np.lib.format.read_magic(stream)](stream)
+    except (ValueError, KeyError) as problem:
+        raise DataError(f"{what} is no .npy array: {problem}") from None
+    return shape, dtype

@@ -201,7 +201,7 @@ def zscored() -> np.ndarray:
     return out.astype(np.float32)
 
 
-def _npy(values: np.ndarray) -> bytes:
+def npy(values: np.ndarray) -> bytes:
     stream = io.BytesIO()
     np.save(stream, values)
     return stream.getvalue()
@@ -235,17 +235,14 @@ def write_nsd_mindeye2(root: Path) -> Path:
         path = path_of(layout, "training_trials", root, subject=SUBJECT, session=session)
         write_tar(
             path,
-            [
-                {"behav.npy": _npy(behav(trial)), "past_behav.npy": _npy(np.zeros((15, 17)))}
-                for trial in chosen
-            ],
+            [{"behav.npy": npy(behav(trial)), "past_behav.npy": npy(np.zeros((15, 17)))} for trial in chosen],
         )
     for name, chosen in (
         ("test_trials", trials[exp.is_shared]),
         ("old_test_trials", trials[exp.is_shared & (exp.order > 0) & (exp.session < SESSIONS)]),
     ):
         path = path_of(layout, name, root, subject=SUBJECT, session=0)
-        write_tar(path, [{"behav.npy": _npy(behav(trial))} for trial in chosen])
+        write_tar(path, [{"behav.npy": npy(behav(trial))} for trial in chosen])
     with h5py.File(path_of(layout, "regions", root), "w") as file:
         file[f"{SUBJECT}/V1"] = experiment().labels == 1
         file[f"{SUBJECT}/nsd_general"] = np.ones(V, bool)
@@ -265,11 +262,11 @@ def write_nsd_mindeye1(root: Path) -> Path:
     def sample(image: int) -> dict[str, bytes]:
         at = exp.order == image
         return {
-            "coco73k.npy": _npy(np.array([exp.rows[image]])),
+            "coco73k.npy": npy(np.array([exp.rows[image]])),
             "jpg": jpeg(exp.pictures[exp.rows[image]]),
-            "nsdgeneral.npy": _npy(betas[at]),
-            "num_uniques.npy": _npy(np.array([3])),
-            "trial.npy": _npy(np.flatnonzero(at)),
+            "nsdgeneral.npy": npy(betas[at]),
+            "num_uniques.npy": npy(np.array([3])),
+            "trial.npy": npy(np.flatnonzero(at)),
         }
 
     own, k = images[N_SHARED:], 0

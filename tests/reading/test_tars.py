@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from layout_writers import _npy, write_tar
+from layout_writers import npy, write_tar
 
 from harness.api import DataError
 from harness.reading.tars import array_of, members, samples
@@ -12,7 +12,7 @@ from harness.reading.tars import array_of, members, samples
 
 def test_samples_and_members_hold_the_same(tmp_path):
     values = [np.arange(k, k + 3) for k in range(4)]
-    write_tar(tmp_path / "a.tar", [{"x.npy": _npy(v), "txt": str(v[0]).encode()} for v in values])
+    write_tar(tmp_path / "a.tar", [{"x.npy": npy(v), "txt": str(v[0]).encode()} for v in values])
     in_order = list(samples(tmp_path / "a.tar"))
     assert [key for key, _ in in_order] == [f"sample{k:09d}" for k in range(4)]
     for (key, sample), value in zip(in_order, values):

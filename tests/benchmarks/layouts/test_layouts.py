@@ -170,7 +170,7 @@ def test_nsd_is_read_only_once_its_terms_are_accepted(tmp_path, monkeypatch):
     root = writers.write_nsd(tmp_path / "root")
     with pytest.raises(ConfigError, match="type: harness data accept nsd"):
         load("nsd", root)
-    from harness.benchmarks.layouts.terms import accept_terms
+    from harness.reading.terms import accept_terms
 
     accept_terms("nsd")
     assert len(load("nsd", root).test) == writers.N_SHARED

@@ -88,7 +88,13 @@ def no_picture_file(root):
     file_of("nsd", "stimuli", root).unlink()
 
 
+def no_betas(root):
+    for session in range(4, 0, -1):
+        betas(root, session).unlink()
+
+
 NSD = {
+    no_betas: r"there is no .*betas_session.*\(1.05 GB at full size\)",
     already_percent: "holds float32; expected int16",
     a_session_is_missing: "session 2 of subj01 is not there and session 4 is",
     a_session_is_short: "has 26 trials_of_a_session; betas_session01.nii.gz has 27",
@@ -139,7 +145,7 @@ def test_trials_of_mindeye2_are_told_by_their_records_and_not_by_place(tmp_path)
     exp = writers.experiment()
     trials = np.flatnonzero(exp.is_shared)[::-1]
     path = file_of("nsd-mindeye2", "test_trials", root, subject=SUBJECT)
-    writers.write_tar(path, [{"behav.npy": writers._npy(writers.behav(trial))} for trial in trials])
+    writers.write_tar(path, [{"behav.npy": writers.npy(writers.behav(trial))} for trial in trials])
     assert load("nsd-mindeye2", root).test.responses.sha == straight.test.responses.sha
 
 
@@ -148,7 +154,7 @@ def _records(root, change):
     records = [writers.behav(trial) for trial in np.flatnonzero(exp.is_shared)]
     change(records)
     path = file_of("nsd-mindeye2", "test_trials", root, subject=SUBJECT)
-    writers.write_tar(path, [{"behav.npy": writers._npy(record)} for record in records])
+    writers.write_tar(path, [{"behav.npy": writers.npy(record)} for record in records])
 
 
 def test_a_record_without_row_or_with_anothers_row_is_refused(tmp_path):

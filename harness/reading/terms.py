@@ -6,8 +6,8 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.api import ConfigError, suggest
-from harness.reading.prepared import terms_folder
+from ..errors import ConfigError, suggest
+from ..places import terms_folder
 
 TERMS = {
     "nsd": "https://cvnlab.slite.page/p/IB6BSeW_7o/Terms-and-Conditions (research and education only; "
