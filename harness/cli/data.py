@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from .run import DATA_OPTIONS
+
 _ROOT = click.option(
     "--root",
     type=click.Path(path_type=Path),
@@ -108,14 +110,7 @@ def prepare(name: str, root: Path, subjects: tuple[str, ...]) -> None:
 
 
 def _data_options(command: Callable) -> Callable:
-    for option in (
-        click.option("--benchmark", help="a benchmark's name [embedded]"),
-        click.option("--config", type=click.Path(path_type=Path), help="YAML with the section benchmark"),
-        click.option(
-            "--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="may be repeated"
-        ),
-        click.option("--subject", help="the subject, by name or number [the benchmark's first]"),
-    ):
+    for option in reversed(DATA_OPTIONS):
         command = option(command)
     return command
 

@@ -53,19 +53,27 @@ _MISSING = (
 )
 
 
+_SECTIONS = "benchmark, encoder, decoder, run, plugins"
+
+DATA_OPTIONS = (
+    click.option("--benchmark", help="a benchmark's name [embedded]"),
+    click.option("--subject", help="the scored subject of the benchmark, by name or number [its first]"),
+    click.option("--config", type=click.Path(path_type=Path), help="YAML with sections " + _SECTIONS),
+    click.option(
+        "--set",
+        "assignments",
+        multiple=True,
+        metavar="SECTION.KEY=VALUE",
+        help="one parameter; repeatable",
+    ),
+)
+"""What every command says of the data that it takes."""
+
+
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that every command with a plan has."""
     options = [
-        click.option("--benchmark", help="a benchmark's name [embedded]"),
-        click.option("--subject", help="the scored subject of the benchmark, by name or number [its first]"),
-        click.option("--config", type=click.Path(path_type=Path), help="YAML with sections " + _SECTIONS),
-        click.option(
-            "--set",
-            "assignments",
-            multiple=True,
-            metavar="SECTION.KEY=VALUE",
-            help="one parameter; repeatable",
-        ),
+        *DATA_OPTIONS,
         click.option("--metrics", help="comma-separated [all whose weights are at hand]"),
         *(
             click.option(f"--{name.replace('_', '-')}", name, type=kind, help=_HELP[name])
@@ -81,9 +89,6 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command
-
-
-_SECTIONS = "benchmark, encoder, decoder, run, plugins"
 
 
 TABLES_HELP = (

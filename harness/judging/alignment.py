@@ -69,6 +69,9 @@ def known_orders(split: Split) -> Mapping[str, np.ndarray]:
     return {name: order for name, order in orders.items() if not np.array_equal(order, np.arange(n))}
 
 
+_FEWEST = 8
+"""Test images below which no interval tells identification from chance."""
+
 _SURE = 0.65
 """Lower bound of a ridge's identification above which no other order is tried."""
 
@@ -87,6 +90,9 @@ def judge_alignment(data: SubjectData, sample: Sample) -> Judgement:
         ),
         ("two-way, by a ridge on small pictures", str(as_given)),
     ]
+    if len(sample.test) < _FEWEST and not as_given.above_chance:
+        sentence = f"{len(sample.test)} test images are too few to tell whether ids align"
+        return Judgement("alignment", Verdict.UNKNOWN, sentence, tuple(figures))
     better = [] if as_given.low > _SURE else _better_orders(data, sample, as_given)
     figures += [(f"with {name}", str(rate)) for name, rate in better]
     if better:

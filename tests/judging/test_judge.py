@@ -161,6 +161,15 @@ def test_power_shrinks_with_the_root_of_the_test_set():
     assert 1.0 < least[0] / least[1] < 2.2
 
 
+def test_a_handful_of_images_raises_no_alarm_about_ids():
+    data = sound()
+    few = replace(data, test=data.test.select(data.test.stimuli.ids[:4]), truth=None, remeasured=None)
+    judgement = alignment(few)
+    assert judgement.verdict in (Verdict.UNKNOWN, Verdict.GOOD)
+    shuffled_few = replace(few, test=reordered(few, lambda n: np.roll(np.arange(n), 1)).test)
+    assert alignment(shuffled_few).verdict == Verdict.UNKNOWN
+
+
 def test_a_rate_knows_chance():
     assert Rate.of(np.full(50, 0.9) + np.linspace(-0.1, 0.1, 50)).above_chance
     assert not Rate.of(np.tile([0.0, 1.0], 25)).above_chance
