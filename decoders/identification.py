@@ -28,16 +28,14 @@ from harness.api import (
     Features,
     PluginError,
     Responses,
-    SpaceMismatch,
     Stimuli,
     SubjectData,
-    VoxelSpace,
     image_sha,
 )
 from harness.backbones.catalogue import ROWS as BACKBONES
+from harness.decoders.fitted import MeansDecoder, require_voxels
 from harness.solvers.noise import Noise
 from harness.solvers.ridge import PENALTIES, RidgeModel, check_penalties, fit_ridge, fold_numbers
-from harness.solvers.saved import load_space, save_space
 
 logger = logging.getLogger(__name__)
 
@@ -48,14 +46,11 @@ BLOCK = 512
 """Candidates compared at a time."""
 
 
-class IdentificationDecoder:
+class IdentificationDecoder(MeansDecoder):
     """Mean response of an image -> the likeliest of the candidates; deterministic."""
 
     version = "1"
-    stochastic = False
-    repeats = "inputs"
-    trains_on = "means"
-    transductive = False
+    label = "identification"
 
     @dataclass(frozen=True)
     class Params:
@@ -86,7 +81,6 @@ class IdentificationDecoder:
 
     def __init__(self, params: Params) -> None:
         self.params = params
-        self._space: VoxelSpace | None = None
         self._ridge: RidgeModel | None = None
         self._noise: Noise | None = None
         self._images: np.ndarray | None = None  # (M, H, W, 3) candidates
@@ -110,8 +104,7 @@ class IdentificationDecoder:
     ) -> None:
         """Fit the encoding model and its noise, and predict the response to every candidate."""
         space, train = subject.space, subject.train
-        if not space.n_valid:
-            raise DataError(f"every voxel of {space.subject} is masked; there is nothing to compare")
+        require_voxels(subject)
         design, patterns = self._design(train.stimuli, features), train.responses.mean()[:, space.valid]
         ids, contents = train.stimuli.ids, train.stimuli.image_hashes()
         held = fold_numbers(ids, min(HELD_OUT, max(2, len(ids) // 2)), seed=seed, contents=contents) == 0
@@ -131,7 +124,7 @@ class IdentificationDecoder:
 
         self._noise = Noise.fit(patterns[held] - fitted(kept).predict(design[held]))
         self._ridge = fitted(np.arange(len(ids)))
-        self._space = space
+        self.space = space
         if self.params.pool:
             self._images = self._pool()
             shown = [f"candidate-{k:07d}" for k in range(len(self._images))]
@@ -144,18 +137,10 @@ class IdentificationDecoder:
             *(space.subject, len(self._images), self._noise.shrinkage),
         )
 
-    def open(self, space: VoxelSpace, *, device: str) -> None:
-        """Refuse any space but the one that it was fitted in."""
-        if self._space is None:
-            raise SpaceMismatch(
-                "the identification decoder is not fitted; call fit with a subject's training data"
-            )
-        self._space.require(space, what="identification decoder")
-
     def decode(self, responses: Responses, *, seeds: np.ndarray) -> Decoded:
         """The likeliest candidates, of equal ones the first; the embedding is the response in white units."""
         self.open(responses.space, device="cpu")
-        return self._chosen(self._noise.whiten(responses.mean()[:, self._space.valid]))
+        return self._chosen(self._noise.whiten(responses.mean()[:, self.space.valid]))
 
     def generate(self, images: np.ndarray, *, seeds: np.ndarray) -> Decoded:
         """The ceiling: the candidate whose prediction is nearest to that of the true image."""
@@ -165,27 +150,17 @@ class IdentificationDecoder:
         """(n, valid voxels) predictions for `images` (n, H, W, 3) in white units, less the training mean."""
         return self._centred(self._predicted(images))
 
-    def save(self, folder: Path) -> None:
-        """Voxel space, encoding model, noise, candidates and their predictions."""
-        save_space(folder, self._space)
+    def _keep(self, folder: Path) -> None:
         self._ridge.save(folder / "ridge.safetensors")
         self._noise.save(folder / "noise.safetensors")
         np.save(folder / "images.npy", self._images, allow_pickle=False)
         np.save(folder / "white.npy", self._white, allow_pickle=False)
 
-    @classmethod
-    def load(cls, folder: Path, params: Params, *, device: str) -> IdentificationDecoder:
-        """Read what :meth:`save` wrote; arrays stay on disk until they are used."""
-        decoder = cls(params)
-        decoder._space = load_space(folder)
-        decoder._ridge = RidgeModel.load(folder / "ridge.safetensors")
-        decoder._noise = Noise.load(folder / "noise.safetensors")
-        try:
-            decoder._images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-            decoder._white = np.load(folder / "white.npy", mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as problem:
-            raise DataError(f"{folder} holds no identification decoder ({problem}); fit it again") from None
-        return decoder
+    def _take(self, folder: Path) -> None:
+        self._ridge = RidgeModel.load(folder / "ridge.safetensors")
+        self._noise = Noise.load(folder / "noise.safetensors")
+        self._images = self._array(folder / "images.npy")
+        self._white = self._array(folder / "white.npy")
 
     def log_likelihoods(self, white: np.ndarray) -> np.ndarray:
         """(N, M) log likelihood of responses `white` (N, U) under each candidate, up to a constant."""

@@ -18,29 +18,23 @@ import numpy as np
 
 from harness.api import (
     ConfigError,
-    DataError,
     Decoded,
     Features,
     Responses,
-    SpaceMismatch,
     SubjectData,
-    VoxelSpace,
 )
+from harness.decoders.fitted import MeansDecoder, require_voxels
 from harness.solvers.image_components import ImageComponents
 from harness.solvers.ridge import PENALTIES, RidgeModel, check_penalties, fit_ridge
-from harness.solvers.saved import load_space, save_space
 
 logger = logging.getLogger(__name__)
 
 
-class LinearDecoder:
+class LinearDecoder(MeansDecoder):
     """Mean response of an image -> image of the training images' size; deterministic."""
 
     version = "1"
-    stochastic = False
-    repeats = "inputs"
-    trains_on = "means"
-    transductive = False
+    label = "linear"
 
     @dataclass(frozen=True)
     class Params:
@@ -66,7 +60,6 @@ class LinearDecoder:
 
     def __init__(self, params: Params) -> None:
         self.params = params
-        self._space: VoxelSpace | None = None
         self._images: ImageComponents | None = None
         self._ridge: RidgeModel | None = None
 
@@ -78,8 +71,7 @@ class LinearDecoder:
         Runs on the CPU whatever `device` is, and needs no checkpoints.
         """
         space, train = subject.space, subject.train
-        if not space.n_valid:
-            raise DataError(f"every voxel of {space.subject} is masked; there is nothing to decode")
+        require_voxels(subject)
         images = np.asarray(train.stimuli.images())
         components = ImageComponents.fit(images, components=self.params.components)
         counts = train.responses.counts()
@@ -95,19 +87,13 @@ class LinearDecoder:
             sample_weight=counts if self.params.weight_by_repeats else None,
             standardise=self.params.standardise,
         )
-        self._space, self._images, self._ridge = space, components, ridge
+        self.space, self._images, self._ridge = space, components, ridge
         logger.info("linear decoder of %s: %d image components", space.subject, len(components))
-
-    def open(self, space: VoxelSpace, *, device: str) -> None:
-        """Refuse any space but the one that it was fitted in."""
-        if self._space is None:
-            raise SpaceMismatch("the linear decoder is not fitted; call fit with a subject's training data")
-        self._space.require(space, what="linear decoder")
 
     def decode(self, responses: Responses, *, seeds: np.ndarray) -> Decoded:
         """One candidate per image; the embedding is the predicted component scores."""
         self.open(responses.space, device="cpu")
-        scores = self._ridge.predict(responses.mean()[:, self._space.valid])
+        scores = self._ridge.predict(responses.mean()[:, self.space.valid])
         return Decoded(self._images.render(scores)[:, None], embedding=scores)
 
     def generate(self, images: np.ndarray, *, seeds: np.ndarray) -> Decoded:
@@ -117,21 +103,13 @@ class LinearDecoder:
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """(n, K) component scores of `images` (n, H, W, 3)."""
-        if self._images is None:
-            raise DataError("the linear decoder is not fitted; call fit with a subject's training data")
+        self.require_fit()
         return self._images.embed(np.asarray(images))
 
-    def save(self, folder: Path) -> None:
-        """Voxel space, image components and ridge."""
-        save_space(folder, self._space)
+    def _keep(self, folder: Path) -> None:
         self._images.save(folder / "components.safetensors")
         self._ridge.save(folder / "ridge.safetensors")
 
-    @classmethod
-    def load(cls, folder: Path, params: Params, *, device: str) -> LinearDecoder:
-        """Read what :meth:`save` wrote."""
-        decoder = cls(params)
-        decoder._space = load_space(folder)
-        decoder._images = ImageComponents.load(folder / "components.safetensors")
-        decoder._ridge = RidgeModel.load(folder / "ridge.safetensors")
-        return decoder
+    def _take(self, folder: Path) -> None:
+        self._images = ImageComponents.load(folder / "components.safetensors")
+        self._ridge = RidgeModel.load(folder / "ridge.safetensors")

@@ -1,16 +1,13 @@
 """Local decoders of several sizes, combined (Miyawaki et al. 2008).
 
 The image is a coarse grid of mean colours.  Every rectangle of 1 x 1, 1 x 2, 2 x 1 and 2 x 2 neighbouring
-cells
-has a decoder of its own, which reads the mean of its cells from all voxels; the reconstruction of a cell is
-the
-sum of what the rectangles that hold it say, each with one weight that is not negative, chosen to minimise the
-squared error of training images that the local decoders were not fitted on.
+cells has a decoder of its own, which reads the mean of its cells from all voxels; the reconstruction of a
+cell is the sum of what the rectangles that hold it say, each with one weight that is not negative, chosen to
+minimise the squared error of training images that the local decoders were not fitted on.
 
 The original's local decoders classify patterns of black and white by sparse logistic regression; here they
-are
-ridge regressions of means, so that images of any colours and any number of voxels will do.  What no rectangle
-reads from the brain stays the training mean: there is no generator and no prior.
+are ridge regressions of means, so that images of any colours and any number of voxels will do.  What no
+rectangle reads from the brain stays the training mean: there is no generator and no prior.
 """
 
 from __future__ import annotations
@@ -27,13 +24,12 @@ from harness.api import (
     Decoded,
     Features,
     Responses,
-    SpaceMismatch,
     SubjectData,
-    VoxelSpace,
 )
+from harness.decoders.fitted import MeansDecoder, require_voxels
 from harness.nn.resize import unit_range
 from harness.solvers.ridge import PENALTIES, RidgeModel, check_penalties, fit_ridge, fold_numbers
-from harness.solvers.saved import load_space, replaced, save_space
+from harness.solvers.saved import replaced
 
 logger = logging.getLogger(__name__)
 
@@ -41,14 +37,11 @@ SHAPES = ((1, 1), (1, 2), (2, 1), (2, 2))
 """Rows and columns of a rectangle, in cells."""
 
 
-class MiyawakiDecoder:
+class MiyawakiDecoder(MeansDecoder):
     """Mean response of an image -> a coarse image at the size of the training images; deterministic."""
 
     version = "1"
-    stochastic = False
-    repeats = "inputs"
-    trains_on = "means"
-    transductive = False
+    label = "miyawaki"
 
     @dataclass(frozen=True)
     class Params:
@@ -72,7 +65,6 @@ class MiyawakiDecoder:
 
     def __init__(self, params: Params) -> None:
         self.params = params
-        self._space: VoxelSpace | None = None
         self._ridge: RidgeModel | None = None
         self._weights: np.ndarray | None = None  # (rectangles, 3), of what rectangles say beyond their means
         self._mean: np.ndarray | None = None  # (cells, 3) of the training images
@@ -83,8 +75,7 @@ class MiyawakiDecoder:
     ) -> None:
         """Local decoders on all training images, and weights on what held-out ones are decoded to."""
         space, train = subject.space, subject.train
-        if not space.n_valid:
-            raise DataError(f"every voxel of {space.subject} is masked; there is nothing to decode")
+        require_voxels(subject)
         images = np.asarray(train.stimuli.images())
         if self.params.grid > min(images.shape[1:3]):
             raise ConfigError(
@@ -107,7 +98,7 @@ class MiyawakiDecoder:
                 seed=seed,
             )
 
-        self._space, self._size, self._mean = space, images.shape[1:3], cells.mean(axis=0)
+        self.space, self._size, self._mean = space, images.shape[1:3], cells.mean(axis=0)
         self._ridge = fitted(np.arange(len(ids)))
         self._weights = np.full((len(members), 3), 1 / members.sum(axis=0).max())
         if self.params.optimised:
@@ -127,16 +118,10 @@ class MiyawakiDecoder:
             *(space.subject, len(members), 100 * (self._weights > 0).mean()),
         )
 
-    def open(self, space: VoxelSpace, *, device: str) -> None:
-        """Refuse any space but the one that it was fitted in."""
-        if self._space is None:
-            raise SpaceMismatch("the miyawaki decoder is not fitted; call fit with a subject's training data")
-        self._space.require(space, what="miyawaki decoder")
-
     def decode(self, responses: Responses, *, seeds: np.ndarray) -> Decoded:
         """One candidate per image; the embedding is the grid, less the training mean."""
         self.open(responses.space, device="cpu")
-        said = self._ridge.predict(responses.mean()[:, self._space.valid]) - self._ridge.target_mean
+        said = self._ridge.predict(responses.mean()[:, self.space.valid]) - self._ridge.target_mean
         said = said.reshape(len(said), -1, 3).astype(np.float64)
         cells = np.einsum("nrk,rk,rc->nck", said, self._weights, rectangles(self.params.grid))
         return self._rendered(cells)
@@ -147,37 +132,29 @@ class MiyawakiDecoder:
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """(n, cells * 3) grids of `images` (n, H, W, 3), less the training mean."""
-        if self._mean is None:
-            raise DataError("the miyawaki decoder is not fitted; call fit with a subject's training data")
+        self.require_fit()
         cells = self._cells(np.asarray(images)) - self._mean
         return cells.reshape(len(cells), -1).astype(np.float32)
 
-    def save(self, folder: Path) -> None:
-        """Voxel space, local decoders and their weights."""
+    def _keep(self, folder: Path) -> None:
         from safetensors.numpy import save_file
 
-        save_space(folder, self._space)
         self._ridge.save(folder / "ridge.safetensors")
         arrays = {"weights": self._weights, "mean": self._mean, "size": np.array(self._size, np.int64)}
         with replaced(folder / "combination.safetensors") as file:
             save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, file)
 
-    @classmethod
-    def load(cls, folder: Path, params: Params, *, device: str) -> MiyawakiDecoder:
-        """Read what :meth:`save` wrote."""
+    def _take(self, folder: Path) -> None:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        decoder = cls(params)
-        decoder._space = load_space(folder)
-        decoder._ridge = RidgeModel.load(folder / "ridge.safetensors")
+        self._ridge = RidgeModel.load(folder / "ridge.safetensors")
         try:
             arrays = load_file(folder / "combination.safetensors")
-            decoder._weights, decoder._mean = arrays["weights"], arrays["mean"]
-            decoder._size = tuple(int(side) for side in arrays["size"])
+            self._weights, self._mean = arrays["weights"], arrays["mean"]
+            self._size = tuple(int(side) for side in arrays["size"])
         except (OSError, SafetensorError, KeyError) as problem:
             raise DataError(f"{folder} holds no miyawaki decoder ({problem}); fit it again") from None
-        return decoder
 
     def _cells(self, images: np.ndarray) -> np.ndarray:
         """(n, cells, 3) float64 mean colours of the pixels of each cell."""

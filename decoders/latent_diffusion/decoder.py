@@ -16,14 +16,12 @@ from harness.api import (
     DataError,
     Decoded,
     Features,
-    SpaceMismatch,
     Stimuli,
     SubjectData,
-    VoxelSpace,
 )
 from harness.backbones.images import planes
+from harness.decoders.fitted import FittedDecoder, require_voxels
 from harness.decoders.mindeye2.inference import image_generators
-from harness.solvers.saved import load_space, save_space
 from harness.training import purpose_seed
 
 from .painter import Conditions, Drawing, Painter, draws
@@ -73,23 +71,19 @@ class CaptionBook:
             raise DataError(f"{folder} holds no captions ({problem}); fit the decoder again") from None
 
 
-class PaintedDecoder:
-    """Fit, open, draw, save; subclasses say what is regressed and what is drawn.
+class PaintedDecoder(FittedDecoder):
+    """Weights, targets and pictures; subclasses say what is regressed and what is drawn.
 
-    label : of messages.  generator : ``versatile`` or ``stable``.  reads_words : whether it needs captions.
+    generator : ``versatile`` or ``stable``.  reads_words : whether it needs captions.
     """
 
     stochastic = True
-    transductive = False
-    label: ClassVar[str]
     generator: ClassVar[str] = "versatile"
     reads_words: ClassVar[bool] = True
     null: ClassVar[str] = "zeros"
 
     def __init__(self, params: Any) -> None:
         self.params = params
-        self.device = "cpu"
-        self.space: VoxelSpace | None = None
 
     @cached_property
     def painter(self) -> Painter:
@@ -130,43 +124,13 @@ class PaintedDecoder:
             return ("bigg@tiny",)
         return ("clip", "clip-l14-text") if self.reads_words else ("clip",)
 
-    def open(self, space: VoxelSpace, *, device: str) -> None:
-        """Refuse any space but the one that it was fitted in."""
-        if self.space is None:
-            raise SpaceMismatch(
-                f"the {self.label} decoder is not fitted; call fit with a subject's training data"
-            )
-        self.space.require(space, what=f"{self.label} decoder")
-        self._move(device)
-
-    def save(self, folder: Path) -> None:
-        """Voxel space and what was fitted; the generator is not copied."""
-        save_space(folder, self.space)
-        self._keep(folder)
-
-    @classmethod
-    def load(cls, folder: Path, params: Any, *, device: str) -> PaintedDecoder:
-        """Take up what :meth:`save` wrote."""
-        decoder = cls(params)
-        decoder.space = load_space(folder)
-        decoder._take(folder)
-        decoder.open(decoder.space, device=device)
-        return decoder
-
-    def _keep(self, folder: Path) -> None:
-        raise NotImplementedError
-
-    def _take(self, folder: Path) -> None:
-        raise NotImplementedError
-
     def _move(self, device: str) -> None:
-        self.device = device
+        super()._move(device)
         self.painter.to(device)
 
     def _begin(self, subject: SubjectData, device: str) -> None:
         """Refuse what cannot be fitted."""
-        if not subject.space.n_valid:
-            raise DataError(f"every voxel of {subject.space.subject} is masked; there is nothing to decode")
+        require_voxels(subject)
         if self.reads_words and subject.train.stimuli.captions is None:
             raise DataError(
                 f"{self.label} learns from captions and the training images of {subject.space.subject} have "

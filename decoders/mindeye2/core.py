@@ -19,17 +19,15 @@ import torch
 
 from harness.api import (
     ConfigError,
-    DataError,
     Decoded,
     Features,
     Responses,
-    SpaceMismatch,
     SubjectData,
     VoxelSpace,
 )
-from harness.backbones.images import resized
+from harness.backbones.images import planes, resized
+from harness.decoders.fitted import FittedDecoder, require_voxels
 from harness.nn.halving import halve_products
-from harness.solvers.saved import load_space, save_space
 from harness.training import write_curves
 
 from . import low_level
@@ -48,7 +46,7 @@ BATCH = 32
 """Images embedded at a time."""
 
 
-class MindEye2Core:
+class MindEye2Core(FittedDecoder):
     """Every trial of an image -> pictures; outputs are averaged over trials before the prior.
 
     With a captioner the result has captions, of the prior's tokens; with a refiner its pictures are the
@@ -59,16 +57,15 @@ class MindEye2Core:
     gigabytes.
     """
 
+    label = "mindeye2"
     stochastic = True
     repeats = "outputs"
     trains_on = "trials"
-    transductive = False
 
     def __init__(self, parts: Parts | Callable[[], Parts], settings: DecodeSettings) -> None:
         self._parts, self.settings = parts, settings
         self.blend = settings.blend
-        self.device, self.room = "cpu", Room()
-        self.space: VoxelSpace | None = None
+        self.room = Room()
         self.network: MindEye2Network | None = None
         self.history: list[EpochLosses] = []
         self._built: dict[str, Any] = {}
@@ -91,17 +88,16 @@ class MindEye2Core:
         as the low-level head's latents stand for, 224 a side at full size.
         """
         space, stimuli = subject.space, subject.train.stimuli
-        if not space.n_valid:
-            raise DataError(f"every voxel of {space.subject} is masked; there is nothing to decode")
+        require_voxels(subject)
         self._move(device)
-        self._check_targets(_planes(stimuli.images(stimuli.ids[:1])).to(device))
+        self._check_targets(planes(stimuli.images(stimuli.ids[:1])).to(device))
 
         def target(name: str, compute: Callable[[torch.Tensor, int], torch.Tensor], more: str = "") -> Any:
             """float16 targets of all images; `compute` gets planes and the place of the first."""
 
             def values(images: np.ndarray, first: int) -> np.ndarray:
                 with torch.no_grad():
-                    return compute(_planes(images).to(device), first).cpu().numpy().astype(np.float16)
+                    return compute(planes(images).to(device), first).cpu().numpy().astype(np.float16)
 
             identity = self._target_identity(more)
             return features.computed(name, values, stimuli, identity=identity, batch=BATCH)
@@ -142,10 +138,7 @@ class MindEye2Core:
 
     def open(self, space: VoxelSpace, *, device: str) -> None:
         """Refuse any space but the one that it was fitted in."""
-        if self.space is None or self.network is None:
-            raise SpaceMismatch("the mindeye2 decoder is not fitted; call fit with a subject's training data")
-        self.space.require(space, what="mindeye2 decoder")
-        self._move(device)
+        super().open(space, device=device)
         self.network.eval()
 
     def decode(self, responses: Responses, *, seeds: np.ndarray) -> Decoded:
@@ -169,26 +162,22 @@ class MindEye2Core:
 
         Its captions are those of the true tokens.
         """
-        planes = _planes(images).to(self.device)
-        tokens = self._tokens(planes)
+        true = planes(images).to(self.device)
+        tokens = self._tokens(true)
         head = self.parts.settings.backbone.low_level
-        blurry = self._blurry(self._true_latents(planes)) if head else None
+        blurry = self._blurry(self._true_latents(true)) if head else None
         return self._drawn(tokens, image_generators(seeds), blurry, embedding=tokens)
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """(n, tokens * dim) true tokens of `images` (n, H, W, 3), to compare with the embedding."""
-        parts = [self._tokens(p.to(self.device)) for p in _planes(images).split(BATCH)]
+        parts = [self._tokens(p.to(self.device)) for p in planes(images).split(BATCH)]
         return torch.cat(parts).flatten(1).float().cpu().numpy()
 
-    def save(self, folder: Path) -> None:
-        """Voxel space, trained weights and curves; the frozen parts are not copied."""
-        save_space(folder, self.space)
+    def _keep(self, folder: Path) -> None:
         write_curves(folder / "curves.json", [asdict(losses) for losses in self.history])
         save_network(self.network, folder / "mindeye2.safetensors")
 
-    def restore(self, folder: Path, *, device: str) -> None:
-        """Take up what :meth:`save` wrote."""
-        self.space = load_space(folder)
+    def _take(self, folder: Path) -> None:
         weights = read_weights(folder / "mindeye2.safetensors")
         self.network = load_network(
             weights,
@@ -196,7 +185,6 @@ class MindEye2Core:
             settings=self.parts.settings,
             dtype=self.parts.dtype,
         )
-        self.open(self.space, device=device)
 
     def _move(self, device: str) -> None:
         if self.device != device:
@@ -301,13 +289,6 @@ class MindEye2Core:
             caption=captions,
             low_level=None if blurry is None else _last_channel(blurry).astype(kept),
         )
-
-
-def _planes(images: np.ndarray) -> torch.Tensor:
-    """Images (n, H, W, 3) uint8, or float in [0, 1] -> (n, 3, H, W) float32 in [0, 1]."""
-    images = np.asarray(images)
-    scale = 255.0 if images.dtype == np.uint8 else 1.0
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, 1), dtype=np.float32)) / scale
 
 
 def _last_channel(images: torch.Tensor) -> np.ndarray:

@@ -6,8 +6,6 @@ ones.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from harness.api import VoxelSpace
 
 from .checkpoints import read_weights
@@ -71,13 +69,6 @@ class MindEye2Decoder(MindEye2Core):
     def training_sets(self) -> tuple[str, ...]:
         """``coco`` with captions: GIT was fine-tuned on COCO, from which NSD's images are."""
         return ("coco",) if self.params.captions else ()
-
-    @classmethod
-    def load(cls, folder: Path, params: MindEye2Params, *, device: str) -> MindEye2Decoder:
-        """Take up what :meth:`save` wrote."""
-        decoder = cls(params)
-        decoder.restore(folder, device=device)
-        return decoder
 
 
 def _source(params: MindEye2Params):

@@ -19,17 +19,16 @@ import torch
 from torch import nn
 
 from harness.api import (
-    DataError,
     Decoded,
     Features,
     Responses,
-    SpaceMismatch,
     Stimuli,
     SubjectData,
     VoxelSpace,
 )
-from harness.backbones.images import resized
-from harness.toolkit import load_space, save_space, seeded, write_curves
+from harness.backbones.images import planes, resized
+from harness.decoders.fitted import FittedDecoder, require_voxels
+from harness.toolkit import seeded, write_curves
 
 from . import checkpoints
 from .encoder import EncoderOutput, EncoderSettings, HierarchicalEncoder
@@ -67,13 +66,13 @@ class Parts:
     identity: str = ""
 
 
-class MindHierCore:
+class MindHierCore(FittedDecoder):
     """Mean pattern of an image -> pictures."""
 
+    label = "mindhier"
     stochastic = True
     repeats = "inputs"
     trains_on = "trials"
-    transductive = False
 
     def __init__(
         self,
@@ -84,8 +83,6 @@ class MindHierCore:
         candidates: int = 1,
     ) -> None:
         self._parts, self.fitting, self.sampling, self.candidates = parts, fit, sampling, candidates
-        self.device = "cpu"
-        self.space: VoxelSpace | None = None
         self.encoder: HierarchicalEncoder | None = None
         self.transformer: ScaleTransformer | None = None
         self.history: dict[str, list[dict[str, float]]] = {}
@@ -101,8 +98,7 @@ class MindHierCore:
     ) -> None:
         """Stage 1, then stage 2, on the trials of `subject`."""
         space, split = subject.space, subject.train
-        if not space.n_valid:
-            raise DataError(f"every voxel of {space.subject} is masked; there is nothing to decode")
+        require_voxels(subject)
         self._move(device)
         data = TrainingSet(
             split.responses.trials()[:, space.valid],
@@ -124,10 +120,7 @@ class MindHierCore:
 
     def open(self, space: VoxelSpace, *, device: str) -> None:
         """Refuse any space but the one that it was fitted in."""
-        if self.space is None or self.encoder is None or self.transformer is None:
-            raise SpaceMismatch("the mindhier decoder is not fitted; call fit with a subject's training data")
-        self.space.require(space, what="mindhier decoder")
-        self._move(device)
+        super().open(space, device=device)
         for part in (self.encoder, self.transformer):
             part.to(device).eval().requires_grad_(False)
 
@@ -147,7 +140,7 @@ class MindHierCore:
         The true tokens are scaled as the encoder's own, since a normalised loss leaves the length of what it
         predicts open.
         """
-        true = self.parts.levels(_planes(images).to(self.device))
+        true = self.parts.levels(planes(images).to(self.device))
         output = EncoderOutput(
             [_sized(v, e) for v, e in zip(true, self._null_output().levels)], true[-1], None
         )
@@ -157,36 +150,31 @@ class MindHierCore:
     @torch.no_grad()
     def rebuild(self, images: np.ndarray) -> np.ndarray:
         """(N, H, W, 3) of the true codes: what no decoder with this VQ-VAE exceeds."""
-        vqvae, planes = self.parts.vqvae, self._pictures(_planes(images)).to(self.device)
-        total = [vqvae.quantize(vqvae.features(part)).running[-1] for part in planes.split(BATCH)]
+        vqvae, pictures = self.parts.vqvae, self._pictures(planes(images)).to(self.device)
+        total = [vqvae.quantize(vqvae.features(part)).running[-1] for part in pictures.split(BATCH)]
         return _last_channel(torch.cat([vqvae.picture(part) for part in total]))
 
     @torch.no_grad()
     def embed(self, images: np.ndarray) -> np.ndarray:
         """(n, tokens * width) true last level of `images` (n, H, W, 3), to compare with the embedding."""
-        parts = [self.parts.levels(p.to(self.device))[-1] for p in _planes(images).split(BATCH)]
+        parts = [self.parts.levels(p.to(self.device))[-1] for p in planes(images).split(BATCH)]
         return torch.cat(parts).flatten(1).float().cpu().numpy()
 
-    def save(self, folder: Path) -> None:
-        """Voxel space, both networks and curves; the frozen parts are not copied."""
-        save_space(folder, self.space)
+    def _keep(self, folder: Path) -> None:
         records = [{"stage": stage, **row} for stage, rows in self.history.items() for row in rows]
         write_curves(folder / "curves.json", records)
         checkpoints.save_networks(self.encoder, self.transformer, folder / FILE)
 
-    def restore(self, folder: Path, *, device: str) -> None:
-        """Take up what :meth:`save` wrote."""
-        self.space = load_space(folder)
+    def _take(self, folder: Path) -> None:
         encoder, transformer = checkpoints.parts_of(checkpoints.read_weights(folder / FILE))
-        self.take_up(encoder, transformer, self.space, device=device)
+        self.take_up(encoder, transformer, self.space)
 
-    def take_up(self, encoder: Any, transformer: Any, space: VoxelSpace, *, device: str) -> None:
-        """Fitted weights of both networks, for the voxels of `space`."""
+    def take_up(self, encoder: Any, transformer: Any, space: VoxelSpace) -> None:
+        """Fitted weights of both networks, for the voxels of `space`, to be opened."""
         settings = self.parts.transformer().settings
         self.encoder = checkpoints.load_encoder(encoder, self.parts.encoder, voxels=space.n_valid)
         self.transformer = checkpoints.load_transformer(transformer, settings)
         self.space = space
-        self.open(space, device=device)
 
     def guides(self, output: EncoderOutput) -> tuple[Guide, Guide | None]:
         """What all scales share for these outputs, and for zero voxels where guidance is on."""
@@ -224,7 +212,7 @@ class MindHierCore:
         return _last_channel(torch.cat(pictures))
 
     def _move(self, device: str) -> None:
-        self.device = device
+        super()._move(device)
         self.parts.levels.to(device).eval()
         self.parts.vqvae.to(device).eval()
 
@@ -240,7 +228,7 @@ class MindHierCore:
 
         def values(images: np.ndarray, first: int) -> np.ndarray:
             with torch.no_grad():
-                levels = self.parts.levels(_planes(images).to(self.device))
+                levels = self.parts.levels(planes(images).to(self.device))
             return torch.stack(levels, dim=1).cpu().numpy().astype(np.float16)
 
         identity = self._identity("levels")
@@ -266,7 +254,7 @@ class MindHierCore:
 
             def values(images: np.ndarray, first: int) -> np.ndarray:
                 with torch.no_grad():
-                    codes = vqvae.codes(self._pictures(_planes(images)).to(self.device))
+                    codes = vqvae.codes(self._pictures(planes(images)).to(self.device))
                 return codes.cpu().numpy().astype(np.int32)
 
             identity = self._identity("codes")
@@ -275,8 +263,8 @@ class MindHierCore:
 
         @torch.no_grad()
         def cropped(at: np.ndarray) -> torch.Tensor:
-            planes = _planes(stimuli.images([stimuli.ids[k] for k in at]))
-            large = self._pictures(planes, factor=crop)
+            images = stimuli.images([stimuli.ids[k] for k in at])
+            large = self._pictures(planes(images), factor=crop)
             side, room = vqvae.settings.picture, large.shape[-1] - vqvae.settings.picture + 1
             corners = torch.randint(room, (len(large), 2)).tolist()
             parts = [x[:, y : y + side, z : z + side] for x, (y, z) in zip(large, corners)]
@@ -284,21 +272,14 @@ class MindHierCore:
 
         return cropped
 
-    def _pictures(self, planes: torch.Tensor, *, factor: float = 1.0) -> torch.Tensor:
+    def _pictures(self, images: torch.Tensor, *, factor: float = 1.0) -> torch.Tensor:
         """Images in [0, 1] -> pictures of the VQ-VAE's size, `factor` times as large, in [-1, 1]."""
-        return 2 * resized(planes, round(self.parts.vqvae.settings.picture * factor)) - 1
+        return 2 * resized(images, round(self.parts.vqvae.settings.picture * factor)) - 1
 
 
 def _sized(tokens: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """`tokens` with the root mean square of `like`."""
     return tokens * (like.square().mean().sqrt() / tokens.square().mean(dim=(1, 2), keepdim=True).sqrt())
-
-
-def _planes(images: np.ndarray) -> torch.Tensor:
-    """Images (n, H, W, 3) uint8, or float in [0, 1] -> (n, 3, H, W) float32 in [0, 1]."""
-    images = np.asarray(images)
-    scale = 255.0 if images.dtype == np.uint8 else 1.0
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, 1), dtype=np.float32)) / scale
 
 
 def _last_channel(pictures: torch.Tensor) -> np.ndarray:

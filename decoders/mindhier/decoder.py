@@ -54,7 +54,8 @@ class MindHierDecoder(MindHierCore):
         """Fitted weights in the layout of the released code, for the voxels of `space`."""
         decoder = cls(params)
         encoder, transformer = (read_weights(file) for file in pretrained_files(params.pretrained))
-        decoder.take_up(encoder, transformer, space, device=device)
+        decoder.take_up(encoder, transformer, space)
+        decoder.open(space, device=device)
         return decoder
 
     @staticmethod
@@ -95,24 +96,15 @@ class MindHierDecoder(MindHierCore):
             return decoded
         return dataclasses.replace(decoded, low_level=self.blurry.true(images))
 
-    def save(self, folder: Path) -> None:
-        """Both parts."""
-        super().save(folder)
+    def _keep(self, folder: Path) -> None:
+        super()._keep(folder)
         if self.blurry is not None:
             self.blurry.save(folder / "low-level")
 
-    def restore(self, folder: Path, *, device: str) -> None:
-        """Take up what :meth:`save` wrote."""
+    def _take(self, folder: Path) -> None:
+        super()._take(folder)
         if self.blurry is not None:
-            self.blurry.restore(folder / "low-level", device=device)
-        super().restore(folder, device=device)
-
-    @classmethod
-    def load(cls, folder: Path, params: MindHierParams, *, device: str) -> MindHierDecoder:
-        """Take up what :meth:`save` wrote."""
-        decoder = cls(params)
-        decoder.restore(folder, device=device)
-        return decoder
+            self.blurry.restore(folder / "low-level", device=self.device)
 
 
 def _source(params: MindHierParams):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from harness.api import Features, Responses, SubjectData, VoxelSpace
-from harness.backbones.images import resized
+from harness.backbones.images import planes, resized
 
 from ..mindeye2 import MindEye2Decoder, low_level
 from ..mindeye2.params import MindEye2Params
@@ -54,11 +54,9 @@ class BlurryImages:
     @torch.no_grad()
     def true(self, images: np.ndarray) -> np.ndarray:
         """(N, H, W, 3) of the true latents of `images`."""
-        scale = 255.0 if np.asarray(images).dtype == np.uint8 else 1.0
-        planes = torch.from_numpy(np.moveaxis(np.asarray(images), -1, 1).astype(np.float32)) / scale
         parts = self.decoder.parts
         side = parts.settings.backbone.latent_side * low_level.pixels_per_latent(parts.vae)
-        sized = resized(planes, side).to(self.decoder.device)
+        sized = resized(planes(images), side).to(self.decoder.device)
         return self._shown(low_level.low_level_targets(parts.vae, sized, scale=parts.latent_scale))
 
     def save(self, folder: Path) -> None:
@@ -72,5 +70,5 @@ class BlurryImages:
 
     def _shown(self, latents: torch.Tensor) -> np.ndarray:
         parts = self.decoder.parts
-        planes = low_level.decode_low_level(parts.vae, latents, scale=parts.latent_scale)
-        return np.moveaxis(planes.float().clamp(0, 1).cpu().numpy(), 1, -1)
+        blurry = low_level.decode_low_level(parts.vae, latents, scale=parts.latent_scale)
+        return np.moveaxis(blurry.float().clamp(0, 1).cpu().numpy(), 1, -1)

@@ -181,10 +181,7 @@ class TakagiDecoder(PaintedDecoder):
         self._book.save(folder)
 
     def _take(self, folder: Path) -> None:
-        try:
-            self._areas = tuple(np.load(folder / "areas.npy", allow_pickle=False))
-        except (OSError, ValueError, EOFError) as problem:
-            raise DataError(f"{folder} holds no takagi decoder ({problem}); fit it again") from None
+        self._areas = tuple(self._array(folder / "areas.npy", mapped=False))
         self._latents = ScaledRidge.load(folder / "latents.safetensors")
         self._words = ScaledRidge.load(folder / "words.safetensors")
         self._book = CaptionBook.load(folder)

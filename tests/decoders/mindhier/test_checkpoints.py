@@ -74,7 +74,7 @@ def written(folder, *, voxels, transformer=None):
 def taken_up(folder, fitted):
     own = decoder(folder, pretrained=str(fitted))
     files = checkpoints.pretrained_files(str(fitted))
-    own.take_up(*(checkpoints.read_weights(f) for f in files), subject().space, device="cpu")
+    own.take_up(*(checkpoints.read_weights(f) for f in files), subject().space)
     return own
 
 
