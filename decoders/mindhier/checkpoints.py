@@ -19,7 +19,7 @@ from harness.api import DataError, WeightsMissing
 from ..mindeye2.checkpoints import read_weights
 from ..mindeye2.unclip_keys import load_exactly
 from .encoder import EncoderSettings, HierarchicalEncoder
-from .transformer import ScaleTransformer, TransformerSettings
+from .transformer import ScaleTransformer, TransformerSettings, masks
 from .vqvae import VQVAE, VqVaeSettings
 
 __all__ = [
@@ -112,12 +112,9 @@ def load_encoder(
 
 
 def load_transformer(weights: Mapping[str, torch.Tensor], settings: TransformerSettings) -> ScaleTransformer:
-    """A fitted transformer.  Its masks need not be in the file: they follow from the sides."""
-    with torch.device("cpu"):
-        network = ScaleTransformer(settings)
-    buffers = dict(network.named_buffers())
-    kept = {n: v for n, v in weights.items() if n not in buffers}
-    load_exactly(network, {**kept, **buffers}, what="mindhier's transformer")
+    """A fitted transformer.  Its masks need not be in the file."""
+    network = _empty(ScaleTransformer, settings)
+    load_exactly(network, {**weights, **masks(settings)}, what="mindhier's transformer")
     return network.eval()
 
 
@@ -125,9 +122,9 @@ def save_networks(encoder: nn.Module, transformer: ScaleTransformer, file: Path)
     """Both in one file, under the prefixes ``encoder.`` and ``transformer.``, without masks."""
     from safetensors.torch import save_file
 
-    masks = {name for name, _ in transformer.named_buffers()}
+    left = masks(transformer.settings)
     state = {f"encoder.{n}": v for n, v in encoder.state_dict().items()}
-    state |= {f"transformer.{n}": v for n, v in transformer.state_dict().items() if n not in masks}
+    state |= {f"transformer.{n}": v for n, v in transformer.state_dict().items() if n not in left}
     save_file({n: v.detach().to("cpu", copy=True).contiguous() for n, v in state.items()}, file)
 
 

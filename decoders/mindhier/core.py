@@ -34,7 +34,7 @@ from . import checkpoints
 from .encoder import EncoderOutput, EncoderSettings, HierarchicalEncoder
 from .fitting import FitSettings, TrainingSet, context_of, fit_encoder, fit_transformer
 from .sampling import SamplingSettings, image_generators, sample
-from .transformer import Guide, ScaleTransformer
+from .transformer import Guide, ScaleTransformer, TransformerSettings
 from .vqvae import VQVAE
 
 BATCH = 32
@@ -50,7 +50,7 @@ class Parts:
 
     levels : the frozen image network, images (B, 3, H, W) in [0, 1] -> M x (B, tokens, width).
     vqvae : frozen.
-    encoder : sizes of the fMRI encoder.
+    encoder, drawing : sizes of the fMRI encoder and of the transformer.
     transformer : builds the transformer that stage 2 starts from.
     words : captions -> (B, text tokens, width), or None for no text branch's loss.
     crop : pictures are trained on as random crops of ones that are so much larger; 1 for none.
@@ -60,6 +60,7 @@ class Parts:
     levels: nn.Module
     vqvae: VQVAE
     encoder: EncoderSettings
+    drawing: TransformerSettings
     transformer: Callable[[], ScaleTransformer]
     words: Callable[[Sequence[str]], torch.Tensor] | None = None
     crop: float = 1.0
@@ -171,9 +172,8 @@ class MindHierCore(FittedDecoder):
 
     def take_up(self, encoder: Any, transformer: Any, space: VoxelSpace) -> None:
         """Fitted weights of both networks, for the voxels of `space`, to be opened."""
-        settings = self.parts.transformer().settings
         self.encoder = checkpoints.load_encoder(encoder, self.parts.encoder, voxels=space.n_valid)
-        self.transformer = checkpoints.load_transformer(transformer, settings)
+        self.transformer = checkpoints.load_transformer(transformer, self.parts.drawing)
         self.space = space
 
     def guides(self, output: EncoderOutput) -> tuple[Guide, Guide | None]:

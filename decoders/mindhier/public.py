@@ -76,6 +76,7 @@ def parts(params: MindHierParams, sizes: PublicSizes | None = None) -> Parts:
         levels=ClipLevels(clip, chosen),
         vqvae=load_vqvae(read_weights(needed(folder, VQVAE)), sizes.vqvae),
         encoder=sizes.encoder,
+        drawing=sizes.transformer,
         transformer=partial(_transformer, params, sizes.transformer),
         words=partial(_words, clip),
         crop=params.crop,

@@ -106,6 +106,15 @@ class Guide:
         )
 
 
+def masks(settings: TransformerSettings) -> dict[str, torch.Tensor]:
+    """The tensors of public files that follow from the sides: the scale of each row, and which rows see
+    each other."""
+    scale_of_row = torch.cat([torch.full((side * side,), k) for k, side in enumerate(settings.sides)])
+    apart = scale_of_row[:, None] != scale_of_row[None, :]
+    bias = torch.zeros(apart.shape).masked_fill(apart, -torch.inf)
+    return {"lvl_1L": scale_of_row[None], "attn_bias_for_masking": bias[None, None]}
+
+
 class ScaleTransformer(nn.Module):
     """Running sums of the scales before -> logits of the codes of each scale.
 
@@ -117,14 +126,9 @@ class ScaleTransformer(nn.Module):
     def __init__(self, settings: TransformerSettings) -> None:
         super().__init__()
         self.settings = s = settings
-        length = sum(side * side for side in s.sides)
         self.pos_start = nn.Parameter(torch.empty(1, 1, s.width))
-        scale_of_row = torch.cat([torch.full((side * side,), k) for k, side in enumerate(s.sides)])
-        self.register_buffer("lvl_1L", scale_of_row[None])
-        # Only there because public files hold it; nothing is computed with it.
-        apart = scale_of_row[:, None] != scale_of_row[None, :]
-        bias = torch.zeros(length, length).masked_fill(apart, -torch.inf)
-        self.register_buffer("attn_bias_for_masking", bias[None, None])
+        for name, value in masks(s).items():
+            self.register_buffer(name, value)
         self.word_embed = nn.Linear(s.code_channels, s.width)
         setattr(self, s.pooler, nn.Linear(s.pooled_width, s.width))
         self.lvl_embed = nn.Embedding(len(s.sides), s.width)

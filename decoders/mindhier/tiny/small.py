@@ -33,6 +33,7 @@ def parts(params: MindHierParams) -> Parts:
         levels=levels,
         vqvae=load_vqvae(read_weights(VQVAE_FILE), VQVAE_SIZES),
         encoder=ENCODER_SIZES,
+        drawing=TRANSFORMER_SIZES,
         transformer=partial(_transformer, params),
         words=partial(_words, levels),
         crop=params.crop,
