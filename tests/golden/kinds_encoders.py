@@ -1,22 +1,18 @@
-"""Checks of the networks of encoders: SynBrain, MindSimulator, NeuroFlow, NRF, BraInCoRL and the others."""
+"""Checks of networks of encoders: SynBrain, MindSimulator, NeuroFlow, NRF, BraInCoRL, brain transformer."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from golden.kinds_mindeye2 import load, shapes_of, tensor
-from golden.pairs import Pair, same_names
+from golden.pairs import Pair, full_size, tensor
 from torch import nn
 
-from harness.backbones import gnet_network
 from harness.encoders.brain_transformer import network as brain_transformer
 from harness.encoders.braincorl import network as braincorl
 from harness.encoders.braincorl.ridge import averaged_ridge
-from harness.encoders.fwrf import fields, search
 from harness.encoders.mindsimulator import network as mindsimulator
 from harness.encoders.nrf import network as nrf
 from harness.encoders.synbrain import network as synbrain
@@ -42,8 +38,8 @@ def check_brain_vae(pair: Pair) -> None:
         token_dim=pair.option("embed_dim"),
     )
     assert pair.option("hidden_dim") == sizes["ada_length"] // 2 ** sizes["num_down_blocks"]
-    load(pair, vae)
-    voxels, tokens = tensor(pair.array("voxels")), tensor(pair.array("clip_tokens"))
+    pair.load(vae)
+    voxels, tokens = pair.tensors("voxels", "clip_tokens")
     assert pair.option("voxels") == voxels.shape[-1]
     pair.require("soft_clip_temperature", synbrain.TEMPERATURE)
     mean, log_variance = vae.encode(voxels)
@@ -51,32 +47,29 @@ def check_brain_vae(pair: Pair) -> None:
     pair.compare("posterior_logvar", log_variance)
     terms, reconstruction = vae.terms(voxels, tokens, sample=False)
     pair.compare("reconstruction", reconstruction)
-    close(pair, "recon_loss", terms.reconstruction)
-    close(pair, "kl_loss", terms.kl)
-    close(pair, "clip_loss", terms.contrast)
+    pair.compare_scalar("recon_loss", terms.reconstruction)
+    pair.compare_scalar("kl_loss", terms.kl)
+    pair.compare_scalar("clip_loss", terms.contrast)
     weights = pair.option("kl_weight"), pair.option("clip_weight")
-    close(pair, "loss", terms.reconstruction + weights[0] * terms.kl + weights[1] * terms.contrast)
-
-
-def close(pair: Pair, name: str, value: torch.Tensor) -> None:
-    """A scalar, within a 100,000th of its size."""
-    pair.compare(name, value, tolerance=1e-5 * max(abs(float(value)), 1e-3))
+    pair.compare_scalar("loss", terms.reconstruction + weights[0] * terms.kl + weights[1] * terms.contrast)
 
 
 @torch.no_grad()
 def check_s2n(pair: Pair) -> None:
     """Forward, and the table of positions that training starts from."""
     network = sit.SiT(
-        tokens=pair.option("num_patches"),
-        width=pair.option("hidden_size"),
-        depth=pair.option("depth"),
-        heads=pair.option("num_heads"),
-        ratio=pair.option("mlp_ratio"),
-        qk_norm=pair.option("qk_norm"),
+        **pair.options(
+            tokens="num_patches",
+            width="hidden_size",
+            depth="depth",
+            heads="num_heads",
+            ratio="mlp_ratio",
+            qk_norm="qk_norm",
+        )
     )
     pair.compare("pos_embed_init", network.pos_embed)
-    load(pair, network)
-    pair.compare("out", network(tensor(pair.array("x")), tensor(pair.array("t"))))
+    pair.load(network)
+    pair.compare("out", network(*pair.tensors("x", "t")))
 
 
 @torch.no_grad()
@@ -85,32 +78,27 @@ def check_mindsimulator(pair: Pair) -> None:
     tokens, width = pair.option("num_tokens"), pair.option("token_dim")
     autoencoder = mindsimulator.VoxelAutoEncoder(
         pair.option("voxels"),
-        width=pair.option("hidden_dim"),
-        blocks=pair.option("n_blocks"),
-        dropout=pair.option("drop"),
+        **pair.options(width="hidden_dim", blocks="n_blocks", dropout="drop"),
         tokens=tokens,
         token_dim=width,
     )
-    load(pair, autoencoder, "autoencoder_state_dict")
+    pair.load(autoencoder, "autoencoder_state_dict")
     settings = diffusion_prior.PriorSettings(
         token_dim=width,
         tokens=tokens,
-        depth=pair.option("depth"),
-        heads=pair.option("heads"),
-        head_size=pair.option("dim_head"),
-        timesteps=pair.option("timesteps"),
+        **pair.options(depth="depth", heads="heads", head_size="dim_head", timesteps="timesteps"),
     )
     prior = diffusion_prior.BrainDiffusionPrior(diffusion_prior.PriorNetwork(settings))
-    load(pair, prior.net, "prior_network_state_dict")
-    voxels, image = tensor(pair.array("voxels")), tensor(pair.array("image_tokens"))
+    pair.load(prior.net, "prior_network_state_dict")
+    voxels, image = pair.tensors("voxels", "image_tokens")
     latent, reconstruction = autoencoder(voxels)
     pair.compare("voxel_latent", latent)
     pair.compare("reconstruction", reconstruction)
     given = tensor(pair.array("latent"))
     pair.compare("decoder_out", autoencoder.voxel_decoder(given))
     terms = autoencoder.terms(voxels, image, temperature=pair.option("soft_clip_temp"))
-    close(pair, "mse_loss", terms["mse"])
-    close(pair, "soft_clip_loss", terms["contrast"])
+    pair.compare_scalar("mse_loss", terms["mse"])
+    pair.compare_scalar("soft_clip_loss", terms["contrast"])
     schedule = mindsimulator.temperatures(pair.option("schedule_epochs"))
     pair.compare("temperature_schedule", np.float32(schedule), tolerance=1e-8)
     time, every = tensor(pair.array("t")), torch.ones(len(image), dtype=torch.bool)
@@ -121,7 +109,7 @@ def check_mindsimulator(pair: Pair) -> None:
     pair.compare("alphas_cumprod", prior.noise_scheduler.alphas_cumprod)
     target = tensor(pair.array("target_latent"))
     noisy = prior.noise_scheduler.add_noise(target, time, tensor(pair.array("loss_noise")))
-    close(pair, "prior_loss_drop0", F.mse_loss(prior.net(noisy, time, **how), target))
+    pair.compare_scalar("prior_loss_drop0", F.mse_loss(prior.net(noisy, time, **how), target))
     starts, steps = (tensor(pair.array(f"trial_{name}_noise")) for name in ("init", "step"))
     assert len(starts) == pair.option("trials")
     pair.option("batch")
@@ -149,14 +137,16 @@ def check_brain_transformer(pair: Pair) -> None:
         counts,
         queries=pair.option("num_queries"),
         grid=grid,
-        width=pair.option("hidden_dim"),
-        depth=pair.option("dec_layers"),
-        heads=pair.option("nheads"),
-        inner=pair.option("dim_feedforward"),
-        mapping=pair.option("encoder_arch"),
+        **pair.options(
+            width="hidden_dim",
+            depth="dec_layers",
+            heads="nheads",
+            inner="dim_feedforward",
+            mapping="encoder_arch",
+        ),
         readout=readout,
     )
-    load(pair, network)
+    pair.load(network)
     tokens = tensor(pair.array("tokens"))
     assert len(tokens) == pair.option("batch")
     pair.compare("pos_embed", network.position)
@@ -170,7 +160,7 @@ def check_brain_transformer(pair: Pair) -> None:
         pair.compare(f"{side}_readout", values)
         pair.compare(f"{side}_prediction", predicted)
         loss = loss + F.mse_loss(predicted, tensor(pair.array(f"{side}_target")))
-    close(pair, "loss", loss)
+    pair.compare_scalar("loss", loss)
 
 
 @torch.no_grad()
@@ -183,9 +173,9 @@ def check_neuro_vae(pair: Pair) -> None:
         token_dim=length // 4,
         blocks=pair.option("num_res_blocks"),
     )
-    load(pair, vae)
+    pair.load(vae)
     pair.option("batch")
-    voxels, tokens = tensor(pair.array("voxels")), tensor(pair.array("clip_tokens"))
+    voxels, tokens = pair.tensors("voxels", "clip_tokens")
     mean, log_variance, retrieval = vae.encode(voxels)
     pair.compare("posterior_mean", mean)
     pair.compare("posterior_logvar", log_variance)
@@ -203,9 +193,9 @@ def check_neuro_vae(pair: Pair) -> None:
     weights = {"recon": 1.0, **{name: pair.option(f"{name}_weight") for name in ("kl", "clip", "cycle")}}
     total = 0
     for own, theirs in names.items():
-        close(pair, f"{theirs}_loss", terms[own])
+        pair.compare_scalar(f"{theirs}_loss", terms[own])
         total = total + weights[theirs] * terms[own]
-    close(pair, "loss", total)
+    pair.compare_scalar("loss", total)
     sampled = mean + torch.exp(0.5 * log_variance) * tensor(pair.array("posterior_noise"))
     pair.compare("sampled_latent", sampled)
     pair.compare("sampled_compact_latent", vae.compact(sampled))
@@ -215,22 +205,17 @@ def check_neuro_vae(pair: Pair) -> None:
 def check_flow(pair: Pair) -> None:
     """Velocity, both paths, and the flow in both directions."""
     network = sit.SiT(
-        tokens=pair.option("num_patches"),
-        width=pair.option("hidden_size"),
-        depth=pair.option("depth"),
-        heads=pair.option("num_heads"),
+        **pair.options(tokens="num_patches", width="hidden_size", depth="depth", heads="num_heads")
     )
-    load(pair, network)
+    pair.load(network)
     pair.option("batch")
-    latent, image, fmri, time = (
-        tensor(pair.array(name)) for name in ("latent", "image_latent", "fmri_latent", "t")
-    )
+    latent, image, fmri, time = pair.tensors("latent", "image_latent", "fmri_latent", "t")
     pair.compare("velocity", network(latent, time))
     for path in ("linear", "cosine"):
         place, velocity = neuroflow.point(image, fmri, time, path=path)
         pair.compare(f"z_t_{path}", place)
         pair.compare(f"target_{path}", velocity)
-        close(pair, f"loss_{path}", F.mse_loss(network(place, time), velocity))
+        pair.compare_scalar(f"loss_{path}", F.mse_loss(network(place, time), velocity))
     steps = pair.option("num_steps")
     pair.compare("encoding_euler", neuroflow.travel(network, image, steps=steps))
     pair.compare("decoding_euler", neuroflow.travel(network, fmri, steps=steps, backward=True))
@@ -244,22 +229,19 @@ def check_hyperweights(pair: Pair) -> None:
     assert pair.option("num_w_pred_layers") == pair.option("num_early_lyr")
     network = braincorl.HyperWeights(
         pair.option("embed_dim"),
-        width=pair.option("internal_emb_dim"),
-        layers=pair.option("num_tsfm_layers"),
-        heads=pair.option("num_heads"),
-        inner=pair.option("tsfm_hidden_dim"),
-        registers=pair.option("num_reg_tok"),
-        mlp_layers=pair.option("num_early_lyr"),
-        mlp_inner=pair.option("early_hidden_dim"),
+        **pair.options(
+            width="internal_emb_dim",
+            layers="num_tsfm_layers",
+            heads="num_heads",
+            inner="tsfm_hidden_dim",
+            registers="num_reg_tok",
+            mlp_layers="num_early_lyr",
+            mlp_inner="early_hidden_dim",
+        ),
     )
-    load(pair, network)
-    context, responses, query, answers, target = (
-        tensor(pair.array(name))
-        for name in (
-            *("context_images", "context_responses", "query_images", "query_responses"),
-            "ridge_weights_target",
-        )
-    )
+    pair.load(network)
+    context, responses = pair.tensors("context_images", "context_responses")
+    query, answers, target = pair.tensors("query_images", "query_responses", "ridge_weights_target")
     assert context.shape[:2] == (pair.option("voxels"), pair.option("context"))
     assert query.shape[1] == pair.option("query")
     weights = network(context, responses)
@@ -270,9 +252,9 @@ def check_hyperweights(pair: Pair) -> None:
     weights_short = network(context[:, :short], responses[:, :short])
     pair.compare("voxel_weights_short_context", weights_short)
     pair.compare("prediction_short_context", braincorl.respond(weights_short, query))
-    close(pair, "loss_pmse", F.mse_loss(predicted, answers))
+    pair.compare_scalar("loss_pmse", F.mse_loss(predicted, answers))
     angle = (1 - F.cosine_similarity(weights[:, :-1], target[:, :-1])).mean()
-    close(pair, "loss_monitored", angle + F.mse_loss(weights, target))
+    pair.compare_scalar("loss_monitored", angle + F.mse_loss(weights, target))
     error = answers - predicted
     pair.compare("explained_variance", 1 - error.var(1) / answers.var(1), tolerance=1e-4)
     images = pair.array("ridge_images")
@@ -291,7 +273,7 @@ def check_field(pair: Pair) -> None:
     """Fourier features, merged features, predictions, losses, correlations."""
     patches = pair.option("num_patches") ** 2
     merger = nrf.FeatureMerger(patches, pair.option("patch_dim"), pair.option("downsample_dim"))
-    load(pair, merger, "feature_merger_state_dict")
+    pair.load(merger, "feature_merger_state_dict")
     assert pair.option("latent_in") == []
     frequencies = pair.option("num_features")
     matrix = nrf.fourier_matrix(frequencies, pair.option("fourier_std"))
@@ -299,10 +281,8 @@ def check_field(pair: Pair) -> None:
     image_dim = pair.option("image_embed_dim")
     given = 2 * pair.option("downsample_dim") + image_dim + 2 * frequencies
     field = nrf.FieldMLP(given, width=pair.option("hidden_layer_dim"), layers=pair.option("num_layers"))
-    load(pair, field, "encoder_state_dict")
-    early, embeds, places, measured = (
-        tensor(pair.array(name)) for name in ("early_features", "image_embeds", "coordinates", "targets")
-    )
+    pair.load(field, "encoder_state_dict")
+    early, embeds, places, measured = pair.tensors("early_features", "image_embeds", "coordinates", "targets")
     assert measured.shape == (pair.option("batch"), pair.option("voxels"))
     waves = nrf.fourier_features(places, tensor(matrix))
     pair.compare("positional_features", waves)
@@ -311,81 +291,11 @@ def check_field(pair: Pair) -> None:
     predicted = field(torch.cat([merged, embeds], dim=-1), waves)
     pair.compare("prediction", predicted)
     terms = nrf.losses(predicted, measured)
-    close(pair, "loss_combine", sum(terms.values()))
-    close(pair, "loss_mse", F.mse_loss(predicted, measured))
+    pair.compare_scalar("loss_combine", sum(terms.values()))
+    pair.compare_scalar("loss_mse", F.mse_loss(predicted, measured))
     x, y = predicted - predicted.mean(0), measured - measured.mean(0)
     r = (x * y).sum(0) / torch.sqrt((x**2).sum(0) * (y**2).sum(0))
     pair.compare("voxel_correlation", r, tolerance=1e-4)
-
-
-def overwritten(values: np.ndarray, batch: int) -> np.ndarray:
-    """`values` of voxels as they were recorded, after the predictions.
-
-    The authors' predictor works in the memory of the first block of voxels that it was given: on the CPU each
-    later block, padded with zeros, has been written over the first one by the time all are predicted.
-    """
-    values, last = values.copy(), values[(len(values) - 1) // batch * batch :]
-    values[:batch] = 0
-    values[: len(last)] = last
-    return values
-
-
-def check_fields(pair: Pair) -> None:
-    """The grid, pooling fields at two resolutions, the search and predictions."""
-    sigmas, grid = fields.candidates(
-        sizes=pair.option("num_sigma"),
-        smallest=pair.option("sigma_min"),
-        largest=pair.option("sigma_max"),
-        spacing=pair.option("min_spacing"),
-        aperture=pair.option("grid_aperture"),
-    )
-    pair.compare("sigmas", np.float32(sigmas), tolerance=1e-7)
-    pair.compare("candidates", grid, tolerance=1e-7)
-    aperture, side = pair.option("aperture"), pair.option("size")
-    for pixels in (side, side // 2):
-        pair.compare(f"pooling_fields_{pixels}", fields.pooling_fields(grid, pixels, aperture=aperture))
-
-    def maps(images: np.ndarray) -> list[np.ndarray]:
-        halves = images[:, :2].reshape(len(images), 2, side // 2, 2, side // 2, 2)
-        return [images, halves.mean(axis=(3, 5))]
-
-    images, voxels = pair.array("images"), pair.array("voxels")
-    assert images.shape[:2] == (pair.option("samples"), pair.option("channels"))
-    assert voxels.shape[1] == pair.option("voxels")
-    pair.option("sample_batch")
-    batch = pair.option("voxel_batch")
-    how = {"nonlinear": pair.option("nonlinearity"), "aperture": aperture}
-    fitted = search.search(
-        maps(images), voxels, grid, penalties=pair.option("lambdas"), holdout=pair.option("holdout"), **how
-    )
-    pair.compare("best_holdout_loss", fitted.loss, tolerance=1e-3)
-    pair.compare("best_lambda_index", fitted.penalty)
-    pair.compare("best_model", fitted.model, tolerance=1e-7)
-    for own, theirs in (
-        *(("weights", "weights"), ("bias", "bias")),
-        *(("feature_mean", "feature_mean"), ("feature_sd", "feature_std")),
-    ):
-        pair.compare(theirs, overwritten(getattr(fitted, own), batch), tolerance=2e-5)
-    test = pair.array("test_images")
-    assert len(test) == pair.option("test")
-    pair.compare("prediction", search.respond(fitted, maps(test), **how), tolerance=1e-4)
-
-
-@torch.no_grad()
-def check_gnet(pair: Pair) -> None:
-    """Both sets of maps, and voxels."""
-    sizes = {"trunk": pair.option("trunk_width"), "passed": pair.option("pass_through")}
-    images = tensor(pair.array("images"))
-    assert images.shape[0] == pair.option("batch")
-    shared = gnet_network.Shared((3, *[pair.option("size")] * 2), **sizes)
-    load(pair, shared, "encoder_state_dict")
-    maps = shared(images)
-    for number, values in enumerate(maps, 1):
-        pair.compare(f"maps_{number}", values)
-    count = sum(values.shape[1] for values in maps)
-    readout = gnet_network.Readout(pair.option("voxels"), [values.shape[-1] for values in maps], count)
-    load(pair, readout, "readout_state_dict")
-    pair.compare("prediction", readout(maps))
 
 
 CHECKS = {
@@ -397,20 +307,7 @@ CHECKS = {
     "NeuroFlow SiT flow (XFM)": check_flow,
     "BraInCoRL hyperweights predictor": check_hyperweights,
     "NRF Feature_merger+NRF_Encoder": check_field,
-    "fwRF (styvesg/nsd)": check_fields,
-    "GNet8 (MindEye2 copy): GEncoder+Torch_LayerwiseFWRF": check_gnet,
 }
-
-
-def full(build):
-    """A check of the names and shapes of what `build` gives at full size."""
-
-    def check(name: str, recorded: Mapping[str, tuple[int, ...]]) -> None:
-        with torch.device("meta"):
-            network = build()
-        same_names(name, recorded, shapes_of(network))
-
-    return check
 
 
 def estimator() -> nn.Module:
@@ -423,17 +320,15 @@ def estimator() -> nn.Module:
 
 
 KEY_LISTS = {
-    "full_synbrain_vae_keys": full(synbrain.BrainVAE),
-    "full_mindsimulator_ae_keys": full(lambda: mindsimulator.VoxelAutoEncoder(15724)),
-    "full_mindsimulator_estimator_keys": full(estimator),
-    "full_transformer_brain_encoder_keys": full(
+    "full_synbrain_vae_keys": full_size(synbrain.BrainVAE),
+    "full_mindsimulator_ae_keys": full_size(lambda: mindsimulator.VoxelAutoEncoder(15724)),
+    "full_mindsimulator_estimator_keys": full_size(estimator),
+    "full_transformer_brain_encoder_keys": full_size(
         lambda: brain_transformer.BrainTransformer((19004, 20544), queries=50, grid=(31, 31))
     ),
-    "full_neuroflow_vae_keys": full(lambda: neuroflow.NeuroVAE(15724)),
-    "full_neuroflow_xfm_keys": full(lambda: sit.SiT(tokens=256, width=1664, depth=12, heads=13)),
-    "full_braincorl_clip_keys": full(lambda: braincorl.HyperWeights(512)),
-    "full_nrf_encoder_keys": full(lambda: nrf.FieldMLP(1600)),
-    "full_nrf_feature_merger_keys": full(lambda: nrf.FeatureMerger(196, 768, 512)),
-    "full_gnet_encoder_keys": full(lambda: gnet_network.Shared((3, 227, 227))),
-    "full_gnet_readout_keys": full(lambda: gnet_network.Readout(15724)),
+    "full_neuroflow_vae_keys": full_size(lambda: neuroflow.NeuroVAE(15724)),
+    "full_neuroflow_xfm_keys": full_size(lambda: sit.SiT(tokens=256, width=1664, depth=12, heads=13)),
+    "full_braincorl_clip_keys": full_size(lambda: braincorl.HyperWeights(512)),
+    "full_nrf_encoder_keys": full_size(lambda: nrf.FieldMLP(1600)),
+    "full_nrf_feature_merger_keys": full_size(lambda: nrf.FeatureMerger(196, 768, 512)),
 }

@@ -2,37 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
 import torch
-from golden.pairs import CheckFailed, Pair, same_names
-from torch import nn
+from golden.pairs import CheckFailed, Pair, full_size, same_names, shapes_of, tensor
 
 from harness.decoders.mindeye2 import backbone, model, unclip, unclip_keys
 from harness.nn import diffusion_prior as prior
-
-
-def tensor(values: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values))
-
-
-def shapes_of(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(value.shape) for name, value in module.state_dict().items()}
-
-
-def load(pair: Pair, module: nn.Module, which: str = "state_dict") -> None:
-    """Fill the weights; names, shapes and types must agree exactly, constructed ones keep theirs."""
-    same_names(f"{pair.name} {which}", pair.shapes(which), shapes_of(module))
-    own = module.state_dict()
-    for name, values in pair.fill(which).items():
-        dtype = str(own[name].dtype).removeprefix("torch.")
-        if (recorded := pair.record[which][name][1]) != dtype:
-            raise CheckFailed(f"{pair.name}: '{name}' is {dtype}, recorded {recorded}")
-        if values is not None:
-            own[name] = tensor(values)
-    module.load_state_dict(own, strict=True)
-    module.eval()
 
 
 @torch.no_grad()
@@ -40,16 +14,14 @@ def check_backbone(pair: Pair) -> None:
     """All heads, with the inert mixer halves skipped and not skipped."""
     width = pair.option("clip_size")
     settings = backbone.BackboneSettings(
-        hidden=pair.option("h"),
-        sequence=pair.option("seq_len"),
-        blocks=pair.option("n_blocks"),
+        **pair.options(hidden="h", sequence="seq_len", blocks="n_blocks"),
         dropout=pair.option("drop", 0.15),
         token_dim=width,
         tokens=pair.option("out_dim") // width,
         low_level=pair.option("blurry_recon"),
     )
     network = backbone.BrainNetwork(settings)
-    load(pair, network)
+    pair.load(network)
     x = tensor(pair.array("x"))
     for network.skip_inert in (True, False):
         output = network(x)
@@ -69,22 +41,24 @@ def check_prior(pair: Pair) -> None:
     pair.require("causal", False)
     pair.option("image_embed_scale", None)  # stored by the original, applied nowhere without clamping
     settings = prior.PriorSettings(
-        token_dim=pair.option("dim"),
-        tokens=pair.option("num_tokens"),
-        depth=pair.option("depth"),
-        heads=pair.option("heads"),
-        head_size=pair.option("dim_head"),
-        timesteps=pair.option("timesteps"),
-        query=pair.option("learned_query_mode"),
+        **pair.options(
+            token_dim="dim",
+            tokens="num_tokens",
+            depth="depth",
+            heads="heads",
+            head_size="dim_head",
+            timesteps="timesteps",
+            query="learned_query_mode",
+        )
     )
     guidance = float(pair.option("cond_scale"))
     whole = prior.BrainDiffusionPrior(prior.PriorNetwork(settings))
-    load(pair, whole.net, "prior_network_state_dict")
+    pair.load(whole.net, "prior_network_state_dict")
     full = pair.shapes("diffusion_prior_state_dict")
     same_names(f"{pair.name} diffusion_prior_state_dict", full, shapes_of(whole))
     pair.compare("alphas_cumprod", whole.noise_scheduler.alphas_cumprod)
 
-    image, brain, time = (tensor(pair.array(name)) for name in ("image", "brain", "t"))
+    image, brain, time = pair.tensors("image", "brain", "t")
     with torch.no_grad():
         pair.compare("network_out", whole.net(image, time, condition=brain))
     start = tensor(pair.array("init_noise"))
@@ -106,9 +80,9 @@ def check_unclip(pair: Pair) -> None:
         blocks=pair.option("num_res_blocks"),
         attention_at=tuple(pair.option("attention_resolutions")),
         depth=tuple(pair.option("transformer_depth")),
-        head_channels=pair.option("num_head_channels"),
-        token_dim=pair.option("context_dim"),
-        vector_dim=pair.option("adm_in_channels"),
+        **pair.options(
+            head_channels="num_head_channels", token_dim="context_dim", vector_dim="adm_in_channels"
+        ),
     )
     network = unclip.build_unet(settings)
     prefix = pair.record["key_prefix_in_checkpoint"]
@@ -121,7 +95,7 @@ def check_unclip(pair: Pair) -> None:
     unclip_keys.load_exactly(network, state, what=pair.name)
     network.eval()
 
-    tokens, without, vector = (tensor(pair.array(n)) for n in ("context", "uncond_context", "vector"))
+    tokens, without, vector = pair.tensors("context", "uncond_context", "vector")
     with torch.no_grad():
         pair.compare(
             "eps",
@@ -155,23 +129,11 @@ def check_unclip(pair: Pair) -> None:
     pair.compare("sampled_latent", sampled)
 
 
-def check_full_model(name: str, recorded: Mapping[str, tuple[int, ...]]) -> None:
-    """The whole trained part at the released size, subject 1."""
-    with torch.device("meta"):
-        network = model.MindEye2Network([15724], model.ModelSettings())
-    same_names(name, recorded, shapes_of(network))
-
-
-def check_full_unet(name: str, recorded: Mapping[str, tuple[int, ...]]) -> None:
-    """The UNet at the released size, through the conversion of its keys."""
-    settings = unclip.UNetSettings()
-    weights = {key: torch.empty(shape, device="meta") for key, shape in recorded.items()}
-    with torch.device("meta"):
-        network = unclip.build_unet(settings)
-    state = unclip_keys.unet_state(weights, unclip.diffusers_config(settings))
-    if stray := [key for key in recorded if not key.startswith(unclip_keys.UNET_PREFIX)]:
-        raise CheckFailed(f"{name}: '{stray[0]}' lies outside {unclip_keys.UNET_PREFIX}")
-    same_names(name, {key: tuple(value.shape) for key, value in state.items()}, shapes_of(network))
+def unet_state(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The released UNet's tensors by their names here."""
+    if stray := [key for key in weights if not key.startswith(unclip_keys.UNET_PREFIX)]:
+        raise CheckFailed(f"'{stray[0]}' lies outside {unclip_keys.UNET_PREFIX}")
+    return unclip_keys.unet_state(weights, unclip.diffusers_config(unclip.UNetSettings()))
 
 
 CHECKS = {
@@ -181,6 +143,7 @@ CHECKS = {
 }
 
 KEY_LISTS = {
-    "full_mindeye2_keys": check_full_model,
-    "full_unclip6_unet_keys": check_full_unet,
+    # The whole trained part, of subject 1.
+    "full_mindeye2_keys": full_size(lambda: model.MindEye2Network([15724], model.ModelSettings())),
+    "full_unclip6_unet_keys": full_size(lambda: unclip.build_unet(unclip.UNetSettings()), unet_state),
 }

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
-from golden.kinds_mindeye2 import load, shapes_of, tensor
-from golden.pairs import Pair, same_names
+from golden.pairs import Pair, full_size, tensor
 
 from harness.decoders.mindhier import encoder, transformer, vqvae
 
@@ -17,16 +14,18 @@ def check_encoder(pair: Pair) -> None:
     """Every level, image and text embedding."""
     pair.option("full_size_hidden")
     settings = encoder.EncoderSettings(
-        width=pair.option("d_model"),
-        heads=pair.option("heads"),
-        voxel_tokens=pair.option("fmri_tokens"),
-        image_tokens=pair.option("image_tokens"),
-        text_tokens=pair.option("text_tokens"),
-        levels=pair.option("layers"),
+        **pair.options(
+            width="d_model",
+            heads="heads",
+            voxel_tokens="fmri_tokens",
+            image_tokens="image_tokens",
+            text_tokens="text_tokens",
+            levels="layers",
+        ),
         hidden=tuple(pair.option("hidden")),
     )
     network = encoder.HierarchicalEncoder(pair.option("voxels"), settings)
-    load(pair, network)
+    pair.load(network)
     output = network(tensor(pair.array("voxels")))
     pair.compare("hierarchy", torch.stack(output.levels))
     pair.compare("image_embedding", output.image)
@@ -41,21 +40,15 @@ def check_transformer(pair: Pair) -> None:
     pair.require("rope", True)
     pair.require("crop_condition_order", "original height, original width, crop top, crop left")
     settings = transformer.TransformerSettings(
-        depth=pair.option("depth"),
-        width=pair.option("embed_dim"),
-        heads=pair.option("num_heads"),
-        codes=pair.option("V"),
-        code_channels=pair.option("Cvae"),
+        **pair.options(depth="depth", width="embed_dim", heads="num_heads", codes="V", code_channels="Cvae"),
         sides=tuple(pair.option("patch_nums")),
         context_width=pair.option("context_dim"),
         pooled_width=pair.option("pooled_embed_size"),
         pooler="text_pooler",
-        crop_condition=pair.option("use_crop_cond"),
-        rope_size=pair.option("rope_size"),
-        rope_theta=pair.option("rope_theta"),
+        **pair.options(crop_condition="use_crop_cond", rope_size="rope_size", rope_theta="rope_theta"),
     )
     network = transformer.ScaleTransformer(settings)
-    load(pair, network)
+    pair.load(network)
     bias = tensor(pair.array("context_attn_bias"))[:, None, None]
     logits = network(
         tensor(pair.array("teacher_forcing_input")),
@@ -77,13 +70,10 @@ def check_vqvae(pair: Pair) -> None:
         sides=tuple(pair.option("v_patch_nums")),
         channels=pair.option("ch"),
         multipliers=tuple(pair.option("ch_mult")),
-        blocks=pair.option("num_res_blocks"),
-        share=pair.option("quant_resi"),
-        refiners=pair.option("share_quant_resi"),
-        beta=pair.option("beta"),
+        **pair.options(blocks="num_res_blocks", share="quant_resi", refiners="share_quant_resi", beta="beta"),
     )
     network = vqvae.VQVAE(settings)
-    load(pair, network)
+    pair.load(network)
     features = network.features(tensor(pair.array("image")))
     pair.compare("features", features)
     result = network.quantize(features)
@@ -94,31 +84,6 @@ def check_vqvae(pair: Pair) -> None:
     pair.compare("teacher_forcing_input", network.quantize.next_inputs(result.codes))
 
 
-def check_full_encoder(name: str, recorded: Mapping[str, tuple[int, ...]]) -> None:
-    """The fMRI encoder at full size, subject 1."""
-    with torch.device("meta"):
-        network = encoder.HierarchicalEncoder(15724, encoder.EncoderSettings())
-    same_names(name, recorded, shapes_of(network))
-
-
-def check_full_transformer(name: str, recorded: Mapping[str, tuple[int, ...]]) -> None:
-    """Switti at 512 pixels with text."""
-    with torch.device("meta"):
-        network = transformer.ScaleTransformer(
-            transformer.TransformerSettings(
-                context_width=2048, pooled_width=1280, pooler="text_pooler", crop_condition=True
-            )
-        )
-    same_names(name, recorded, shapes_of(network))
-
-
-def check_full_vqvae(name: str, recorded: Mapping[str, tuple[int, ...]]) -> None:
-    """Switti's VQ-VAE at full size."""
-    with torch.device("meta"):
-        network = vqvae.VQVAE(vqvae.VqVaeSettings())
-    same_names(name, recorded, shapes_of(network))
-
-
 CHECKS = {
     "MindHier hierarchical fMRI encoder": check_encoder,
     "Switti": check_transformer,
@@ -126,7 +91,17 @@ CHECKS = {
 }
 
 KEY_LISTS = {
-    "full_mindhier_encoder_keys": check_full_encoder,
-    "full_switti_keys": check_full_transformer,
-    "full_switti_vqvae_keys": check_full_vqvae,
+    # The fMRI encoder of subject 1.
+    "full_mindhier_encoder_keys": full_size(
+        lambda: encoder.HierarchicalEncoder(15724, encoder.EncoderSettings())
+    ),
+    # At 512 pixels, with text.
+    "full_switti_keys": full_size(
+        lambda: transformer.ScaleTransformer(
+            transformer.TransformerSettings(
+                context_width=2048, pooled_width=1280, pooler="text_pooler", crop_condition=True
+            )
+        )
+    ),
+    "full_switti_vqvae_keys": full_size(lambda: vqvae.VQVAE(vqvae.VqVaeSettings())),
 }

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import torch
-from golden.kinds_mindeye2 import load, tensor
-from golden.pairs import CheckFailed, Pair
+from golden.pairs import CheckFailed, Pair, full_size, tensor
 
 from harness.decoders.brain_diffuser import mixture, vdvae
 from harness.decoders.brain_diffuser.regression import RescaledRidge
 from harness.decoders.mindbridge import network as mindbridge
 from harness.decoders.mindeye1 import low_level, network
 from harness.decoders.mindeye2 import losses, mixing, schedule
-from harness.decoders.mindeye2.unclip_keys import check_exactly, load_exactly
+from harness.decoders.mindeye2.unclip_keys import load_exactly
 from harness.decoders.takagi.regression import ScaledRidge
 from harness.nn import contrast
 
@@ -41,17 +39,19 @@ def check_vdvae(pair: Pair) -> None:
     pair.require("custom_width_str", "")
     pair.require("dataset", "imagenet64")
     settings = vdvae.VdvaeSettings(
-        side=pair.option("image_size"),
-        width=pair.option("width"),
-        bottleneck=pair.option("bottleneck_multiple"),
-        zdim=pair.option("zdim"),
-        mixtures=pair.option("num_mixtures"),
-        encoder=pair.option("enc_blocks"),
-        decoder=pair.option("dec_blocks"),
-        bias_up_to=pair.option("no_bias_above"),
+        **pair.options(
+            side="image_size",
+            width="width",
+            bottleneck="bottleneck_multiple",
+            zdim="zdim",
+            mixtures="num_mixtures",
+            encoder="enc_blocks",
+            decoder="dec_blocks",
+            bias_up_to="no_bias_above",
+        )
     )
     network = vdvae.Vdvae(settings)
-    load(pair, network)
+    pair.load(network)
     pair.option("batch")
     x, target = tensor(pair.array("image")).permute(0, 3, 1, 2), tensor(pair.array("image_target"))
     given = pair.array("latent_noise")
@@ -69,7 +69,7 @@ def check_vdvae(pair: Pair) -> None:
     pair.compare("decoder_features_given_noise", network.decode(first, cut(given, shapes, skip=blocks)))
     head = network.decoder.out_net
     pair.compare("mixture_parameters", head(features))
-    drawn = head.sample(features, tensor(pair.array("uniform_mixture")), tensor(pair.array("uniform_pixel")))
+    drawn = head.sample(features, *pair.tensors("uniform_mixture", "uniform_pixel"))
     pair.compare("image_sample", drawn)
     pair.compare("image_uint8", mixture.to_uint8(drawn), tolerance=1)
     for name, value in zip(("elbo", "distortion", "rate"), network.bound(x, target, cut(given, shapes))):
@@ -82,24 +82,26 @@ def check_mindeye1(pair: Pair) -> None:
     pair.require("clip_size", 768)
     pair.require("batch", 3)
     settings = network.NetworkSettings(
-        hidden=pair.option("h"),
-        blocks=pair.option("n_blocks"),
-        tokens=pair.option("num_tokens"),
-        projected=pair.option("projector_hidden"),
-        depth=pair.option("depth"),
-        heads=pair.option("heads"),
-        head_size=pair.option("dim_head"),
-        timesteps=pair.option("timesteps"),
+        **pair.options(
+            hidden="h",
+            blocks="n_blocks",
+            tokens="num_tokens",
+            projected="projector_hidden",
+            depth="depth",
+            heads="heads",
+            head_size="dim_head",
+            timesteps="timesteps",
+        )
     )
     whole = network.MindEye1Network(pair.option("voxels"), settings)
-    load(pair, whole)
+    pair.load(whole)
     pair.compare("image_embed_scale", whole.embed_scale, tolerance=1e-6)
     voxels = tensor(pair.array("voxels"))
     output = whole.voxel2clip(voxels)
     pair.compare("clip_voxels", output.tokens)
     pair.compare("clip_voxels_proj", output.projected)
 
-    brain, noisy, time = (tensor(pair.array(name)) for name in ("brain_tokens", "noisy_tokens", "t"))
+    brain, noisy, time = pair.tensors("brain_tokens", "noisy_tokens", "t")
     pair.compare("network_out", whole.net(noisy, time, condition=brain))
     start = tensor(pair.array("init_noise"))
     draws = iter([start])
@@ -155,39 +157,29 @@ def check_mindeye1_low_level(pair: Pair) -> None:
     kept = {k: v for k, v in own.state_dict().items() if not k.startswith("maps_projector.")}
     load_exactly(bare, kept, what=pair.name)
     pair.compare("latents_only", bare.eval()(voxels)[0][..., ::8, ::8])
-    rows = (tensor(pair.array(name)) for name in ("student", "teacher", "teacher_aug"))
+    rows = pair.tensors("student", "teacher", "teacher_aug")
     pair.compare("soft_cont_loss", low_level.contrast_loss(*rows), tolerance=1e-5)
-
-
-def check_full(build, convert=dict):
-    """A check of a key list: its names, converted as a real file's are, fit what `build` makes."""
-
-    def check(name: str, recorded: Mapping[str, tuple[int, ...]]) -> None:
-        weights = {key: torch.empty(shape, device="meta") for key, shape in recorded.items()}
-        with torch.device("meta"):
-            own = build()
-        check_exactly(own, convert(weights), what=name)
-
-    return check
 
 
 @torch.no_grad()
 def check_mindbridge(pair: Pair) -> None:
     """Pooling, predictions, reconstruction, cycle, one subject alone, every loss term and the total."""
     settings = mindbridge.NetworkSettings(
-        pooled=pair.option("pool_num"),
-        bottleneck=pair.option("adapter_bottleneck"),
-        hidden=pair.option("h"),
-        blocks=pair.option("n_blocks"),
-        image_tokens=pair.option("image_tokens"),
-        text_tokens=pair.option("text_tokens"),
-        token_dim=pair.option("token_dim"),
+        **pair.options(
+            pooled="pool_num",
+            bottleneck="adapter_bottleneck",
+            hidden="h",
+            blocks="n_blocks",
+            image_tokens="image_tokens",
+            text_tokens="text_tokens",
+            token_dim="token_dim",
+        )
     )
     subjects = pair.option("subj_list")
     pair.option("voxels")
     batch = pair.option("batch_per_subject")
     whole = mindbridge.MindBridgeNetwork(subjects, settings)
-    load(pair, whole)
+    pair.load(whole)
     raw = [tensor(pair.array(f"raw_subj{k}")) for k in subjects]
     pools = {
         kind: torch.cat([mindbridge.pool(one, settings.pooled, kind=kind) for one in raw])
@@ -215,7 +207,7 @@ def check_mindbridge(pair: Pair) -> None:
     pair.compare("single_image_pred", single.image)
     pair.compare("single_text_pred", single.text)
 
-    terms = mindbridge.token_losses(output, tensor(pair.array("clip_image")), tensor(pair.array("clip_text")))
+    terms = mindbridge.token_losses(output, *pair.tensors("clip_image", "clip_text"))
     terms |= {"reconstruction": torch.nn.functional.mse_loss(rebuilt, pooled), "cycle": cycle}
     for name, ours in (
         ("clip_image", "clip_image"),
@@ -282,12 +274,12 @@ CHECKS = {
     "Takagi-Nishimoto ridge script": check_takagi,
 }
 KEY_LISTS = {
-    "full_vdvae_keys": check_full(lambda: vdvae.Vdvae(vdvae.VdvaeSettings())),
-    "full_mindeye1_keys": check_full(lambda: network.MindEye1Network(15724, network.NetworkSettings())),
-    "full_mindeye1_lowlevel_keys": check_full(
+    "full_vdvae_keys": full_size(lambda: vdvae.Vdvae(vdvae.VdvaeSettings())),
+    "full_mindeye1_keys": full_size(lambda: network.MindEye1Network(15724, network.NetworkSettings())),
+    "full_mindeye1_lowlevel_keys": full_size(
         lambda: low_level.LowLevelNetwork(15724, low_level.LowLevelSettings()), low_level.low_level_state
     ),
-    "full_mindbridge_keys": check_full(
+    "full_mindbridge_keys": full_size(
         lambda: mindbridge.MindBridgeNetwork([1, 2, 5], mindbridge.NetworkSettings())
     ),
 }

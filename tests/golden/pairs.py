@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 NETWORK_TOLERANCE = 1e-4
 """Largest error of a network's output, in standard deviations of that output."""
@@ -94,6 +96,14 @@ class Pair:
             raise CheckFailed(f"{self.name}: config has no '{name}'")
         return self._options.get(name, *default)
 
+    def options(self, **names: str) -> dict[str, Any]:
+        """Settings by this project's names, each given with the name that ``config`` has for it."""
+        return {own: self.option(theirs) for own, theirs in names.items()}
+
+    def tensors(self, *names: str) -> tuple[torch.Tensor, ...]:
+        """Inputs, in the order of `names`."""
+        return tuple(tensor(self.array(name)) for name in names)
+
     def require(self, name: str, value: Any) -> None:
         """A setting that this project supports with one value only."""
         if (given := self.option(name, value)) != value:
@@ -136,6 +146,23 @@ class Pair:
         if not made.passed:
             raise CheckFailed(f"{self.name}: {made}")
 
+    def compare_scalar(self, name: str, value: torch.Tensor) -> None:
+        """Note the error of a scalar, which may differ by a 100,000th of its size."""
+        self.compare(name, value, tolerance=1e-5 * max(abs(float(value)), 1e-3))
+
+    def load(self, module: nn.Module, which: str = "state_dict") -> None:
+        """Fill the weights; names, shapes and types must agree exactly, constructed ones keep theirs."""
+        same_names(f"{self.name} {which}", self.shapes(which), shapes_of(module))
+        own = module.state_dict()
+        for name, values in self.fill(which).items():
+            dtype = str(own[name].dtype).removeprefix("torch.")
+            if (recorded := self.record[which][name][1]) != dtype:
+                raise CheckFailed(f"{self.name}: '{name}' is {dtype}, recorded {recorded}")
+            if values is not None:
+                own[name] = tensor(values)
+        module.load_state_dict(own, strict=True)
+        module.eval()
+
     def finish(self) -> None:
         """Fail on what was recorded and neither used nor compared."""
         if self._unused:
@@ -153,6 +180,14 @@ def filled(name: str, shape: tuple[int, ...], dtype: str, *, scale: float = 0.05
     return values.astype(dtype)
 
 
+def tensor(values: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values))
+
+
+def shapes_of(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in module.state_dict().items()}
+
+
 def same_names(
     name: str, recorded: Mapping[str, tuple[int, ...]], own: Mapping[str, tuple[int, ...]]
 ) -> None:
@@ -166,6 +201,21 @@ def same_names(
     for key, shape in recorded.items():
         if tuple(own[key]) != tuple(shape):
             raise CheckFailed(f"{name}: '{key}' has shape {tuple(own[key])}, recorded {tuple(shape)}")
+
+
+def full_size(
+    build: Callable[[], nn.Module], convert: Callable[[dict[str, torch.Tensor]], Mapping] = dict
+) -> Callable[[str, Mapping[str, tuple[int, ...]]], None]:
+    """A check of a key list: its tensors, converted as a real file's are, are those that `build` makes."""
+
+    def check(name: str, recorded: Mapping[str, tuple[int, ...]]) -> None:
+        weights = {key: torch.empty(shape, device="meta") for key, shape in recorded.items()}
+        with torch.device("meta"):
+            module = build()
+        state = {key: tuple(value.shape) for key, value in convert(weights).items()}
+        same_names(name, state, shapes_of(module))
+
+    return check
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
