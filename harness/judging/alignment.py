@@ -36,15 +36,11 @@ def by_another_trial(responses: Responses, voxels: np.ndarray, centre: np.ndarra
     return Rate.of(two_way(halves[0] - centre, halves[1] - centre))
 
 
-def by_ridge(
-    sample: Sample, train_order: np.ndarray | None = None, test_order: np.ndarray | None = None
-) -> Rate:
-    """Measured test patterns identified by what a ridge on pictures predicts, with responses in another
-    order."""
-    train = sample.train if train_order is None else sample.train[train_order]
-    test = sample.test if test_order is None else sample.test[test_order]
+def predicted(sample: Sample, order: np.ndarray | None = None) -> np.ndarray:
+    """(N, K) what a ridge on pictures predicts for the test images, fitted on responses in `order`."""
+    train = sample.train if order is None else sample.train[order]
     model = fit_plainly(sample.train_pictures, train, sample.contents)
-    return Rate.of(two_way(np.asarray(model.predict(sample.test_pictures), np.float64), test))
+    return np.asarray(model.predict(sample.test_pictures), np.float64)
 
 
 def known_orders(split: Split) -> Mapping[str, np.ndarray]:
@@ -82,7 +78,8 @@ def judge_alignment(data: SubjectData, sample: Sample) -> Judgement:
     where = "test"
     if repeats is None:
         repeats, where = by_another_trial(data.train.responses, sample.voxels, sample.centre), "training"
-    as_given = by_ridge(sample)
+    by_pictures = predicted(sample)
+    as_given = Rate.of(two_way(by_pictures, sample.test))
     figures = [
         (
             f"two-way, one trial by another of the {where} image",
@@ -93,7 +90,7 @@ def judge_alignment(data: SubjectData, sample: Sample) -> Judgement:
     if len(sample.test) < _FEWEST and not as_given.above_chance:
         sentence = f"{len(sample.test)} test images are too few to tell whether ids align"
         return Judgement("alignment", Verdict.UNKNOWN, sentence, tuple(figures))
-    better = [] if as_given.low > _SURE else _better_orders(data, sample, as_given)
+    better = [] if as_given.low > _SURE else _better_orders(data, sample, by_pictures, as_given)
     figures += [(f"with {name}", str(rate)) for name, rate in better]
     if better:
         name, _ = better[0]
@@ -127,15 +124,22 @@ def judge_alignment(data: SubjectData, sample: Sample) -> Judgement:
     return Judgement("alignment", Verdict.UNKNOWN, sentence, tuple(figures))
 
 
-def _better_orders(data: SubjectData, sample: Sample, as_given: Rate) -> list[tuple[str, Rate]]:
+def _better_orders(
+    data: SubjectData, sample: Sample, by_pictures: np.ndarray, as_given: Rate
+) -> list[tuple[str, Rate]]:
+    """Orders under which measured test patterns are identified clearly better, the best first."""
     if not sample.whole:
         return []
-    train, test = known_orders(data.train), known_orders(data.test)
-    tried = [(f"the test set's {name}", None, order) for name, order in test.items()]
-    tried += [(f"both splits' {name}", order, test.get(name)) for name, order in train.items()]
-    rates = []
-    for name, train_order, test_order in tried:
-        rate = by_ridge(sample, train_order, test_order)
-        if rate.above_chance and rate.mean > as_given.mean + _CLEARLY:
-            rates.append((name, rate))
-    return sorted(rates, key=lambda pair: -pair[1].mean)
+    test = known_orders(data.test)
+    tried = {f"the test set's {name}": (by_pictures, order) for name, order in test.items()}
+    tried |= {
+        f"both splits' {name}": (predicted(sample, order), test.get(name, np.arange(len(sample.test))))
+        for name, order in known_orders(data.train).items()
+    }
+    rates = [
+        (name, Rate.of(two_way(patterns, sample.test[order]))) for name, (patterns, order) in tried.items()
+    ]
+    better = [
+        (name, rate) for name, rate in rates if rate.above_chance and rate.mean > as_given.mean + _CLEARLY
+    ]
+    return sorted(better, key=lambda pair: -pair[1].mean)
