@@ -25,19 +25,20 @@ from harness.reading.image_files import ImageFolder
 from harness.reading.pixels import Scale
 from harness.reading.prepared import Block
 from harness.reading.records import Records, read_records
-from harness.reading.resizing import FILTERS, FITS, Resize
+from harness.reading.resizing import FILTERS, FITS
 from harness.reading.volumes import is_volume, open_volume
 
 from .assembly import Assembly, VoxelFacts
 from .layouts.benchmark import chosen_trials
 from .layouts.recording import prepared, trials_of
-from .paired_images import YAML
+from .named_files import named_path
+from .paired_images import YAML, ResizeKeys
 from .paired_params import NORMALISATIONS, UNITS
 from .paired_responses import measured_trials
 
 
 @dataclass(frozen=True)
-class Params:
+class Params(ResizeKeys):
     """Which files there are; ``{subject}`` stands for the subject's name.
 
     Attributes
@@ -103,10 +104,6 @@ class Params:
         if self.normalise == "zscore_session" and not self.session:
             raise ConfigError("normalise: zscore_session needs session: COLUMN of the table of trials")
         self.resize()
-
-    def resize(self) -> Resize:
-        """To which size pictures are brought."""
-        return Resize(tuple(self.image_resize), self.image_filter, self.image_fit)
 
 
 class Lab:
@@ -283,7 +280,7 @@ class _Files:
         self._params, self._subject = params, subject
 
     def path(self, name: str) -> Path:
-        return Path(self._params.base_dir).expanduser() / name.replace("{subject}", self._subject)
+        return named_path(self._params.base_dir, name.replace("{subject}", self._subject))
 
     def single(self) -> list[Path]:
         params = self._params

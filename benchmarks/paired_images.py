@@ -90,6 +90,36 @@ class ImageLayout:
         return ImageLayout(axes, self.shape, self.order)
 
 
+class ResizeKeys:
+    """What parameters with these keys say of the size of images."""
+
+    image_resize: tuple[int, ...]
+    image_filter: str
+    image_fit: str
+
+    def resize(self) -> Resize:
+        """To which size images are brought."""
+        return Resize(tuple(self.image_resize), self.image_filter, self.image_fit)
+
+
+class ImageKeys(ResizeKeys):
+    """What parameters with these keys say of images in arrays."""
+
+    image_layout: str
+    image_shape: tuple[int, ...]
+    image_order: str
+    image_max: float | None
+    image_clip: bool
+
+    def layout(self) -> ImageLayout:
+        """How images lie in their array."""
+        return ImageLayout(self.image_layout, tuple(self.image_shape), self.image_order)
+
+    def scale(self) -> Scale:
+        """How the images' numbers become pixels."""
+        return Scale(self.image_max, self.image_clip, YAML)
+
+
 class ArrayImages:
     """Images in an array of `layout`, whose numbers are pixels by `scale`."""
 

@@ -9,10 +9,8 @@ from typing import Any
 
 from harness.api import ConfigError, suggest
 from harness.reading.ids import typed_ids
-from harness.reading.pixels import Scale
-from harness.reading.resizing import Resize
 
-from .paired_images import YAML, ImageLayout
+from .paired_images import ImageKeys
 from .paired_responses import LAYOUTS
 
 UNITS = ("raw", "percent", "zscore", "zscore_session")
@@ -78,7 +76,7 @@ class SplitKeys:
 
 
 @dataclass(frozen=True)
-class Params:
+class Params(ImageKeys):
     """A user's data set.  Give `train` and `test`, or `data` with `test_ids` or `test_mask`.
 
     Attributes
@@ -91,7 +89,7 @@ class Params:
     test_mask : name of an (N,) array, true for the test images of `data`.
     dataset : name in tables; the stem of the file when empty.
     subjects : names put in place of ``{subject}``; one subject, ``subj01``, when empty.
-    image_layout, image_shape, image_order : see :class:`ImageLayout`.
+    image_layout, image_shape, image_order : see :class:`.paired_images.ImageLayout`.
     image_max : the value of white, where it is not 255 for whole numbers and 1 for float.
     image_clip : cut off what lies up to a fifth of white beyond black and white, as sharp resize filters
         leave it (overshoot); without it, more than a thousandth is an error.
@@ -193,18 +191,6 @@ class Params:
     def splits(self) -> dict[str, SplitKeys]:
         """The splits that are given, by name."""
         return {name: keys for name in ("train", "test", "data") if (keys := getattr(self, name)) is not None}
-
-    def layout(self) -> ImageLayout:
-        """How images lie in their array."""
-        return ImageLayout(self.image_layout, tuple(self.image_shape), self.image_order)
-
-    def scale(self) -> Scale:
-        """How the images' numbers become pixels."""
-        return Scale(self.image_max, self.image_clip, YAML)
-
-    def resize(self) -> Resize:
-        """To which size images are brought."""
-        return Resize(tuple(self.image_resize), self.image_filter, self.image_fit)
 
     def references(self) -> list[str]:
         """Every file and array that the parameters name."""

@@ -9,20 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.api import ConfigError, DataError
+from harness.api import DataError
 from harness.reading.arrays import (
     ArraySource,
     MemoryArray,
     as_integers,
     as_names,
     as_vector,
-    existing_file,
-    open_array,
     split_reference,
 )
 from harness.reading.ids import match_ids, nearest_id, require_ids
 from harness.reading.image_files import ImageFolder, image_names
 
+from .named_files import absent_files, is_folder, named_array, named_path
 from .paired_images import ArrayImages, Images
 from .paired_params import Params, SplitKeys
 from .paired_responses import ResponseTable, measured_trials
@@ -110,26 +109,13 @@ class SubjectFiles:
 
     def open(self, reference: str) -> ArraySource:
         """The array that `reference` names."""
-        file, key = split_reference(reference.replace("{subject}", self.subject))
-        file = file or self.params.file.replace("{subject}", self.subject)
-        if not file:
-            raise ConfigError(f"'{reference}' names no file; add file: FILE, or type it as FILE:{reference}")
-        return open_array(self._path(file), key)
+        of_subject = reference.replace("{subject}", self.subject)
+        return named_array(self.params.base_dir, of_subject, file=self._file, advice="add file: FILE, or ")
 
     def missing(self) -> list[str]:
         """A line for each file or folder that the parameters name and that is not there."""
-        lines = []
-        for reference in self.params.references():
-            reference = reference.replace("{subject}", self.subject)
-            if reference.endswith(("/", "\\")):
-                folder = self._path(reference)
-                lines += [] if folder.is_dir() else [f"there is no folder {folder}"]
-            elif file := split_reference(reference)[0] or self.params.file.replace("{subject}", self.subject):
-                try:
-                    existing_file(self._path(file))
-                except DataError as problem:
-                    lines.append(str(problem))
-        return list(dict.fromkeys(lines))
+        references = [name.replace("{subject}", self.subject) for name in self.params.references()]
+        return absent_files(self.params.base_dir, references, file=self._file)
 
     def trials(self, name: str, keys: SplitKeys) -> SplitTrials:
         """The images and trials that `keys` name; images without a trial are left out."""
@@ -175,10 +161,10 @@ class SubjectFiles:
 
     def _images(self, keys: SplitKeys, *, ids: list[str] | None, shown: list[str] | None) -> Images:
         reference = keys.images.replace("{subject}", self.subject)
-        if not reference.endswith(("/", "\\")):
+        if not is_folder(reference):
             source, layout = self.open(reference), self.params.layout()
             return ArrayImages(source, layout, scale=self.params.scale(), resize=self.params.resize())
-        folder = self._path(reference)
+        folder = named_path(self.params.base_dir, reference)
         if not folder.is_dir():
             raise DataError(f"there is no folder {folder}")
         names = ids if ids is not None else shown
@@ -250,8 +236,10 @@ class SubjectFiles:
             raise DataError(f"{name}: {keys.session} has {len(session)} entries for {n_trials} trials")
         return session
 
-    def _path(self, file: str) -> Path:
-        return Path(self.params.base_dir).expanduser() / Path(file).expanduser()
+    @property
+    def _file(self) -> str:
+        """The file of bare keys, or ``""``."""
+        return self.params.file.replace("{subject}", self.subject)
 
 
 def lost_images(part: SplitTrials, other: SplitTrials, lost: Sequence[str], *, split: str) -> str:

@@ -10,23 +10,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from harness.api import ConfigError, DataError, Responses, Split, Stimuli, SubjectData, VoxelSpace
-from harness.reading.arrays import ArraySource, as_names, existing_file, open_array, split_reference
+from harness.reading.arrays import as_names
 from harness.reading.caption_files import read_captions
 from harness.reading.ids import match_ids, require_ids
 from harness.reading.image_files import ImageFolder, image_names
-from harness.reading.pixels import Scale, checked_hashes
-from harness.reading.resizing import Resize
+from harness.reading.pixels import checked_hashes
 
-from .paired_images import YAML, ArrayImages, ChosenImages, ImageLayout, Images
+from .named_files import absent_files, is_folder, named_array, named_path
+from .paired_images import ArrayImages, ChosenImages, ImageKeys, Images
 
 
 @dataclass(frozen=True)
-class Params:
+class Params(ImageKeys):
     """What was shown.  Give `images`, `captions` or both.
 
     Attributes
@@ -70,18 +69,6 @@ class Params:
         self.layout()
         self.resize()
 
-    def layout(self) -> ImageLayout:
-        """How images lie in their array."""
-        return ImageLayout(self.image_layout, tuple(self.image_shape), self.image_order)
-
-    def scale(self) -> Scale:
-        """How the images' numbers become pixels."""
-        return Scale(self.image_max, self.image_clip, YAML)
-
-    def resize(self) -> Resize:
-        """To which size images are brought."""
-        return Resize(tuple(self.image_resize), self.image_filter, self.image_fit)
-
 
 class StimuliOnly:
     """Stimuli of one subject, ``all``, whose space has no voxels and which has no training images."""
@@ -98,17 +85,8 @@ class StimuliOnly:
     @staticmethod
     def missing(params: Params, *, subject: str) -> list[str]:
         """A line for each file or folder that `params` name and that is not there."""
-        lines = []
-        for reference in filter(None, (params.images, params.ids, params.captions)):
-            path = _path(params, split_reference(reference)[0] or reference)
-            if reference.endswith(("/", "\\")):
-                lines += [] if path.is_dir() else [f"there is no folder {path}"]
-                continue
-            try:
-                existing_file(path)
-            except DataError as problem:
-                lines.append(str(problem))
-        return list(dict.fromkeys(lines))
+        references = filter(None, (params.images, params.ids, params.captions))
+        return absent_files(params.base_dir, references)
 
     def subjects(self) -> Sequence[str]:
         """``all``."""
@@ -130,7 +108,7 @@ class StimuliOnly:
 
     def _stimuli(self) -> Stimuli:
         params = self.params
-        captions = read_captions(_path(params, params.captions)) if params.captions else {}
+        captions = read_captions(named_path(params.base_dir, params.captions)) if params.captions else {}
         if not params.images:
             ids = tuple(captions)
             shas = [hashlib.sha256("\0".join((name, *captions[name])).encode()).hexdigest() for name in ids]
@@ -151,32 +129,22 @@ class StimuliOnly:
 
     def _images(self) -> tuple[tuple[str, ...], Images]:
         params = self.params
-        if params.images.endswith(("/", "\\")):
-            folder = _path(params, params.images)
+        if is_folder(params.images):
+            folder = named_path(params.base_dir, params.images)
             names = image_names(folder, below=False) if folder.is_dir() else ()
             if not names:
                 raise DataError(f"{folder} holds no image file")
             return names, ImageFolder(folder, list(names), scale=params.scale(), resize=params.resize())
-        source = self._open(params.images)
+        source = named_array(params.base_dir, params.images)
         images = ArrayImages(source, params.layout(), scale=params.scale(), resize=params.resize())
         width = max(4, len(str(len(images) - 1)))
         ids = [f"test-{k:0{width}d}" for k in range(len(images))]
         if params.ids:
-            ids = as_names(self._open(params.ids))
+            ids = as_names(named_array(params.base_dir, params.ids))
             require_ids(ids, what=params.ids)
             if len(ids) != len(images):
                 raise DataError(f"{params.ids}: {len(ids)} ids for {len(images)} images of {images.what}")
         return tuple(ids), images
-
-    def _open(self, reference: str) -> ArraySource:
-        file, key = split_reference(reference)
-        if not file:
-            raise ConfigError(f"'{reference}' names no file; type it as FILE.npz:{reference}")
-        return open_array(_path(self.params, file), key)
-
-
-def _path(params: Params, file: str) -> Path:
-    return Path(params.base_dir).expanduser() / Path(file).expanduser()
 
 
 def _no_pictures(positions: np.ndarray) -> np.ndarray:

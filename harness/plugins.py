@@ -147,14 +147,16 @@ def _search_path() -> tuple[tuple[str, float], ...]:
 def _installed(search_path: tuple[tuple[str, float], ...]) -> dict[str, tuple[PluginRef, ...]]:
     """The plugins of every group; `search_path` is the cache's key."""
     refs: dict[str, list[PluginRef]] = {group: [] for group in GROUPS}
+    present = entry_points()  # of every group at once: each call reads all distributions anew
     for group in GROUPS:
         refs[group] += [
             PluginRef(group, entry.name, entry.value, *_distribution(entry))
-            for entry in entry_points(group=f"harness.{group}")
+            for entry in present.select(group=f"harness.{group}")
         ]
-    for entry in entry_points(group=CATALOGUES):
+    for entry in present.select(group=CATALOGUES):
+        distribution = _distribution(entry)  # parses its metadata, once for all rows
         for row in _rows(entry):
-            place = (row.group, row.name, row.build.target, *_distribution(entry))
+            place = (row.group, row.name, row.build.target, *distribution)
             more = {"row": row} if isinstance(row, Metric) else {"arguments": row.build.arguments}
             refs[row.group].append(PluginRef(*place, **more))
     return {

@@ -29,7 +29,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .captions import meteor
+from .captions import longest_common, meteor, treebank_words
 
 BETA = 1.2
 SIGMA = 6.0
@@ -45,10 +45,7 @@ References = Sequence[Sequence[str]]
 @lru_cache(maxsize=1 << 16)
 def tokens(caption: str) -> tuple[str, ...]:
     """Words of a caption in lower case, without marks."""
-    from nltk.tokenize import NLTKWordTokenizer
-
-    cut = NLTKWordTokenizer().tokenize(" ".join(caption.lower().split()))
-    return tuple(word for word in cut if word not in MARKS)
+    return tuple(word for word in treebank_words(" ".join(caption.lower().split())) if word not in MARKS)
 
 
 def rouge_l(captions: Sequence[str], references: References) -> np.ndarray:
@@ -183,7 +180,7 @@ def _pairs(
 
 
 def _rouge_l(ours: tuple[str, ...], theirs: Sequence[tuple[str, ...]]) -> float:
-    common = [_common(ours, words) for words in theirs]
+    common = [longest_common(ours, words) for words in theirs]
     precision = max(common) / max(1, len(ours))
     recall = max(count / max(1, len(words)) for count, words in zip(common, theirs))
     return float(_joined(np.array(precision), np.array(recall)))
@@ -192,23 +189,6 @@ def _rouge_l(ours: tuple[str, ...], theirs: Sequence[tuple[str, ...]]) -> float:
 def _joined(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
     below = recall + BETA**2 * precision
     return np.divide((1 + BETA**2) * precision * recall, below, out=np.zeros_like(below), where=below > 0)
-
-
-def _common(ours: tuple[str, ...], theirs: tuple[str, ...]) -> int:
-    """Length of the longest common subsequence; a bit of `free` for each word of `theirs`, of any number."""
-    everything, free, places = (1 << len(theirs)) - 1, -1, _places(theirs)
-    for word in ours:
-        at = free & places.get(word, 0)
-        free = (free + at) | (free - at)
-    return (~free & everything).bit_count()
-
-
-@lru_cache(maxsize=1 << 14)
-def _places(words: tuple[str, ...]) -> dict[str, int]:
-    places: dict[str, int] = {}
-    for place, word in enumerate(words):
-        places[word] = places.get(word, 0) | 1 << place
-    return places
 
 
 @lru_cache(maxsize=1 << 16)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..data import ImageSet
+from ..rows.controls import renamed
 from ..rows.row_images import RowImages
 from ..seeds import cyclic_order
 from ..storage.cached import Item, cached_map
@@ -118,28 +119,7 @@ def _shuffled_blocks(images: RowImages, circle: np.ndarray, shifts: range) -> It
         targets = tuple(names[start : start + BLOCK])
         # In a short circle an image may occur twice in the window, which an image set may not hold.
         results = [names[(start + k) % len(names)] for k in range(len(targets) + shifts[-1])]
-        sources = {"result": repeated(images.images, results), "target": images.stimuli.select(targets)}
+        numbers = tuple(map(str, range(len(results))))
+        result = renamed(images.images, images.images.positions(results), numbers)
+        sources = {"result": result, "target": images.stimuli.select(targets)}
         yield _Block(sources, (("result", "target"),), shifts)
-
-
-@dataclass(frozen=True)
-class RepeatReader:
-    """Reads the images of `stimuli` called `names`, some of them several times."""
-
-    stimuli: ImageSet
-    names: tuple[str, ...]
-
-    @property
-    def portable(self) -> bool:
-        return self.stimuli.portable
-
-    def __call__(self, positions: np.ndarray) -> np.ndarray:
-        return self.stimuli.images([self.names[k] for k in positions])
-
-
-def repeated(stimuli: ImageSet, names: Sequence[str]) -> ImageSet:
-    """The images called `names`, of which some may be equal, numbered."""
-    hashes = stimuli.image_hashes()
-    at = stimuli.positions(names)
-    numbers = [str(k) for k in range(len(names))]
-    return ImageSet(numbers, RepeatReader(stimuli, tuple(names)), hashes=[hashes[k] for k in at])

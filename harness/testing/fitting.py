@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ class Interrupted(BaseException):
     """A fit that is stopped in its midst, as by ``kill``."""
 
 
-class FittedCase(Case):
+class FittedCase(Case, ABC):
     """An encoder or decoder.  `subjects` : toys with different numbers of voxels, or your own."""
 
     def __init__(
@@ -39,13 +40,13 @@ class FittedCase(Case):
     def subject(self) -> SubjectData:
         return self.subjects[0]
 
+    @abstractmethod
     def fitted(self, subject: SubjectData, *, place: Path) -> Any:
         """A new object, fitted on the training split of `subject` with checkpoints in `place`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def results(self, model: Any, **change: Any) -> np.ndarray:
         """(N, ...) what `model` makes of the test images."""
-        raise NotImplementedError
 
     @property
     def features(self) -> FeaturesInMemory:
