@@ -19,7 +19,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .common import Batch, FittedSubject, SeparateEncoder, Stage
+from .common.network import Batch, FittedSubject, SeparateEncoder, Stage
 from .common.params import Training
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from harness.api import ConfigError, VoxelSpace
 
-from ..common import Batch, FittedSubject, SeparateEncoder, Stage
+from ..common.network import Batch, FittedSubject, SeparateEncoder, Stage
 from ..common.params import Training
 from .network import BrainTransformer
 

@@ -16,11 +16,10 @@ from torch import Tensor, nn
 from harness.api import Features, SubjectData
 from harness.toolkit import seeded
 
-from ..chasm.dataset import VoxelScale
-from ..common import Batch, FittedSubject, NetworkEncoder, Stage
 from ..common.inputs import Inputs, read
-from ..common.network import Model
+from ..common.network import Batch, FittedSubject, Model, NetworkEncoder, Stage
 from ..common.params import Training
+from ..common.training_data import VoxelScale
 from .network import HyperWeights, respond
 
 VOXELS_AT_ONCE = 128

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,9 @@ from torch import Tensor, nn
 from harness.api import Features, SubjectData
 from harness.training import Progress, local_device, seeded
 
+from ..common.training_data import TrainingSet, fingerprint, training_set, validation_images
 from .clusters import Clusters, ClusterTargets, make_clusters
-from .dataset import FeatureScale, TrainingSet, VisualFeatures, training_set, validation_images
+from .dataset import FeatureScale, VisualFeatures
 from .model import BLOCK, ChasmModel, FittedSubject, visual_vector
 from .params import ChasmParams
 from .stage1 import Stage1
@@ -50,7 +49,7 @@ def fit_model(
     device = local_device(device)
     visuals = [VisualFeatures.read(params, features, subject.train.stimuli) for subject in subjects]
     held_out = validation_images(subjects, params.validation, seed=seed)
-    sets = [training_set(s, v, params, held_out=held_out) for s, v in zip(subjects, visuals)]
+    sets = [training_set(s, train_on=params.train_on, held_out=held_out) for s in subjects]
     clusters = [make_clusters(subject.space, params, seed=seed) for subject in subjects]
     targets = [_targets(s, c, d, params) for s, c, d in zip(sets, clusters, subjects)]
     biases = [each.mean(dim=0) for each in targets]
@@ -64,7 +63,7 @@ def fit_model(
     words = fingerprint(params, subjects, seed=seed)
     done1 = fit(
         stage1,
-        _coarse_problem(model, sets, targets),
+        _coarse_problem(model, visuals, sets, targets),
         schedule(params, "stage1"),
         seed=seed,
         device=device,
@@ -74,7 +73,7 @@ def fit_model(
     last = _finished("stage1", stage1, done1, params)
     done2 = fit(
         stage2,
-        _fine_problem(model, sets),
+        _fine_problem(model, visuals, sets),
         schedule(params, "stage2"),
         seed=seed,
         device=device,
@@ -101,12 +100,6 @@ def schedule(params: ChasmParams, stage: str) -> Schedule:
     )
 
 
-def fingerprint(params: ChasmParams, subjects: Sequence[SubjectData], **more: Any) -> str:
-    """Identity of a training, for its checkpoints."""
-    data = [(s.space.sha, s.train.responses.sha, s.train.stimuli.sha) for s in subjects]
-    return hashlib.sha256(json.dumps([asdict(params), data, more], sort_keys=True).encode()).hexdigest()
-
-
 def _targets(data: TrainingSet, clusters: Clusters, subject: SubjectData, params: ChasmParams) -> Tensor:
     """(T, R) cluster targets of all items."""
     space = subject.space
@@ -115,12 +108,17 @@ def _targets(data: TrainingSet, clusters: Clusters, subject: SubjectData, params
     return torch.cat([aggregate(part) for part in data.voxels.split(BLOCK)])
 
 
-def _coarse_problem(model: ChasmModel, sets: Sequence[TrainingSet], targets: Sequence[Tensor]) -> Problem:
+def _coarse_problem(
+    model: ChasmModel,
+    visuals: Sequence[VisualFeatures],
+    sets: Sequence[TrainingSet],
+    targets: Sequence[Tensor],
+) -> Problem:
     stage1, device = model.stage1, model.device
 
     def terms(subject: int, items: Tensor) -> Mapping[str, Tensor]:
-        data = sets[subject]
-        cls, patches = model.features(data.visual, data.image[items.numpy()], device)
+        images = sets[subject].image[items.numpy()]
+        cls, patches = model.features(visuals[subject], images, device)
         coarse = stage1(cls, patches, subject)
         return stage1.loss(coarse, targets[subject][items].to(device), subject)
 
@@ -131,12 +129,14 @@ def _coarse_problem(model: ChasmModel, sets: Sequence[TrainingSet], targets: Seq
     return Problem([each.train for each in sets], lambda s, i, epoch: terms(s, i), validate)
 
 
-def _fine_problem(model: ChasmModel, sets: Sequence[TrainingSet]) -> Problem:
+def _fine_problem(
+    model: ChasmModel, visuals: Sequence[VisualFeatures], sets: Sequence[TrainingSet]
+) -> Problem:
     """Stage 2 on what the frozen Stage 1 predicts, also in training: never on measured clusters."""
     from .losses import warm_up
 
     params, stage2, device = model.params, model.stage2, model.device
-    inputs = [_stage2_inputs(model, data, subject) for subject, data in enumerate(sets)]
+    inputs = [_stage2_inputs(model, visual, subject) for subject, visual in enumerate(visuals)]
 
     def terms(subject: int, items: Tensor, *, epoch: int, training: bool) -> Mapping[str, Tensor]:
         images = torch.from_numpy(sets[subject].image)[items]
@@ -166,12 +166,12 @@ def _fine_problem(model: ChasmModel, sets: Sequence[TrainingSet]) -> Problem:
     )
 
 
-def _stage2_inputs(model: ChasmModel, data: TrainingSet, subject: int) -> tuple[Tensor, Tensor]:
+def _stage2_inputs(model: ChasmModel, visual: VisualFeatures, subject: int) -> tuple[Tensor, Tensor]:
     """[CLS; mean patch] (N, D + D') and coarse responses (N, R) of all images, on the CPU."""
     vectors, responses = [], []
     model.stage1.eval()
     with torch.no_grad():
-        for _, cls, patches in model.blocks(data.visual):
+        for _, cls, patches in model.blocks(visual):
             vectors.append(visual_vector(cls, patches).cpu())
             responses.append(model.stage1(cls, patches, subject).clusters.cpu())
     return torch.cat(vectors), torch.cat(responses)

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from harness.api import VoxelSpace
 
+from ..common.training_data import VoxelScale
 from .blocks import normal_like
 from .clusters import Clusters
-from .dataset import FeatureScale, VisualFeatures, VoxelScale
+from .dataset import FeatureScale, VisualFeatures
 from .params import ChasmParams
 from .stage1 import Coarse, Stage1
 from .stage2 import Fine, Stage2

@@ -14,8 +14,9 @@ from harness.api import DataError
 from harness.solvers.saved import load_space, save_space
 from harness.training import write_curves
 
+from ..common.training_data import VoxelScale
 from .clusters import Clusters
-from .dataset import FeatureScale, VoxelScale
+from .dataset import FeatureScale
 from .model import ChasmModel, FittedSubject
 from .params import ChasmParams
 from .stage1 import Stage1

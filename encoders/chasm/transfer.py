@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from harness.api import Features, SubjectData, VoxelSpace
 from harness.training import seeded
 
-from .dataset import VisualFeatures, VoxelScale, training_set, validation_images
-from .fitting import fingerprint, schedule
+from ..common.training_data import VoxelScale, fingerprint, training_set, validation_images
+from .dataset import VisualFeatures
+from .fitting import schedule
 from .model import BLOCK, ChasmModel
 from .training import Problem, fit
 
@@ -40,7 +41,7 @@ def fit_transfer(
     params = model.params
     visual = VisualFeatures.read(params, features, subject.train.stimuli)
     held_out = validation_images([subject], params.validation, seed=seed)
-    data = training_set(subject, visual, params, held_out=held_out)
+    data = training_set(subject, train_on=params.train_on, held_out=held_out)
     hidden = model.hidden(visual)
     with seeded(seed, "transfer", subject.space.sha):
         head = nn.Linear(hidden.shape[1], data.voxels.shape[1]).to(model.device)

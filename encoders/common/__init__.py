@@ -1,5 +1,1 @@
-"""What encoders share that are networks trained by gradient descent: data, stages, prediction, files."""
-
-from .network import Batch, FittedSubject, NetworkEncoder, SeparateEncoder, Stage
-
-__all__ = ["Batch", "FittedSubject", "NetworkEncoder", "SeparateEncoder", "Stage"]
+"""What encoders share: how subjects are fitted, data and batches of trainings, networks and their stages."""

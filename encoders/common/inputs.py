@@ -11,7 +11,7 @@ from torch import Tensor
 
 from harness.api import ConfigError, Features, Stimuli
 
-from ..chasm.dataset import _moments as moments
+from .training_data import moments
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,11 +5,11 @@ A system says which layers it wants, builds its network, names its stages, and p
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from harness.api import DataError, Features, SpaceMismatch, Stimuli, SubjectData, VoxelSpace
 from harness.toolkit import load_space, local_device, save_space, seeded, write_curves
 
-from ..chasm.dataset import VoxelScale, training_set, validation_images
 from .inputs import Inputs, read, scales_of
 from .stages import Batch, Stage, train_stage
+from .training_data import VoxelScale, fingerprint, training_set, validation_images
 
-__all__ = ["Batch", "FittedSubject", "NetworkEncoder", "SeparateEncoder", "Stage"]
+__all__ = ["Batch", "FittedSubject", "Model", "NetworkEncoder", "SeparateEncoder", "Stage"]
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +58,8 @@ class Model:
     shapes: dict[str, tuple[int, ...]]
 
 
-class NetworkEncoder:
-    """One network for all subjects of a fit.  Subclasses give what raises here.
+class NetworkEncoder(ABC):
+    """One network for all subjects of a fit.  Subclasses give what is abstract here.
 
     axes : name of a layer -> number of its axes, images included.  scaled : layers to standardise.
     """
@@ -77,23 +77,25 @@ class NetworkEncoder:
         self.history: dict[str, list[dict[str, float]]] = {}
         self._device = "cpu"
 
+    @abstractmethod
     def layers(self) -> Mapping[str, tuple[str, str]]:
         """Own name of an input -> (backbone, layer)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def network(self, shapes: Mapping[str, tuple[int, ...]], subjects: Sequence[FittedSubject]) -> nn.Module:
         """The network with its first weights, drawn from torch's generator."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stages(self, network: nn.Module, subjects: Sequence[FittedSubject]) -> Sequence[Stage]:
         """What is trained, one after the other; a stage is asked for when those before it are done."""
-        raise NotImplementedError
 
+    @abstractmethod
     def respond(self, model: Model, images: Mapping[str, Tensor], subject: int, seeds: np.ndarray) -> Tensor:
         """Standardised responses (n, V) of one sample of `images`; `seeds` (n,) seed every draw."""
-        raise NotImplementedError
 
-    def finish(self, model: Model, number: int, inputs: Inputs, voxels: Tensor, image: np.ndarray) -> None:
+    def finish(  # noqa: B027  most systems have nothing to finish
+        self, model: Model, number: int, inputs: Inputs, voxels: Tensor, image: np.ndarray
+    ) -> None:
         """What is computed of subject `number` once the network is trained, from its (T, V) standardised
         responses to the images (T,) of `inputs`."""
 
@@ -131,7 +133,7 @@ class NetworkEncoder:
         held_out = validation_images(subjects, params.validation, seed=seed)
         layers = [read(self.layers(), self.axes, features, s.train.stimuli) for s in subjects]
         scales = scales_of(layers, self.scaled)
-        sets = [training_set(s, None, params, held_out=held_out) for s in subjects]
+        sets = [training_set(s, train_on=params.train_on, held_out=held_out) for s in subjects]
         fitted = [
             FittedSubject(s.space, data.scale, self.facts(s.space))
             for s, data in zip(subjects, sets, strict=True)
@@ -140,7 +142,7 @@ class NetworkEncoder:
         with seeded(seed, self.name, "first weights"):
             network = self.network(shapes, fitted).to(self._device)
         inputs = [Inputs(own, scales) for own in layers]
-        identity = _identity(params, subjects, seed=seed)
+        identity = fingerprint(params, subjects, seed=seed)
         model = Model(network, fitted, scales, shapes)
         for stage in self.stages(network, fitted):
             done = train_stage(
@@ -294,12 +296,6 @@ class SeparateEncoder(NetworkEncoder):
     ) -> None:
         """Add a network for one more subject; the others stay as they are."""
         self._add([subject], features, seed=seed, device=device, checkpoint_dir=Path(checkpoint_dir))
-
-
-def _identity(params: Any, subjects: Sequence[SubjectData], *, seed: int) -> str:
-    """Hash of what a training depends on."""
-    data = [(s.space.sha, s.train.responses.sha, s.train.stimuli.sha) for s in subjects]
-    return hashlib.sha256(json.dumps([asdict(params), data, seed], sort_keys=True).encode()).hexdigest()
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

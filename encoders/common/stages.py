@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.toolkit import Losses, OneCycle, Progress, Step, Task, TrainingSettings, WarmUpCosine, train
+from harness.toolkit import Losses, OneCycle, Progress, Step, TrainingSettings, WarmUpCosine, train
 
-from ..chasm.dataset import TrainingSet
-from ..chasm.training import batch_count, batches
+from .batching import SubjectTask, decay_groups
 from .inputs import Inputs
+from .training_data import TrainingSet
 
 VALIDATED = 128
 """Items validated at a time."""
@@ -61,16 +61,14 @@ class Stage:
     keep: Literal["best", "last", "average"] = "best"
 
 
-class StageTask(Task):
+class StageTask(SubjectTask):
     """A stage on training sets."""
 
     def __init__(
         self, stage: Stage, sets: Sequence[TrainingSet], inputs: Sequence[Inputs], device: str
     ) -> None:
+        super().__init__(stage.module, [data.train for data in sets], stage.batch)
         self.stage, self.sets, self.inputs, self.device = stage, sets, inputs, device
-        self.module = stage.module
-        self.items = [data.train for data in sets]
-        self.steps_per_epoch = batch_count([len(own) for own in self.items], stage.batch)
         total = stage.epochs * self.steps_per_epoch
         if stage.schedule == "one-cycle":
             self.schedule = OneCycle(stage.rate, total, rise=min(0.5, 2 / stage.epochs), last=1000.0)
@@ -80,19 +78,8 @@ class StageTask(Task):
 
     def optimizer(self) -> torch.optim.Optimizer:
         """AdamW; matrices decay."""
-        decayed, rest = [], []
-        for parameter in self.module.parameters():
-            if parameter.requires_grad:
-                (decayed if parameter.ndim > 1 else rest).append(parameter)
-        groups = [
-            {"params": decayed, "weight_decay": self.stage.decay},
-            {"params": rest, "weight_decay": 0.0},
-        ]
-        return torch.optim.AdamW([g for g in groups if g["params"]], lr=self.stage.rate)
-
-    def batches(self, epoch: int) -> Sequence[tuple[int, Tensor]]:
-        """(subject, items) of one epoch, each of one subject."""
-        return list(batches(self.items, self.stage.batch))
+        groups = decay_groups(self.module, self.stage.decay)
+        return torch.optim.AdamW([group for group in groups if group["params"]], lr=self.stage.rate)
 
     def loss(self, batch: tuple[int, Tensor], step: Step) -> Losses:
         """The stage's terms."""
@@ -109,11 +96,6 @@ class StageTask(Task):
                 total += len(items) * float(sum(terms.values()))
             values.append(total / len(data.validation))
         return float(np.mean(values))
-
-    def part(self, batch: tuple[int, Tensor], *, rank: int, world: int) -> tuple[int, Tensor]:
-        """Every `world`-th item."""
-        subject, items = batch
-        return subject, items[rank::world] if len(items) >= world else items
 
     def _batch(self, subject: int, items: Tensor, *, epoch: int, training: bool) -> Batch:
         data = self.sets[subject]

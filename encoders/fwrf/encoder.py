@@ -13,8 +13,8 @@ import numpy as np
 from harness.api import ConfigError, DataError, Features, SpaceMismatch, Stimuli, SubjectData, VoxelSpace
 from harness.toolkit import load_space, save_space
 
-from ..chasm.dataset import VoxelScale
 from ..common.params import check_numbers
+from ..common.training_data import VoxelScale
 from .fields import candidates
 from .search import FittedFields, respond, search
 

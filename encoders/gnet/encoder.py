@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from harness.backbones.gnet_network import Readout, Shared
 from harness.nn.resize import resize_planes
 
-from ..common import Batch, FittedSubject, NetworkEncoder, Stage
+from ..common.network import Batch, FittedSubject, NetworkEncoder, Stage
 from ..common.params import Training
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from harness.nn.diffusion_prior import BrainDiffusionPrior, PriorNetwork, PriorSettings
 
-from ..common import Batch, FittedSubject, SeparateEncoder, Stage
+from ..common.network import Batch, FittedSubject, SeparateEncoder, Stage
 from ..common.params import Training
 from .network import VoxelAutoEncoder, heads_of, temperatures
 

@@ -15,7 +15,7 @@ from harness.api import ConfigError, VoxelSpace
 from harness.nn.flow_vae import MULTIPLES, NeuroVAE, point, travel
 from harness.nn.sit import SiT
 
-from ..common import Batch, FittedSubject, SeparateEncoder, Stage
+from ..common.network import Batch, FittedSubject, SeparateEncoder, Stage
 from ..common.params import Training
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from harness.api import VoxelSpace
 
-from ..common import Batch, FittedSubject, NetworkEncoder, Stage
+from ..common.network import Batch, FittedSubject, NetworkEncoder, Stage
 from ..common.params import Training
 from .network import FeatureMerger, FieldMLP, fourier_features, fourier_matrix, losses, unit_places
 

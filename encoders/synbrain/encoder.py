@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from harness.nn.sit import SiT
 
-from ..common import Batch, FittedSubject, NetworkEncoder, Stage
+from ..common.network import Batch, FittedSubject, NetworkEncoder, Stage
 from ..common.params import Training
 from .network import BrainVAE
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from harness.api import Features, SubjectData
 
-from ..common import Batch, FittedSubject, NetworkEncoder, Stage
+from ..common.network import Batch, FittedSubject, NetworkEncoder, Stage
 from ..common.params import Training
 from .network import VoxelAttention
 

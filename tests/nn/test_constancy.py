@@ -7,7 +7,7 @@ import pytest
 
 from harness.benchmarks.paired_responses import ResponseTable, measure
 from harness.data import Responses, VoxelSpace
-from harness.encoders.chasm.dataset import VoxelScale, _moments
+from harness.encoders.common.training_data import VoxelScale, moments
 from harness.errors import DataError
 from harness.metrics.correlations import Rows
 from harness.metrics.encoding import voxel_r
@@ -86,8 +86,8 @@ DOORS = {
     "ridge features, dual": in_ridge_features("dual", True),
     "ridge features as they are": in_ridge_features("primal", False),
     "ridge targets": in_ridge_targets,
-    "chasm voxels": lambda values: VoxelScale.of(values).sd == 0,
-    "chasm features": lambda values: _moments([values])[1] == 1,
+    "voxels of an encoder": lambda values: VoxelScale.of(values).sd == 0,
+    "features of an encoder": lambda values: moments([values])[1] == 1,
     "match-std": in_match_std,
     "voxel r": lambda values: np.isnan(voxel_r(values, values)),
     "rows of correlations": lambda values: Rows.of(values.T).norm == 0,

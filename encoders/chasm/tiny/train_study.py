@@ -27,9 +27,10 @@ from harness.api import Stimuli, SubjectData
 from harness.backbones.tiny.scenes import Scenes
 from harness.benchmarks.embedded import Embedded, Embedded2, Params
 
+from ...common.training_data import validation_images
 from ...ridge import RidgeEncoder
 from ..clusters import ClusterTargets, cluster_groups
-from ..dataset import VisualFeatures, validation_images
+from ..dataset import VisualFeatures
 from ..encoder import ChasmEncoder
 from ..model import visual_vector
 from ..params import ChasmParams

@@ -26,10 +26,11 @@ from harness.api import (
     VoxelSpace,
 )
 from harness.encoders.chasm import ChasmEncoder
-from harness.encoders.chasm.dataset import VisualFeatures, training_set, validation_images
+from harness.encoders.chasm.dataset import VisualFeatures
 from harness.encoders.chasm.model import visual_vector
 from harness.encoders.chasm.params import ChasmParams
 from harness.encoders.chasm.training import StageTask
+from harness.encoders.common.training_data import training_set, validation_images
 
 CPU = {"seed": 0, "device": "cpu"}
 SMALL = {
@@ -306,7 +307,7 @@ def test_copies_of_an_image_are_on_one_side_of_the_validation_split():
     doubled = Split(Stimuli.from_array(ids, images), Responses.single(data.space, ids, patterns))
     held = validation_images([replace(data, train=doubled)], 0.1, seed=0)
     assert held == validation_images([data], 0.1, seed=0)
-    items = training_set(replace(data, train=doubled), None, params, held_out=held)
+    items = training_set(replace(data, train=doubled), train_on=params.train_on, held_out=held)
     out = items.held_out
     assert np.array_equal(out[: len(stimuli)], out[len(stimuli) :])
     assert out.sum() == 2 * len(held)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from harness.encoders.chasm import training
-from harness.encoders.chasm.training import Schedule, batch_count, batches
+from harness.encoders.chasm.training import Schedule
+from harness.encoders.common.batching import batch_count, batches
 
 
 def test_training_stops_early_and_keeps_the_best_weights(tmp_path):

@@ -1,0 +1,60 @@
+"""Batches of several subjects' items, each of one subject, and which weights decay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from harness.training import Task
+
+
+class SubjectTask(Task):
+    """A module that is trained on items of some subjects.
+
+    items : for each subject, the items (trials or images) of its training part.  size : of a batch.
+    """
+
+    def __init__(self, module: nn.Module, items: Sequence[np.ndarray], size: int) -> None:
+        self.module, self.items, self.size = module, items, size
+        self.steps_per_epoch = batch_count([len(own) for own in items], size)
+
+    def batches(self, epoch: int) -> Sequence[tuple[int, Tensor]]:
+        """(subject, items) of one epoch."""
+        return list(batches(self.items, self.size))
+
+    def part(self, batch: tuple[int, Tensor], *, rank: int, world: int) -> tuple[int, Tensor]:
+        """Every `world`-th item; a contrast then is among the items of one process."""
+        subject, items = batch
+        return subject, items[rank::world] if len(items) >= world else items
+
+
+def batches(items: Sequence[np.ndarray], size: int) -> Iterator[tuple[int, Tensor]]:
+    """(subject, items) of one epoch, from torch's present random state.
+
+    A batch holds one subject only; subjects come in random order.  A last batch of one item is left
+    out, since a single item has nothing to be contrasted with.
+    """
+    parts: list[tuple[int, Tensor]] = []
+    for subject, own in enumerate(items):
+        order = torch.from_numpy(own)[torch.randperm(len(own))]
+        parts += [(subject, part) for part in order.split(size) if len(part) > 1 or len(own) == 1]
+    return (parts[k] for k in torch.randperm(len(parts)).tolist())
+
+
+def batch_count(counts: Sequence[int], size: int) -> int:
+    """Number of :func:`batches` of subjects with so many items."""
+    return sum(1 if count == 1 else (count // size) * (size > 1) + (count % size > 1) for count in counts)
+
+
+def decay_groups(module: nn.Module, decay: float, *, spared: Sequence[str] = ()) -> list[dict[str, object]]:
+    """What an optimiser gets: matrices decay, vectors, scalars and what has a word of `spared` in its name
+    do not."""
+    decayed, rest = [], []
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            plain = parameter.ndim < 2 or any(word in name for word in spared)
+            (rest if plain else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]
