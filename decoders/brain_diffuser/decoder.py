@@ -19,8 +19,9 @@ import torch
 
 from harness.api import Decoded, Features, Responses, SubjectData, check_ranges
 from harness.backbones.images import planes, resized
-from harness.decoders.latent_diffusion.decoder import CaptionBook, PaintedDecoder, flat, image_generators
-from harness.decoders.latent_diffusion.painter import Conditions, Drawing, draws
+from harness.decoders.drawing import draws, image_generators
+from harness.decoders.latent_diffusion.decoder import CaptionBook, PaintedDecoder, flat
+from harness.decoders.latent_diffusion.painter import Conditions, Drawing
 from harness.training import purpose_seed
 
 from .mixture import MARGIN, to_uint8
@@ -148,8 +149,7 @@ class BrainDiffuserDecoder(PaintedDecoder):
             self._ridges[name] = RescaledRidge.fit(
                 voxels, flat(values), penalty=penalty, folds=p.folds, seed=seed
             )
-        captions = [c if isinstance(c, str) else c[0] for c in stimuli.captions]
-        self._book = CaptionBook.of(self.painter, captions)
+        self._book = CaptionBook.of(self.painter, stimuli.captions)
         self.space = space
 
     def decode(self, responses: Responses, *, seeds: np.ndarray) -> Decoded:

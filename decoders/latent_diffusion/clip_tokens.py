@@ -11,12 +11,9 @@ from torch import nn
 
 from harness.api import DataError
 from harness.backbones import weights
+from harness.backbones.preprocessing import CLIP
 from harness.backbones.texts import clip_tokenizer
 from harness.backbones.transformers_models import loaded
-
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-SD = (0.26862954, 0.26130258, 0.27577711)
-"""Of CLIP's training images (openai/CLIP)."""
 
 
 @dataclass(frozen=True)
@@ -119,5 +116,4 @@ class ClipTokens(nn.Module):
         images = images.to(self.device)
         if tuple(images.shape[-2:]) != (side, side):
             images = F.interpolate(images, (side, side), mode="bicubic", antialias=True).clamp(0, 1)
-        mean, sd = (images.new_tensor(values).view(3, 1, 1) for values in (MEAN, SD))
-        return (images - mean) / sd
+        return CLIP.normalised(images)

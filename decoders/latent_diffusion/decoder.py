@@ -20,11 +20,11 @@ from harness.api import (
     SubjectData,
 )
 from harness.backbones.images import planes
+from harness.decoders.drawing import draws, last_channel
 from harness.decoders.fitted import FittedDecoder, require_voxels
-from harness.decoders.mindeye2.inference import image_generators
 from harness.training import purpose_seed
 
-from .painter import Conditions, Drawing, Painter, draws
+from .painter import Conditions, Painter
 
 BATCH = 32
 """Images embedded at a time."""
@@ -157,11 +157,11 @@ class PaintedDecoder(FittedDecoder):
         return features.computed(name, values, stimuli, identity=identity, batch=BATCH)
 
     def _word_targets(self, features: Features, stimuli: Stimuli) -> np.ndarray:
-        """(N, m, d) of each training caption; of several references their mean."""
-        references = [(c,) if isinstance(c, str) else tuple(c) for c in stimuli.captions]
+        """(N, m, d) of each training image's caption; where it has several, their mean."""
+        references = stimuli.references
 
-        def words(_: torch.Tensor, first: int, count: int = BATCH) -> torch.Tensor:
-            part = references[first : first + len(_)]
+        def words(images: torch.Tensor, first: int) -> torch.Tensor:
+            part = references[first : first + len(images)]
             return torch.stack([self.painter.word_tokens(captions).mean(0) for captions in part])
 
         sha = hashlib.sha256(json.dumps(references).encode()).hexdigest()
@@ -207,11 +207,3 @@ def flat(values: Any) -> np.ndarray:
     """An array or token store (N, ...) -> (N, D)."""
     values = np.asarray(values[:])
     return values.reshape(len(values), -1)
-
-
-def last_channel(images: torch.Tensor) -> np.ndarray:
-    """(B, 3, H, W) -> (B, H, W, 3) float32 in [0, 1]."""
-    return np.moveaxis(images.float().clamp(0, 1).cpu().numpy(), 1, -1)
-
-
-__all__ = ["CaptionBook", "Drawing", "PaintedDecoder", "flat", "image_generators", "last_channel"]

@@ -15,6 +15,7 @@ from torch import nn
 
 from harness.api import ConfigError
 from harness.backbones.images import resized
+from harness.decoders.drawing import draws
 
 TRAIN_STEPS = 1000
 NOISE = {
@@ -225,11 +226,6 @@ def build_scheduler(drawing: Drawing) -> Any:
     if drawing.sampler == "unipc":
         return UniPCMultistepScheduler(**NOISE)
     return DDIMScheduler(**NOISE, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
-
-
-def draws(generators: Sequence[torch.Generator], shape: tuple[int, ...]) -> torch.Tensor:
-    """One standard normal draw of `shape` per image."""
-    return torch.stack([torch.randn(shape, generator=generator) for generator in generators])
 
 
 def zeros(conditions: Conditions, generators: Sequence[torch.Generator]) -> Conditions:

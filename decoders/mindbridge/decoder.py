@@ -28,7 +28,8 @@ from harness.api import (
     check_ranges,
 )
 from harness.backbones.images import planes
-from harness.decoders.latent_diffusion.decoder import CaptionBook, PaintedDecoder, image_generators
+from harness.decoders.drawing import image_generators
+from harness.decoders.latent_diffusion.decoder import CaptionBook, PaintedDecoder
 from harness.decoders.latent_diffusion.painter import Conditions, Drawing
 from harness.training import TrainingSettings, purpose_seed, seeded, train, write_curves
 
@@ -137,9 +138,7 @@ class MindBridgeDecoder(PaintedDecoder):
         """Train on the trials of `subject`, or take it from the published bridge that knows it."""
         self._begin(subject, device)
         p, space, stimuli = self.params, subject.space, subject.train.stimuli
-        self._book = CaptionBook.of(
-            self.painter, [c if isinstance(c, str) else c[0] for c in stimuli.captions]
-        )
+        self._book = CaptionBook.of(self.painter, stimuli.captions)
         self._start(seed)
         if not p.number:
             responses = subject.train.responses

@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from harness.api import ConfigError
-from harness.nn.contrast import unit_rows
+from harness.nn.contrast import soft_clip_loss, unit_rows
 
 TEMPERATURE = 0.005
+"""Of the contrast; the public code adds 1e-10 to every logit besides, which no share depends on."""
 Pooling = Literal["max", "avg", "resize"]
 
 
@@ -152,18 +153,6 @@ class MindBridgeNetwork(nn.Module):
         return F.mse_loss(shared, self.embed(self.build(shared, other), other))
 
 
-def soft_clip_loss(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Contrastive loss with the targets' own similarities as labels, rows (B, D) of unit norm.
-
-    As for MindEye, with 1e-10 added to both logit matrices, which changes nothing but is there.
-    """
-    among = target @ target.T / TEMPERATURE + 1e-10
-    between = predicted @ target.T / TEMPERATURE + 1e-10
-    shares = among.softmax(-1)
-    both = (-(logits.log_softmax(-1) * shares).sum(-1).mean() for logits in (between, between.T))
-    return sum(both) / 2
-
-
 @dataclass(frozen=True)
 class LossWeights:
     """Factors of the terms; the defaults are those of the released scripts."""
@@ -178,7 +167,7 @@ def token_losses(output: BridgeOutput, image: torch.Tensor, text: torch.Tensor) 
     losses = {}
     for name, predicted, target in (("image", output.image, image), ("text", output.text, text)):
         ours, theirs = unit_rows(predicted), unit_rows(target)
-        losses[f"clip_{name}"] = soft_clip_loss(ours, theirs)
+        losses[f"clip_{name}"] = soft_clip_loss(ours, theirs, temperature=TEMPERATURE)
         losses[f"mse_{name}"] = F.mse_loss(ours, theirs)
     return losses
 

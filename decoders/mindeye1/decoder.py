@@ -26,9 +26,10 @@ from harness.api import (
     check_ranges,
 )
 from harness.backbones.images import planes
-from harness.decoders.latent_diffusion.clip_tokens import MEAN, SD
-from harness.decoders.latent_diffusion.decoder import PaintedDecoder, image_generators
-from harness.decoders.latent_diffusion.painter import Conditions, Drawing, draws
+from harness.backbones.preprocessing import CLIP
+from harness.decoders.drawing import draws, image_generators
+from harness.decoders.latent_diffusion.decoder import PaintedDecoder
+from harness.decoders.latent_diffusion.painter import Conditions, Drawing
 from harness.decoders.mindeye2.checkpoints import read_weights
 from harness.decoders.mindeye2.fitting import TrainingSet
 from harness.training import TrainingSettings, purpose_seed, seeded, train, write_curves
@@ -228,8 +229,7 @@ class MindEye1Decoder(PaintedDecoder):
         if blurry is not None:
             first = blurry
             if self.params.faithful:  # CLIP's normalisation; the VAE's own is undone before it is done
-                mean, sd = (blurry.new_tensor(values).view(3, 1, 1) for values in (MEAN, SD))
-                first = ((blurry - mean) / sd + 1) / 2
+                first = (CLIP.normalised(blurry) + 1) / 2
 
             def start() -> torch.Tensor:
                 return painter.encode(first, noise=draws(generators, painter.latent_shape))

@@ -136,8 +136,3 @@ class MindEye1Network(BrainDiffusionPrior):
         """Clean tokens (B, tokens, token_dim) in the scale of image tokens; 100 steps are ancestral."""
         scaled = super().sample(condition, noise=noise, steps=steps, guidance=guidance)
         return scaled / self.embed_scale
-
-
-def unit_first(tokens: torch.Tensor) -> torch.Tensor:
-    """Every token (B, n, d) divided by the norm of the first, as Versatile Diffusion's conditions are."""
-    return tokens / (tokens[:, :1].norm(dim=-1, keepdim=True) + 1e-6)

@@ -26,6 +26,7 @@ from harness.api import (
     VoxelSpace,
 )
 from harness.backbones.images import planes, resized
+from harness.decoders.drawing import image_generators, last_channel
 from harness.decoders.fitted import FittedDecoder, require_voxels
 from harness.nn.halving import halve_products
 from harness.training import write_curves
@@ -33,7 +34,7 @@ from harness.training import write_curves
 from . import low_level
 from .checkpoints import load_network, read_weights, save_network, start_from_pretrained
 from .fitting import EpochLosses, TrainingSet, fit_network, step_seed
-from .inference import image_generators, predict
+from .inference import predict
 from .model import MindEye2Network
 from .parts import DecodeSettings, Parts
 from .published import published_settings, subject_weights
@@ -281,15 +282,11 @@ class MindEye2Core(FittedDecoder):
             picture = self.parts.generator.draw(tokens, generators=generators, room=self.room)
             if refiner is not None:
                 picture = refiner(picture, captions, generators=generators, room=self.room)
-            pictures.append(_last_channel(picture))
+            pictures.append(last_channel(picture))
         kept = np.float32 if self.parts.dtype == torch.float32 else np.float16
         return Decoded(
             np.stack(pictures, axis=1).astype(kept),
             embedding=embedding.float().cpu().numpy().astype(kept),
             caption=captions,
-            low_level=None if blurry is None else _last_channel(blurry).astype(kept),
+            low_level=None if blurry is None else last_channel(blurry).astype(kept),
         )
-
-
-def _last_channel(images: torch.Tensor) -> np.ndarray:
-    return np.moveaxis(images.float().clamp(0, 1).cpu().numpy(), 1, -1)

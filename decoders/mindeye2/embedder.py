@@ -15,14 +15,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from harness.backbones.openclip import BIGG_IMAGE, ImageSizes, image_tower, with_weights
+from harness.backbones.preprocessing import CLIP
 
 from .checkpoints import read_weights
 from .unclip import washed_out
 from .unclip_keys import check_exactly
-
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-SD = (0.26862954, 0.26130258, 0.27577711)
-"""Of CLIP's training images (openai/CLIP)."""
 
 PREFIXES = ("conditioner.embedders.0.model.visual.", "visual.")
 """Where the tower's weights stand in the generator's checkpoint, and in an OpenCLIP file."""
@@ -42,8 +39,7 @@ class PatchTokens(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """See the class."""
         images = resized(images, self.visual.image_size[0])
-        mean, sd = (images.new_tensor(values).view(3, 1, 1) for values in (MEAN, SD))
-        _, tokens = self.visual((washed_out(images) - mean) / sd)
+        _, tokens = self.visual(CLIP.normalised(washed_out(images)))
         return tokens
 
     @classmethod

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
 
 from harness.api import ConfigError
+from harness.decoders.drawing import draws
 from harness.nn.halving import half_products, safe_attention
 
 from . import unclip
@@ -59,11 +59,6 @@ class GeneratorSettings:
             raise ConfigError(f"mindeye2 steps is {self.steps}; expected 1 to {unclip.TRAIN_STEPS - 1}")
 
 
-def image_generators(seeds: np.ndarray) -> list[torch.Generator]:
-    """One CPU generator per image; `seeds` (N,) uint64."""
-    return [torch.Generator().manual_seed(int(seed) & (2**63 - 1)) for seed in seeds]
-
-
 @torch.no_grad()
 def predict(
     network: MindEye2Network,
@@ -89,7 +84,7 @@ def predict(
     shape = tuple(output.tokens.shape[1:])
 
     def noise() -> torch.Tensor:
-        return torch.stack([torch.randn(shape, generator=one) for one in generators]).to(device)
+        return draws(generators, shape).to(device)
 
     with half_products(device, dtype):
         tokens = network.diffusion_prior.sample(output.tokens, noise=noise, steps=steps, guidance=guidance)
@@ -114,20 +109,20 @@ def draw_pictures(
     s, config = settings or GeneratorSettings(), unet.config
     room = room or Room(str(tokens.device))
     width = config.projection_class_embeddings_input_dim // 4
-    draws = unclip.Draws.of(
+    start_draws = unclip.Draws.of(
         list(generators),
         latent=(config.in_channels, s.side, s.side),
         tokens=tuple(tokens.shape[1:]),
     )
     sigma = unclip.euler_steps(s.steps)[1][0].item()
-    start = unclip.start_latent(draws, sigma=sigma, offset_level=s.offset)
+    start = unclip.start_latent(start_draws, sigma=sigma, offset_level=s.offset)
     kind = {"device": room.device, "dtype": getattr(unet, "dtype", tokens.dtype)}
     with room.use(unet), safe_attention(**kind), conditions_once(unet):
         latent = unclip.sample_latent(
             unet,
             start.to(room.device),
             tokens=tokens.to(**kind),
-            unconditional=draws.tokens.to(**kind),
+            unconditional=start_draws.tokens.to(**kind),
             vector=unclip.picture_vector(len(tokens), size=s.picture, width=width).to(**kind),
             steps=s.steps,
             guidance=s.guidance,

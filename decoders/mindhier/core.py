@@ -27,13 +27,14 @@ from harness.api import (
     VoxelSpace,
 )
 from harness.backbones.images import planes, resized
+from harness.decoders.drawing import image_generators, last_channel
 from harness.decoders.fitted import FittedDecoder, require_voxels
 from harness.toolkit import seeded, write_curves
 
 from . import checkpoints
 from .encoder import EncoderOutput, EncoderSettings, HierarchicalEncoder
 from .fitting import FitSettings, TrainingSet, context_of, fit_encoder, fit_transformer
-from .sampling import SamplingSettings, image_generators, sample
+from .sampling import SamplingSettings, sample
 from .transformer import Guide, ScaleTransformer, TransformerSettings
 from .vqvae import VQVAE
 
@@ -153,7 +154,7 @@ class MindHierCore(FittedDecoder):
         """(N, H, W, 3) of the true codes: what no decoder with this VQ-VAE exceeds."""
         vqvae, pictures = self.parts.vqvae, self._pictures(planes(images)).to(self.device)
         total = [vqvae.quantize(vqvae.features(part)).running[-1] for part in pictures.split(BATCH)]
-        return _last_channel(torch.cat([vqvae.picture(part) for part in total]))
+        return _from_signed(torch.cat([vqvae.picture(part) for part in total]))
 
     @torch.no_grad()
     def embed(self, images: np.ndarray) -> np.ndarray:
@@ -209,7 +210,7 @@ class MindHierCore(FittedDecoder):
             )
             drawn = vqvae.picture(latents.flatten(0, 1))
             pictures.append(drawn.unflatten(0, latents.shape[:2]))
-        return _last_channel(torch.cat(pictures))
+        return _from_signed(torch.cat(pictures))
 
     def _move(self, device: str) -> None:
         super()._move(device)
@@ -282,6 +283,6 @@ def _sized(tokens: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return tokens * (like.square().mean().sqrt() / tokens.square().mean(dim=(1, 2), keepdim=True).sqrt())
 
 
-def _last_channel(pictures: torch.Tensor) -> np.ndarray:
+def _from_signed(pictures: torch.Tensor) -> np.ndarray:
     """(..., 3, H, W) in [-1, 1] -> (..., H, W, 3) in [0, 1]."""
-    return np.moveaxis(((pictures.float() + 1) / 2).clamp(0, 1).cpu().numpy(), -3, -1)
+    return last_channel((pictures.float() + 1) / 2)

@@ -15,14 +15,11 @@ from torch import nn
 
 from harness.api import ConfigError
 from harness.backbones.images import resized
+from harness.backbones.preprocessing import CLIP as STATISTICS
 
 LayerMap = Literal["middle", "late", "early"]
 _FIRST = {"middle": 1 / 3, "late": 2 / 3, "early": 0.0}
 """Share of the layers below the first step of each map."""
-
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-SD = (0.26862954, 0.26130258, 0.27577711)
-"""Of CLIP's training images (openai/CLIP)."""
 
 
 def layers_of(name: LayerMap, *, levels: int, layers: int) -> tuple[int, ...]:
@@ -52,8 +49,7 @@ class ClipLevels(nn.Module):
         """M x (B, tokens, width), the first level first."""
         vision = self.clip.vision_model
         x = resized(images.float(), self.clip.config.vision_config.image_size)
-        mean, sd = (x.new_tensor(values).view(3, 1, 1) for values in (MEAN, SD))
-        states = vision(pixel_values=(x - mean) / sd, output_hidden_states=True).hidden_states
+        states = vision(pixel_values=STATISTICS.normalised(x), output_hidden_states=True).hidden_states
         return [self.clip.visual_projection(vision.post_layernorm(states[g])) for g in self.chosen]
 
 

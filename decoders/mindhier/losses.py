@@ -11,12 +11,9 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
+from harness.nn.contrast import soft_clip_loss, unit_rows
+
 from .scales import rows_of
-
-
-def unit(tokens: torch.Tensor) -> torch.Tensor:
-    """(B, tokens, width) -> (B, tokens * width) of unit length."""
-    return F.normalize(tokens.float().flatten(1), dim=1)
 
 
 def map_distance(predicted: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
@@ -24,18 +21,12 @@ def map_distance(predicted: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
 
     The released code's 200,000 times the mean over 197,376 numbers is 1.013 times this.
     """
-    return (unit(predicted) - unit(true)).square().sum(1).mean()
+    return (unit_rows(predicted.float()) - unit_rows(true.float())).square().sum(1).mean()
 
 
 def soft_contrast(predicted: torch.Tensor, true: torch.Tensor, *, temperature: float = 0.005) -> torch.Tensor:
-    """Soft contrastive loss, in both directions (SoftCLIP of MindEye): targets are the true maps' own
-    similarities."""
-    p, t = unit(predicted), unit(true)
-    targets = (t @ t.T / temperature).softmax(-1)
-    logits = p @ t.T / temperature
-    forth = -(targets * logits.log_softmax(-1)).sum(-1).mean()
-    back = -(targets * logits.T.log_softmax(-1)).sum(-1).mean()
-    return (forth + back) / 2
+    """SoftCLIP of MindEye between maps (B, tokens, width)."""
+    return soft_clip_loss(unit_rows(predicted.float()), unit_rows(true.float()), temperature=temperature)
 
 
 def code_loss(

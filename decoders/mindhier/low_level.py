@@ -13,6 +13,7 @@ import torch
 
 from harness.api import Features, Responses, SubjectData, VoxelSpace
 from harness.backbones.images import planes, resized
+from harness.decoders.drawing import last_channel
 
 from ..mindeye2 import MindEye2Decoder, low_level
 from ..mindeye2.params import MindEye2Params
@@ -71,4 +72,4 @@ class BlurryImages:
     def _shown(self, latents: torch.Tensor) -> np.ndarray:
         parts = self.decoder.parts
         blurry = low_level.decode_low_level(parts.vae, latents, scale=parts.latent_scale)
-        return np.moveaxis(blurry.float().clamp(0, 1).cpu().numpy(), 1, -1)
+        return last_channel(blurry)

@@ -137,11 +137,6 @@ def mixed_codes(logits: torch.Tensor, uniform: torch.Tensor, ratio: float) -> to
     return ((logits.float() * (1 + ratio) + gumbel) / temperature).softmax(-1)
 
 
-def image_generators(seeds: Sequence[int]) -> list[torch.Generator]:
-    """One CPU generator per image; `seeds` (N,) uint64."""
-    return [torch.Generator().manual_seed(int(seed) & (2**63 - 1)) for seed in seeds]
-
-
 def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
     """Draws of each candidate after those of the one before."""
     return torch.stack([torch.rand(shape[1:], generator=generator) for _ in range(shape[0])])

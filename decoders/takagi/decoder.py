@@ -27,8 +27,9 @@ from harness.api import (
     check_ranges,
 )
 from harness.backbones.images import planes, resized
-from harness.decoders.latent_diffusion.decoder import CaptionBook, PaintedDecoder, flat, image_generators
-from harness.decoders.latent_diffusion.painter import Conditions, Drawing, draws
+from harness.decoders.drawing import draws, image_generators
+from harness.decoders.latent_diffusion.decoder import CaptionBook, PaintedDecoder, flat
+from harness.decoders.latent_diffusion.painter import Conditions, Drawing
 
 from .regression import ScaledRidge
 
@@ -117,7 +118,7 @@ class TakagiDecoder(PaintedDecoder):
         how = {"penalties": p.penalties, "intercept": p.intercept, "at": at}
         self._latents = ScaledRidge.fit(trials[:, areas[0]], flat(latents), **how)
         self._words = ScaledRidge.fit(trials[:, areas[1]], flat(words), **how)
-        self._book = CaptionBook.of(self.painter, _first_captions(stimuli.captions))
+        self._book = CaptionBook.of(self.painter, stimuli.captions)
         self.space, self._areas = space, areas
 
     def decode(self, responses: Responses, *, seeds: np.ndarray) -> Decoded:
@@ -202,7 +203,3 @@ def area_mask(space: VoxelSpace, areas: Sequence[str], name: str) -> np.ndarray:
             f"--set decoder.{name}=[NAME]"
         )
     return mask
-
-
-def _first_captions(captions: Sequence) -> list[str]:
-    return [c if isinstance(c, str) else c[0] for c in captions]

@@ -35,6 +35,11 @@ class Statistics:
     sd: tuple[float, float, float]
     source: str
 
+    def normalised(self, x: torch.Tensor) -> torch.Tensor:
+        """Planes (n, 3, H, W) in [0, 1], less the mean and divided by the standard deviation."""
+        mean, sd = (x.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.sd))
+        return (x - mean) / sd
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -58,7 +63,6 @@ class Preprocessing:
 
     def apply(self, images: np.ndarray, *, device: str = "cpu") -> torch.Tensor:
         """Images (n, H, W, 3), uint8 or float in [0, 1] -> network input (n, 3, side, side) float32."""
-        import torch
 
         if self.by == "pictures":
             x = planes(pictures(images, self.sides[-1], filter=self.filter)).to(device)
@@ -66,10 +70,7 @@ class Preprocessing:
             x = planes(images).to(device)
             for side in self.sides:
                 x = squared(x, side, filter=self.filter, antialias=self.antialias)
-        mean, sd = (
-            torch.tensor(v, device=device).view(3, 1, 1) for v in (self.statistics.mean, self.statistics.sd)
-        )
-        return (x - mean) / sd
+        return self.statistics.normalised(x)
 
 
 OWN_FILTER = "harness.nn.resize 1"

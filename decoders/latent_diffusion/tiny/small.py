@@ -20,8 +20,9 @@ from harness.decoders.mindeye2.generator import Generator, read_record
 from harness.decoders.mindeye2.tiny.small import GENERATOR, BigGTokens
 from harness.decoders.mindeye2.unclip import picture_vector, to_picture
 
+from ...drawing import draws
 from ..dual import UNetNoise, attends_to_both
-from ..painter import Conditions, Painter, draws
+from ..painter import Conditions, Painter
 from .words import CaptionTokens, text_states
 
 FOLDER = Path(__file__).resolve().parent

@@ -25,11 +25,12 @@ from harness.benchmarks.embedded import MAX_TEST, Embedded, Embedded2
 from harness.benchmarks.embedded import Params as EmbeddedParams
 from harness.progress import Lines, listening
 
+from ...drawing import image_generators
 from .. import low_level
 from ..checkpoints import save_network
 from ..fitting import FitSettings, TrainingSet, fit_network
 from ..generator import Generator
-from ..inference import image_generators, predict
+from ..inference import predict
 from ..model import MindEye2Network
 from ..teacher import augmented
 from .small import FOLDER, GENERATOR, SIZES, BigGTokens, shared_file

@@ -20,10 +20,11 @@ from torch.nn import functional
 from harness.backbones.tiny.train_data import DrawnScenes
 from harness.backbones.tiny.train_loop import Settings, Task, main
 
+from ...drawing import image_generators
 from .. import unclip
 from ..checkpoints import read_weights
 from ..generator import Generator, load_vae
-from ..inference import GeneratorSettings, image_generators
+from ..inference import GeneratorSettings
 from .small import GENERATOR, BigGTokens
 from .train_vae import VAE, pictures
 

@@ -21,8 +21,9 @@ from harness.backbones.tiny.backbone import read_weights
 from harness.backbones.tiny.train_data import DrawnScenes
 from harness.backbones.tiny.train_loop import Settings, Task, main
 
+from ...drawing import image_generators
 from ..losses import code_loss
-from ..sampling import SamplingSettings, image_generators, sample
+from ..sampling import SamplingSettings, sample
 from ..transformer import ScaleTransformer
 from ..vqvae import VQVAE
 from .sizes import LEVELS, TRANSFORMER_SIZES, VQVAE_SIZES, BigGLevels

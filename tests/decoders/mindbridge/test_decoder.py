@@ -7,35 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from plain_features import PlainFeatures
+from fitted_decoders import fitted, seeds
 
-from harness.api import ConfigError, DataError, Responses
+from harness.api import ConfigError, DataError
 from harness.decoders.mindbridge import network as bridge
 from harness.decoders.mindbridge.decoder import TINY as BRIDGE
 from harness.decoders.mindbridge.decoder import MindBridgeDecoder, MindBridgeParams
 from harness.decoders.takagi.decoder import TakagiParams
-from harness.testing import toy_subject
-
-
-@pytest.fixture(scope="module")
-def subject():
-    return toy_subject("toy01", n_train=24, n_test=4, side=16)
-
-
-def means(subject) -> Responses:
-    measured = subject.test.responses
-    return Responses.single(measured.space, measured.ids, measured.mean())
-
-
-def seeds(n: int) -> np.ndarray:
-    return np.arange(n, dtype=np.uint64)
-
-
-def fitted(kind, params, subject, folder):
-    decoder = kind(params)
-    decoder.fit(subject.training(), PlainFeatures(), seed=0, device="cpu", checkpoint_dir=folder)
-    return decoder
-
 
 MINDBRIDGE = MindBridgeParams(weights="tiny", epochs=3, steps=3)
 

@@ -7,34 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from plain_features import PlainFeatures
+from fitted_decoders import fitted, means, seeds
 
-from harness.api import DataError, Responses, WeightsMissing
+from harness.api import DataError, WeightsMissing
 from harness.decoders.mindeye1.decoder import TINY, TINY_LOW, MindEye1Decoder, MindEye1Params
 from harness.decoders.mindeye1.low_level import LowLevelNetwork
 from harness.decoders.mindeye1.network import MindEye1Network
-from harness.testing import toy_subject
-
-
-@pytest.fixture(scope="module")
-def subject():
-    return toy_subject("toy01", n_train=24, n_test=4, side=16)
-
-
-def means(subject) -> Responses:
-    measured = subject.test.responses
-    return Responses.single(measured.space, measured.ids, measured.mean())
-
-
-def seeds(n: int) -> np.ndarray:
-    return np.arange(n, dtype=np.uint64)
-
-
-def fitted(kind, params, subject, folder):
-    decoder = kind(params)
-    decoder.fit(subject.training(), PlainFeatures(), seed=0, device="cpu", checkpoint_dir=folder)
-    return decoder
-
 
 MINDEYE1 = MindEye1Params(weights="tiny", epochs=3, low_epochs=3, prior_steps=3, steps=3)
 

@@ -19,6 +19,7 @@ from public_mindeye2 import QUICK, TOWER, subject
 
 from harness import plugins
 from harness.api import ConfigError, DataError, WeightsMissing
+from harness.decoders.drawing import image_generators
 from harness.decoders.mindeye2 import MindEye2Decoder, captions, core, embedder, inference, public
 from harness.decoders.mindeye2.params import MindEye2Params
 from harness.metrics.captions import rouge_1
@@ -169,7 +170,7 @@ def test_the_decoder_says_what_its_tokens_say(whole, captioner, tmp_path, monkey
         decoder.network,
         torch.from_numpy(responses.trials()[:, responses.space.valid]),
         torch.from_numpy(responses.image_index),
-        generators=inference.image_generators(seeds),
+        generators=image_generators(seeds),
         steps=params.prior_steps,
     )
     assert made.caption == captioner(found.tokens)

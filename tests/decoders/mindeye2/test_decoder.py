@@ -15,8 +15,8 @@ from public_mindeye2 import QUICK, TOY, subject
 
 from harness.api import ConfigError, SpaceMismatch, VoxelSpace, WeightsMissing
 from harness.benchmarks.scenes import draw
+from harness.decoders.drawing import image_generators
 from harness.decoders.mindeye2 import MindEye2Decoder, checkpoints, model, public
-from harness.decoders.mindeye2.inference import image_generators
 from harness.decoders.mindeye2.low_level import decode_low_level, low_level_targets
 from harness.decoders.mindeye2.params import MindEye2Params
 from harness.decoders.mindeye2.tiny import small

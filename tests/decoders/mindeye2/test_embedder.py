@@ -11,6 +11,7 @@ from random_towers import random_tower
 
 from harness.api import DataError
 from harness.backbones import openclip
+from harness.backbones.preprocessing import CLIP
 from harness.decoders.mindeye2 import embedder, teacher
 
 SIZES = dataclasses.replace(openclip.BIGG_IMAGE, side=28, width=16, depth=2, heads=2, projected=8)
@@ -65,7 +66,7 @@ def test_tokens_equal_those_of_transformers(tower):
     assert set(state) == {name for name in wanted if not name.endswith("position_ids")}
     other.load_state_dict(state, strict=False)
     images = torch.rand(3, 3, 28, 28)
-    mean, sd = (torch.tensor(v).view(3, 1, 1) for v in (embedder.MEAN, embedder.SD))
+    mean, sd = (torch.tensor(v).view(3, 1, 1) for v in (CLIP.mean, CLIP.sd))
     with torch.no_grad():
         hidden = other(pixel_values=((images + 1) / 2 - mean) / sd).last_hidden_state
         post = torch.nn.functional.layer_norm(hidden, (16,), own["ln_post.weight"], own["ln_post.bias"])

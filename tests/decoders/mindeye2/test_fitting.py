@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from harness.api import ConfigError, DataError, Responses, Split, Stimuli, VoxelSpace
+from harness.decoders.drawing import image_generators
 from harness.decoders.mindeye2 import backbone, fitting, inference, model
 from harness.nn import diffusion_prior as prior
 from harness.progress import listening
@@ -79,7 +80,7 @@ def test_a_fitted_network_predicts_tokens_and_tells_images_apart():
         network,
         torch.from_numpy(test.responses),
         torch.from_numpy(test.image_index),
-        generators=inference.image_generators(np.arange(40, dtype=np.uint64)),
+        generators=image_generators(np.arange(40, dtype=np.uint64)),
     )
     error = np.mean((found.tokens.numpy() - test.tokens) ** 2)
     mean_token = np.mean((train.tokens.mean(0) - test.tokens) ** 2)
@@ -100,7 +101,7 @@ def test_predictions_do_not_depend_on_the_other_images():
             network,
             torch.from_numpy(data.responses[rows]),
             torch.from_numpy(index),
-            generators=inference.image_generators(seeds[images]),
+            generators=image_generators(seeds[images]),
         )
 
     together, alone = predict([0, 1, 2, 3, 4]), predict([3])

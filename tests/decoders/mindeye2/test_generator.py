@@ -10,12 +10,13 @@ import torch
 from public_mindeye2 import HOW, UNET, VAE, public_file
 
 from harness.api import DataError, WeightsMissing
+from harness.decoders.drawing import image_generators
 from harness.decoders.mindeye2 import generator, inference, unclip
 
 
 def draw(made, tokens):
     seeds = np.arange(len(tokens), dtype=np.uint64)
-    return made.draw(tokens, generators=inference.image_generators(seeds))
+    return made.draw(tokens, generators=image_generators(seeds))
 
 
 TOKENS = torch.randn(2, 5, 12, generator=torch.Generator().manual_seed(1))

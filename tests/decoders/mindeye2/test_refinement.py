@@ -16,6 +16,7 @@ from public_mindeye2 import QUICK, VAE, sgm_unet_names, subject, to_sgm_names
 from harness.api import ConfigError, DataError, WeightsMissing
 from harness.backbones import openclip
 from harness.backbones.texts import ClipL14Text, clip_tokenizer
+from harness.decoders.drawing import image_generators
 from harness.decoders.mindeye2 import (
     MindEye2Decoder,
     inference,
@@ -334,7 +335,7 @@ def test_the_decoder_refines_what_it_draws_with_what_it_says(whole, tmp_path):
     decoder.fit(data, PlainFeatures(), seed=0, device="cpu", checkpoint_dir=tmp_path / "fit")
     responses = data.train.responses
     made = decoder.decode(responses, seeds=seeds)
-    generators = inference.image_generators(seeds)
+    generators = image_generators(seeds)
     found = inference.predict(
         decoder.network,
         torch.from_numpy(responses.trials()[:, responses.space.valid]),

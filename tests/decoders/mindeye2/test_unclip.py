@@ -11,6 +11,7 @@ from commands import TESTS
 from public_mindeye2 import to_sgm_names
 
 from harness.api import ConfigError, DataError
+from harness.decoders.drawing import image_generators
 from harness.decoders.mindeye2 import inference, low_level, unclip, unclip_keys
 
 STEPS_38 = (
@@ -86,8 +87,8 @@ def test_sampling_equals_diffusers_euler_with_the_explicit_steps():
 def test_every_image_has_its_own_noise():
     seeds = np.array([3, 2**64 - 1, 8], np.uint64)
     shapes = {"latent": (4, 6, 6), "tokens": (5, 12)}
-    together = unclip.Draws.of(inference.image_generators(seeds), **shapes)
-    alone = unclip.Draws.of(inference.image_generators(seeds[1:2]), **shapes)
+    together = unclip.Draws.of(image_generators(seeds), **shapes)
+    alone = unclip.Draws.of(image_generators(seeds[1:2]), **shapes)
     for name in ("latent", "tokens", "noise", "offset"):
         torch.testing.assert_close(getattr(together, name)[1:2], getattr(alone, name), rtol=0, atol=0)
         assert not torch.equal(getattr(together, name)[0], getattr(together, name)[2])
@@ -140,7 +141,7 @@ def test_pictures_do_not_depend_on_the_batch():
     tokens = torch.randn(3, 5, 12)
     how = inference.GeneratorSettings(side=6, picture=48, steps=4)
     draw = lambda at: inference.draw_pictures(  # noqa: E731
-        LinearUNet(), FlatVae(), tokens[at], generators=inference.image_generators(seeds[at]), settings=how
+        LinearUNet(), FlatVae(), tokens[at], generators=image_generators(seeds[at]), settings=how
     )
     together, alone = draw([0, 1, 2]), draw([2])
     assert together.shape == (3, 3, 6, 6)
@@ -154,7 +155,7 @@ def test_a_real_tiny_unet_draws_from_its_tokens():
     torch.manual_seed(0)
     unet = unclip.build_unet(TINY).eval()
     how = inference.GeneratorSettings(side=4, picture=32, steps=2)
-    seeds = inference.image_generators(np.zeros(2, np.uint64))
+    seeds = image_generators(np.zeros(2, np.uint64))
     pictures = inference.draw_pictures(unet, FlatVae(), torch.randn(2, 5, 12), generators=seeds, settings=how)
     assert not torch.equal(pictures[0], pictures[1])  # same noise, other tokens
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from harness.api import ConfigError
+from harness.decoders.drawing import image_generators
 from harness.decoders.mindhier.quantizer import MultiScaleQuantizer
 from harness.decoders.mindhier.sampling import (
     SamplingSettings,
     draw_codes,
-    image_generators,
     mixed_codes,
     sample,
 )

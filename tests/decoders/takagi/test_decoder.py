@@ -6,31 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fitted_decoders import fitted, means, seeds
 from plain_features import PlainFeatures
 
-from harness.api import ConfigError, Responses
+from harness.api import ConfigError, Split, Stimuli
 from harness.decoders.takagi.decoder import TakagiDecoder, TakagiParams
-from harness.testing import toy_subject
-
-
-@pytest.fixture(scope="module")
-def subject():
-    return toy_subject("toy01", n_train=24, n_test=4, side=16)
-
-
-def means(subject) -> Responses:
-    measured = subject.test.responses
-    return Responses.single(measured.space, measured.ids, measured.mean())
-
-
-def seeds(n: int) -> np.ndarray:
-    return np.arange(n, dtype=np.uint64)
-
-
-def fitted(kind, params, subject, folder):
-    decoder = kind(params)
-    decoder.fit(subject.training(), PlainFeatures(), seed=0, device="cpu", checkpoint_dir=folder)
-    return decoder
 
 
 def test_takagi_decodes_and_its_areas_must_be_there(subject, tmp_path):
@@ -45,3 +25,16 @@ def test_takagi_decodes_and_its_areas_must_be_there(subject, tmp_path):
     assert decoder.generate(subject.test.stimuli.images(), seeds=seeds(4)).images.shape[0] == 4
     with pytest.raises(ConfigError, match=r"word_areas has 'ventral', which toy01 has not; choose of early"):
         fitted(TakagiDecoder, replace(params, word_areas=("ventral",)), subject, tmp_path)
+
+
+def test_the_target_of_several_captions_is_the_mean_of_their_words(subject, tmp_path):
+    stimuli = subject.train.stimuli
+    references = [(caption, "two red discs on grey") for caption in stimuli.captions]
+    several = Stimuli.from_array(stimuli.ids, np.asarray(stimuli.images()), captions=references)
+    told = replace(subject, train=Split(several, subject.train.responses))
+    features = PlainFeatures()
+    params = TakagiParams(weights="tiny", word_areas=("higher",), penalties=(10.0,), side=0, steps=3)
+    painter = fitted(TakagiDecoder, params, told, tmp_path, features=features).painter
+    first, other = (painter.word_tokens(texts).numpy() for texts in zip(*references[:3]))
+    assert np.abs(first - other).max() > 0.1
+    np.testing.assert_allclose(features.values["words"][:3], (first + other) / 2, atol=2e-3)
