@@ -9,39 +9,24 @@ is rescaled here, :mod:`harness.rows.adapters` does that in the open.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from harness.api import (
-    ConfigError,
-    DataError,
-    Features,
-    SpaceMismatch,
-    Stimuli,
-    SubjectData,
-    VoxelSpace,
-)
+from harness.api import ConfigError, Features, Stimuli, SubjectData
 from harness.solvers.ridge import PENALTIES, RidgeModel, check_penalties, fit_ridge
-from harness.solvers.saved import load_space, save_space
+
+from .common.solved import SolvedEncoder, flat
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _SubjectModel:
-    space: VoxelSpace
-    ridge: RidgeModel  # valid voxels only
-
-
-class RidgeEncoder:
+class RidgeEncoder(SolvedEncoder[RidgeModel]):
     """Images -> mean responses, linear in backbone features, with an intercept."""
 
-    version = "1"
-    stochastic = False
+    name = "ridge"
 
     @dataclass(frozen=True)
     class Params:
@@ -71,44 +56,9 @@ class RidgeEncoder:
                 raise ConfigError("encoder.layers is empty; name at least one, for example [rgb16]")
             check_penalties(self.alphas, self.folds, section="encoder")
 
-    def __init__(self, params: Params) -> None:
-        self.params = params
-        self._models: dict[str, _SubjectModel] = {}
-
-    def wants(self) -> tuple[tuple[str, str], ...]:
-        """The layers of the backbone."""
-        return tuple((self.params.backbone, layer) for layer in self.params.layers)
-
-    def fit(
-        self,
-        subjects: Sequence[SubjectData],
-        features: Features,
-        *,
-        seed: int,
-        device: str,
-        checkpoint_dir: Path,
-    ) -> None:
-        """One model for each of `subjects`, from nothing."""
-        self._models = {}
-        for subject in subjects:
-            self.adapt(subject, features, seed=seed, device=device, checkpoint_dir=checkpoint_dir)
-
-    def adapt(
-        self,
-        subject: SubjectData,
-        features: Features,
-        *,
-        seed: int,
-        device: str,
-        checkpoint_dir: Path,
-    ) -> None:
-        """Add a model for one more subject; the others stay as they are.
-
-        The solver runs on the CPU whatever `device` is, and needs no checkpoints.
-        """
+    def solve(self, subject: SubjectData, features: Features, *, seed: int) -> RidgeModel:
+        """A ridge on the mean response to each image."""
         space, train = subject.space, subject.train
-        if not space.n_valid:
-            raise DataError(f"every voxel of {space.subject} is masked; there is nothing to predict")
         counts = train.responses.counts()
         ridge = fit_ridge(
             self._design(train.stimuli, features),
@@ -123,7 +73,6 @@ class RidgeEncoder:
             standardise=self.params.standardise,
             shared_penalty=not self.params.per_voxel,
         )
-        self._models[space.sha] = _SubjectModel(space, ridge)
         logger.info(
             "ridge encoder of %s: %d features, %d voxels, median cross-validated R2 %.3f",
             space.subject,
@@ -131,54 +80,21 @@ class RidgeEncoder:
             space.n_valid,
             np.nanmedian(ridge.cv_r2) if np.isfinite(ridge.cv_r2).any() else np.nan,
         )
+        return ridge
 
-    def predict(
-        self, stimuli: Stimuli, features: Features, *, space: VoxelSpace, seeds: np.ndarray
-    ) -> np.ndarray:
-        """(N, S, V) float32; the S samples are equal, masked voxels are 0."""
-        predicted = self._model(space).ridge.predict(self._design(stimuli, features))
-        out = np.zeros((len(stimuli), seeds.shape[1], space.n_voxels), np.float32)
-        out[:, :, space.valid] = predicted[:, None]
-        return out
+    def respond(self, model: RidgeModel, stimuli: Stimuli, features: Features) -> np.ndarray:
+        """(N, V) float32."""
+        return model.predict(self._design(stimuli, features))
 
-    def save(self, folder: Path) -> None:
-        """One sub-folder per subject."""
-        for number, model in enumerate(self._models.values()):
-            place = folder / f"subject-{number:03d}"
-            place.mkdir(parents=True)
-            save_space(place, model.space)
-            model.ridge.save(place / "ridge.safetensors")
+    def write(self, model: RidgeModel, folder: Path) -> None:
+        """``ridge.safetensors``."""
+        model.save(folder / "ridge.safetensors")
 
-    @classmethod
-    def load(cls, folder: Path, params: Params, *, device: str) -> RidgeEncoder:
-        """Read what :meth:`save` wrote."""
-        encoder = cls(params)
-        for place in sorted(folder.glob("subject-*")):
-            space = load_space(place)
-            encoder._models[space.sha] = _SubjectModel(space, RidgeModel.load(place / "ridge.safetensors"))
-        if not encoder._models:
-            raise DataError(f"{folder} holds no ridge encoder; fit it again")
-        return encoder
+    def read(self, folder: Path) -> RidgeModel:
+        """What :meth:`write` kept."""
+        return RidgeModel.load(folder / "ridge.safetensors")
 
     def _design(self, stimuli: Stimuli, features: Features) -> np.ndarray:
         """(N, p) float32 layers, flattened and side by side."""
-        parts = [
-            np.asarray(features.layer(name, layer, stimuli), np.float32).reshape(len(stimuli), -1)
-            for name, layer in self.wants()
-        ]
+        parts = [flat(features, backbone, layer, stimuli) for backbone, layer in self.wants()]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-
-    def _model(self, space: VoxelSpace) -> _SubjectModel:
-        known = self._models.get(space.sha)
-        if known is not None:
-            return known
-        if not self._models:
-            raise SpaceMismatch("the ridge encoder is not fitted; call fit with a subject's training data")
-        for model in self._models.values():
-            if model.space.subject == space.subject:
-                model.space.require(space, what="ridge encoder")
-        fitted = ", ".join(model.space.subject for model in self._models.values())
-        raise SpaceMismatch(
-            f"ridge encoder: fitted on {fitted}, asked for {space.subject}; fit or adapt it to "
-            f"{space.subject} first"
-        )

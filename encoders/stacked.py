@@ -10,25 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from harness.api import (
-    ConfigError,
-    DataError,
-    Features,
-    SpaceMismatch,
-    Stimuli,
-    SubjectData,
-    VoxelSpace,
-    track,
-)
+from harness.api import ConfigError, Features, Stimuli, SubjectData, track
 from harness.solvers.ridge import PENALTIES, RidgeModel, check_penalties, fit_ridge
-from harness.solvers.saved import load_space, save_space
 from harness.solvers.stacking import MOST, stacking_weights, unique_shares
+
+from .common.solved import SolvedEncoder, flat
 
 logger = logging.getLogger(__name__)
 
@@ -37,18 +28,20 @@ logger = logging.getLogger(__name__)
 class StackedModel:
     """A ridge for each layer; weights (V, F); R^2 (V,) of the stack and unique shares (F, V), held out."""
 
-    space: VoxelSpace
     ridges: list[RidgeModel]
     weights: np.ndarray
     explained: np.ndarray
     unique: np.ndarray
 
 
-class StackedEncoder:
+STACK = ("weights", "explained", "unique")
+"""Arrays of a model beside its ridges."""
+
+
+class StackedEncoder(SolvedEncoder[StackedModel]):
     """Layers -> responses, each layer through a ridge of its own."""
 
-    version = "1"
-    stochastic = False
+    name = "stacked"
 
     @dataclass(frozen=True)
     class Params:
@@ -71,40 +64,10 @@ class StackedEncoder:
             if self.outer_folds < 2:
                 raise ConfigError(f"encoder.outer_folds is {self.outer_folds}; it must be at least 2")
 
-    def __init__(self, params: Params) -> None:
-        self.params = params
-        self.models: dict[str, StackedModel] = {}
-
-    def wants(self) -> tuple[tuple[str, str], ...]:
-        """The layers of the backbone."""
-        return tuple((self.params.backbone, layer) for layer in self.params.layers)
-
-    def fit(
-        self,
-        subjects: Sequence[SubjectData],
-        features: Features,
-        *,
-        seed: int,
-        device: str,
-        checkpoint_dir: Path,
-    ) -> None:
-        """One model for each of `subjects`, from nothing."""
-        self.models = {}
-        for subject in subjects:
-            self.adapt(subject, features, seed=seed, device=device, checkpoint_dir=checkpoint_dir)
-
-    def adapt(
-        self,
-        subject: SubjectData,
-        features: Features,
-        *,
-        seed: int,
-        device: str,
-        checkpoint_dir: Path,
-    ) -> None:
-        """Add one more subject; the others stay as they are."""
-        p, space, train = self.params, subject.space, subject.train
-        responses = train.responses.mean()[:, space.valid]
+    def solve(self, subject: SubjectData, features: Features, *, seed: int) -> StackedModel:
+        """Ridges of all layers, one layer after the other in memory; weights by held-out predictions."""
+        p, train = self.params, subject.train
+        responses = train.responses.mean()[:, subject.space.valid]
         hashes = np.array(train.stimuli.image_hashes())
         fold = _folds(hashes, p.outer_folds, seed)
         ids = np.array(train.stimuli.ids)
@@ -114,67 +77,40 @@ class StackedEncoder:
             return fit_ridge(x[rows], responses[rows], ids=ids[rows], contents=hashes[rows], **how)
 
         ridges, errors = [], np.empty((len(p.layers), *responses.shape), np.float32)
-        for number, x in enumerate(track(self._designs(train.stimuli, features), "stacked layers")):
+        for number, (backbone, layer) in enumerate(track(self.wants(), "stacked layers")):
+            x = flat(features, backbone, layer, train.stimuli)
             for k in range(p.outer_folds):
                 out = fold == k
                 if out.any():
                     errors[number, out] = responses[out] - ridge(x, ~out).predict(x[out])
             ridges.append(ridge(x, np.ones(len(x), bool)))
         explained, unique = unique_shares(errors, responses.var(axis=0, dtype=np.float64))
-        self.models[space.sha] = StackedModel(space, ridges, stacking_weights(errors), explained, unique)
         shares = ", ".join(
             f"{layer} {share:.3f}"
             for layer, share in zip(p.layers, np.nanmedian(unique, axis=1), strict=True)
         )
-        logger.info("stacked encoder of %s: median unique shares %s", space.subject, shares)
+        logger.info("stacked encoder of %s: median unique shares %s", subject.space.subject, shares)
+        return StackedModel(ridges, stacking_weights(errors), explained, unique)
 
-    def predict(
-        self, stimuli: Stimuli, features: Features, *, space: VoxelSpace, seeds: np.ndarray
-    ) -> np.ndarray:
-        """(N, S, V) float32; the S samples are equal, masked voxels are 0."""
-        if space.sha not in self.models:
-            names = ", ".join(model.space.subject for model in self.models.values()) or "no subject"
-            raise SpaceMismatch(
-                f"stacked encoder: fitted on {names}, asked for other voxels of {space.subject}; "
-                "fit it on them"
-            )
-        model, out = self.models[space.sha], np.zeros((*seeds.shape, space.n_voxels), np.float32)
+    def respond(self, model: StackedModel, stimuli: Stimuli, features: Features) -> np.ndarray:
+        """(N, V): the weighted sum of the layers' predictions."""
         total = 0
-        for number, x in enumerate(self._designs(stimuli, features)):
+        for number, (backbone, layer) in enumerate(self.wants()):
+            x = flat(features, backbone, layer, stimuli)
             total = total + model.ridges[number].predict(x) * model.weights[:, number]
-        out[:, :, space.valid] = np.asarray(total, np.float32)[:, None]
-        return out
+        return total
 
-    def save(self, folder: Path) -> None:
-        """One sub-folder per subject."""
-        for number, model in enumerate(self.models.values()):
-            place = folder / f"subject-{number:03d}"
-            place.mkdir(parents=True)
-            save_space(place, model.space)
-            for layer, ridge in enumerate(model.ridges):
-                ridge.save(place / f"layer-{layer:02d}.safetensors")
-            arrays = {name: getattr(model, name) for name in ("weights", "explained", "unique")}
-            np.savez(place / "stack.npz", **arrays)
+    def write(self, model: StackedModel, folder: Path) -> None:
+        """A file for each layer, and ``stack.npz``."""
+        for layer, ridge in enumerate(model.ridges):
+            ridge.save(folder / f"layer-{layer:02d}.safetensors")
+        np.savez(folder / "stack.npz", **{name: getattr(model, name) for name in STACK})
 
-    @classmethod
-    def load(cls, folder: Path, params: Params, *, device: str) -> StackedEncoder:
-        """Read what :meth:`save` wrote."""
-        encoder = cls(params)
-        for place in sorted(folder.glob("subject-*")):
-            space = load_space(place)
-            ridges = [RidgeModel.load(file) for file in sorted(place.glob("layer-*.safetensors"))]
-            with np.load(place / "stack.npz", allow_pickle=False) as file:
-                arrays = {name: file[name] for name in ("weights", "explained", "unique")}
-            encoder.models[space.sha] = StackedModel(space, ridges, **arrays)
-        if not encoder.models:
-            raise DataError(f"{folder} holds no stacked encoder; fit it again")
-        return encoder
-
-    def _designs(self, stimuli: Stimuli, features: Features) -> list[np.ndarray]:
-        return [
-            np.asarray(features.layer(backbone, layer, stimuli), np.float32).reshape(len(stimuli), -1)
-            for backbone, layer in self.wants()
-        ]
+    def read(self, folder: Path) -> StackedModel:
+        """What :meth:`write` kept."""
+        ridges = [RidgeModel.load(file) for file in sorted(folder.glob("layer-*.safetensors"))]
+        with np.load(folder / "stack.npz", allow_pickle=False) as file:
+            return StackedModel(ridges, **{name: file[name] for name in STACK})
 
 
 def _folds(hashes: np.ndarray, count: int, seed: int) -> np.ndarray:

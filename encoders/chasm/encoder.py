@@ -14,6 +14,7 @@ from torch import Tensor
 
 from harness.api import Features, SpaceMismatch, Stimuli, SubjectData, VoxelSpace
 
+from ..common.subjects import unknown
 from .dataset import VisualFeatures
 from .describe import parameter_table
 from .fitting import fit_model
@@ -140,12 +141,5 @@ class ChasmEncoder:
         return self.model
 
     def _unknown(self, space: VoxelSpace) -> SpaceMismatch:
-        known = [each.space for each in (*self._fitted().subjects, *self.transferred)]
-        for each in known:
-            if each.subject == space.subject:
-                each.require(space, what="chasm encoder")
-        fitted = ", ".join(each.subject for each in known)
-        return SpaceMismatch(
-            f"chasm encoder: fitted on {fitted}, asked for {space.subject}; fit or adapt it to "
-            f"{space.subject} first"
-        )
+        fitted = (each.space for each in (*self._fitted().subjects, *self.transferred))
+        return unknown(space, fitted, self, name="chasm")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.api import DataError, Features, SpaceMismatch, Stimuli, SubjectData, VoxelSpace
+from harness.api import DataError, Features, Stimuli, SubjectData, VoxelSpace
 from harness.toolkit import load_space, local_device, save_space, seeded, write_curves
 
 from .inputs import Inputs, read, scales_of
 from .stages import Batch, Stage, train_stage
+from .subjects import SeparateSubjects, SubjectModels, unknown
 from .training_data import VoxelScale, fingerprint, training_set, validation_images
 
 __all__ = ["Batch", "FittedSubject", "Model", "NetworkEncoder", "SeparateEncoder", "Stage"]
@@ -58,7 +59,7 @@ class Model:
     shapes: dict[str, tuple[int, ...]]
 
 
-class NetworkEncoder(ABC):
+class NetworkEncoder(SubjectModels):
     """One network for all subjects of a fit.  Subclasses give what is abstract here.
 
     axes : name of a layer -> number of its axes, images included.  scaled : layers to standardise.
@@ -73,9 +74,13 @@ class NetworkEncoder(ABC):
 
     def __init__(self, params: Any) -> None:
         self.params = params
+        self._device = "cpu"
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop the networks of all subjects."""
         self.models: list[Model] = []
         self.history: dict[str, list[dict[str, float]]] = {}
-        self._device = "cpu"
 
     @abstractmethod
     def layers(self) -> Mapping[str, tuple[str, str]]:
@@ -93,9 +98,7 @@ class NetworkEncoder(ABC):
     def respond(self, model: Model, images: Mapping[str, Tensor], subject: int, seeds: np.ndarray) -> Tensor:
         """Standardised responses (n, V) of one sample of `images`; `seeds` (n,) seed every draw."""
 
-    def finish(  # noqa: B027  most systems have nothing to finish
-        self, model: Model, number: int, inputs: Inputs, voxels: Tensor, image: np.ndarray
-    ) -> None:
+    def finish(self, model: Model, number: int, inputs: Inputs, voxels: Tensor, image: np.ndarray) -> None:
         """What is computed of subject `number` once the network is trained, from its (T, V) standardised
         responses to the images (T,) of `inputs`."""
 
@@ -117,7 +120,7 @@ class NetworkEncoder(ABC):
         checkpoint_dir: Path,
     ) -> None:
         """All stages on all `subjects` together; a killed training resumes to the same weights."""
-        self.models, self.history = [], {}
+        self.forget()
         self._add(subjects, features, seed=seed, device=device, checkpoint_dir=Path(checkpoint_dir))
 
     def _add(
@@ -253,37 +256,16 @@ class NetworkEncoder(ABC):
         return Model(network, subjects, scales, shapes)
 
     def _find(self, space: VoxelSpace) -> tuple[Model, int]:
-        spaces = []
         for model in self.models:
             for number, subject in enumerate(model.subjects):
                 if subject.space.sha == space.sha:
                     return model, number
-                spaces.append(subject.space)
-        for own in spaces:
-            if own.subject == space.subject:
-                own.require(space, what=f"{self.name} encoder")
-        fitted = ", ".join(own.subject for own in spaces) or "no subject"
-        raise SpaceMismatch(
-            f"{self.name} encoder: fitted on {fitted}, asked for {space.subject}; fit it on {space.subject}"
-        )
+        fitted = (subject.space for model in self.models for subject in model.subjects)
+        raise unknown(space, fitted, self, name=self.name)
 
 
-class SeparateEncoder(NetworkEncoder):
+class SeparateEncoder(SeparateSubjects, NetworkEncoder):
     """A network for each subject, that shares nothing with those of others."""
-
-    def fit(
-        self,
-        subjects: Sequence[SubjectData],
-        features: Features,
-        *,
-        seed: int,
-        device: str,
-        checkpoint_dir: Path,
-    ) -> None:
-        """One network after the other, each from nothing."""
-        self.models, self.history = [], {}
-        for subject in subjects:
-            self.adapt(subject, features, seed=seed, device=device, checkpoint_dir=checkpoint_dir)
 
     def adapt(
         self,

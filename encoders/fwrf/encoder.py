@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt, log
 from pathlib import Path
 
 import numpy as np
 
-from harness.api import ConfigError, DataError, Features, SpaceMismatch, Stimuli, SubjectData, VoxelSpace
-from harness.toolkit import load_space, save_space
+from harness.api import ConfigError, Features, Stimuli, SubjectData
 
 from ..common.params import check_numbers
+from ..common.solved import SolvedEncoder
 from ..common.training_data import VoxelScale
 from .fields import candidates
-from .search import FittedFields, respond, search
+from .search import FittedFields, search
+from .search import respond as predict_fields
 
 logger = logging.getLogger(__name__)
 
 
-class FwrfEncoder:
+@dataclass(frozen=True, eq=False)
+class FwrfModel:
+    """Fields of the valid voxels; of each layer the places of the maps that they see; the voxels' scale."""
+
+    fields: FittedFields
+    kept: list[np.ndarray]
+    scale: VoxelScale
+
+
+class FwrfEncoder(SolvedEncoder[FwrfModel]):
     """Feature maps -> responses; a voxel sees all maps through one Gaussian field."""
 
-    version = "1"
-    stochastic = False
+    name = "fwrf"
 
     @dataclass(frozen=True, kw_only=True)
     class Params:
@@ -66,38 +74,8 @@ class FwrfEncoder:
                     "encoder.holdout between 0 and 1"
                 )
 
-    def __init__(self, params: Params) -> None:
-        self.params = params
-        self._models: dict[str, tuple[VoxelSpace, FittedFields, list[np.ndarray], VoxelScale]] = {}
-
-    def wants(self) -> tuple[tuple[str, str], ...]:
-        """The layers of the backbone."""
-        return tuple((self.params.backbone, layer) for layer in self.params.layers)
-
-    def fit(
-        self,
-        subjects: Sequence[SubjectData],
-        features: Features,
-        *,
-        seed: int,
-        device: str,
-        checkpoint_dir: Path,
-    ) -> None:
-        """A search for each subject."""
-        self._models = {}
-        for subject in subjects:
-            self.adapt(subject, features, seed=seed, device=device, checkpoint_dir=checkpoint_dir)
-
-    def adapt(
-        self,
-        subject: SubjectData,
-        features: Features,
-        *,
-        seed: int,
-        device: str,
-        checkpoint_dir: Path,
-    ) -> None:
-        """Add one more subject; the others stay as they are."""
+    def solve(self, subject: SubjectData, features: Features, *, seed: int) -> FwrfModel:
+        """The search, on mean responses of SD 1."""
         p, space = self.params, subject.space
         responses = subject.train.responses.mean()[:, space.valid]
         scale = VoxelScale.of(responses)
@@ -107,7 +85,7 @@ class FwrfEncoder:
         _, models = candidates(
             sizes=p.sizes, smallest=p.smallest, largest=p.largest, spacing=p.spacing, aperture=p.aperture
         )
-        fitted = search(
+        fields = search(
             [layer[:, own][order] for layer, own in zip(maps, kept, strict=True)],
             scale.standardised(responses).numpy()[order],
             models,
@@ -115,49 +93,26 @@ class FwrfEncoder:
             holdout=max(1, round(p.holdout * len(responses))),
             nonlinear=p.nonlinear,
         )
-        self._models[space.sha] = (space, fitted, kept, scale)
         logger.info("fwrf of %s: %d candidates, %d voxels", space.subject, len(models), space.n_valid)
+        return FwrfModel(fields, kept, scale)
 
-    def predict(
-        self, stimuli: Stimuli, features: Features, *, space: VoxelSpace, seeds: np.ndarray
-    ) -> np.ndarray:
-        """(N, S, V) float32; the S samples are equal, masked voxels are 0."""
-        if space.sha not in self._models:
-            names = ", ".join(own.subject for own, *_ in self._models.values()) or "no subject"
-            raise SpaceMismatch(
-                f"fwrf encoder: fitted on {names}, asked for other voxels of {space.subject}; fit it on them"
-            )
-        _, fitted, kept, scale = self._models[space.sha]
-        maps = self._maps(stimuli, features)
-        chosen = [layer[:, own] for layer, own in zip(maps, kept, strict=True)]
-        responses = scale.restored(respond(fitted, chosen, nonlinear=self.params.nonlinear))
-        out = np.zeros((*seeds.shape, space.n_voxels), np.float32)
-        out[:, :, space.valid] = responses[:, None]
-        return out
+    def respond(self, model: FwrfModel, stimuli: Stimuli, features: Features) -> np.ndarray:
+        """(N, V), each voxel through its field."""
+        maps = zip(self._maps(stimuli, features), model.kept, strict=True)
+        chosen = [layer[:, own] for layer, own in maps]
+        return model.scale.restored(predict_fields(model.fields, chosen, nonlinear=self.params.nonlinear))
 
-    def save(self, folder: Path) -> None:
-        """One sub-folder per subject."""
-        for number, (space, fitted, kept, scale) in enumerate(self._models.values()):
-            place = folder / f"subject-{number:03d}"
-            place.mkdir(parents=True)
-            save_space(place, space)
-            fitted.save(place / "fields.safetensors")
-            np.savez(place / "maps.npz", *kept, mean=scale.mean, sd=scale.sd)
+    def write(self, model: FwrfModel, folder: Path) -> None:
+        """``fields.safetensors`` and ``maps.npz``."""
+        model.fields.save(folder / "fields.safetensors")
+        np.savez(folder / "maps.npz", *model.kept, mean=model.scale.mean, sd=model.scale.sd)
 
-    @classmethod
-    def load(cls, folder: Path, params: Params, *, device: str) -> FwrfEncoder:
-        """Read what :meth:`save` wrote."""
-        encoder = cls(params)
-        for place in sorted(folder.glob("subject-*")):
-            space = load_space(place)
-            with np.load(place / "maps.npz", allow_pickle=False) as file:
-                kept = [file[f"arr_{k}"] for k in range(len(params.layers))]
-                scale = VoxelScale(file["mean"], file["sd"])
-            fitted = FittedFields.load(place / "fields.safetensors")
-            encoder._models[space.sha] = (space, fitted, kept, scale)
-        if not encoder._models:
-            raise DataError(f"{folder} holds no fwrf encoder; fit it again")
-        return encoder
+    def read(self, folder: Path) -> FwrfModel:
+        """What :meth:`write` kept."""
+        with np.load(folder / "maps.npz", allow_pickle=False) as file:
+            kept = [file[f"arr_{k}"] for k in range(len(self.params.layers))]
+            scale = VoxelScale(file["mean"], file["sd"])
+        return FwrfModel(FittedFields.load(folder / "fields.safetensors"), kept, scale)
 
     def _maps(self, stimuli: Stimuli, features: Features) -> list[np.ndarray]:
         """(N, D, side, side) of each layer."""
