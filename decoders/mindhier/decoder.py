@@ -64,8 +64,8 @@ class MindHierDecoder(MindHierCore):
         return _source(params).missing(params)
 
     def networks(self) -> tuple[str, ...]:
-        """Backbones of the harness that it looks through: CLIP ViT-L/14, whose image half also scores."""
-        return ("bigg@tiny",) if self.params.weights == "tiny" else ("clip",)
+        """Backbones of the harness that it looks through: CLIP ViT-L/14, both halves of which also score."""
+        return ("bigg@tiny",) if self.params.weights == "tiny" else ("clip", "clip-l14-text")
 
     def fit(
         self, subject: SubjectData, features: Features, *, seed: int, device: str, checkpoint_dir: Path
