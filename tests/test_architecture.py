@@ -198,7 +198,7 @@ def test_imports_are_absolute_across_folders(folder):
 NAMED_OTHERWISE = {
     # what a whole run, command or chain keeps to, whichever modules it takes
     *("run/digits", "run/embedded_chain", "run/threads", "encoders/ranked", "decoders/mindeye2/chain"),
-    *("scoring/lookalike_runs", "cli/bad_input", "cli/hostile_ids", "cli/wrong_words"),
+    *("scoring/copy_runs", "scoring/lookalike_runs", "cli/bad_input", "cli/hostile_ids", "cli/wrong_words"),
     # one rule at every door
     *("reading/doors", "reading/image_doors", "reading/image_hints"),
     *("benchmarks/layouts/traps", "benchmarks/layouts/layout_runs"),

@@ -36,7 +36,7 @@ TESTED_IN = {
     "encoders/common/inputs.py": "encoders/common/test_network.py",
     "encoders/common/params.py": "encoders/common/test_network.py",
     "encoders/common/subjects.py": "encoders/common/test_solved.py",
-    "encoders/common/training_data.py": "encoders/chasm/test_encoder.py",
+    "encoders/common/training_data.py": "encoders/chasm/test_dataset.py",
     "encoders/common/stages.py": "encoders/common/test_network.py",
     "encoders/sequences.py": "encoders/common/test_network.py",
     "encoders/stacked.py": "encoders/common/test_solved.py",
@@ -100,7 +100,7 @@ TESTED_IN = {
     # what makes an artifact, by the stage that keeps it; tests/test_closures.py edits each of them
     "harness/rows/averaging.py": "rows/test_controls.py",
     "harness/rows/best_sentences.py": "rows/test_caption_controls.py",
-    "harness/scoring/blocks.py": "metrics/test_copies.py",
+    "harness/scoring/blocks.py": "scoring/test_copy_runs.py",
     "harness/scoring/calls.py": "metrics/test_captions.py",
     "harness/scoring/contributing.py": "statistics/test_contributed.py",
     "harness/scoring/cosines.py": "metrics/test_retrieval.py",
@@ -122,9 +122,10 @@ TESTED_IN = {
     "harness/storage/sharded.py": "stages/test_plugin_features.py",
     "harness/storage/worker.py": "run/test_threads.py",
     # the conformance kit, by plugins that break it
-    "harness/testing/case.py": "testing/test_kinds.py",
-    "harness/testing/fitting.py": "testing/test_kinds.py",
-    "harness/testing/watching.py": "testing/test_kinds.py",
+    **{
+        f"harness/testing/{name}.py": "testing/test_encoders.py"
+        for name in ("case", "fitting", "report", "watching")
+    },
     "harness/training/checkpoints.py": "training/test_loop.py",
     "harness/training/devices.py": "training/test_loop.py",
     # how data of one's own are checked
@@ -146,7 +147,7 @@ NO_LOGIC = {
     "harness/__main__.py": "python -m harness, which is harness.cli.main",
     "harness/backbones/gnet_sizes.py": "numbers of voxels",
     "harness/backbones/pins.py": "addresses and hashes of weights",
-    "harness/metrics/meanings.py": "sentences, which tests/reports/test_html.py asks of every metric",
+    "harness/metrics/meanings.py": "sentences, which tests/reports/test_glossary.py asks of every metric",
     "encoders/catalogue.py": "rows",
     "decoders/catalogue.py": "rows",
     "benchmarks/catalogue.py": "rows",

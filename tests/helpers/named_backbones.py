@@ -11,3 +11,9 @@ def backbone_named(name: str, twin: type | None = None) -> Any:
     """The backbone `name` before it is opened, or `twin` built with the arguments of its row."""
     ref = plugins.find("backbones", name)
     return ref.load()() if twin is None else twin(**dict(ref.arguments))
+
+
+def opened(backbone: Any) -> Any:
+    """`backbone`, opened on the CPU."""
+    backbone.open(device="cpu")
+    return backbone
