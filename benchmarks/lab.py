@@ -60,7 +60,7 @@ class Params(ResizeKeys):
     """
 
     base_dir: str = "."
-    betas: tuple[str, ...] = ()
+    betas: str | tuple[str, ...] = ()
     trials: str = ""
     images: str = ""
     mask: str = ""

@@ -13,6 +13,7 @@ from PIL import Image
 from harness.api import ConfigError, DataError
 from harness.benchmarks.lab import Lab, Params, Rows, read_trials
 from harness.reading.records import read_records
+from harness.settings import resolve_params
 
 HEADS = "image,session,split,run"
 
@@ -127,6 +128,13 @@ def test_through_the_command_line(folder):
     assert refused.returncode == 2
     assert "there is no file" in refused.stderr
     assert "mask.nii.gz" in refused.stderr
+
+
+def test_one_file_of_betas_needs_no_list(folder):
+    given = {"betas": "TYPED.mat:betasmd", "trials": "t.csv", "images": "p", "mask": "m.nii", "split": "s"}
+    assert resolve_params(Params, {**given, "units": "raw"}, section="benchmark").betas == (
+        "TYPED.mat:betasmd",
+    )
 
 
 def one_row_less(folder):
