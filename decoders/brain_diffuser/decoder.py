@@ -20,8 +20,8 @@ import torch
 from harness.api import Decoded, Features, Responses, SubjectData, check_ranges
 from harness.backbones.images import planes, resized
 from harness.decoders.drawing import draws, image_generators
-from harness.decoders.latent_diffusion.decoder import CaptionBook, PaintedDecoder, flat
-from harness.decoders.latent_diffusion.painter import Conditions, Drawing
+from harness.decoders.latent_diffusion.decoder import CaptionBook, PaintedDecoder, PaintedParams, flat
+from harness.decoders.latent_diffusion.painter import Conditions
 from harness.training import purpose_seed
 
 from .mixture import MARGIN, to_uint8
@@ -32,12 +32,10 @@ PUBLIC_BLOCKS = 31
 """Blocks of the released VDVAE whose latents are predicted: 91,168 numbers."""
 
 
-@dataclass(frozen=True)
-class BrainDiffuserParams:
+@dataclass(frozen=True, kw_only=True)
+class BrainDiffuserParams(PaintedParams):
     """What is regressed, and how pictures are drawn.
 
-    weights : ``public``, what ``harness prefetch versatile-diffusion vdvae`` keeps, or ``tiny`` for this
-        project's small parts, which know the embedded benchmark's scenes only.
     latent_penalty, word_penalty, image_penalty : of the three ridges.
     folds : training folds whose held-out predictions give the spread that is undone.
     words : share of the words in what is drawn; the paper mixes 0.6 towards the image.
@@ -45,7 +43,6 @@ class BrainDiffuserParams:
     candidates : pictures drawn per image.
     """
 
-    weights: Literal["public", "tiny"] = "public"
     latent_penalty: float = 50_000.0
     word_penalty: float = 100_000.0
     image_penalty: float = 60_000.0
@@ -55,17 +52,12 @@ class BrainDiffuserParams:
     steps: int = 50
     guidance: float = 7.5
     strength: float = 0.75
-    candidates: int = 1
 
     def __post_init__(self) -> None:
         penalties = dict.fromkeys(("latent_penalty", "word_penalty", "image_penalty"), (1e-9, 1e15))
-        ranges = {**penalties, "folds": (2, 100), "guidance": (0, 100), "candidates": (1, 1000)}
+        ranges = {**penalties, "folds": (2, 100)}
+        super().__post_init__()
         check_ranges(self, ranges, section="decoder")
-        self.drawing()
-
-    def drawing(self) -> Drawing:
-        """How pictures are drawn."""
-        return Drawing(self.sampler, self.steps, self.guidance, self.strength, self.words)
 
 
 class BrainDiffuserDecoder(PaintedDecoder):
@@ -171,10 +163,6 @@ class BrainDiffuserDecoder(PaintedDecoder):
         with torch.no_grad():
             first = self._first_picture(self._true_latents(sized, generators), generators)
         return self._redrawn(Conditions(self._true_tokens(images), words), first, generators)
-
-    def embed(self, images: np.ndarray) -> np.ndarray:
-        """(n, tokens * dim) true image tokens of `images` (n, H, W, 3)."""
-        return self._true_tokens(images).flatten(1).float().cpu().numpy()
 
     def _true_latents(self, images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
         network = self.vdvae

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -18,13 +19,15 @@ from harness.api import (
     Features,
     Stimuli,
     SubjectData,
+    check_ranges,
 )
 from harness.backbones.images import planes
 from harness.decoders.drawing import draws, last_channel
 from harness.decoders.fitted import FittedDecoder, require_voxels
+from harness.decoders.settings import part_of
 from harness.training import purpose_seed
 
-from .painter import Conditions, Painter
+from .painter import Conditions, Drawing, Painter
 
 BATCH = 32
 """Images embedded at a time."""
@@ -71,16 +74,39 @@ class CaptionBook:
             raise DataError(f"{folder} holds no captions ({problem}); fit the decoder again") from None
 
 
+@dataclass(frozen=True, kw_only=True)
+class PaintedParams:
+    """What each of these decoders is told; those that draw add fields of :class:`.painter.Drawing`.
+
+    weights : ``public``, what ``harness prefetch`` keeps, or ``tiny`` for this project's small parts, which
+        know the embedded benchmark's scenes only.
+    candidates : pictures drawn per image.
+    """
+
+    weights: Literal["public", "tiny"] = "public"
+    candidates: int = 1
+
+    def __post_init__(self) -> None:
+        check_ranges(self, {"guidance": (0, 100), "candidates": (1, 1000)}, section="decoder")
+        self.drawing()  # refuses what cannot be
+
+    def drawing(self) -> Drawing:
+        """How pictures are drawn."""
+        return part_of(self, Drawing)
+
+
 class PaintedDecoder(FittedDecoder):
     """Weights, targets and pictures; subclasses say what is regressed and what is drawn.
 
     generator : ``versatile`` or ``stable``.  reads_words : whether it needs captions.
+    checkpoints : parameters that name published files.
     """
 
     stochastic = True
     generator: ClassVar[str] = "versatile"
     reads_words: ClassVar[bool] = True
     null: ClassVar[str] = "zeros"
+    checkpoints: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: Any) -> None:
         self.params = params
@@ -112,17 +138,27 @@ class PaintedDecoder(FittedDecoder):
     @classmethod
     def missing(cls, params: Any, *, subject: str) -> list[str]:
         """A line for each file of weights that is not there."""
-        if params.weights == "tiny":
-            return []
-        from . import public
+        lines = []
+        if params.weights == "public":
+            from . import public
 
-        return public.missing(cls.generator, words=cls.reads_words)
+            lines += public.missing(cls.generator, words=cls.reads_words)
+        for name in cls.checkpoints:
+            if (given := getattr(params, name)) and not Path(given).expanduser().is_file():
+                lines.append(
+                    f"decoder.{name} is {given}, which is no file; give the path of the published one"
+                )
+        return lines
 
     def networks(self) -> tuple[str, ...]:
         """Backbones of the harness that it looks through."""
         if self.params.weights == "tiny":
             return ("bigg@tiny",)
         return ("clip", "clip-l14-text") if self.reads_words else ("clip",)
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """(n, tokens * dim) true image tokens of `images` (n, H, W, 3)."""
+        return self._true_tokens(images).flatten(1).float().cpu().numpy()
 
     def _move(self, device: str) -> None:
         super()._move(device)

@@ -29,8 +29,9 @@ from harness.api import (
 )
 from harness.backbones.images import planes
 from harness.decoders.drawing import image_generators
-from harness.decoders.latent_diffusion.decoder import CaptionBook, PaintedDecoder
-from harness.decoders.latent_diffusion.painter import Conditions, Drawing
+from harness.decoders.latent_diffusion.decoder import CaptionBook, PaintedDecoder, PaintedParams
+from harness.decoders.latent_diffusion.painter import Conditions
+from harness.decoders.settings import part_of
 from harness.training import TrainingSettings, purpose_seed, seeded, train, write_curves
 
 from . import checkpoints
@@ -44,12 +45,10 @@ OWN = 1
 """Number of the only subject in a network that was fitted here."""
 
 
-@dataclass(frozen=True)
-class MindBridgeParams:
+@dataclass(frozen=True, kw_only=True)
+class MindBridgeParams(PaintedParams):
     """What it is made of, how it is fitted, how it draws.
 
-    weights : ``public``, what ``harness prefetch versatile-diffusion`` keeps, or ``tiny`` for this project's
-        small parts, which know the embedded benchmark's scenes only.
     checkpoint : ``last.pth`` of a published bridge; with `number`, the subject's in it, nothing is trained.
     number : of the scored subject in the checkpoint's names; 0 for a subject that is not in it.
     pooling : of the voxels, repetition by repetition.
@@ -60,7 +59,6 @@ class MindBridgeParams:
     candidates : pictures drawn per image.  The paper shows the best of eight by the true image.
     """
 
-    weights: Literal["public", "tiny"] = "public"
     checkpoint: str = ""
     number: int = 0
     pooling: Pooling = "max"
@@ -75,30 +73,23 @@ class MindBridgeParams:
     sampler: Literal["ddim", "unipc"] = "unipc"
     steps: int = 20
     guidance: float = 5.0
-    candidates: int = 1
 
     def __post_init__(self) -> None:
         ranges = {
             "number": (0, 8), "epochs": (3, 1e6), "batch": (2, 1e6), "learning_rate": (1e-12, 1),
             "decay": (0, 100), "mse": (0, 1e9), "reconstruction": (0, 1e9), "cycle": (0, 1e9),
-            "guidance": (0, 100), "candidates": (1, 1000),
         }  # fmt: skip
+        super().__post_init__()
         check_ranges(self, ranges, section="decoder")
-        self.drawing()
         if self.number and not self.checkpoint:
             raise ConfigError(
                 f"decoder.number is {self.number} and there is no checkpoint whose subject it could be; give "
                 "--set decoder.checkpoint=FILE, or leave the number out"
             )
 
-    def drawing(self) -> Drawing:
-        """How pictures are drawn."""
-        return Drawing(self.sampler, self.steps, self.guidance, 1.0, self.words)
-
     def fitting(self) -> FitSettings:
         """How the network is fitted."""
-        weights = LossWeights(self.mse, self.reconstruction, self.cycle)
-        return FitSettings(self.epochs, self.batch, self.learning_rate, self.decay, weights)
+        return part_of(self, FitSettings, weights=part_of(self, LossWeights))
 
 
 class MindBridgeDecoder(PaintedDecoder):
@@ -109,6 +100,7 @@ class MindBridgeDecoder(PaintedDecoder):
     trains_on = "trials"
     Params = MindBridgeParams
     label = "mindbridge"
+    checkpoints = ("checkpoint",)
 
     def __init__(self, params: MindBridgeParams) -> None:
         super().__init__(params)
@@ -121,16 +113,6 @@ class MindBridgeDecoder(PaintedDecoder):
     def sizes(self) -> NetworkSettings:
         """Of the network."""
         return TINY if self.params.weights == "tiny" else NetworkSettings()
-
-    @classmethod
-    def missing(cls, params: MindBridgeParams, *, subject: str) -> list[str]:
-        """A line for each file of weights that is not there."""
-        lines = super().missing(params, subject=subject)
-        if params.checkpoint and not Path(params.checkpoint).expanduser().is_file():
-            lines.append(
-                f"decoder.checkpoint is {params.checkpoint}, which is no file; give the published one's path"
-            )
-        return lines
 
     def fit(
         self, subject: SubjectData, features: Features, *, seed: int, device: str, checkpoint_dir: Path
@@ -189,10 +171,6 @@ class MindBridgeDecoder(PaintedDecoder):
             raise DataError("mindbridge has no training captions, which its generator ceiling needs; fit it")
         words = self.painter.word_tokens(self._book.nearest(self.painter, planes(images).to(self.device)))
         return self._painted(Conditions(self._true_tokens(images), words), image_generators(seeds))
-
-    def embed(self, images: np.ndarray) -> np.ndarray:
-        """(n, tokens * dim) true image tokens of `images` (n, H, W, 3)."""
-        return self._true_tokens(images).flatten(1).float().cpu().numpy()
 
     def _painted(self, conditions: Conditions, generators: Sequence[torch.Generator]) -> Decoded:
         embedding = conditions.image.float().cpu().numpy()

@@ -28,10 +28,11 @@ from harness.api import (
 from harness.backbones.images import planes
 from harness.backbones.preprocessing import CLIP
 from harness.decoders.drawing import draws, image_generators
-from harness.decoders.latent_diffusion.decoder import PaintedDecoder
-from harness.decoders.latent_diffusion.painter import Conditions, Drawing
+from harness.decoders.latent_diffusion.decoder import PaintedDecoder, PaintedParams
+from harness.decoders.latent_diffusion.painter import Conditions
 from harness.decoders.mindeye2.checkpoints import read_weights
 from harness.decoders.mindeye2.fitting import TrainingSet
+from harness.decoders.settings import part_of
 from harness.training import TrainingSettings, purpose_seed, seeded, train, write_curves
 
 from . import checkpoints
@@ -48,70 +49,46 @@ TINY_LOW = LowLevelSettings(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class MindEye1Params:
+@dataclass(frozen=True, kw_only=True)
+class MindEye1Params(PaintedParams, FitSettings):
     """What it is made of, how it is fitted, how it draws.
 
-    weights : ``public``, what ``harness prefetch versatile-diffusion`` keeps, or ``tiny`` for this project's
-        small parts, which know the embedded benchmark's scenes only.
     checkpoint, low_checkpoint : published files of the scored subject (``last.pth`` of prior_257_final_*,
         ``epoch120.pth`` of autoencoder_*), which are then used as they are; nothing is trained for a part
         that has one.
     low_level : whether there is a low-level path; without, pictures are drawn from noise alone.
-    epochs, batch, learning_rate, low_epochs, low_batch, low_learning_rate, decay, mixco_share, drop : of the
-        trainings (:class:`.fitting.FitSettings`).
-    faithful : keep the public code's slips.
+    epochs ... faithful : of the trainings (:class:`.fitting.FitSettings`).
     prior_steps : of the prior's 100; all of them is ancestral sampling, as published.
     sampler, steps, guidance, strength : of the generator.
     candidates : pictures drawn per image; the paper's best is of 16, by their likeness to the prediction:
         --selection predicted-embedding.
     """
 
-    weights: Literal["public", "tiny"] = "public"
     checkpoint: str = ""
     low_checkpoint: str = ""
     low_level: bool = True
-    epochs: int = 240
-    batch: int = 32
-    learning_rate: float = 3e-4
-    low_epochs: int = 120
-    low_batch: int = 8
-    low_learning_rate: float = 5e-4
-    decay: float = 1e-2
-    mixco_share: float = 0.33
-    drop: float = 0.2
-    faithful: bool = False
     prior_steps: int = 100
     sampler: Literal["ddim", "unipc"] = "unipc"
     steps: int = 20
     guidance: float = 3.5
     strength: float = 0.85
-    candidates: int = 1
 
     def __post_init__(self) -> None:
         ranges = {
             **dict.fromkeys(("epochs", "low_epochs"), (3, 1e6)),
             **dict.fromkeys(("batch", "low_batch"), (2, 1e6)),
             **dict.fromkeys(("learning_rate", "low_learning_rate"), (1e-12, 1)),
-            **dict.fromkeys(("mixco_share",), (0, 1)),
-            **dict.fromkeys(("drop",), (0, 0.99)),
-            **dict.fromkeys(("guidance", "decay"), (0, 100)),
-            "candidates": (1, 1000),
+            "mixco_share": (0, 1),
+            "drop": (0, 0.99),
+            "decay": (0, 100),
             "prior_steps": (2, 100),
         }
+        super().__post_init__()
         check_ranges(self, ranges, section="decoder")
-        self.drawing()
-
-    def drawing(self) -> Drawing:
-        """How pictures are drawn."""
-        return Drawing(self.sampler, self.steps, self.guidance, self.strength)
 
     def fitting(self) -> FitSettings:
         """How both networks are fitted."""
-        return FitSettings(
-            self.epochs, self.batch, self.learning_rate, self.low_epochs, self.low_batch,
-            self.low_learning_rate, self.decay, self.mixco_share, self.drop, self.faithful,
-        )  # fmt: skip
+        return part_of(self, FitSettings)
 
 
 class MindEye1Decoder(PaintedDecoder):
@@ -123,23 +100,13 @@ class MindEye1Decoder(PaintedDecoder):
     Params = MindEye1Params
     label = "mindeye1"
     reads_words = False
+    checkpoints = ("checkpoint", "low_checkpoint")
 
     def __init__(self, params: MindEye1Params) -> None:
         super().__init__(params)
         self.network: MindEye1Network | None = None
         self.low_network: LowLevelNetwork | None = None
         self.curves: dict[str, list] = {}
-
-    @classmethod
-    def missing(cls, params: MindEye1Params, *, subject: str) -> list[str]:
-        """A line for each file of weights that is not there."""
-        lines = super().missing(params, subject=subject)
-        for name in ("checkpoint", "low_checkpoint"):
-            if (given := getattr(params, name)) and not Path(given).expanduser().is_file():
-                lines.append(
-                    f"decoder.{name} is {given}, which is no file; give the path of the published one"
-                )
-        return lines
 
     @property
     def sizes(self) -> tuple[NetworkSettings, LowLevelSettings]:
@@ -213,10 +180,6 @@ class MindEye1Decoder(PaintedDecoder):
             blurry = self.painter.decode(self.painter.encode(planes(images)))
         embedding = tokens.float().cpu().numpy()
         return self._from_tokens(tokens, blurry, image_generators(seeds), embedding)
-
-    def embed(self, images: np.ndarray) -> np.ndarray:
-        """(n, tokens * dim) true tokens of `images` (n, H, W, 3)."""
-        return self._true_tokens(images).flatten(1).float().cpu().numpy()
 
     def _from_tokens(
         self,

@@ -19,7 +19,7 @@ from .network import MindEye1Network
 PRIOR_WEIGHT = 30.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FitSettings:
     """How both networks are fitted; the defaults are those of the released models on one device.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.api import ConfigError, check_ranges
+from harness.decoders.settings import part_of
 
 from .fitting import FitSettings, Order, StageSettings
 from .hierarchy import LayerMap
@@ -29,8 +30,8 @@ RANGES = {
 """Least and most of numbers; others are checked where they are used."""
 
 
-@dataclass(frozen=True)
-class MindHierParams:
+@dataclass(frozen=True, kw_only=True)
+class MindHierParams(SamplingSettings):
     """What it is made of, how it is fitted, how it draws.
 
     weights : folder of the public files (:mod:`.public` lists them), or ``tiny`` for this project's small
@@ -45,7 +46,7 @@ class MindHierParams:
         which differs between the two.
     encoder_*, transformer_*, warmup, precision : of the two stages.
     text_weight, drop, balanced, crop : see :mod:`.fitting` and :mod:`.core`.
-    guidance ... last_temperature : see :class:`.sampling.SamplingSettings`.
+    guidance ... last_temperature : of :class:`.sampling.SamplingSettings`.
     candidates : pictures drawn per image.
     low_level : ``mindeye2`` fits MindEye2's low-level head beside, whose blurry image is mixed in.
     blend : share of the blurry image where there is one and no protocol says another; 0.45 published.
@@ -70,21 +71,13 @@ class MindHierParams:
     balanced: bool = False
     crop: float = 1.125
     precision: Literal["float32", "bfloat16"] = "bfloat16"
-    guidance: float = 6.0
-    top_k: int = 400
-    top_p: float = 0.95
-    guided_from: int = 1
-    guided_until: int = 0
-    smooth: bool = False
-    smooth_from: int = 0
-    last_temperature: float = 0.0
     candidates: int = 1
     low_level: Literal["none", "mindeye2"] = "none"
     blend: float = field(default=0.45, metadata={"identity": False})
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_ranges(self, RANGES, section="decoder")
-        self.sampling()  # refuses what cannot be
         if self.pretrained and self.low_level != "none":
             raise ConfigError(
                 "decoder.low_level is fitted with the rest, and decoder.pretrained leaves the fit out; set "
@@ -98,35 +91,20 @@ class MindHierParams:
 
     def fitting(self) -> FitSettings:
         """How both stages are carried out."""
-        rise = lambda steps: min(self.warmup, steps // 5)  # noqa: E731
-        return FitSettings(
-            StageSettings(
-                self.encoder_steps, self.encoder_batch, self.encoder_rate, rise(self.encoder_steps)
-            ),
-            StageSettings(
-                self.transformer_steps,
-                self.transformer_batch,
-                self.transformer_rate,
-                rise(self.transformer_steps),
-            ),
+
+        def stage(name: str) -> StageSettings:
+            steps, batch, rate = (getattr(self, f"{name}_{field}") for field in ("steps", "batch", "rate"))
+            return StageSettings(steps, batch, rate, min(self.warmup, steps // 5))
+
+        return part_of(
+            self,
+            FitSettings,
+            encoder=stage("encoder"),
+            transformer=stage("transformer"),
             final_only=self.supervision == "final",
             single=self.guiding == "single",
-            order=self.order,
-            text_weight=self.text_weight,
-            drop=self.drop,
-            balanced=self.balanced,
-            precision=self.precision,
         )
 
     def sampling(self) -> SamplingSettings:
         """How codes are drawn."""
-        return SamplingSettings(
-            guidance=self.guidance,
-            top_k=self.top_k,
-            top_p=self.top_p,
-            guided_from=self.guided_from,
-            guided_until=self.guided_until,
-            smooth=self.smooth,
-            smooth_from=self.smooth_from,
-            last_temperature=self.last_temperature,
-        )
+        return part_of(self, SamplingSettings)

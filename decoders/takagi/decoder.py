@@ -28,8 +28,8 @@ from harness.api import (
 )
 from harness.backbones.images import planes, resized
 from harness.decoders.drawing import draws, image_generators
-from harness.decoders.latent_diffusion.decoder import CaptionBook, PaintedDecoder, flat
-from harness.decoders.latent_diffusion.painter import Conditions, Drawing
+from harness.decoders.latent_diffusion.decoder import CaptionBook, PaintedDecoder, PaintedParams, flat
+from harness.decoders.latent_diffusion.painter import Conditions
 
 from .regression import ScaledRidge
 
@@ -37,12 +37,10 @@ PENALTIES = tuple(10.0**power for power in range(-6, 1))
 """Of the CVPR scripts; with these on 25,000 standardised rows the fit is ordinary least squares."""
 
 
-@dataclass(frozen=True)
-class TakagiParams:
+@dataclass(frozen=True, kw_only=True)
+class TakagiParams(PaintedParams):
     """What is regressed on what, and how pictures are drawn.
 
-    weights : ``public``, what ``harness prefetch stable-diffusion-1.4`` keeps, or ``tiny`` for this project's
-        small parts, which know the embedded benchmark's scenes only.
     latent_areas, word_areas : ROIs or cortical groups of the voxel space whose voxels are joined.
     penalties : of both ridges, one chosen for each target.
     intercept : centre voxels and targets, which the public scripts do not.
@@ -51,7 +49,6 @@ class TakagiParams:
     candidates : pictures drawn per image; five in the paper.
     """
 
-    weights: Literal["public", "tiny"] = "public"
     latent_areas: tuple[str, ...] = ("early",)
     word_areas: tuple[str, ...] = ("ventral",)
     penalties: tuple[float, ...] = PENALTIES
@@ -61,21 +58,14 @@ class TakagiParams:
     steps: int = 50
     guidance: float = 5.0
     strength: float = 0.8
-    candidates: int = 1
 
     def __post_init__(self) -> None:
-        check_ranges(
-            self, {"guidance": (0, 100), "candidates": (1, 1000), "side": (0, 4096)}, section="decoder"
-        )
-        self.drawing()
+        super().__post_init__()
+        check_ranges(self, {"side": (0, 4096)}, section="decoder")
         if not self.penalties or min(self.penalties) <= 0:
             raise ConfigError(
                 f"decoder.penalties is {list(self.penalties)}; expected positive numbers, like [0.1, 1]"
             )
-
-    def drawing(self) -> Drawing:
-        """How pictures are drawn."""
-        return Drawing(self.sampler, self.steps, self.guidance, self.strength)
 
 
 class TakagiDecoder(PaintedDecoder):
