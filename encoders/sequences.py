@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .common.network import Batch, FittedSubject, SeparateEncoder, Stage
-from .common.params import Training
+from .common.tokens import TokenEncoder, TokenTraining
 
 
 class Readout(nn.Module):
@@ -50,22 +50,19 @@ class Readout(nn.Module):
         return self.head(self.dropout(self.body(patches)[0][:, -1]))
 
 
-class SequenceEncoder(SeparateEncoder):
+class SequenceEncoder(TokenEncoder, SeparateEncoder):
     """Patches of a backbone -> responses, by one of three plain networks."""
 
     presets = "sequences.presets.yaml"
-    axes: ClassVar[Mapping[str, int]] = {"patches": 3}
-    scaled: ClassVar[tuple[str, ...]] = ("patches",)
+    scaled: ClassVar[tuple[str, ...]] = ("tokens",)
 
     @dataclass(frozen=True, kw_only=True)
-    class Params(Training):
+    class Params(TokenTraining):
         """Sizes and training.
 
         width, depth : of the hidden layers.  dropout : before each read-out.
         """
 
-        backbone: str = "dinov2"
-        layer: str = "patches"
         width: int = 512
         depth: int = 1
         dropout: float = 0.3
@@ -76,16 +73,12 @@ class SequenceEncoder(SeparateEncoder):
         super().__init__(params)
         self.kind = self.name = kind
 
-    def layers(self) -> Mapping[str, tuple[str, str]]:
-        """The patches."""
-        return {"patches": (self.params.backbone, self.params.layer)}
-
     def network(self, shapes: Mapping[str, tuple[int, ...]], subjects: Sequence[FittedSubject]) -> nn.Module:
         """See :class:`Readout`."""
         p = self.params
         return Readout(
             self.kind,
-            shapes["patches"][-1],
+            shapes["tokens"][-1],
             subjects[0].voxels,
             width=p.width,
             depth=p.depth,
@@ -94,17 +87,15 @@ class SequenceEncoder(SeparateEncoder):
 
     def stages(self, network: nn.Module, subjects: Sequence[FittedSubject]) -> Sequence[Stage]:
         """Squared error."""
-        p = self.params
 
         def loss(batch: Batch) -> Mapping[str, Tensor]:
-            return {"mse": F.mse_loss(network(batch.images["patches"]), batch.voxels)}
+            return {"mse": F.mse_loss(network(batch.images["tokens"]), batch.voxels)}
 
-        how = {"decay": p.decay, "clip": p.clip, "patience": p.patience, "schedule": "cosine"}
-        return [Stage("readout", network, loss, p.epochs, p.batch, p.rate, **how)]
+        return [Stage.of(self.params, "readout", network, loss, schedule="cosine")]
 
     def respond(self, model: Any, images: Mapping[str, Tensor], subject: int, seeds: np.ndarray) -> Tensor:
         """One pass."""
-        return model.network(images["patches"])
+        return model.network(images["tokens"])
 
 
 class MlpEncoder(SequenceEncoder):

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from harness.api import ConfigError, VoxelSpace
 
 from ..common.network import Batch, FittedSubject, SeparateEncoder, Stage
-from ..common.params import Training
+from ..common.tokens import TokenEncoder, TokenTraining
 from .network import BrainTransformer
 
 
-class BrainTransformerEncoder(SeparateEncoder):
+class BrainTransformerEncoder(TokenEncoder, SeparateEncoder):
     """Image tokens -> responses, each voxel through what its regions asked of the image.
 
     Our spaces have no hemispheres: the two parts are the first and the second half of the voxels, each with
@@ -28,19 +28,16 @@ class BrainTransformerEncoder(SeparateEncoder):
 
     name = "brain-transformer"
     presets = "presets.yaml"
-    axes: ClassVar[Mapping[str, int]] = {"tokens": 3}
     scaled: ClassVar[tuple[str, ...]] = ("tokens",)
 
     @dataclass(frozen=True, kw_only=True)
-    class Params(Training):
+    class Params(TokenTraining):
         """Sizes and training; the defaults are the published ones.
 
         mapping : ``transformer``, or one softmax map for each region.
         readout : ``rois_all``, by region; ``voxels``, a query for each voxel.
         """
 
-        backbone: str = "dinov2"
-        layer: str = "patches"
         mapping: Literal["transformer", "spatial_feature"] = "transformer"
         readout: Literal["rois_all", "voxels"] = "rois_all"
         depth: int = 1
@@ -54,10 +51,6 @@ class BrainTransformerEncoder(SeparateEncoder):
         rate: float = 5e-4
         decay: float = 1e-4
         clip: float = 0.1
-
-    def layers(self) -> Mapping[str, tuple[str, str]]:
-        """Patch tokens."""
-        return {"tokens": (self.params.backbone, self.params.layer)}
 
     def facts(self, space: VoxelSpace) -> dict[str, np.ndarray]:
         """``rois`` (R + 1, V): regions in the order of their names, and voxels of none."""
@@ -98,7 +91,6 @@ class BrainTransformerEncoder(SeparateEncoder):
 
     def stages(self, network: nn.Module, subjects: Sequence[FittedSubject]) -> Sequence[Stage]:
         """Squared error of either part, summed."""
-        p = self.params
 
         def loss(batch: Batch) -> Mapping[str, Tensor]:
             predicted = network(batch.images["tokens"], network.lh_rois, network.rh_rois)
@@ -106,8 +98,7 @@ class BrainTransformerEncoder(SeparateEncoder):
             errors = [F.mse_loss(a, b) for a, b in zip(predicted, measured, strict=True)]
             return dict(zip(("first", "second"), errors, strict=True))
 
-        how = {"decay": p.decay, "clip": p.clip, "patience": p.patience}
-        return [Stage("queries", network, loss, p.epochs, p.batch, p.rate, **how)]
+        return [Stage.of(self.params, "queries", network, loss)]
 
     def respond(self, model: Any, images: Mapping[str, Tensor], subject: int, seeds: np.ndarray) -> Tensor:
         """One pass."""

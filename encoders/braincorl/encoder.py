@@ -95,17 +95,13 @@ class BraincorlEncoder(NetworkEncoder):
             images, count = F.normalize(batch.images["image"], dim=-1), len(batch.voxels)
             high = min(p.context[1], max(1, 3 * count // 4))  # some are left to be predicted
             low = min(p.context[0], high)
-            shown, chosen = high, torch.arange(batch.voxels.shape[1])[: p.voxels]
-            if batch.training:
-                shown = int(torch.randint(low, high + 1, ()))
-                chosen = torch.randperm(batch.voxels.shape[1])[: p.voxels]
-            responses = batch.voxels[:, chosen.to(batch.voxels.device)].T  # (v, B)
+            shown = int(torch.randint(low, high + 1, ())) if batch.training else high
+            responses = batch.voxels[:, batch.some_voxels(p.voxels)].T  # (v, B)
             context = images[:shown].expand(len(responses), -1, -1)
             weights = network.predictor(context, responses[:, :shown])
             return {"mse": F.mse_loss(respond(weights, images[shown:]), responses[:, shown:])}
 
-        how = {"decay": p.decay, "clip": p.clip, "patience": p.patience}
-        return [Stage("predictor", network.predictor, loss, p.epochs, p.batch, p.rate, **how)]
+        return [Stage.of(p, "predictor", network.predictor, loss)]
 
     def finish(self, model: Model, number: int, inputs: Inputs, voxels: Tensor, image: np.ndarray) -> None:
         """Infer the weights of a subject's voxels from the first `shown` items in a seeded order."""

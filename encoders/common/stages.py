@@ -15,6 +15,7 @@ from harness.toolkit import Losses, OneCycle, Progress, Step, TrainingSettings, 
 
 from .batching import SubjectTask, decay_groups
 from .inputs import Inputs
+from .params import Training
 from .training_data import TrainingSet
 
 VALIDATED = 128
@@ -35,6 +36,12 @@ class Batch:
     epoch: int
     epochs: int
     training: bool
+
+    def some_voxels(self, most: int) -> Tensor:
+        """Places of at most `most` voxels: drawn in training, else the first."""
+        count = self.voxels.shape[1]
+        places = torch.randperm(count) if self.training else torch.arange(count)
+        return places[:most].to(self.voxels.device)
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,19 @@ class Stage:
     ema: float = 0.0
     schedule: Literal["constant", "cosine", "one-cycle"] = "constant"
     keep: Literal["best", "last", "average"] = "best"
+
+    @classmethod
+    def of(
+        cls,
+        params: Training,
+        name: str,
+        module: nn.Module,
+        loss: Callable[[Batch], Mapping[str, Tensor]],
+        **more: Any,
+    ) -> Stage:
+        """The only stage of a system, or its last, as `params` say."""
+        how = {"decay": params.decay, "clip": params.clip, "patience": params.patience}
+        return cls(name, module, loss, params.epochs, params.batch, params.rate, **how, **more)
 
 
 class StageTask(SubjectTask):

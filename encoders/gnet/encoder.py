@@ -75,8 +75,7 @@ class GNetEncoder(NetworkEncoder):
                 {"sparsity": p.sparsity * readout.w.abs().sum() / len(error)} if p.sparsity else {}
             )
 
-        how = {"decay": p.decay, "clip": p.clip, "patience": p.patience, "schedule": "cosine"}
-        return [Stage("maps", network, loss, p.epochs, p.batch, p.rate, **how)]
+        return [Stage.of(p, "maps", network, loss, schedule="cosine")]
 
     def respond(self, model: Any, images: Mapping[str, Tensor], subject: int, seeds: np.ndarray) -> Tensor:
         """One pass."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,22 +13,21 @@ from torch import Tensor, nn
 from harness.nn.diffusion_prior import BrainDiffusionPrior, PriorNetwork, PriorSettings
 
 from ..common.network import Batch, FittedSubject, SeparateEncoder, Stage
-from ..common.params import Training
+from ..common.tokens import TokenEncoder, TokenTraining
 from .network import VoxelAutoEncoder, heads_of, temperatures
 
 SCALE = 300.0
 """Of the estimator's loss before its gradients are clipped."""
 
 
-class MindSimulatorEncoder(SeparateEncoder):
+class MindSimulatorEncoder(TokenEncoder, SeparateEncoder):
     """Image tokens -> samples of a response's latent by diffusion -> voxels, averaged over trials."""
 
     name = "mindsimulator"
     stochastic = True
-    axes: ClassVar[Mapping[str, int]] = {"tokens": 3}
 
     @dataclass(frozen=True, kw_only=True)
-    class Params(Training):
+    class Params(TokenTraining):
         """Sizes and training of both networks; the defaults are the published ones.
 
         width, blocks, dropout : of the autoencoder.  ae_epochs, ae_rate, ae_decay : of its training.
@@ -36,8 +35,6 @@ class MindSimulatorEncoder(SeparateEncoder):
         trials : latents that one sample averages, after each was decoded.
         """
 
-        backbone: str = "dinov2"
-        layer: str = "patches"
         width: int = 256
         blocks: int = 2
         dropout: float = 0.15
@@ -54,10 +51,6 @@ class MindSimulatorEncoder(SeparateEncoder):
         rate: float = 3e-4
         decay: float = 0.01
         clip: float = 2.0
-
-    def layers(self) -> Mapping[str, tuple[str, str]]:
-        """The image tokens."""
-        return {"tokens": (self.params.backbone, self.params.layer)}
 
     def network(self, shapes: Mapping[str, tuple[int, ...]], subjects: Sequence[FittedSubject]) -> nn.Module:
         """``autoencoder`` and ``estimator``."""
@@ -105,10 +98,9 @@ class MindSimulatorEncoder(SeparateEncoder):
             return {"mse": SCALE * error}
 
         first = {"decay": p.ae_decay, "schedule": "one-cycle"}
-        second = {"decay": p.decay, "clip": p.clip, "schedule": "one-cycle", "patience": p.patience}
         return [
             Stage("autoencoder", autoencoder, reconstruction, p.ae_epochs, p.batch, p.ae_rate, **first),
-            Stage("estimator", estimator, estimation, p.epochs, p.batch, p.rate, **second),
+            Stage.of(p, "estimator", estimator, estimation, schedule="one-cycle"),
         ]
 
     def respond(self, model: Any, images: Mapping[str, Tensor], subject: int, seeds: np.ndarray) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,21 +12,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.api import ConfigError, VoxelSpace
+from harness.nn.conv1d import gaussian_draw
 from harness.nn.flow_vae import MULTIPLES, NeuroVAE, point, travel
 from harness.nn.sit import SiT
 
 from ..common.network import Batch, FittedSubject, SeparateEncoder, Stage
-from ..common.params import Training
+from ..common.tokens import LatentTraining, TokenEncoder, autoencoder_stage
 
 
-class NeuroFlowEncoder(SeparateEncoder):
+class NeuroFlowEncoder(TokenEncoder, SeparateEncoder):
     """Image tokens, at time 0 of a flow -> latent tokens of a response, at time 1 -> voxels."""
 
     name = "neuroflow"
-    axes: ClassVar[Mapping[str, int]] = {"tokens": 3}
 
     @dataclass(frozen=True, kw_only=True)
-    class Params(Training):
+    class Params(LatentTraining):
         """Sizes and training of both networks; the defaults are the published ones.
 
         layer : image tokens, whose shape the latent has; their number must be a multiple of 4.
@@ -35,29 +35,13 @@ class NeuroFlowEncoder(SeparateEncoder):
         depth, heads, ema : of the flow.  steps : of the way from one end to the other.
         """
 
-        backbone: str = "dinov2"
-        layer: str = "patches"
         inner: int = 1024
         blocks: int = 2
-        kl: float = 0.001
-        contrast: float = 1000.0
         cycle: float = 1000.0
         vae_epochs: int = 30
-        vae_rate: float = 1e-4
-        vae_decay: float = 0.05
         vae_batch: int = 64
         depth: int = 12
-        heads: int = 12
-        ema: float = 0.9999
         steps: int = 20
-        epochs: int = 45
-        batch: int = 24
-        rate: float = 1e-4
-        clip: float = 1.0
-
-    def layers(self) -> Mapping[str, tuple[str, str]]:
-        """The image tokens."""
-        return {"tokens": (self.params.backbone, self.params.layer)}
 
     def network(self, shapes: Mapping[str, tuple[int, ...]], subjects: Sequence[FittedSubject]) -> nn.Module:
         """``vae`` and ``flow``."""
@@ -90,16 +74,14 @@ class NeuroFlowEncoder(SeparateEncoder):
                 latent, log_variance, _ = vae.encode(batch.voxels[:, None])
             time = (torch.arange(count, device=image.device) + 0.5) / count
             if batch.training:
-                latent = latent + torch.exp(0.5 * log_variance) * torch.randn_like(latent)
+                latent = gaussian_draw(latent, log_variance)
                 time = torch.rand(count, device=image.device)
             place, velocity = point(image, latent, time)
             return {"mse": F.mse_loss(network.flow(place, time), velocity)}
 
-        first = {"decay": p.vae_decay, "keep": "last"}
-        second = {"decay": p.decay, "clip": p.clip, "ema": p.ema, "keep": "average", "patience": p.patience}
         return [
-            Stage("vae", vae, autoencoder, p.vae_epochs, p.vae_batch, p.vae_rate, **first),
-            Stage("flow", network.flow, flow, p.epochs, p.batch, p.rate, **second),
+            autoencoder_stage(p, vae, autoencoder, batch=p.vae_batch),
+            Stage.of(p, "flow", network.flow, flow, ema=p.ema, keep="average"),
         ]
 
     def respond(self, model: Any, images: Mapping[str, Tensor], subject: int, seeds: np.ndarray) -> Tensor:

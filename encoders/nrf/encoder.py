@@ -102,17 +102,12 @@ class NrfEncoder(NetworkEncoder):
         p = self.params
 
         def loss(batch: Batch) -> Mapping[str, Tensor]:
-            count = batch.voxels.shape[1]
-            chosen = torch.arange(count)[: p.voxels]
-            if batch.training:
-                chosen = torch.randperm(count)[: p.voxels]
-            chosen = chosen.to(batch.voxels.device)
+            chosen = batch.some_voxels(p.voxels)
             image = self._image(network, batch.images)
             predicted = network.field(image, getattr(network, f"waves{batch.subject}")[chosen])
             return losses(predicted, batch.voxels[:, chosen], p.cosine)
 
-        how = {"decay": p.decay, "clip": p.clip, "patience": p.patience}
-        return [Stage("field", network, loss, p.epochs, p.batch, p.rate, **how)]
+        return [Stage.of(p, "field", network, loss)]
 
     def respond(self, model: Any, images: Mapping[str, Tensor], subject: int, seeds: np.ndarray) -> Tensor:
         """All voxels, some at a time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,57 +13,37 @@ from torch import Tensor, nn
 
 from harness.nn.sit import SiT
 
-from ..common.network import Batch, FittedSubject, NetworkEncoder, Stage
-from ..common.params import Training
+from ..common.network import Batch, FittedSubject, Stage
+from ..common.tokens import LatentTraining, TokenEncoder, autoencoder_stage
 from .network import BrainVAE
 
 
-class SynBrainEncoder(NetworkEncoder):
+class SynBrainEncoder(TokenEncoder):
     """Image tokens -> latent tokens of a response -> voxels; one network for all subjects of a fit.
 
     The networks hold no number of voxels: responses are pooled to a fixed length and stretched back.
     """
 
     name = "synbrain"
-    axes: ClassVar[Mapping[str, int]] = {"tokens": 3}
 
     @dataclass(frozen=True, kw_only=True)
-    class Params(Training):
+    class Params(LatentTraining):
         """Sizes and training of both networks; the defaults are the published ones.
 
         layer : image tokens, whose shape the latent has. channels, multiples, blocks, halvings, length,
             inner : of the autoencoder (:class:`.network.BrainVAE`).
         kl, contrast : weights of the loss, beside a squared error summed over voxels.
         spread : SD of a voxel as the autoencoder sees it; .23 is that of the authors' units.
-        vae_epochs, vae_decay : of the first training; epochs, decay and so on of the second.
         depth, heads, ema : of the map from image tokens.
         """
 
-        backbone: str = "dinov2"
-        layer: str = "patches"
         channels: int = 128
         multiples: tuple[int, ...] = (2, 4, 4)
         blocks: int = 2
         halvings: int = 1
         length: int = 8192
         inner: int = 2048
-        kl: float = 0.001
-        contrast: float = 1000.0
         spread: float = 0.23
-        vae_epochs: int = 15
-        vae_rate: float = 1e-4
-        vae_decay: float = 0.05
-        depth: int = 8
-        heads: int = 12
-        ema: float = 0.9999
-        epochs: int = 45
-        batch: int = 24
-        rate: float = 1e-4
-        clip: float = 1.0
-
-    def layers(self) -> Mapping[str, tuple[str, str]]:
-        """The image tokens."""
-        return {"tokens": (self.params.backbone, self.params.layer)}
 
     def network(self, shapes: Mapping[str, tuple[int, ...]], subjects: Sequence[FittedSubject]) -> nn.Module:
         """``vae`` and ``s2n``."""
@@ -85,26 +65,21 @@ class SynBrainEncoder(NetworkEncoder):
     def stages(self, network: nn.Module, subjects: Sequence[FittedSubject]) -> Sequence[Stage]:
         """Autoencoder; then the map to its latent of the same trial."""
         p, vae = self.params, network.vae
+        weights = {"reconstruction": 1.0, "kl": p.kl, "contrast": p.contrast}
 
         def autoencoder(batch: Batch) -> Mapping[str, Tensor]:
             voxels = p.spread * batch.voxels[:, None]
             terms, _ = vae.terms(voxels, batch.images["tokens"], sample=batch.training)
-            return {
-                "reconstruction": terms.reconstruction,
-                "kl": p.kl * terms.kl,
-                "contrast": p.contrast * terms.contrast,
-            }
+            return {name: weights[name] * value for name, value in terms.items()}
 
         def mapping(batch: Batch) -> Mapping[str, Tensor]:
             with torch.no_grad():
                 target, _ = vae.encode(p.spread * batch.voxels[:, None])
             return {"mse": F.mse_loss(self._latent(network, batch.images["tokens"]), target)}
 
-        first = {"decay": p.vae_decay, "keep": "last"}
-        second = {"decay": p.decay, "clip": p.clip, "ema": p.ema, "keep": "average", "patience": p.patience}
         return [
-            Stage("vae", vae, autoencoder, p.vae_epochs, p.batch, p.vae_rate, **first),
-            Stage("s2n", network.s2n, mapping, p.epochs, p.batch, p.rate, **second),
+            autoencoder_stage(p, vae, autoencoder, batch=p.batch),
+            Stage.of(p, "s2n", network.s2n, mapping, ema=p.ema, keep="average"),
         ]
 
     def respond(self, model: Any, images: Mapping[str, Tensor], subject: int, seeds: np.ndarray) -> Tensor:

@@ -6,14 +6,12 @@ Names of parameters are those of the authors' files (MichaelMaiii/SynBrain 9b4f4
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.nn.contrast import soft_clip_loss, unit_rows
-from harness.nn.conv1d import DownPath, UpPath, gaussian_kl, token_mlp
+from harness.nn.conv1d import DownPath, UpPath, gaussian_draw, gaussian_kl, group_norm, token_mlp
 
 TEMPERATURE = 0.125
 """Of the contrast between latent and image tokens."""
@@ -42,22 +40,13 @@ class VoxelDecoder(UpPath):
     ) -> None:
         super().__init__(channels, multiples, blocks=blocks, doublings=halvings)
         self.conv_in = nn.Conv1d(tokens, self.width, 7, padding=3)
-        self.norm_out = nn.GroupNorm(min(32, self.out_width), self.out_width, eps=1e-6)
+        self.norm_out = group_norm(self.out_width)
         self.conv_out = nn.Conv1d(self.out_width, 1, 7, padding=3)
 
     def forward(self, latent: Tensor, voxels: int) -> Tensor:
         x = self.ascend(self.conv_in(latent))
         x = F.interpolate(x, size=voxels, mode="linear", align_corners=True)
         return self.conv_out(F.silu(self.norm_out(x)))
-
-
-@dataclass(frozen=True)
-class Terms:
-    """Parts of the loss before their weights."""
-
-    reconstruction: Tensor
-    kl: Tensor
-    contrast: Tensor
 
 
 class BrainVAE(nn.Module):
@@ -96,13 +85,14 @@ class BrainVAE(nn.Module):
         """(B, tokens, token_dim) -> (B, 1, voxels)."""
         return self.decoder(self.post_projector(latent), voxels)
 
-    def terms(self, voxels: Tensor, tokens: Tensor, *, sample: bool) -> tuple[Terms, Tensor]:
-        """Loss terms of responses (B, 1, V) to images with `tokens`, and the reconstruction."""
+    def terms(self, voxels: Tensor, tokens: Tensor, *, sample: bool) -> tuple[dict[str, Tensor], Tensor]:
+        """Loss terms of responses (B, 1, V) before their weights, and the reconstruction."""
         mean, log_variance = self.encode(voxels)
-        latent = mean
-        if sample:
-            latent = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+        latent = gaussian_draw(mean, log_variance) if sample else mean
         reconstruction = self.decode(latent, voxels.shape[-1])
-        squares = F.mse_loss(reconstruction, voxels, reduction="sum") / len(voxels)
-        contrast = soft_clip_loss(unit_rows(latent), unit_rows(tokens), temperature=TEMPERATURE)
-        return Terms(squares, gaussian_kl(mean, log_variance), contrast), reconstruction
+        terms = {
+            "reconstruction": F.mse_loss(reconstruction, voxels, reduction="sum") / len(voxels),
+            "kl": gaussian_kl(mean, log_variance),
+            "contrast": soft_clip_loss(unit_rows(latent), unit_rows(tokens), temperature=TEMPERATURE),
+        }
+        return terms, reconstruction

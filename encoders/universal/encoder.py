@@ -78,16 +78,13 @@ class UniversalEncoder(NetworkEncoder):
         p = self.params
 
         def loss(batch: Batch) -> Mapping[str, Tensor]:
-            count = batch.voxels.shape[1]
-            chosen = torch.randperm(count) if batch.training else torch.arange(count)
-            chosen = chosen[: p.voxels].to(batch.voxels.device)
+            chosen = batch.some_voxels(p.voxels)
             measured = batch.voxels[:, chosen]
             predicted = network.shared(self._tokens(batch.images), network.voxels[batch.subject][chosen])
             cosine = F.cosine_similarity(predicted, measured, dim=-1).mean()
             return {"mse": F.mse_loss(predicted, measured), "cosine": -p.cosine * cosine}
 
-        how = {"decay": p.decay, "clip": p.clip, "patience": p.patience, "schedule": "cosine"}
-        return [Stage("voxels", network, loss, p.epochs, p.batch, p.rate, **how)]
+        return [Stage.of(p, "voxels", network, loss, schedule="cosine")]
 
     def adapt(
         self,

@@ -157,3 +157,8 @@ def token_mlp(given: int, inner: int, out: int) -> nn.Sequential:
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
     """Divergence from a standard normal, summed over all but the batch and averaged over it."""
     return 0.5 * torch.sum(mean**2 + log_variance.exp() - 1.0 - log_variance) / len(mean)
+
+
+def gaussian_draw(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """A sample of the normal that an encoder names, from torch's generator."""
+    return mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)

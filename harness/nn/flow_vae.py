@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .contrast import soft_clip_loss, unit_rows
-from .conv1d import DownPath, UpPath, gaussian_kl, group_norm, token_mlp
+from .conv1d import DownPath, UpPath, gaussian_draw, gaussian_kl, group_norm, token_mlp
 
 TEMPERATURE = 0.125
 MULTIPLES, HALVINGS = (1, 2, 4), 2
@@ -95,9 +95,7 @@ class NeuroVAE(nn.Module):
     def terms(self, voxels: Tensor, tokens: Tensor, *, sample: bool) -> dict[str, Tensor]:
         """Loss terms before their weights; the reconstruction is encoded once more at its mean."""
         mean, log_variance, retrieval = self.encode(voxels)
-        latent = mean
-        if sample:
-            latent = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+        latent = gaussian_draw(mean, log_variance) if sample else mean
         reconstruction = self.generate(latent)
         again, _, retrieval_again = self.encode(reconstruction)
         target = unit_rows(tokens)

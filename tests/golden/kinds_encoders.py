@@ -47,11 +47,13 @@ def check_brain_vae(pair: Pair) -> None:
     pair.compare("posterior_logvar", log_variance)
     terms, reconstruction = vae.terms(voxels, tokens, sample=False)
     pair.compare("reconstruction", reconstruction)
-    pair.compare_scalar("recon_loss", terms.reconstruction)
-    pair.compare_scalar("kl_loss", terms.kl)
-    pair.compare_scalar("clip_loss", terms.contrast)
+    pair.compare_scalar("recon_loss", terms["reconstruction"])
+    pair.compare_scalar("kl_loss", terms["kl"])
+    pair.compare_scalar("clip_loss", terms["contrast"])
     weights = pair.option("kl_weight"), pair.option("clip_weight")
-    pair.compare_scalar("loss", terms.reconstruction + weights[0] * terms.kl + weights[1] * terms.contrast)
+    pair.compare_scalar(
+        "loss", terms["reconstruction"] + weights[0] * terms["kl"] + weights[1] * terms["contrast"]
+    )
 
 
 @torch.no_grad()
