@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from commands import TOYS
-from test_architecture import ENGINE, ROOT, imported
+from sources import imported, modules, reached
+from test_architecture import ENGINE, ROOT
 
 FUNCTIONS = {
     "harness.stages.generating": {"generate_subject"},
@@ -129,29 +130,9 @@ def in_copy(package: Path, code: str, *given: object) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def file_of(name: str) -> Path | None:
-    """The file of the module `name`; None for what is an attribute."""
-    parts = name.split(".")[1:]
-    root = ROOT if parts and (ROOT / parts[0]).is_dir() and parts[0] != "tests" else ROOT / "harness"
-    place = root.joinpath(*parts) if parts else ROOT / "harness"
-    if len(parts) == 1 and root == ROOT:
-        place = ROOT / parts[0]
-    for file in (place / "__init__.py", place.with_suffix(".py")):
-        if file.is_file():
-            return file
-    return None
-
-
-def reached(name: str) -> set[str]:
+def closure(name: str) -> set[str]:
     """All modules of the package that the module `name` imports, directly or not, and itself."""
-    modules, pending = set(), [name]
-    while pending:
-        module = pending.pop()
-        file = file_of(module)
-        if module not in modules and file is not None:
-            modules.add(module)
-            pending += imported(file)
-    return modules
+    return {name} | reached(name, lambda module: imported(modules()[module]) & modules().keys())
 
 
 def kept_functions() -> dict[str, set[str]]:
@@ -193,14 +174,14 @@ def test_nothing_but_the_cached_map_writes_artifacts():
 
 
 def test_an_edit_of_a_module_changes_the_keys_of_what_its_code_makes_and_no_other(package):
-    closures = {name: reached(module) for module, names in FUNCTIONS.items() for name in names}
-    modules = sorted(set().union(*closures.values()) | {f"harness.{name}" for name in KEEPING})
-    systems = {name: reached(f"harness.{name}") for name in SYSTEMS}
+    closures = {name: closure(module) for module, names in FUNCTIONS.items() for name in names}
+    edited = sorted(set().union(*closures.values()) | {f"harness.{name}" for name in KEEPING})
+    systems = {name: closure(f"harness.{name}") for name in SYSTEMS}
     plain = {name: sorted(names) for name, names in FUNCTIONS.items()}
     closures |= systems
-    changed = in_copy(package, DIGESTS, plain, SYSTEMS, modules)
-    for module in modules:
-        wanted = sorted(name for name, closure in closures.items() if module in closure)
+    changed = in_copy(package, DIGESTS, plain, SYSTEMS, edited)
+    for module in edited:
+        wanted = sorted(name for name, reach in closures.items() if module in reach)
         assert changed[module] == wanted, module
     for name in KEEPING:
         assert not changed[f"harness.{name}"], f"{name} is in the keys of {changed[f'harness.{name}']}"

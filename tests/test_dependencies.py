@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import configparser
 import re
 import shutil
@@ -13,8 +12,9 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import sources
+from commands import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("harness", "encoders", "decoders", "benchmarks", "reports", "configs")
 
 IMPORTED_AS = {
@@ -53,19 +53,12 @@ def names(distributions) -> set[str]:
 def imported(*folders: str) -> dict[str, str]:
     """Third-party packages that modules import, lazily or not -> one such module."""
     own = {"harness", *(file.stem for file in (ROOT / "tests").rglob("*.py")), "golden"}
-    found = {}
+    packages = {}
     for file in (file for folder in folders for file in (ROOT / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Import):
-                modules = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and not node.level:
-                modules = [node.module]
-            else:
-                continue
-            for root in {module.partition(".")[0] for module in modules}:
-                if root not in own and root not in sys.stdlib_module_names:
-                    found[root] = str(file.relative_to(ROOT))
-    return found
+        for root in {e.module.partition(".")[0] for e in sources.imports(file) if not e.level}:
+            if root not in own and root not in sys.stdlib_module_names:
+                packages[root] = str(file.relative_to(ROOT))
+    return packages
 
 
 INSTALLED = requirements("options", "install_requires")

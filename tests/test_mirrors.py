@@ -7,10 +7,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from references import module_name, reached
+import sources
+from commands import ROOT, TESTS
+from references import members, reached
+from sources import is_script, module_name
 
-ROOT = Path(__file__).resolve().parents[1]
-TESTS = ROOT / "tests"
 FOLDERS = ("harness", "encoders", "decoders", "benchmarks", "reports")
 
 TESTED_IN = {
@@ -48,6 +49,7 @@ TESTED_IN = {
     "harness/nn/sit.py": "test_golden.py",
     "harness/cli/check.py": "testing/test_kinds.py",
     "benchmarks/assembly.py": "benchmarks/test_paired.py",
+    "benchmarks/named_files.py": "benchmarks/test_lab.py",
     "benchmarks/layouts/benchmark.py": "benchmarks/layouts/test_layouts.py",
     "benchmarks/layouts/recording.py": "benchmarks/layouts/test_layouts.py",
     **{f"harness/judging/{name}.py": "judging/test_judge.py" for name in ("alignment", "pictures", "power")},
@@ -157,11 +159,6 @@ NO_LOGIC = {
 """Module -> what it holds, of which nothing is there to be tested."""
 
 
-def is_script(file: Path) -> bool:
-    """A training script, whose log beside it says what came of it."""
-    return file.parent.name == "tiny" and file.name.startswith("train_")
-
-
 @cache
 def modules() -> dict[str, Path]:
     """Place of each module, as ``harness/run/record.py``, but for packages and scripts."""
@@ -176,26 +173,15 @@ def modules() -> dict[str, Path]:
 @cache
 def public(file: Path) -> frozenset[str]:
     """Functions, classes and constants that a module defines for others."""
-    names = set()
-    for node in ast.parse(file.read_text()).body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            names.add(node.name)
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names |= {n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)}
+    bound = members(ast.parse(file.read_text()).body)
+    names = {name for name, node in bound if not isinstance(node, ast.Import | ast.ImportFrom)}
     return frozenset(name for name in names if not name.startswith("_"))
 
 
 @cache
 def imports(test: Path) -> frozenset[tuple[str, str]]:
     """(module, name) of all that a test module imports of the harness, anywhere in it."""
-    pairs = set()
-    for node in ast.walk(ast.parse(test.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            pairs |= {(node.module, alias.name) for alias in node.names}
-        elif isinstance(node, ast.Import):
-            pairs |= {(alias.name, "") for alias in node.names}
-    return frozenset(pair for pair in pairs if pair[0].startswith("harness"))
+    return frozenset((e.module, e.name) for e in sources.imports(test) if e.module.startswith("harness"))
 
 
 def dotted(module: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 
 import pytest
-from references import FOLDERS, ROOT, module_name, modules, resolves, texts, unresolved
+from commands import ROOT
+from references import resolves, texts, unresolved
+from sources import FOLDERS, module_name, modules
 
 PAGES = [
     file

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import sources
 from commands import ROOT
+from sources import absolute, modules
 
-FOLDERS = ("harness", "encoders", "decoders", "benchmarks", "reports", "configs", "tests")
 ROLE = re.compile(r":(?:attr|class|data|exc|func|meth|mod):`~?([^`]*)`")
 DOTTED = re.compile(r"(?<![\w./-])harness(?:\.[A-Za-z_]\w*)+(?![\w*])")
 FILE = re.compile(
@@ -29,20 +30,7 @@ PLACEHOLDER = "NAME"
 SUFFIXES = (".py", ".yaml", ".md", ".json", ".cfg", ".toml")
 
 
-def module_name(file: Path) -> str:
-    """The name under which `file` is imported."""
-    parts = file.relative_to(ROOT).with_suffix("").parts
-    parts = parts if parts[0] in ("harness", "tests") else ("harness", *parts)
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-@cache
-def modules() -> dict[str, Path]:
-    """Name -> file of every module here; those of the tests begin with ``tests``."""
-    return {module_name(file): file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")}
-
-
-def _members(nodes: list[ast.stmt]) -> Iterator[tuple[str, ast.AST]]:
+def members(nodes: list[ast.stmt]) -> Iterator[tuple[str, ast.AST]]:
     """Names that statements bind, also under an ``if`` or ``try``."""
     for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -53,13 +41,13 @@ def _members(nodes: list[ast.stmt]) -> Iterator[tuple[str, ast.AST]]:
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 yield from ((n.id, node) for n in ast.walk(target) if isinstance(n, ast.Name))
         elif isinstance(node, ast.If | ast.Try | ast.With):
-            yield from _members([*node.body, *getattr(node, "orelse", [])])
+            yield from members([*node.body, *getattr(node, "orelse", [])])
 
 
 @cache
 def bound(module: str) -> dict[str, ast.AST]:
     """Name -> node of what a module binds at its top level."""
-    return dict(_members(ast.parse(modules()[module].read_text()).body))
+    return dict(members(ast.parse(modules()[module].read_text()).body))
 
 
 def _assigned(node: ast.ClassDef) -> set[str]:
@@ -74,7 +62,7 @@ def _has(module: str, node: ast.AST, path: list[str]) -> bool:
         return True
     if not isinstance(node, ast.ClassDef):
         return isinstance(node, ast.Import)
-    inside = dict(_members(node.body))
+    inside = dict(members(node.body))
     if path[0] in inside:
         return _has(module, inside[path[0]], path[1:])
     if path[0] in _assigned(node):
@@ -82,20 +70,12 @@ def _has(module: str, node: ast.AST, path: list[str]) -> bool:
     return any(_inside(module, [*ast.unparse(base).split("."), *path]) for base in node.bases)
 
 
-def _absolute(module: str, level: int, name: str) -> str:
-    """The absolute name of what `level` dots and `name` mean in `module`."""
-    package = module.split(".")
-    if modules()[module].name != "__init__.py":
-        package = package[:-1]
-    return ".".join([*package[: len(package) - level + 1], *([name] if name else [])])
-
-
 def _inside(module: str, path: list[str]) -> bool:
     """Whether `path` is bound in `module`, followed to where it is defined."""
     node = bound(module).get(path[0])
     if not isinstance(node, ast.ImportFrom):
         return node is not None and _has(module, node, path[1:])
-    base = _absolute(module, node.level, node.module or "") if node.level else node.module
+    base = absolute(modules()[module], node.level, node.module or "")
     original = next(alias.name for alias in node.names if (alias.asname or alias.name) == path[0])
     return not base.startswith("harness") or resolves(".".join([base, original, *path[1:]]))
 
@@ -115,23 +95,12 @@ def imported(module: str) -> frozenset[str]:
         names |= {name for name in modules() if name.startswith("tests.golden.")}  # found by their names
     if module == "harness.plugins":
         names |= {name for name in modules() if name.endswith(".catalogue")}
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = _absolute(module, node.level, node.module or "") if node.level else node.module or ""
-            names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
-    return frozenset(names & modules().keys())
+    return frozenset((names | sources.imported(modules()[module])) & modules().keys())
 
 
 def reached(module: str) -> set[str]:
     """All that `module` imports, directly or through what it imports."""
-    seen, ahead = set(), [module]
-    while ahead:
-        fresh = imported(ahead.pop()) - seen
-        seen |= fresh
-        ahead += fresh
-    return seen
+    return sources.reached(module, imported)
 
 
 def resolves(name: str, module: str = "") -> bool:
@@ -141,7 +110,7 @@ def resolves(name: str, module: str = "") -> bool:
     """
     if name.startswith(".") and module in modules():
         bare = name.lstrip(".")
-        return resolves(_absolute(module, len(name) - len(bare), bare))
+        return resolves(absolute(modules()[module], len(name) - len(bare), bare))
     path = name.split(".")
     if path[0] == "harness":
         for length in range(len(path), 0, -1):
@@ -156,19 +125,21 @@ def resolves(name: str, module: str = "") -> bool:
     return _inside(module, path) or any(_has(module, node, path) for node in classes)
 
 
-def texts(file: Path) -> Iterator[tuple[int, str]]:
+@cache
+def texts(file: Path) -> tuple[tuple[int, str], ...]:
     """(line, text) of the docstrings, other text standing alone, and comments of a Python file."""
-    source = file.read_text()
+    source, lines = file.read_text(), []
     for node in ast.walk(ast.parse(source)):
         if (
             isinstance(node, ast.Expr)
             and isinstance(node.value, ast.Constant)
             and isinstance(node.value.value, str)
         ):
-            yield node.lineno, node.value.value
+            lines.append((node.lineno, node.value.value))
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
-            yield token.start[0], token.string
+            lines.append((token.start[0], token.string))
+    return tuple(lines)
 
 
 def unresolved(text: str, module: str = "") -> Iterator[str]:
