@@ -99,7 +99,8 @@ class BraincorlEncoder(NetworkEncoder):
             responses = batch.voxels[:, batch.some_voxels(p.voxels)].T  # (v, B)
             context = images[:shown].expand(len(responses), -1, -1)
             weights = network.predictor(context, responses[:, :shown])
-            return {"mse": F.mse_loss(respond(weights, images[shown:]), responses[:, shown:])}
+            first = shown if shown < count else 0  # a single image is predicted from itself
+            return {"mse": F.mse_loss(respond(weights, images[first:]), responses[:, first:])}
 
         return [Stage.of(p, "predictor", network.predictor, loss)]
 

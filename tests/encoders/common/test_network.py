@@ -84,6 +84,16 @@ def test_a_network_learns_what_it_was_shown(tmp_path):
     assert losses[-1] < 0.3 * losses[0]
 
 
+@pytest.mark.parametrize("name", ["braincorl", "mlp"])
+def test_a_single_held_out_image_is_enough_to_stop_by(name, tmp_path):
+    plugin, params = params_of(name, **SHORT[name])
+    encoder, subject = plugin(params), small()[0]
+    assert round(params.validation * len(subject.train.stimuli)) == 1
+    encoder.fit([subject], FeaturesInMemory(), seed=0, device="cpu", checkpoint_dir=tmp_path)
+    (curve,) = encoder.history.values()
+    assert np.isfinite([record["validation"] for record in curve]).all()
+
+
 def test_adapting_the_universal_encoder_leaves_its_network(tmp_path):
     first, second, _ = small()
     plugin, params = params_of("universal", **SHORT["universal"])
