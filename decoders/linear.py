@@ -34,6 +34,7 @@ class LinearDecoder(MeansDecoder):
     """Mean response of an image -> image of the training images' size; deterministic."""
 
     version = "1"
+    trains_on = "trials"  # whose numbers weight the images
     label = "linear"
 
     @dataclass(frozen=True)

@@ -174,7 +174,8 @@ class Decoder(Protocol):
 
     ``repeats`` = ``"inputs"``: the harness averages an image's trials and gives one pattern each;
     ``"outputs"``: the decoder gets every trial and averages its own outputs.
-    ``trains_on`` = ``"means"`` or ``"trials"``.  ``transductive`` decoders may have
+    ``trains_on`` = ``"means"``: `fit` gets one response of each training image, the mean of its trials;
+    ``"trials"``: every trial.  ``transductive`` decoders may have
     ``calibrate(responses)`` that sees all test inputs (never a stimulus), and are flagged.
 
     Optional: ``wants()``, the (backbone, layer) pairs of training images that the harness extracts before

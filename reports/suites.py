@@ -167,17 +167,9 @@ def _image_scores(runs: Sequence[SuiteRun], *, rows: Sequence[str]) -> dict[tupl
     """(metric, target) -> score of images of each encoder and of `rows`, means over seeds."""
     found: dict[tuple[str, str], _Score] = {}
     for target in ("stimulus", "measured"):
-        tables = [
-            (one, *(image_values(one.run, target, column=c) for c in ("value", "rivalry"))) for one in runs
-        ]
+        of_metrics = _of_target(runs, target, rows)
         for info in _metrics([one.run for one in runs], target):
-            values: dict[str, list[pd.Series]] = {}
-            for (one, table, rivalry), (row, label) in itertools.product(tables, _shown(rows)):
-                if (row, info.name) in table:
-                    values.setdefault(label or one.encoder, []).append(
-                        table[row, info.name] + rivalry[row, info.name].fillna(0)
-                    )
-            found[info.base, target] = _Score(info, target, _joined(values))
+            found[info.base, target] = _Score(info, target, _joined(of_metrics.get(info.name, {})))
     return {key: score for key, score in found.items() if len(score.values) > 1}
 
 
@@ -199,10 +191,11 @@ def _response_scores(runs: Sequence[SuiteRun], *, rows: Sequence[str]) -> dict[t
 def _of_target(
     runs: Sequence[SuiteRun], target: str, rows: Sequence[str]
 ) -> dict[str, dict[str, list[pd.Series]]]:
+    """Metric -> encoder -> what each image gives it against `target`."""
     found: dict[str, dict[str, list[pd.Series]]] = {}
     for one in runs:
         table, rivalry = (image_values(one.run, target, column=column) for column in ("value", "rivalry"))
-        for (row, metric), (shown, label) in itertools.product(table.columns, _shown(rows)):
+        for (shown, label), (row, metric) in itertools.product(_shown(rows), table.columns):
             if row == shown:
                 series = table[row, metric] + rivalry[row, metric].fillna(0)
                 found.setdefault(metric, {}).setdefault(label or one.encoder, []).append(series)

@@ -113,7 +113,7 @@ TESTED_IN = {
     "harness/stages/inverting.py": "stages/test_cheats.py",
     **{
         f"harness/stages/{name}.py": "run/test_pipeline.py"
-        for name in ("decoding", "fitting", "generating", "predicting")
+        for name in ("decoding", "generating", "predicting")
     },
     # stages and storage
     "harness/solvers/saved.py": "storage/test_disk.py",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..api import Features
+from ..api import Features, Responses, Split, SubjectData
 from ..storage.references import Reference
 from .guard import guarded
 from .model import Configured, Model
@@ -28,18 +29,29 @@ def fit_model(
     features : None for a decoder that takes none.  place : the folder of the store, for what the disk
     refuses.  checkpoints : for the plugin's own use.
     """
-    training = [subject.load().training() for subject in subjects]
+    loaded = [subject.load() for subject in subjects]
     how = {"seed": seed, "device": device, "checkpoint_dir": checkpoints}
 
     def fitted() -> Any:
         model = plugin.build()
         if plugin.ref.group == "encoders":
-            model.fit(training, features, **how)
+            model.fit([subject.training() for subject in loaded], features, **how)
         else:
-            model.fit(training[0], *([] if features is None else [features]), **how)
+            model.fit(decoder_training(model, loaded[0]), *([] if features is None else [features]), **how)
         return model
 
     _save(folder, plugin, fitted, place)
+
+
+def decoder_training(decoder: Any, subject: SubjectData) -> SubjectData:
+    """What `decoder` is fitted on: the training split, with the mean response of each image in place of its
+    trials for one that trains on means."""
+    training = subject.training()
+    if decoder.trains_on != "means":
+        return training
+    stimuli, responses = training.train.stimuli, training.train.responses
+    means = Responses.single(responses.space, responses.ids, responses.mean())
+    return replace(training, train=Split(stimuli, means))
 
 
 def adapt_model(

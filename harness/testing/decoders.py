@@ -13,6 +13,7 @@ from ..api import Decoded, Responses, SubjectData
 from ..plugins import PluginRef
 from ..seeds import image_seeds
 from ..stages.fit import takes_features
+from ..stages.fitting import decoder_training
 from ..stages.guard import is_pretrained
 from .case import CLOSE, CONDUCT, SAME, calls, contract, differs, parameters
 from .fitting import (
@@ -21,7 +22,6 @@ from .fitting import (
     masked_voxels,
     other_spaces,
     refused_spaces,
-    replaced_responses,
     resuming,
     same_seed,
     saving,
@@ -46,7 +46,8 @@ class DecoderCase(FittedCase):
             model = self.call("from_pretrained", start, self.params, subject.space, device=self.device)
         else:
             model = self.build()
-            given = (subject.training(), *([self.features] if self.takes_features(model) else []))
+            features = [self.features] if self.takes_features(model) else []
+            given = (decoder_training(model, subject), *features)
             self.call("fit", model.fit, *given, seed=0, device=self.device, checkpoint_dir=place)
         return model
 
@@ -273,26 +274,6 @@ def spaces(case: DecoderCase) -> Iterator[Problem]:
         )
 
 
-def trained_on(case: DecoderCase) -> Iterator[Problem]:
-    """A decoder that trains on means sees no order of trials."""
-    if case.plugin.trains_on != "means" or is_pretrained(case.plugin, case.params):
-        raise NotChecked("it does not train on means")
-    plain = case.plain
-
-    def other_order(responses: Responses) -> Responses:
-        order = np.random.default_rng(0).permutation(responses.n_trials)
-        data, index = responses.trials()[order], responses.image_index[order]
-        return Responses(responses.space, responses.ids, data, index, session=responses.session[order])
-
-    subject = replaced_responses(case.subject, other_order)
-    if seen := unlike(plain, case.again("fit with other trial order", subject)):
-        yield Problem(
-            "a decoder with trains_on = 'means' not to see the order of trials",
-            seen,
-            "Fit on responses.mean(), or say trains_on = 'trials'.",
-        )
-
-
 def training_data(case: DecoderCase) -> Iterator[Problem]:
     """Fitting needs no test data and leaves all as it is."""
     yield from trained_without_test(case)
@@ -313,7 +294,6 @@ CHECKS = {
     "spaces": spaces,
     "same seed": same_seed,
     "masked voxels": masked_inputs,
-    "trains_on": trained_on,
     "saving": saving,
     "resuming": resuming,
     **CONDUCT,

@@ -40,4 +40,4 @@ def broken(namespace) -> list[str]:
 
 
 def check_name(name: str) -> str:
-    return {"micro_batches": "micro-batches", "trains_on": "trains_on"}.get(name, name.replace("_", " "))
+    return {"micro_batches": "micro-batches"}.get(name, name.replace("_", " "))

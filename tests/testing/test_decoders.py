@@ -27,6 +27,8 @@ class _BrokenDecoder:
             ridge: object = 1.0
 
     class training_data(GoodDecoder):
+        trains_on = "trials"
+
         def fit(self, subject, features, **more):
             super().fit(subject, features, **more)
             subject.train.responses.data[:] = 0
@@ -80,11 +82,6 @@ class _BrokenDecoder:
         def decode(self, responses, *, seeds):
             made = super().decode(responses, seeds=seeds)
             return Decoded(made.images * np.float32(1 / (1 + np.abs(responses.mean()).max())))
-
-    class trains_on(GoodDecoder):
-        def fit(self, subject, features, **more):
-            super().fit(subject, features, **more)
-            self.weights = self.weights + subject.train.responses.trials()[0].mean()
 
     class saving(GoodDecoder):
         def save(self, folder):
