@@ -162,6 +162,22 @@ def match_ids(wanted: Iterable[str], held: Iterable[str], *, what: str) -> dict[
     return matched
 
 
+def lacking(
+    missing: Sequence[str], ids: Sequence[str], held: str, *, what: str, things: str = "", expected: str = ""
+) -> str:
+    """That `what` lacks `things` of the test images `missing` of `ids`, and what can be typed.
+
+    held : an id that it holds.  expected : what would be right, after that.
+    """
+    few = f"{', '.join(missing[:5])}{' ...' if missing[5:] else ''}"
+    there = len(ids) - len(missing)
+    hint = f". To score the other {there} alone, add --allow-missing" if there else ""
+    return (
+        f"{what} lacks {things}{len(missing)} of {len(ids)} test images ({few}); it holds ids such as {held}"
+        f"{expected}{hint}"
+    )
+
+
 def nearest_id(name: str, held: Iterable[str]) -> str:
     """The one of `held` that looks most like `name`; "" where none does."""
     near = difflib.get_close_matches(name, list(held), n=1, cutoff=0.5)

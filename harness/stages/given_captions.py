@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..reading.caption_files import read_captions
-from ..reading.ids import match_ids
+from ..reading.ids import lacking, match_ids
 
 FORM = "captions:"
 SUFFIX = ".json"
@@ -64,12 +64,8 @@ class GivenCaptions:
         matches = match_ids(ids, self.captions, what=self.path)
         missing = [name for name in ids if name not in matches]
         if missing:
-            there = len(ids) - len(missing)
-            hint = f". To score the other {there} alone, add --allow-missing" if there else ""
             raise DataError(
-                f"{self.path} lacks captions of {len(missing)} of {len(ids)} test images "
-                f"({', '.join(missing[:5])}{' ...' if missing[5:] else ''}); it holds ids such as "
-                f"{next(iter(self.captions))}{hint}"
+                lacking(missing, ids, next(iter(self.captions)), what=self.path, things="captions of ")
             )
         return {name: self.captions[matches[name]][0] for name in ids}
 

@@ -14,7 +14,7 @@ import numpy as np
 from ..data import ImageSet, Stimuli
 from ..errors import DataError
 from ..reading.arrays import BARE, SUFFIXES, ArrayFile, ArraySource
-from ..reading.ids import match_ids, stem
+from ..reading.ids import lacking, match_ids, stem
 from ..reading.image_files import ImageFolder
 from ..reading.pixels import Scale, checked_hashes, sampled
 from ..rows.table import ROWS
@@ -159,25 +159,16 @@ class _Held:
         """
         images = self.open(ids)
         if images.missing:
-            raise DataError(self._lacking(images, ids))
+            missing = images.missing
+            files = f"; expected files such as {stem(missing[0])}.png" if self.path.is_dir() else ""
+            holds = stem(images.names[0])
+            raise DataError(lacking(missing, ids, holds, what=str(self.path), expected=files))
         if extra := len(images.names) - len(ids):
             logger.info(
                 "%s: %d images have no stimulus among those scored and are left out", self.path, extra
             )
         hashes = checked_hashes(ids, images.read, what=str(self.path), scale=Scale())
         return ImageSet(ids, images.read, hashes=hashes)
-
-    def _lacking(self, images: _Images, ids: tuple[str, ...]) -> str:
-        missing = images.missing
-        few = ", ".join(missing[:5]) + (" ..." if len(missing) > 5 else "")
-        there = len(ids) - len(missing)
-        hint = f". To score the other {there} alone, add --allow-missing" if there else ""
-        if self.path.is_dir():
-            hint = f"; expected files such as {stem(missing[0])}.png{hint}"
-        return (
-            f"{self.path} lacks {len(missing)} of {len(ids)} test images ({few}); "
-            f"it holds ids such as {stem(images.names[0])}{hint}"
-        )
 
 
 class _ArrayImages:
