@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import EMBEDDED_METRICS, TESTS, kill_words, only_run
+from commands import EMBEDDED_METRICS, TESTS, call_harness, kill_words, only_run
+
+from harness.results import RunResult
 
 OWN_FOLDERS = ("tmp", "checkpoints")
 TABLES = (
@@ -132,9 +134,8 @@ def test_interrupting_is_one_line_and_resumes(harness, tmp_path, toy_words, refe
     assert digests(tmp_path) == reference
 
 
-def test_an_altered_artifact_is_computed_again(harness, tmp_path, toy_words, reference):
-    harness(*kill_words(toy_words))
-    shutil.rmtree(tmp_path / "runs")
+def test_an_altered_artifact_is_computed_again(harness, tmp_path, toy_words, undisturbed, reference):
+    shutil.copytree(undisturbed / "store", tmp_path / "store")
     file = sorted((tmp_path / "store" / "decode").rglob("images.npy"))[3]
     content = bytearray(file.read_bytes())
     content[-1] ^= 255
@@ -209,9 +210,16 @@ def test_a_broken_third_party_encoder_is_reported_and_hinders_nothing(harness, t
     assert "fails on import" in asked.stderr
 
 
-def test_limit_is_a_named_hashed_subset(harness, tmp_path, toy_words):
-    harness("run", *toy_words, "--limit", "5", "--no-report")
-    run = only_run(tmp_path)
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory, toy_words) -> RunResult:
+    """A run of five images with a seed of its own."""
+    folder = tmp_path_factory.mktemp("limited")
+    call_harness(folder, "run", *toy_words, "--limit", "5", "--seed", "5", "--no-report")
+    return only_run(folder)
+
+
+def test_limit_is_a_named_hashed_subset(limited):
+    run = limited
     assert run.info["subset"]["name"] == "limit-5"
     assert run.info["n_test"] == 5
     assert run.scores.image_id.nunique() == 5
@@ -229,11 +237,10 @@ def test_samples_selection_and_trials(harness, tmp_path, toy_words):
 
 
 @pytest.mark.parametrize("adapter", ["match-std", pytest.param("add-trial-noise", marks=pytest.mark.slow)])
-def test_adapters_are_part_of_the_identity(harness, tmp_path, toy_words, adapter):
-    harness("run", *toy_words, "--no-report")
-    plain = only_run(tmp_path).scores
-    shutil.rmtree(tmp_path / "runs")
-    harness("run", *toy_words, "--adapter", adapter, "--no-report")
+def test_adapters_are_part_of_the_identity(harness, tmp_path, toy_words, undisturbed, adapter):
+    plain = only_run(undisturbed).scores
+    shutil.copytree(undisturbed / "store", tmp_path / "store")
+    harness(*kill_words(toy_words), "--adapter", adapter)
     adapted = only_run(tmp_path).scores
     assert set(adapted.adapter) == {adapter}
     keys = ["row", "target", "image_id", "trial", "sample", "metric"]
@@ -243,9 +250,8 @@ def test_adapters_are_part_of_the_identity(harness, tmp_path, toy_words, adapter
     assert not same[(both.row == "predicted") & (both.target == "stimulus")].all()
 
 
-def test_run_json_says_where_numbers_come_from(harness, tmp_path, toy_words):
-    harness("run", *toy_words, "--seed", "5", "--no-report")
-    info = json.loads((only_run(tmp_path).folder / "run.json").read_text())
+def test_run_json_says_where_numbers_come_from(limited):
+    info = json.loads((limited.folder / "run.json").read_text())
     assert info["seed"] == 5
     assert info["command"][:2] == ["harness", "run"]
     assert len(info["encoder"]["file_sha"]) == 64

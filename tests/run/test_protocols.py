@@ -365,9 +365,8 @@ def test_reports_show_protocols_side_by_side_and_what_differs(tmp_path):
     assert _protocols(RunResult.open(report_fixtures.write_run(tmp_path / "older"))) == []
 
 
-def test_run_json_of_any_run_holds_the_table(harness, tmp_path, toy_words):
-    harness(*run_words(toy_words), "--no-report")
-    info = json.loads(next(tmp_path.glob("runs/*/run.json")).read_text())
+def test_run_json_of_any_run_holds_the_table(undisturbed):
+    info = json.loads(next(undisturbed.glob("runs/*/run.json")).read_text())
     assert info["protocols"] == side_by_side()
     assert info["settings"]["protocol"] == ""
 
