@@ -144,6 +144,8 @@ class NetworkEncoder(SubjectModels):
         shapes = {name: tuple(values.shape[1:]) for name, values in layers[0].items()}
         with seeded(seed, self.name, "first weights"):
             network = self.network(shapes, fitted).to(self._device)
+        numbers = sum(parameter.numel() for parameter in network.parameters())
+        logger.info("%s: a network of %d numbers", self.name, numbers)
         inputs = [Inputs(own, scales) for own in layers]
         identity = fingerprint(params, subjects, seed=seed)
         model = Model(network, fitted, scales, shapes)
@@ -184,10 +186,6 @@ class NetworkEncoder(SubjectModels):
                     out[rows[:, None], sample, np.flatnonzero(space.valid)] = restored
         out[:, samples:] = out[:, :1]
         return out
-
-    def parameters(self) -> int:
-        """Number of trained parameters of all networks."""
-        return sum(p.numel() for model in self.models for p in model.network.parameters())
 
     def save(self, folder: Path) -> None:
         """A folder for each network, with one for each of its subjects."""
