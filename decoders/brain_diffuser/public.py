@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from harness.backbones import weights
+from harness.decoders.files import load_exactly
 from harness.decoders.latent_diffusion.public import missing_weights
-from harness.decoders.mindeye2.unclip_keys import load_exactly
 
 from .vdvae import Vdvae, VdvaeSettings
 

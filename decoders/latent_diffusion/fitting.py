@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from harness.api import ConfigError
-from harness.training import OneCycle, Task, purpose_seed
+from harness.training import OneCycle, Task, TrainingSettings, purpose_seed
 
 
 def adamw(module: nn.Module, *, rate: float, decay: float) -> torch.optim.AdamW:
@@ -53,3 +55,20 @@ class DrawnBatches(Task):
     def seed(self, count: int) -> int:
         """Of all draws of a step."""
         return purpose_seed(self.run_seed, self.name, count)
+
+    def rows(self, values: Any, at: np.ndarray) -> torch.Tensor:
+        """float32 rows `at` of an array or token store, on the device."""
+        return torch.from_numpy(np.ascontiguousarray(values[at], dtype=np.float32)).to(self.device)
+
+
+def settings_of(task: DrawnBatches, *, clip: float = 0.0) -> TrainingSettings:
+    """How a task is trained: seeds of its own for every step, ten checkpoints or more."""
+    return TrainingSettings(
+        task.name,
+        task.steps,
+        seed=task.run_seed,
+        reseeded="step",
+        clip=clip,
+        checkpoint_every=max(1, min(1000, task.steps // 10)),
+        remedy="check the responses for unmasked NaN, or lower decoder.learning_rate",
+    )

@@ -15,15 +15,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
-from harness.api import DataError, WeightsMissing
+from harness.api import DataError
 from harness.backbones import weights
+from harness.decoders.files import absent, check_exactly
 from harness.decoders.mindeye2.generator import VaeSettings, load_vae
-from harness.decoders.mindeye2.unclip_keys import check_exactly
 
 from .clip_tokens import ClipSizes, ClipTokens
 from .dual import UNetNoise, attends_to_both
@@ -92,13 +93,8 @@ def missing(kind: str, *, words: bool) -> list[str]:
 
 def missing_weights(wanted: Sequence[str]) -> list[str]:
     """A line for each of the weights called `wanted` that is not here."""
-    lines = []
-    for name in wanted:
-        try:
-            weights.locate(name)
-        except WeightsMissing as problem:
-            lines.append(f"{problem}; or --set decoder.preset=tiny for the small parts")
-    return lines
+    lines = absent(partial(weights.locate, name) for name in wanted)
+    return [f"{line}; or --set decoder.preset=tiny for the small parts" for line in lines]
 
 
 def fingerprint(kind: str, *, words: bool) -> str:

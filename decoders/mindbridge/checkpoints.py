@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from harness.api import DataError
+from harness.decoders.files import check_exactly, loaded
 from harness.decoders.mindeye2.checkpoints import read_weights
-from harness.decoders.mindeye2.unclip_keys import check_exactly
 
 from .network import MindBridgeNetwork, NetworkSettings
 
@@ -32,17 +33,13 @@ def of_subject(
             f"the checkpoint of mindbridge has no subject {number}; it has {known}: --set "
             "decoder.number=NUMBER, or leave it out to fit a new subject"
         )
-    with torch.device("meta"):
-        network = MindBridgeNetwork([number], settings)
     own = {
         name: value
         for name, value in weights.items()
         if not name.startswith(OF_SUBJECTS) or name.split(".")[1] == str(number)
     }
-    check_exactly(network, own, what="mindbridge")
-    network = network.to_empty(device="cpu")
-    network.load_state_dict(own)
-    return network.eval().requires_grad_(False)
+    build = partial(MindBridgeNetwork, [number], settings)
+    return loaded(build, own, what="mindbridge").requires_grad_(False)
 
 
 def take_bridge(network: MindBridgeNetwork, weights: Mapping[str, torch.Tensor]) -> None:
@@ -51,10 +48,3 @@ def take_bridge(network: MindBridgeNetwork, weights: Mapping[str, torch.Tensor])
     own = {name: value for name, value in network.state_dict().items() if name.startswith(OF_SUBJECTS)}
     check_exactly(network, {**own, **shared}, what="the bridge of mindbridge")
     network.load_state_dict({**own, **{name: value.float() for name, value in shared.items()}})
-
-
-def save(network: MindBridgeNetwork, file: Path) -> None:
-    """Write the weights under their public names."""
-    from safetensors.torch import save_file
-
-    save_file({name: value.detach().cpu().clone() for name, value in network.state_dict().items()}, file)

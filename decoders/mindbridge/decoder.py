@@ -29,10 +29,12 @@ from harness.api import (
 )
 from harness.backbones.images import planes
 from harness.decoders.drawing import image_generators
+from harness.decoders.files import save
 from harness.decoders.latent_diffusion.decoder import CaptionBook, PaintedDecoder, PaintedParams
+from harness.decoders.latent_diffusion.fitting import settings_of
 from harness.decoders.latent_diffusion.painter import Conditions
 from harness.decoders.settings import part_of
-from harness.training import TrainingSettings, purpose_seed, seeded, train, write_curves
+from harness.training import purpose_seed, seeded, train, write_curves
 
 from . import checkpoints
 from .fitting import BridgeSet, BridgeTask, FitSettings
@@ -197,18 +199,10 @@ class MindBridgeDecoder(PaintedDecoder):
         how = self.params.fitting()
         adapting = bool(self.params.checkpoint)
         task = BridgeTask(self.network, data, how, seed=seed, device=device, adapting=adapting)
-        settings = TrainingSettings(
-            task.name,
-            task.steps,
-            seed=seed,
-            reseeded="step",
-            clip=1.0,
-            checkpoint_every=max(1, min(1000, task.steps // 10)),
-            remedy="check the responses for unmasked NaN, or lower decoder.learning_rate",
-        )
         shapes = [one.pooled.shape for one in data.values()]
         identity = str(purpose_seed(seed, asdict(how), self.sizes, shapes, adapting))
         checkpoint = folder / "mindbridge.safetensors"
+        settings = settings_of(task, clip=1.0)
         self.history = train(task, settings, device=device, checkpoint=checkpoint, identity=identity).history
         self.network.requires_grad_(False)
 
@@ -219,7 +213,7 @@ class MindBridgeDecoder(PaintedDecoder):
 
     def _keep(self, folder: Path) -> None:
         write_curves(folder / "curves.json", self.history)
-        checkpoints.save(self.network, folder / "mindbridge.safetensors")
+        save(self.network, folder / "mindbridge.safetensors")
         self._book.save(folder)
 
     def _take(self, folder: Path) -> None:

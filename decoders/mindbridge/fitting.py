@@ -80,10 +80,10 @@ class BridgeTask(DrawnBatches):
         for subject, data in self.sets.items():
             trials = draw_batch(data, batch)
             images = data.image_index[trials]
-            voxels.append(self._rows(data.pooled, trials))
+            voxels.append(self.rows(data.pooled, trials))
             shared[subject] = network.embed(voxels[-1], subject)
-            image.append(self._rows(data.image, images))
-            words.append(self._rows(data.words, images))
+            image.append(self.rows(data.image, images))
+            words.append(self.rows(data.words, images))
         output = network.translate(torch.cat(list(shared.values())))
         terms = token_losses(output, torch.cat(image), torch.cat(words))
         rebuilt = torch.cat([network.build(shared[subject], subject) for subject in self.sets])
@@ -99,6 +99,3 @@ class BridgeTask(DrawnBatches):
             return subjects[0], subjects[-1]
         first, second = torch.randperm(len(subjects))[:2].tolist()
         return subjects[first], subjects[second]
-
-    def _rows(self, values: np.ndarray, at: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values[at], dtype=np.float32)).to(self.device)

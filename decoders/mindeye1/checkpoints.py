@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from harness.api import DataError, VoxelSpace
+from harness.decoders.files import loaded
 from harness.decoders.mindeye2.checkpoints import read_weights
-from harness.decoders.mindeye2.unclip_keys import check_exactly
 from harness.nn.diffusion_prior import NoiseSchedule
 
 from .low_level import LowLevelNetwork, LowLevelSettings, low_level_state
@@ -25,42 +25,26 @@ def tokens_network(path: Path, space: VoxelSpace, sizes: NetworkSettings) -> Min
     """
     weights = {name.removeprefix("module."): value for name, value in read_weights(path).items()}
     _require_voxels(weights, "voxel2clip.lin0.0.weight", space, path)
-    with torch.device("meta"):
-        network = MindEye1Network(space.n_valid, sizes)
     schedule = NoiseSchedule(sizes.timesteps).state_dict()
     for name, value in schedule.items():
         weights.setdefault(f"noise_scheduler.{name}", value)
-    return loaded(network, weights, what=f"mindeye1 in {path.name}")
+    build = partial(MindEye1Network, space.n_valid, sizes)
+    return loaded(build, weights, what=f"mindeye1 in {path.name}").requires_grad_(False)
 
 
 def low_network(path: Path, space: VoxelSpace, sizes: LowLevelSettings) -> LowLevelNetwork:
     """``epoch120.pth`` of an ``autoencoder_*`` folder, with or without the head of its training."""
     weights = low_level_state(read_weights(path))
     _require_voxels(weights, "lin0.0.weight", space, path)
-    with torch.device("meta"):
-        network = LowLevelNetwork(space.n_valid, with_head(sizes, weights))
-    return loaded(network, weights, what=f"mindeye1's low-level network in {path.name}")
+    build = partial(LowLevelNetwork, space.n_valid, with_head(sizes, weights))
+    what = f"mindeye1's low-level network in {path.name}"
+    return loaded(build, weights, what=what).requires_grad_(False)
 
 
 def with_head(sizes: LowLevelSettings, weights: Mapping[str, torch.Tensor]) -> LowLevelSettings:
     """`sizes` with the contrastive head that `weights` have, or none."""
     head = weights.get("maps_projector.0.weight")
     return replace(sizes, contrast_dim=0 if head is None else len(head))
-
-
-def loaded(network: nn.Module, weights: Mapping[str, torch.Tensor], *, what: str) -> nn.Module:
-    """`network`, built on the meta device, with exactly `weights` on the CPU, in evaluation mode."""
-    check_exactly(network, weights, what=what)
-    network = network.to_empty(device="cpu")
-    network.load_state_dict(dict(weights))
-    return network.eval().requires_grad_(False)
-
-
-def save(network: nn.Module, file: Path) -> None:
-    """Write the weights under their public names."""
-    from safetensors.torch import save_file
-
-    save_file({name: value.detach().cpu().clone() for name, value in network.state_dict().items()}, file)
 
 
 def _require_voxels(weights: Mapping[str, torch.Tensor], name: str, space: VoxelSpace, path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -28,12 +29,14 @@ from harness.api import (
 from harness.backbones.images import planes
 from harness.backbones.preprocessing import CLIP
 from harness.decoders.drawing import draws, image_generators
+from harness.decoders.files import loaded, save
 from harness.decoders.latent_diffusion.decoder import PaintedDecoder, PaintedParams
+from harness.decoders.latent_diffusion.fitting import settings_of
 from harness.decoders.latent_diffusion.painter import Conditions
 from harness.decoders.mindeye2.checkpoints import read_weights
 from harness.decoders.mindeye2.fitting import TrainingSet
 from harness.decoders.settings import part_of
-from harness.training import TrainingSettings, purpose_seed, seeded, train, write_curves
+from harness.training import purpose_seed, seeded, train, write_curves
 
 from . import checkpoints
 from .fitting import FitSettings, LowLevelTask, TokensTask
@@ -210,16 +213,8 @@ class MindEye1Decoder(PaintedDecoder):
             self.low_network = checkpoints.low_network(Path(p.low_checkpoint).expanduser(), space, low)
 
     def _train(self, task: TokensTask | LowLevelTask, seed: int, device: str, checkpoint: Path) -> None:
-        settings = TrainingSettings(
-            task.name,
-            task.steps,
-            seed=seed,
-            reseeded="step",
-            checkpoint_every=max(1, min(1000, task.steps // 10)),
-            remedy="check the responses for unmasked NaN, or lower decoder.learning_rate",
-        )
         identity = f"{purpose_seed(seed, task.how, asdict(task.module.settings), task.data.responses.shape)}"
-        trained = train(task, settings, device=device, checkpoint=checkpoint, identity=identity)
+        trained = train(task, settings_of(task), device=device, checkpoint=checkpoint, identity=identity)
         self.curves[task.name] = trained.history
         # Convolutions round otherwise where weights could take a gradient, which loaded ones cannot.
         task.module.requires_grad_(False)
@@ -234,18 +229,17 @@ class MindEye1Decoder(PaintedDecoder):
         write_curves(
             folder / "curves.json", [{"training": k, **r} for k, v in self.curves.items() for r in v]
         )
-        checkpoints.save(self.network, folder / "mindeye1.safetensors")
+        save(self.network, folder / "mindeye1.safetensors")
         if self.low_network is not None:
-            checkpoints.save(self.low_network, folder / "low-level.safetensors")
+            save(self.low_network, folder / "low-level.safetensors")
 
     def _take(self, folder: Path) -> None:
         voxels, (sizes, low) = self.space.n_valid, self.sizes
         weights = read_weights(folder / "mindeye1.safetensors")
-        with torch.device("meta"):
-            network = MindEye1Network(voxels, sizes)
-        self.network = checkpoints.loaded(network, weights, what="the fitted mindeye1")
+        build = partial(MindEye1Network, voxels, sizes)
+        self.network = loaded(build, weights, what="the fitted mindeye1").requires_grad_(False)
         if self.params.low_level:
             weights = read_weights(folder / "low-level.safetensors")
-            with torch.device("meta"):
-                network = LowLevelNetwork(voxels, checkpoints.with_head(low, weights))
-            self.low_network = checkpoints.loaded(network, weights, what="the fitted low-level mindeye1")
+            build = partial(LowLevelNetwork, voxels, checkpoints.with_head(low, weights))
+            self.low_network = loaded(build, weights, what="the fitted low-level mindeye1")
+            self.low_network.requires_grad_(False)

@@ -59,8 +59,8 @@ class TokensTask(DrawnBatches):
     def loss(self, batch: int, step: Step) -> Losses:
         """In the MixCo phase the prior is trained on mixed voxels with the target of the sample itself."""
         trials = draw_batch(self.data, batch)
-        voxels = rows_of(self.data.responses, trials, self.device)
-        tokens = rows_of(self.data.tokens, self.data.image_index[trials], self.device)
+        voxels = self.rows(self.data.responses, trials)
+        tokens = self.rows(self.data.tokens, self.data.image_index[trials])
         temperature = schedule.soft_temperature(step.epoch, self.how.epochs, share=self.how.mixco_share)
         mixture = None
         if temperature is None:
@@ -116,11 +116,11 @@ class LowLevelTask(DrawnBatches):
         kind = float(torch.rand(()))
         voxels = torch.stack([self._mixed(self.trials_of[int(k)], kind) for k in images]).to(self.device)
         latents, student = self.module(voxels)
-        error = torch.nn.functional.l1_loss(latents, rows_of(self.data.latents, images, self.device))
+        error = torch.nn.functional.l1_loss(latents, self.rows(self.data.latents, images))
         error = error / self.scale
         if self.data.views is None or student is None:
             return Losses(error, {"latents": error.detach()})
-        teacher, other = (rows_of(view, images, self.device) for view in self.data.views)
+        teacher, other = (self.rows(view, images) for view in self.data.views)
         unit = (
             torch.nn.functional.normalize(part.flatten(0, 1), dim=-1) for part in (student, teacher, other)
         )
@@ -134,8 +134,3 @@ class LowLevelTask(DrawnBatches):
             shares = torch.rand(len(rows), 1)
             return (rows * shares).sum(0) / shares.sum()
         return rows.mean(0) if kind < 0.8 else rows[int(torch.randint(len(rows), ()))]
-
-
-def rows_of(values: np.ndarray, at: np.ndarray, device: str) -> torch.Tensor:
-    """float32 rows `at` of an array or token store."""
-    return torch.from_numpy(np.ascontiguousarray(values[at], dtype=np.float32)).to(device)

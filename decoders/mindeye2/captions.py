@@ -28,8 +28,8 @@ from torch import nn
 from harness.api import DataError, WeightsMissing
 from harness.backbones.transformers_models import loaded
 
+from ..files import load_exactly
 from .checkpoints import read_weights
-from .unclip_keys import load_exactly
 
 GIT_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 """What is read of the captioner's folder."""

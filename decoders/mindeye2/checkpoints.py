@@ -17,12 +17,13 @@ from typing import Any
 import torch
 
 from harness.api import DataError, WeightsMissing
+from harness.decoders.files import loaded
 from harness.nn.diffusion_prior import PriorSettings
 from harness.nn.halving import halve_products
 
+from ..files import load_exactly
 from .backbone import BackboneSettings
 from .model import MindEye2Network, ModelSettings
-from .unclip_keys import load_exactly
 
 logger = logging.getLogger(__name__)
 
@@ -192,11 +193,9 @@ def load_network(
             f"the checkpoint's ridge layers take {ridge_sizes} voxels, the data have {list(voxels)}; "
             "choose the checkpoint of this subject"
         )
-    with torch.device("meta"):
-        network = halve_products(MindEye2Network(ridge_sizes, settings), dtype)
-    network = network.to_empty(device="cpu")
-    load_exactly(network, weights, what="MindEye2")
-    return network.eval()
+    return loaded(
+        lambda: halve_products(MindEye2Network(ridge_sizes, settings), dtype), weights, what="MindEye2"
+    )
 
 
 def save_network(network: MindEye2Network, path: Path, *, half: bool = False) -> None:

@@ -17,9 +17,9 @@ from torch import nn
 from harness.backbones.openclip import BIGG_IMAGE, ImageSizes, image_tower, with_weights
 from harness.backbones.preprocessing import CLIP
 
+from ..files import check_exactly
 from .checkpoints import read_weights
 from .unclip import washed_out
-from .unclip_keys import check_exactly
 
 PREFIXES = ("conditioner.embedders.0.model.visual.", "visual.")
 """Where the tower's weights stand in the generator's checkpoint, and in an OpenCLIP file."""

@@ -16,11 +16,12 @@ from torch import nn
 from harness.api import DataError, WeightsMissing
 from harness.nn.halving import cast
 
+from ..files import load_exactly
 from .checkpoints import read_weights
 from .inference import GeneratorSettings, draw_pictures
 from .room import Room
 from .unclip import UNetSettings, build_unet, diffusers_config
-from .unclip_keys import load_exactly, modern_vae_attention, unet_state, vae_state
+from .unclip_keys import modern_vae_attention, unet_state, vae_state
 
 
 @dataclass(frozen=True)

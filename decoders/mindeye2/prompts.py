@@ -25,7 +25,7 @@ from harness.backbones.openclip import (
     word_states,
 )
 
-from .unclip_keys import check_exactly
+from ..files import check_exactly
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -43,6 +43,7 @@ from harness.api import WeightsMissing
 from harness.backbones import weights
 from harness.backbones.openclip import BIGG_IMAGE, ImageSizes
 from harness.backbones.texts import ClipL14Text, clip_tokenizer
+from harness.decoders import files
 from harness.nn.halving import DTYPES
 
 from .captions import GIT_FILES, Captioner, ConverterSettings
@@ -77,10 +78,6 @@ PUBLISHED = "final_{}_pretrained_40sess_24bs"
 
 _SMALL = "--set decoder.preset=tiny for the small parts"
 _PLAIN = "--set decoder.low_level=false to leave the low-level path out"
-
-SAMPLED = 64
-"""Blocks of a file that its fingerprint reads."""
-BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -219,16 +216,7 @@ def shared_weights(params: MindEye2Params, subject: str):
 
 def public_folder(params: MindEye2Params) -> Path:
     """The folder of the public files."""
-    folder = Path(params.weights).expanduser()
-    if not params.weights or not folder.is_dir():
-        given = f"decoder.weights is {params.weights!r}, which is no folder" if params.weights else (
-            "decoder.weights is not given"
-        )  # fmt: skip
-        raise WeightsMissing(
-            f"{given}; expected the folder with {GENERATOR} of {_AUTHORS}, "
-            "--set decoder.weights=FOLDER, or --set decoder.preset=tiny for the small parts"
-        )
-    return folder
+    return files.public_folder(params.weights, holds=f"{GENERATOR} of {_AUTHORS}")
 
 
 def needed(
@@ -236,12 +224,8 @@ def needed(
     source: str = _AUTHORS,
     without: str = "--set decoder.pretrained=none or =FILE for the part trained on other subjects",
 ) -> Path:
-    """`file` of the repository `source`, or :class:`WeightsMissing`, saying how to do `without`."""
-    if not file.is_file():
-        raise WeightsMissing(
-            f"{file} is not there; download it from {source} on Hugging Face, or choose {without}"
-        )
-    return file
+    """See :func:`harness.decoders.files.needed`."""
+    return files.needed(file, source, without)
 
 
 def missing(params: MindEye2Params, subject: str) -> list[str]:
@@ -253,12 +237,7 @@ def missing(params: MindEye2Params, subject: str) -> list[str]:
         return [str(problem)]
     if params.refine:
         checks += [partial(weights.locate, name) for name in (ClipL14Text.weights, ClipL14Text.words)]
-    for check in checks:
-        try:
-            check()
-        except WeightsMissing as problem:
-            lines.append(str(problem))
-    return lines
+    return lines + files.absent(checks)
 
 
 def _files(params: MindEye2Params, shared: Sequence[Path]) -> list[tuple[Any, ...]]:
@@ -266,13 +245,13 @@ def _files(params: MindEye2Params, shared: Sequence[Path]) -> list[tuple[Any, ..
     folder = public_folder(params)
     fits = not params.checkpoint
     starts = {"auto": shared, "none": ()}.get(params.pretrained, [Path(params.pretrained).expanduser()])
-    files: list[tuple[Any, ...]] = [(folder / GENERATOR, _AUTHORS, _SMALL)]
-    files += [(folder / LOW_LEVEL, _AUTHORS, _PLAIN)] if params.low_level else []
-    files += [(file,) for file in starts] if fits else []
-    files += [_teacher_file(params)] if fits and params.low_level and params.teacher else []
-    files += [_fix_file(params)] if params.vae_fix else []
-    files += _caption_files(params) if params.captions else []
-    return files + (_refine_files(params) if params.refine else [])
+    wanted: list[tuple[Any, ...]] = [(folder / GENERATOR, _AUTHORS, _SMALL)]
+    wanted += [(folder / LOW_LEVEL, _AUTHORS, _PLAIN)] if params.low_level else []
+    wanted += [(file,) for file in starts] if fits else []
+    wanted += [_teacher_file(params)] if fits and params.low_level and params.teacher else []
+    wanted += [_fix_file(params)] if params.vae_fix else []
+    wanted += _caption_files(params) if params.captions else []
+    return wanted + (_refine_files(params) if params.refine else [])
 
 
 def _shared_file(params: MindEye2Params, subject: str) -> Path:
@@ -286,17 +265,10 @@ def fingerprint(params: MindEye2Params) -> str:
     """
     folder = public_folder(params)
     shared = sorted(folder.glob("train_logs/final_multisubject_*/last.pth"))
-    files = [needed(*file) for file in _files(params, shared)]
-    files += _checkpoints(params)
+    read = [needed(*file) for file in _files(params, shared)] + _checkpoints(params)
     total = hashlib.sha256()
     if params.refine:
         for name in (ClipL14Text.weights, ClipL14Text.words):
             total.update(weights.stored_sha(name).encode())
-    for file in files:
-        size = file.stat().st_size
-        total.update(f"{file.name}|{size}|".encode())
-        with file.open("rb") as stream:
-            for block in range(SAMPLED):
-                stream.seek(block * max(size - BLOCK, 0) // (SAMPLED - 1))
-                total.update(stream.read(BLOCK))
+    files.add_samples(total, read)
     return total.hexdigest()

@@ -24,6 +24,7 @@ from torch import nn
 from harness.api import ConfigError, DataError
 from harness.nn.halving import cast, safe_attention
 
+from ..files import load_exactly
 from .checkpoints import read_weights
 from .conditions import conditions_once
 from .generator import VaeSettings, build_vae
@@ -31,7 +32,7 @@ from .low_level import decode_sliced, encode_sliced, resize_bilinear
 from .prompts import CLIP_PREFIX, OPEN_PREFIX, PromptEncoder, Prompts, PromptSizes, under
 from .room import Room
 from .unclip import LATENT_SCALE, TRAIN_STEPS, UNetSettings, diffusers_config, euler_steps
-from .unclip_keys import load_exactly, unet_state, vae_state
+from .unclip_keys import unet_state, vae_state
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -19,8 +19,8 @@ from torch import nn
 
 from harness.api import DataError
 
+from ..files import load_exactly
 from .checkpoints import read_weights
-from .unclip_keys import load_exactly
 
 Teacher = Callable[[torch.Tensor], torch.Tensor]
 """Images (B, 3, H, W) in [0, 1] -> tokens (B, P, D)."""

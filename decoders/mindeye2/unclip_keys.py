@@ -66,25 +66,3 @@ def modern_vae_attention(weights: Mapping[str, torch.Tensor]) -> dict[str, torch
             layer = old[layer]
         renamed[".".join([*path, layer, kind])] = value
     return renamed
-
-
-def load_exactly(module: torch.nn.Module, weights: Mapping[str, torch.Tensor], *, what: str) -> None:
-    """Load with every name and shape in its place, or say which one is not (:func:`check_exactly`)."""
-    check_exactly(module, weights, what=what)
-    module.load_state_dict(dict(weights), strict=True)
-
-
-def check_exactly(module: torch.nn.Module, weights: Mapping[str, torch.Tensor], *, what: str) -> None:
-    """DataError, in one line, unless `weights` have exactly the names and shapes of `module`."""
-    own = module.state_dict()
-    missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-    if missing or extra:
-        lacks = f"lacks '{missing[0]}' and {len(missing) - 1} more" if missing else "lacks nothing"
-        has = f"has '{extra[0]}' and {len(extra) - 1} more that it should not" if extra else "has no other"
-        raise DataError(f"weights of {what}: {lacks}; {has}; do the sizes in the configuration fit the file?")
-    for name, value in weights.items():
-        if value.shape != own[name].shape:
-            raise DataError(
-                f"weights of {what}: '{name}' has shape {tuple(value.shape)}, expected "
-                f"{tuple(own[name].shape)}; set the sizes that the file was trained with"
-            )

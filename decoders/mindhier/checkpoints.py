@@ -8,6 +8,7 @@ what MindHier does not have (text pooler, crop condition) is left out.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +17,8 @@ from torch import nn
 
 from harness.api import DataError, WeightsMissing
 
+from ..files import loaded
 from ..mindeye2.checkpoints import read_weights
-from ..mindeye2.unclip_keys import load_exactly
 from .encoder import EncoderSettings, HierarchicalEncoder
 from .transformer import ScaleTransformer, TransformerSettings, masks
 from .vqvae import VQVAE, VqVaeSettings
@@ -83,13 +84,10 @@ def load_vqvae(weights: Mapping[str, torch.Tensor], settings: VqVaeSettings) -> 
     The statistic of the codes' use has a row per scale of the training; nothing depends on it, so one of
     another number of scales is left out.
     """
-    network = _empty(VQVAE, settings)
-    name = "quantize.ema_vocab_hit_SV"
-    own = network.state_dict()[name]
-    if name not in weights or weights[name].shape != own.shape:
-        weights = {**weights, name: torch.zeros_like(own)}
-    load_exactly(network, weights, what="the VQ-VAE")
-    return network.float().eval().requires_grad_(False)
+    name, shape = "quantize.ema_vocab_hit_SV", (len(settings.sides), settings.codes)
+    if name not in weights or weights[name].shape != shape:
+        weights = {**weights, name: torch.zeros(shape)}
+    return loaded(partial(VQVAE, settings), weights, what="the VQ-VAE").float().requires_grad_(False)
 
 
 def load_encoder(
@@ -106,16 +104,13 @@ def load_encoder(
             f"the checkpoint's fMRI encoder takes {given} voxels, the data have {voxels}; choose the "
             "checkpoint of this subject"
         )
-    network = _empty(HierarchicalEncoder, voxels, settings)
-    load_exactly(network, weights, what="mindhier's fMRI encoder")
-    return network.eval()
+    return loaded(partial(HierarchicalEncoder, voxels, settings), weights, what="mindhier's fMRI encoder")
 
 
 def load_transformer(weights: Mapping[str, torch.Tensor], settings: TransformerSettings) -> ScaleTransformer:
     """A fitted transformer.  Its masks need not be in the file."""
-    network = _empty(ScaleTransformer, settings)
-    load_exactly(network, {**weights, **masks(settings)}, what="mindhier's transformer")
-    return network.eval()
+    weights = {**weights, **masks(settings)}
+    return loaded(partial(ScaleTransformer, settings), weights, what="mindhier's transformer")
 
 
 def save_networks(encoder: nn.Module, transformer: ScaleTransformer, file: Path) -> None:
@@ -147,10 +142,3 @@ def pretrained_files(given: str) -> tuple[Path, Path]:
                 f"{TRANSFORMER}, or leave it out to fit"
             )
     return encoder, folder / TRANSFORMER
-
-
-def _empty(kind: type[nn.Module], *settings: object) -> nn.Module:
-    """Built without drawing weights that are read over."""
-    with torch.device("meta"):
-        network = kind(*settings)
-    return network.to_empty(device="cpu")

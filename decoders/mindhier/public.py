@@ -32,6 +32,7 @@ from harness.api import DataError, WeightsMissing
 from harness.backbones import weights
 from harness.backbones.texts import ClipL14Text, clip_tokenizer
 from harness.backbones.transformers_models import loaded
+from harness.decoders import files
 
 from .checkpoints import load_vqvae, pretrained_files, read_weights, start_from_switti
 from .core import Parts
@@ -51,8 +52,6 @@ _SOURCES = {
     VQVAE: "yresearch/VQVAE-Switti",
     SWITTI: "yresearch/Switti",
 }
-SAMPLED, BLOCK = 64, 1 << 20
-"""Blocks of a file that its fingerprint reads, and their size."""
 
 
 @dataclass(frozen=True)
@@ -114,30 +113,15 @@ def _clip(folder: Path) -> nn.Module:
 
 def public_folder(params: MindHierParams) -> Path:
     """The folder of the public files."""
-    folder = Path(params.weights).expanduser()
-    if not params.weights or not folder.is_dir():
-        given = (
-            f"decoder.weights is {params.weights!r}, which is no folder"
-            if params.weights
-            else ("decoder.weights is not given")
-        )
-        raise WeightsMissing(
-            f"{given}; expected the folder with {SWITTI} of yresearch/Switti and more, --set "
-            "decoder.weights=FOLDER, or --set decoder.preset=tiny for the small parts"
-        )
-    return folder
+    return files.public_folder(params.weights, holds=f"{SWITTI} of yresearch/Switti and more")
 
 
 def needed(folder: Path, name: str) -> Path:
     """A file of the folder, or :class:`WeightsMissing`, saying from where."""
-    file = folder / name
-    if not file.is_file():
-        other = "--set decoder.start=none, or " if name == SWITTI else ""
-        raise WeightsMissing(
-            f"{file} is not there; download it from {_SOURCES[name]} on Hugging Face, or choose {other}--set "
-            "decoder.preset=tiny for the small parts"
-        )
-    return file
+    other = "--set decoder.start=none, or " if name == SWITTI else ""
+    return files.needed(
+        folder / name, _SOURCES[name], f"{other}--set decoder.preset=tiny for the small parts"
+    )
 
 
 def _names(params: MindHierParams) -> list[str]:
@@ -156,27 +140,15 @@ def missing(params: MindHierParams) -> list[str]:
         checks.append(partial(pretrained_files, params.pretrained))
     else:
         checks.append(partial(weights.locate, ClipL14Text.words))
-    lines = []
-    for check in checks:
-        try:
-            check()
-        except WeightsMissing as problem:
-            lines.append(str(problem))
-    return lines
+    return files.absent(checks)
 
 
 def fingerprint(params: MindHierParams) -> str:
     """Identity of the files that `params` name: names, sizes and 64 blocks spread over each."""
     folder = public_folder(params)
-    files = [needed(folder, name) for name in _names(params)]
+    read = [needed(folder, name) for name in _names(params)]
     if params.pretrained:
-        files += pretrained_files(params.pretrained)
+        read += pretrained_files(params.pretrained)
     total = hashlib.sha256(f"{params.layer_map}|".encode())
-    for file in files:
-        size = file.stat().st_size
-        total.update(f"{file.name}|{size}|".encode())
-        with file.open("rb") as stream:
-            for block in range(SAMPLED):
-                stream.seek(block * max(size - BLOCK, 0) // (SAMPLED - 1))
-                total.update(stream.read(BLOCK))
+    files.add_samples(total, read)
     return total.hexdigest()

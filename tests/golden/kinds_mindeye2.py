@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from golden.pairs import CheckFailed, Pair, full_size, same_names, shapes_of, tensor
 
+from harness.decoders.files import load_exactly
 from harness.decoders.mindeye2 import backbone, model, unclip, unclip_keys
 from harness.nn import diffusion_prior as prior
 
@@ -92,7 +93,7 @@ def check_unclip(pair: Pair) -> None:
     state = unclip_keys.unet_state(
         {name: tensor(values) for name, values in weights.items()}, unclip.diffusers_config(settings)
     )
-    unclip_keys.load_exactly(network, state, what=pair.name)
+    load_exactly(network, state, what=pair.name)
     network.eval()
 
     tokens, without, vector = pair.tensors("context", "uncond_context", "vector")

@@ -10,10 +10,10 @@ from golden.pairs import CheckFailed, Pair, full_size, tensor
 
 from harness.decoders.brain_diffuser import mixture, vdvae
 from harness.decoders.brain_diffuser.regression import RescaledRidge
+from harness.decoders.files import load_exactly
 from harness.decoders.mindbridge import network as mindbridge
 from harness.decoders.mindeye1 import low_level, network
 from harness.decoders.mindeye2 import losses, mixing, schedule
-from harness.decoders.mindeye2.unclip_keys import load_exactly
 from harness.decoders.takagi.regression import ScaledRidge
 from harness.nn import contrast
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
-from harness.api import WeightsMissing
 from harness.backbones.tiny.backbone import read_weights
 from harness.backbones.tiny.clip import word_numbers
 
+from ...files import absent
 from ..checkpoints import load_transformer, load_vqvae, pretrained_files
 from ..core import Parts
 from ..hierarchy import layers_of
@@ -58,12 +58,7 @@ def _words(levels: BigGLevels, captions: Sequence[str]) -> torch.Tensor:
 
 def missing(params: MindHierParams) -> list[str]:
     """The fitted weights, where `params` name some that are not there; the others lie beside this one."""
-    if params.pretrained:
-        try:
-            pretrained_files(params.pretrained)
-        except WeightsMissing as problem:
-            return [str(problem)]
-    return []
+    return absent([partial(pretrained_files, params.pretrained)] if params.pretrained else [])
 
 
 def fingerprint(params: MindHierParams) -> str:

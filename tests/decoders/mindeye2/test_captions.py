@@ -19,6 +19,7 @@ from public_mindeye2 import QUICK, TOWER, subject
 
 from harness import plugins
 from harness.api import ConfigError, DataError, WeightsMissing
+from harness.backbones.images import planes
 from harness.decoders.drawing import image_generators
 from harness.decoders.mindeye2 import MindEye2Decoder, captions, core, embedder, inference, public
 from harness.decoders.mindeye2.params import MindEye2Params
@@ -282,7 +283,7 @@ def test_a_run_scores_the_captions(harness, tmp_path, whole, captioner):
     scores = scores.set_index("image_id").value.astype(float).sort_index()
     images = toys.scenes(4, seed=2)  # the toys' test images
     with torch.no_grad():
-        tokens = embedder.PatchTokens.from_public(whole / public.GENERATOR, TOWER)(core._planes(images))
+        tokens = embedder.PatchTokens.from_public(whole / public.GENERATOR, TOWER)(planes(images))
     said = captioner(tokens)
     expected = [rouge_1(one, "a man s dog sit on the two red near bus and cat") for one in said]
     np.testing.assert_allclose(scores, expected)

@@ -12,6 +12,7 @@ from public_mindeye2 import to_sgm_names
 
 from harness.api import ConfigError, DataError
 from harness.decoders.drawing import image_generators
+from harness.decoders.files import load_exactly
 from harness.decoders.mindeye2 import inference, low_level, unclip, unclip_keys
 
 STEPS_38 = (
@@ -201,9 +202,7 @@ def test_a_checkpoint_with_other_names_is_refused():
         unclip_keys.unet_state(stray, config)
     short = {k: v for k, v in weights.items() if "out_layers.3.bias" not in k}
     with pytest.raises(DataError, match=r"the UNet: lacks '.*conv2.bias' and \d+ more; has no other"):
-        unclip_keys.load_exactly(
-            UNet2DConditionModel(**config), unclip_keys.unet_state(short, config), what="the UNet"
-        )
+        load_exactly(UNet2DConditionModel(**config), unclip_keys.unet_state(short, config), what="the UNet")
 
 
 def test_old_vae_attention_names_are_renewed():
@@ -229,6 +228,6 @@ def test_a_vae_survives_the_way_through_checkpoint_names():
     sgm = to_sgm_names(state)
     converted = unclip_keys.vae_state(sgm, vae.config)
     fresh = diffusers.AutoencoderKL(**config)
-    unclip_keys.load_exactly(fresh, converted, what="the VAE")
+    load_exactly(fresh, converted, what="the VAE")
     for name, value in fresh.state_dict().items():
         assert torch.equal(value, state[name]), name
