@@ -66,6 +66,7 @@ TESTED_IN = {
     "harness/cli/progress.py": "test_progress.py",
     "harness/cli/report.py": "test_commands.py",
     "harness/cli/run.py": "cli/test_wrong_words.py",
+    "harness/cli/tables.py": "cli/test_compare.py",
     "harness/cli/store.py": "storage/test_pruning.py",
     # rows of catalogues, by what goes through them all
     "harness/catalogue.py": "test_plugins.py",

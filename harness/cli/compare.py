@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..results import RunResult
+from .tables import print_table, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,9 +136,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     """Means with tie groups, paired differences, and where values spread by trials or samples."""
     from harness.reports.layout import SIMULATED, number
 
-    def show(text: str, style: str = "") -> None:
-        console.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
-
+    show = partial(say, console)
     if comparison.simulated:
         show(f"*** {SIMULATED} ***", "bold magenta")
     names = {system.label: system.label for system in (*comparison.systems, *comparison.encoders)}
@@ -162,7 +162,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
             )
             for line in comparison.variance.itertuples()
         ]
-        _print(console, ("metric", "system", "subject", *parts), shares)
+        print_table(console, ("metric", "system", "subject", *parts), shares)
     for note in comparison.notes:
         show(f"note: {note}", "cyan")
     for name, why in comparison.left_out:
@@ -186,11 +186,11 @@ def _print_images(comparison: Comparison, names: dict[str, str], console: Consol
         )
         for line in comparison.means.itertuples()
     ]
-    _print(console, ("metric", "better", "system", "mean", "images", "group"), means)
+    print_table(console, ("metric", "better", "system", "mean", "images", "group"), means)
     show("paired differences on the same images [95 % interval]", "bold")
     tests = comparison.differences.itertuples()
     differences = [(line.metric_label, *_difference(line, names)) for line in tests]
-    _print(console, ("metric", *DIFFERENCE_HEADS), differences)
+    print_table(console, ("metric", *DIFFERENCE_HEADS), differences)
     flips = "p by sign flips of whole images"
     show(f"{_tests(comparison, flips)}; Holm's family: {comparison.families['differences']}", "dim")
     rankings = ranking_table(comparison)
@@ -211,7 +211,7 @@ def _print_images(comparison: Comparison, names: dict[str, str], console: Consol
             "tau",
             "pairs: same, reversed, undecided",
         )
-        _print(console, heads, orders)
+        print_table(console, heads, orders)
 
 
 def _print_voxels(comparison: Comparison, names: dict[str, str], console: Console, show: Show) -> None:
@@ -231,13 +231,13 @@ def _print_voxels(comparison: Comparison, names: dict[str, str], console: Consol
         )
         for line in comparison.region_means.itertuples()
     ]
-    _print(console, ("metric", "better", "encoder", "mean", "voxels", "images", "group"), means)
+    print_table(console, ("metric", "better", "encoder", "mean", "voxels", "images", "group"), means)
     show("paired differences of voxel scores on the same test images [95 % interval]", "bold")
     differences = [
         (f"{line.metric_label}, {line.region}", *_difference(line, names))
         for line in comparison.region_differences.itertuples()
     ]
-    _print(console, ("metric", *DIFFERENCE_HEADS), differences)
+    print_table(console, ("metric", *DIFFERENCE_HEADS), differences)
     flips = "the unit is the test image, voxels and subjects being fixed: p by sign flips of what each image "
     flips += "contributes"
     show(f"{_tests(comparison, flips)}; Holm's family: {comparison.families['region_differences']}", "dim")
@@ -260,24 +260,6 @@ def _difference(line: Any, names: dict[str, str]) -> tuple[str, ...]:
         *(probability(p) for p in (line.p, line.p_holm, line.p_t)),
         names.get(line.better, "undecided"),
     )
-
-
-def _print(console: Console, heads: tuple[str, ...], lines: list[tuple[str, ...]]) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
-    for head in heads:
-        table.add_column(head, overflow="fold")
-    before = None
-    for line in lines:
-        if before not in (None, line[0]):
-            table.add_section()
-        table.add_row(*(Text(text) for text in ("" if line[0] == before else line[0], *line[1:])))
-        before = line[0]
-    console.print(table)
-    console.print()
 
 
 def _lines(table: pd.DataFrame) -> list[dict[str, Any]]:

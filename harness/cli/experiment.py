@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import ConfigError
+from ..errors import ConfigError, suggest
+from .tables import print_table, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +43,8 @@ def experiment(
             click.echo(f"{known}: {read_suite(known).title}")
         return
     suite = read_suite(name, smoke=smoke)
+    if suite.table not in _TABLES:
+        raise ConfigError(suggest(suite.table, _TABLES, what="table of a suite"))
     folder = out / suite.name
     if only_plan:
         for cell in cells(suite, folder):
@@ -76,23 +79,18 @@ def show(suite: Suite, results: list[CellResult], folder: Path, console: Console
         for result in results
         if result.run is not None
     ]
-    _said(console, f"{suite.title} ({len(runs)} of {len(results)} cells)", "bold")
+    say(console, f"{suite.title} ({len(runs)} of {len(results)} cells)", "bold")
     if not runs:
         return
     if any(is_simulated(one.run) for one in runs):
-        _said(console, f"*** {SIMULATED} ***", "bold magenta")
-    tables = _TABLES.get(suite.table)
-    if tables is None:
-        from ..errors import suggest
-
-        raise ConfigError(suggest(suite.table, _TABLES, what="table of a suite"))
-    for name, table in tables(runs, console).items():
+        say(console, f"*** {SIMULATED} ***", "bold magenta")
+    for name, table in _TABLES[suite.table](runs, console).items():
         file = folder / f"{name}.csv"
         flat = table.map(lambda value: "; ".join(map(str, value)) if isinstance(value, tuple) else value)
         file.write_text(flat.to_csv(index=False))
-        _said(console, f"table written: {file}", "dim")
+        say(console, f"table written: {file}", "dim")
     for line in suite.published:
-        _said(
+        say(
             console,
             f"published: {line['what']}: {line['value']} ({line['source']}). Differs: {line['differs']}",
         )
@@ -101,8 +99,6 @@ def show(suite: Suite, results: list[CellResult], folder: Path, console: Console
 def _matrix(runs: list[Any], console: Console) -> dict[str, pd.DataFrame]:
     from harness.reports.layout import bracket, number
     from harness.reports.suites import matrix_tables
-
-    from .compare import _print
 
     tables = matrix_tables(runs)
     lines = [
@@ -113,9 +109,9 @@ def _matrix(runs: list[Any], console: Console) -> dict[str, pd.DataFrame]:
         )
         for line in tables["orders"].itertuples()
     ]
-    _said(console, "encoders under each decoder, the best first; oracle and measured are no encoders", "bold")
-    _print(console, ("score (against)", "decoder", "order"), lines)
-    _said(console, "Kendall's tau of the orders under two decoders [95 % interval over images]", "bold")
+    say(console, "encoders under each decoder, the best first; oracle and measured are no encoders", "bold")
+    print_table(console, ("score (against)", "decoder", "order"), lines)
+    say(console, "Kendall's tau of the orders under two decoders [95 % interval over images]", "bold")
     taus = [
         (
             f"{line.metric_label} ({line.target})",
@@ -125,7 +121,7 @@ def _matrix(runs: list[Any], console: Console) -> dict[str, pd.DataFrame]:
         )
         for line in tables["taus"].itertuples()
     ]
-    _print(console, ("score (against)", "decoders", "tau", "systems"), taus)
+    print_table(console, ("score (against)", "decoders", "tau", "systems"), taus)
     return tables
 
 
@@ -133,12 +129,10 @@ def _which_score(runs: list[Any], console: Console) -> dict[str, pd.DataFrame]:
     from harness.reports.layout import bracket, number
     from harness.reports.suites import true_order, which_score_table
 
-    from .compare import _print
-
     table = which_score_table(runs)
     truth = ", ".join(f"{name} {number(value)}" for name, value in true_order(runs))
-    _said(console, f"true order, by correlation with the noise-free truth: {truth}")
-    _said(console, "does a score put the encoders in that order? tau [95 % interval over images]", "bold")
+    say(console, f"true order, by correlation with the noise-free truth: {truth}")
+    say(console, "does a score put the encoders in that order? tau [95 % interval over images]", "bold")
     lines = [
         (
             line.decoder,
@@ -151,13 +145,9 @@ def _which_score(runs: list[Any], console: Console) -> dict[str, pd.DataFrame]:
         for line in table.itertuples()
     ]
     heads = ("decoder", "score (against)", "tau", "recovers", "likes best", "place of the decoder's inverse")
-    _print(console, heads, lines)
-    _said(console, "recovers: the interval is above 0.5, three pairs of four in order", "dim")
+    print_table(console, heads, lines)
+    say(console, "recovers: the interval is above 0.5, three pairs of four in order", "dim")
     return {"scores": table}
 
 
 _TABLES = {"matrix": _matrix, "which-score": _which_score}
-
-
-def _said(console: Console, text: str, style: str = "") -> None:
-    console.print(text, style=style, soft_wrap=True, highlight=False, markup=False)

@@ -103,3 +103,11 @@ def test_files_that_are_no_suite(tmp_path, text, message):
 def test_names_that_are_none():
     with pytest.raises(ConfigError, match="which-score"):
         read_suite("which-scores")
+
+
+def test_a_table_that_there_is_not_is_said_before_anything_is_computed(tmp_path):
+    (tmp_path / "toys.yaml").write_text(SUITE.replace("TABLE", "matrx"))
+    done = call_harness(tmp_path, "experiment", "toys.yaml", check=False)
+    assert done.returncode
+    assert "unknown table of a suite 'matrx'; did you mean 'matrix'" in done.stderr
+    assert not (tmp_path / "runs").exists()
