@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from harness.api import ConfigError, DataError
+from harness.decoders.latent_diffusion.fitting import adamw
 from harness.training import Losses, Step, Task, TrainingSettings, WarmUpCosine, local_device, train
 
 from .encoder import EncoderOutput, HierarchicalEncoder
@@ -132,12 +133,7 @@ class AlignTask(_Trials):
 
     def optimizer(self) -> torch.optim.Optimizer:
         """AdamW; biases do not decay."""
-        named = list(self.module.named_parameters())
-        groups = [
-            {"params": [p for n, p in named if not n.endswith("bias")], "weight_decay": 0.01},
-            {"params": [p for n, p in named if n.endswith("bias")], "weight_decay": 0.0},
-        ]
-        return torch.optim.AdamW(groups, lr=self.stage.rate, betas=(0.9, 0.999))
+        return adamw(self.module, rate=self.stage.rate, decay=0.01)
 
     def loss(self, batch: np.ndarray, step: Step) -> Losses:
         """Alignment of levels, image and text."""
