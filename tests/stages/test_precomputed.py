@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from commands import call_harness
 from given_files import FORMATS, write
 from toys import ToyBenchmark
 
@@ -13,14 +14,33 @@ from harness.errors import DataError
 from harness.stages.precomputed import read_predictions
 
 
-@pytest.fixture
-def data():
+def toy_data():
     return ToyBenchmark(ToyBenchmark.Params(n_test=16)).load("toy01")
 
 
 @pytest.fixture
+def data():
+    return toy_data()
+
+
+@pytest.fixture(scope="module")
 def words(toy_words):
     return [*toy_words[:2], *toy_words[4:], "--set", "benchmark.n_test=16"]
+
+
+def run_of(place, words, ids, values):
+    """Run predictions `values` of images `ids` in the folder `place`: its folder, and what it prints."""
+    write(place / "p.npz", ids, values)
+    done = call_harness(place, "run", *words, "--encoder", "file:p.npz", "--no-report")
+    (folder,) = (place / "runs").iterdir()
+    return folder, done.stdout
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory, words):
+    """The run of the noise-free truth as predictions, in the benchmark's order."""
+    data = toy_data()
+    return run_of(tmp_path_factory.mktemp("straight"), words, data.test.stimuli.ids, data.truth.mean())
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -32,27 +52,21 @@ def test_all_forms_say_the_same(tmp_path, data, suffix):
     np.testing.assert_array_equal(read[:, 0], values)
 
 
-def test_rows_are_matched_by_id_not_by_position(harness, tmp_path, words, data):
+def test_rows_are_matched_by_id_not_by_position(tmp_path, words, data, straight):
     ids, values = list(data.test.stimuli.ids), data.truth.mean()
     order = np.random.default_rng(0).permutation(len(ids))
-    tables = []
-    for name, at in (("straight", np.arange(len(ids))), ("moved", order)):
-        write(tmp_path / "p.npz", [ids[k] for k in at], values[at])
-        harness("run", *words, "--encoder", "file:p.npz", "--out", name, "--no-report")
-        (folder,) = (tmp_path / name).iterdir()
-        tables.append((folder / "scores.parquet").read_bytes())
+    moved = run_of(tmp_path, words, [ids[k] for k in order], values[order])
+    tables = [(folder / "scores.parquet").read_bytes() for folder, _ in (straight, moved)]
     assert tables[0] == tables[1]
 
 
-def test_permuted_ids_are_caught_and_a_clean_twin_is_not(harness, tmp_path, words, data):
+def test_permuted_ids_are_caught_and_a_clean_twin_is_not(tmp_path, words, data, straight):
     ids, values = list(data.test.stimuli.ids), data.truth.mean()
+    permuted = run_of(tmp_path, words, ids[5:] + ids[:5], values)
     flags = {}
-    for name, names in (("clean", ids), ("permuted", ids[5:] + ids[:5])):
-        write(tmp_path / "p.npz", names, values)
-        done = harness("run", *words, "--encoder", "file:p.npz", "--out", name, "--no-report")
-        (folder,) = (tmp_path / name).iterdir()
+    for name, (folder, printed) in (("clean", straight), ("permuted", permuted)):
         flags[name] = {f["name"] for f in json.loads((folder / "run.json").read_text())["flags"]}
-        assert ("misaligned-ids" in done.stdout) == (name == "permuted")
+        assert ("misaligned-ids" in printed) == (name == "permuted")
     assert "misaligned-ids" in flags["permuted"]
     assert "misaligned-ids" not in flags["clean"]
 

@@ -9,31 +9,41 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from commands import only_run
+from commands import call_harness, only_run
 from given_files import FORMATS, save_images, write
 from PIL import Image
 from toys import ToyBenchmark
 
 from harness.errors import DataError
-from harness.results import RunResult
 from harness.stages.reconstructions import GivenImages
 
 
-@pytest.fixture
-def data():
+def toy_data():
     return ToyBenchmark(ToyBenchmark.Params(n_test=16)).load("toy01")
 
 
 @pytest.fixture
+def data():
+    return toy_data()
+
+
+@pytest.fixture(scope="module")
 def words(toy_words):
     return [*toy_words[:2], *toy_words[4:], "--set", "benchmark.n_test=16"]
 
 
-def test_a_folder_of_reconstructions_is_scored_with_its_controls(harness, tmp_path, words, data):
-    stimuli = data.test.stimuli
-    save_images(tmp_path / "recons", stimuli.ids, stimuli.images())
-    harness("score", "recons", *words[:2], *words[4:])
-    run = only_run(tmp_path)
+@pytest.fixture(scope="module")
+def of_folder(tmp_path_factory, words):
+    """The run of a folder with the stimuli as reconstructions."""
+    place = tmp_path_factory.mktemp("of-folder")
+    stimuli = toy_data().test.stimuli
+    save_images(place / "recons", stimuli.ids, stimuli.images())
+    call_harness(place, "score", "recons", *words[:2], *words[4:])
+    return only_run(place)
+
+
+def test_a_folder_of_reconstructions_is_scored_with_its_controls(of_folder):
+    run = of_folder
     pixcorr = run.scores[run.scores.metric == "pixcorr@1"].groupby("row").value.mean()
     assert pixcorr["reconstructions"] == pytest.approx(1)
     assert {"shuffled-reconstructions", "mean-image", "flat-grey", "nearest-train-measured"} <= set(
@@ -202,16 +212,11 @@ def test_only_tensors_are_read_from_a_pickle(harness, tmp_path, words, data, mon
     assert not list(tmp_path.rglob("ran"))
 
 
-def test_a_file_of_reconstructions_is_scored_as_the_folder_is(harness, tmp_path, words, data):
+def test_a_file_of_reconstructions_is_scored_as_the_folder_is(harness, tmp_path, words, data, of_folder):
     stimuli = data.test.stimuli
     write(tmp_path / "r.pt", stimuli.ids[::-1], stimuli.images()[::-1].copy(), "reconstructions")
-    save_images(tmp_path / "recons", stimuli.ids, stimuli.images())
-    tables = []
-    for given in ("r.pt", "recons"):
-        harness("score", given, *words[:2], *words[4:], "--out", f"of-{given}", "--no-report")
-        (folder,) = (tmp_path / f"of-{given}").iterdir()
-        scores = RunResult.open(folder).scores
-        tables.append(scores.drop(columns=["run", "decoder"]))
+    harness("score", "r.pt", *words[:2], *words[4:], "--no-report")
+    tables = [run.scores.drop(columns=["run", "decoder"]) for run in (only_run(tmp_path), of_folder)]
     assert "reconstructions" in set(tables[0].row)
     pd.testing.assert_frame_equal(*tables)
 
