@@ -98,7 +98,7 @@ def missing_weights(wanted: Sequence[str]) -> list[str]:
 
 
 def fingerprint(kind: str, *, words: bool) -> str:
-    """Identity of all weights; :class:`WeightsMissing` without one."""
+    """Identity of all weights; :class:`harness.errors.WeightsMissing` without one."""
     shas = [weights.stored_sha(name) for name in names(kind, words=words)]
     return hashlib.sha256("|".join(shas).encode()).hexdigest()
 
