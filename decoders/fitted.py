@@ -76,7 +76,7 @@ class FittedDecoder(abc.ABC):
 
 
 class MeansDecoder(FittedDecoder):
-    """One that draws nothing and knows of an image its mean response, on the CPU whatever the device is."""
+    """One that draws nothing and decodes the mean response to an image, on the CPU whatever the device is."""
 
     stochastic = False
     repeats = "inputs"
