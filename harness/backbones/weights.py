@@ -14,7 +14,9 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -33,6 +35,20 @@ CHUNK = 1 << 20
 
 class WeightsAbsent(WeightsMissing):
     """The file was never fetched, which is no fault; altered or torn files are plain WeightsMissing."""
+
+
+_ASKED: ContextVar[dict[str, None] | None] = ContextVar("harness_weights_asked", default=None)
+
+
+@contextmanager
+def noting_names() -> Iterator[dict[str, None]]:
+    """The names of all weights that are asked for inside, in order, whether they are here or not."""
+    names: dict[str, None] = {}
+    before = _ASKED.set(names)
+    try:
+        yield names
+    finally:
+        _ASKED.reset(before)
 
 
 def offline() -> bool:
@@ -58,6 +74,9 @@ def stored_sha(name: str) -> str:
         No record, or a file that was torn or altered.
     """
     pin = _pin(name)
+    asked = _ASKED.get()
+    if asked is not None:
+        asked[name] = None
     file = weights_folder() / pin.file_name
     again = f"Type: harness prefetch {name}"
     if not file.is_file():

@@ -15,18 +15,31 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option(
+    "--for",
+    "run_file",
+    type=click.Path(path_type=Path),
+    help="a run's YAML, with its section plugins: all weights that this run asks for, and its data, read "
+    "and hashed; the run then needs no network",
+)
+@click.option(
     "--from",
     "source",
     type=click.Path(path_type=Path),
     help="a file that was downloaded elsewhere, or a folder of such files under their own names",
 )
-def prefetch(names: tuple[str, ...], source: Path | None) -> None:
+@click.option("--store", type=click.Path(path_type=Path), help="artifacts [$HARNESS_STORE or ~/.cache]")
+def prefetch(names: tuple[str, ...], run_file: Path | None, source: Path | None, store: Path | None) -> None:
     """Fetch the weights called NAMES, each one weights or a group; without a name, list them all and
     say which are here.  ``metrics`` is the group of everything that the default metrics need.
     """
     from ..backbones import weights
-    from ..errors import ConfigError, WeightsMissing
+    from ..errors import ConfigError
 
+    if run_file is not None:
+        if names:
+            raise ConfigError(f"--for {run_file} finds names itself; type them in a command of their own")
+        _for_run(run_file, source, store)
+        return
     if not names:
         if source is not None:
             raise ConfigError(
@@ -36,12 +49,56 @@ def prefetch(names: tuple[str, ...], source: Path | None) -> None:
         _list()
         return
     wanted = list(dict.fromkeys(one for name in names for one in weights.members(name)))
-    folder = source is not None and source.is_dir()
-    if source is not None and not folder and len(wanted) != 1:
+    if source is not None and not source.is_dir() and len(wanted) != 1:
         raise ConfigError(
             f"--from {source} is one file for {len(wanted)} weights ({', '.join(wanted)}); give a folder "
             "that holds them, or one name: harness prefetch alexnet --from alexnet.pth"
         )
+    _fetch(wanted, source, words=" ".join(names))
+
+
+def _for_run(run_file: Path, source: Path | None, store: Path | None) -> None:
+    """All that the run in `run_file` needs: weights, files of its plugins, data."""
+    from ..errors import ConfigError
+    from ..places import store_folder
+    from ..run.prefetching import plan_with_weights, read_data
+    from ..settings import read_request
+    from ..storage.disk import explained
+    from ..storage.store import Store
+    from .progress import Bars, set_up_logging
+    from .summary import console
+
+    if source is not None and not source.is_dir():
+        raise ConfigError(f"--from {source} is no folder; with --for, give one that holds all files")
+    errors = console(errors=True)
+    set_up_logging(0, errors)
+    words = f"--for {run_file}"
+    plan = plan_with_weights(
+        read_request(run_file, [], plugins={}), lambda names: _fetch(names, source, words=words)
+    )
+    for line in plan.missing[1:]:
+        click.echo(line, err=True)
+    plan.require_files()
+    opened = Store(store_folder(store))
+    with explained(opened.root):
+        prepared = read_data(plan, opened, reporter=Bars(errors))
+    subjects = {subject.space.subject: subject for subject in (*prepared.training, prepared.data)}
+    for name, data in subjects.items():
+        test = f" and {len(data.test.stimuli):,} test" if data.test is not None else ""
+        click.echo(
+            f"{plan.benchmark.name} {name}: {len(data.train.stimuli):,} training{test} images, "
+            f"{data.space.n_voxels:,} voxels, SHA-256 of the responses {data.train.responses.sha[:16]}..."
+        )
+    place = f" --store {store}" if store is not None else ""
+    click.echo(f"nothing is left to fetch: HARNESS_OFFLINE=1 harness run --config {run_file}{place}")
+
+
+def _fetch(wanted: Sequence[str], source: Path | None, *, words: str) -> None:
+    """Store the weights `wanted`; `words` of this command stand in what is said of those that are missing."""
+    from ..backbones import weights
+    from ..errors import WeightsMissing
+
+    folder = source is not None and source.is_dir()
     missing: dict[str, WeightsMissing] = {}
     for name in wanted:
         given = source / weights.WEIGHTS[name].file_name if folder else source
@@ -54,11 +111,11 @@ def prefetch(names: tuple[str, ...], source: Path | None) -> None:
         else:
             click.echo(f"{name}: {file}")
     if missing:
-        raise _all_of(missing, wanted, names, fetched=source is None)
+        raise _all_of(missing, wanted, words, fetched=source is None)
 
 
 def _all_of(
-    missing: Mapping[str, WeightsMissing], wanted: Sequence[str], names: Sequence[str], *, fetched: bool
+    missing: Mapping[str, WeightsMissing], wanted: Sequence[str], words: str, *, fetched: bool
 ) -> WeightsMissing:
     """One error that names all the `missing` weights, with what happened to the first of them."""
     from ..backbones import weights
@@ -69,7 +126,7 @@ def _all_of(
         return first
     files = ", ".join(f"{name} ({weights.WEIGHTS[name].file_name})" for name in missing)
     together = (
-        f". All at once, from a folder that holds these files: harness prefetch {' '.join(names)} --from "
+        f". All at once, from a folder that holds these files: harness prefetch {words} --from "
         "FOLDER; 'harness prefetch' lists where each comes from"
     )
     return WeightsMissing(

@@ -1,7 +1,7 @@
 """What a run will read and what is not there, found out with the plan and not an hour into the work.
 
-Plugins say it themselves (``missing`` in :mod:`harness.api`); the backbones that an encoder wants are
-looked for here.
+Plugins say it themselves (``missing`` in :mod:`harness.api`); the backbones that an encoder or a decoder
+wants are looked for here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import ConfigError, WeightsMissing, suggest
 from ..plugins import PluginRef, find
 from ..stages.features import backbone_identity
+from ..stages.fit import wanted
 from ..stages.guard import guarded
 
 
@@ -24,7 +25,7 @@ def missing_files(plugins: Iterable[tuple[PluginRef, Any]], *, subjects: Sequenc
     Raises
     ------
     ConfigError, PluginError
-        An encoder wants a backbone or a layer that does not exist.
+        An encoder or decoder wants a backbone or a layer that does not exist.
     """
     lines: list[str] = []
     for ref, params in plugins:
@@ -33,19 +34,20 @@ def missing_files(plugins: Iterable[tuple[PluginRef, Any]], *, subjects: Sequenc
             for subject in subjects if ref.group == "benchmarks" else subjects[:1]:
                 ask = partial(missing, params, subject=subject)
                 lines += map(str, guarded(ref, "cannot say what is missing", ask))
-        if ref.group == "encoders" and not lines:
+        if hasattr(ref.load(), "wants") and not lines:
             lines += _missing_backbones(ref, params)
     return tuple(dict.fromkeys(lines))
 
 
 def _missing_backbones(ref: PluginRef, params: Any) -> list[str]:
-    """Weights of the backbones that an encoder looks through."""
+    """Weights of the backbones that an encoder or decoder looks through."""
     lines = []
-    wanted = guarded(ref, "cannot be built", lambda: tuple(ref.load()(params).wants()))
-    for name, layer in wanted:
+    for name, layer in guarded(ref, "cannot be built", lambda: wanted(ref.load()(params))):
         layers = find("backbones", name).load()().layers
         if layer not in layers:
-            raise ConfigError(f"encoder '{ref.name}': " + suggest(layer, layers, what=f"layer of '{name}'"))
+            raise ConfigError(
+                f"{ref.kind} '{ref.name}': " + suggest(layer, layers, what=f"layer of '{name}'")
+            )
         try:
             backbone_identity(name)
         except WeightsMissing as problem:
