@@ -20,29 +20,41 @@ Listener = Callable[[str, int, int], None]
 """``listener(what, done, total)``: `done` of `total` steps of `what` are finished."""
 
 
+class Stage(Protocol):
+    """A stage of a run that was started; what it hears may come from another thread."""
+
+    def advance(self, count: int) -> None:
+        """So many more steps of it are done."""
+
+    def within(self, what: str, done: int, total: int) -> None:
+        """A :data:`Listener` of what goes on inside."""
+
+    def finish(self) -> None:
+        """It is over; called while an exception is handled where it failed."""
+
+
 class Reporter(Protocol):
     """Where a run's stages go; :class:`Silent` for library use, bars or lines on the command line."""
 
-    def start(self, stage: str, total: int) -> None: ...
-
-    def advance(self, count: int) -> None: ...
-
-    def within(self, what: str, done: int, total: int) -> None:
-        """A :data:`Listener` of the stage that was started."""
-
-    def finish(self) -> None: ...
+    def start(self, stage: str, total: int) -> Stage:
+        """A stage of `total` steps; several may go on at once."""
 
 
 class Silent:
-    """Report nothing."""
+    """Report nothing; a :class:`Reporter`, and its own :class:`Stage`."""
 
-    def start(self, stage: str, total: int) -> None: ...
+    def start(self, stage: str, total: int) -> Stage:
+        """Itself."""
+        return self
 
-    def advance(self, count: int) -> None: ...
+    def advance(self, count: int) -> None:
+        """Say nothing."""
 
-    def within(self, what: str, done: int, total: int) -> None: ...
+    def within(self, what: str, done: int, total: int) -> None:
+        """Say nothing."""
 
-    def finish(self) -> None: ...
+    def finish(self) -> None:
+        """Say nothing."""
 
 
 _LISTENER: ContextVar[Listener | None] = ContextVar("harness_progress", default=None)
@@ -50,9 +62,9 @@ _LISTENER: ContextVar[Listener | None] = ContextVar("harness_progress", default=
 
 def progress(what: str, done: int, total: int) -> None:
     """Say that `done` of `total` steps of `what`, two or three words such as ``stage 1``, are finished."""
-    listener = _LISTENER.get()
-    if listener is not None:
-        listener(what, done, total)
+    hear = listener()
+    if hear is not None:
+        hear(what, done, total)
 
 
 def track(steps: Sequence[Item], what: str, *, done: int = 0) -> Iterator[Item]:
@@ -65,6 +77,11 @@ def track(steps: Sequence[Item], what: str, *, done: int = 0) -> Iterator[Item]:
     for number, step in enumerate(steps, start=done + 1):
         yield step
         progress(what, number, total)
+
+
+def listener() -> Listener | None:
+    """Whoever listens here, for what goes on elsewhere and reports."""
+    return _LISTENER.get()
 
 
 @contextmanager

@@ -24,6 +24,7 @@ SECTIONS = ("benchmark", "encoder", "decoder", "run")
 
 RANGES = {
     "seed": (0, math.inf),
+    "limit": (1, math.inf),
     "samples": (1, 10_000),
     "micro_batch": (1, 65_536),
     "derangements": (1, 100_000),
@@ -58,13 +59,13 @@ class RunSettings:
     metrics: tuple[str, ...] = ()  # empty: every installed metric whose backbone is at hand
     # execution
     device: str = "cpu"
-    executor: Literal["inline", "processes"] = "inline"
-    workers: int = 1
+    executor: Literal["inline", "processes"] | None = None  # None: processes where there are several workers
+    workers: int | None = None  # None: harness.run.workers says how many
     shard_size: int = 64  # images per task; rounded up to whole micro-batches
 
     def __post_init__(self) -> None:
-        limited = {"limit": (1, math.inf)} if self.limit is not None else {}
-        check_ranges(self, RANGES | limited, section="run")
+        given = {name: of for name, of in RANGES.items() if getattr(self, name) is not None}
+        check_ranges(self, given, section="run")
         if any(rank < 0 for rank in self.bottleneck):
             raise ConfigError(f"run.bottleneck is {list(self.bottleneck)}; ranks must not be negative")
 

@@ -18,6 +18,7 @@ from commands import TOY_METRICS, TOYS, call_harness, kill_words
 # Workers share the cores, and so do the commands that they start; threads of each that fight for them took
 # twice as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HARNESS_WORKERS", "1")
 
 
 FIRST = (

@@ -122,6 +122,7 @@ TESTED_IN = {
     "harness/stages/decode.py": "run/test_pipeline.py",
     "harness/stages/encode.py": "run/test_pipeline.py",
     "harness/stages/selection.py": "run/test_pipeline.py",
+    "harness/storage/heard.py": "storage/test_processes.py",
     "harness/storage/references.py": "scoring/test_devices.py",
     "harness/storage/sharded.py": "stages/test_plugin_features.py",
     "harness/storage/worker.py": "run/test_threads.py",

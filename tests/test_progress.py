@@ -20,7 +20,7 @@ from harness.run.plan import make_plan
 from harness.settings import Request
 from harness.solvers.image_components import ImageComponents
 from harness.solvers.ridge import fit_ridge
-from harness.storage.executors import open_executor
+from harness.storage.processes import open_executor
 from harness.storage.store import Store
 
 
@@ -36,11 +36,11 @@ class Clock:
 class Recorder(Silent):
     """A reporter that keeps (stage, what, done, total)."""
 
-    def __init__(self) -> None:
-        self.stage, self.heard = "", []
+    def __init__(self, stage: str = "", heard: list | None = None) -> None:
+        self.stage, self.heard = stage, [] if heard is None else heard
 
     def start(self, stage, total):
-        self.stage = stage
+        return Recorder(stage, self.heard)
 
     def within(self, what, done, total):
         self.heard.append((self.stage, what, done, total))
@@ -194,12 +194,12 @@ def test_durations(seconds, text):
 def test_a_log_file_gets_plain_lines():
     clock, out = Clock(), io.StringIO()
     bars = Bars(Console(file=out, width=80), every=30, clock=clock)
-    bars.start("fit encoder", 1)
+    stage = bars.start("fit encoder", 1)
     for done in range(4):
-        bars.within("stage 1, [epochs]", done, 3)
+        stage.within("stage 1, [epochs]", done, 3)
         clock.now += 20
-    bars.advance(1)
-    bars.finish()
+    stage.advance(1)
+    stage.finish()
     with bars.stage("draw report"):
         clock.now += 2
     assert out.getvalue().splitlines() == [
@@ -212,11 +212,11 @@ def test_a_log_file_gets_plain_lines():
 def test_a_terminal_gets_a_bar_for_the_part():
     out = io.StringIO()
     bars = Bars(Console(file=out, width=100, force_terminal=True, color_system=None))
-    bars.start("fit decoder", 1)
+    stage = bars.start("fit decoder", 1)
     for what in ("targets", "steps"):
         for done in range(3):
-            bars.within(what, done, 2)
-    bars.finish()
+            stage.within(what, done, 2)
+    stage.finish()
     assert "fit decoder" in out.getvalue()
     assert "steps" in out.getvalue()
 

@@ -28,8 +28,8 @@ _HELP = {
     "samples": "encoder and decoder draws per image, for those that are stochastic",
     "limit": "only N test images: a named subset, the same for every model",
     "device": "cpu, cuda, cuda:N or mps",
-    "executor": "inline or processes",
-    "workers": "worker processes; more than one implies --executor processes",
+    "executor": "inline or processes [processes where there is more than one worker]",
+    "workers": "worker processes; no number depends on it [$HARNESS_WORKERS or 2 where there are the cores]",
     "shard_size": "images per task",
     "adapter": "none, match-std or add-trial-noise",
     "selection": "among a decoder's candidates: first, predicted-embedding or gt-selected",
@@ -239,6 +239,4 @@ def _as_assignments(given: dict[str, Any]) -> Sequence[str]:
         assignments.append(f"run.rows=[{given['rows']}]")
     if given["metrics"]:
         assignments.append(f"run.metrics=[{given['metrics']}]")
-    if (given["workers"] or 1) > 1 and given["executor"] is None:
-        assignments.append("run.executor=processes")
     return assignments

@@ -11,7 +11,8 @@ from typing import Any
 from ..progress import Reporter, listening
 from ..settings import RunSettings
 from ..stages.features import FeatureStore
-from ..storage.executors import Executor, open_executor
+from ..storage.executors import Executor
+from ..storage.processes import open_executor
 from ..storage.store import Store
 from .plan import Plan
 
@@ -56,12 +57,12 @@ class Context:
     def stage(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
         """Show a stage of `total` steps; gives what is told how many more are done."""
         started = time.perf_counter()
-        self.reporter.start(name, total)
+        stage = self.reporter.start(name, total)
         try:
-            with listening(self.reporter.within):
-                yield self.reporter.advance
+            with listening(stage.within):
+                yield stage.advance
         finally:
-            self.reporter.finish()
+            stage.finish()
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
     def samples(self, stochastic: bool) -> int:

@@ -4,8 +4,9 @@ and the rows that are decoded once both are there."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,13 @@ from ..seeds import image_seeds
 from ..settings import RunSettings
 from ..stages.cheats import cheat_responses, cheat_streams
 from ..stages.decode import Reconstructions, decode, generate
-from ..stages.fit import fit_decoder, wanted
+from ..stages.fit import fit_decoder
 from ..stages.given_captions import GivenCaptions
 from ..stages.model import Model
 from ..stages.reconstructions import GivenImages
 from ..stages.selection import choose
 from .context import Context
-from .encoding import Encoded, extract_features
+from .encoding import Encoded
 from .preparation import Prepared
 from .protocols import blended, declared_blend, protocol_named
 
@@ -34,6 +35,9 @@ logger = logging.getLogger(__name__)
 
 Made = tuple[str, int, int]
 """(row, trial, sample)."""
+
+CEILING: Made = ("generator-ceiling", -1, 0)
+"""What the decoder's generator makes of the true images' embedding."""
 
 
 @dataclass(frozen=True)
@@ -57,28 +61,42 @@ class DecodedRows:
     captions: Mapping[Made, Mapping[str, str]] = field(default_factory=dict)
 
 
-def decoder_branch(context: Context, prepared: Prepared) -> Model | None:
-    """The decoder fitted on the scored subject; None where images were given, or none are asked for."""
-    plan, settings = context.plan, context.settings
+@dataclass(frozen=True)
+class FittedDecoder:
+    """The decoder, fitted on the scored subject, and what it makes of all rows that need no encoder.
+
+    cheats : row -> (N, V) responses of encoders that cheat.
+    micro_batch : stimuli that were decoded at a time.
+    """
+
+    model: Model
+    cheats: Mapping[str, np.ndarray]
+    reconstructions: dict[Made, Reconstructions]
+    micro_batch: int
+
+
+def decoder_branch(context: Context, prepared: Prepared) -> FittedDecoder | None:
+    """Fit and rows that need no encoder; None where images were given, or none are asked for."""
+    plan, settings, data = context.plan, context.settings, prepared.data
     if plan.decoder is None or isinstance(plan.decoder, GivenImages | GivenCaptions):
         return None
-    layers = wanted(plan.decoder.load()(plan.decoder_params))
-    if layers:
-        extract_features(context, prepared, layers, [prepared.data.train.stimuli])
     with context.stage("fit decoder", 1):
-        return fit_decoder(
+        decoder = fit_decoder(
             plan.decoder,
             plan.decoder_params,
-            prepared.data,
+            data,
             features=context.features,
             **context.place,
             seed=settings.seed,
             device=settings.device,
         )
+    cheats = _cheats(context, prepared, decoder)
+    rows = partial(_decoded_without_encoder, context, prepared, decoder, cheats)
+    return FittedDecoder(decoder, cheats, *_in_memory(context, settings.micro_batch, rows))
 
 
 def decoded_rows(
-    context: Context, prepared: Prepared, encoded: Encoded | None, decoder: Model | None
+    context: Context, prepared: Prepared, encoded: Encoded | None, decoder: FittedDecoder | None
 ) -> DecodedRows:
     """Finished images of every row but the controls that need no decoder."""
     plan, stimuli = context.plan, prepared.data.test.stimuli
@@ -90,9 +108,19 @@ def decoded_rows(
         return DecodedRows({(row, -1, 0): images for row, images in rows.items()})
     if decoder is None:
         return DecodedRows()
-    cheats = _cheats(context, prepared, decoder)
-    streams = row_streams(context, prepared.data, encoded, cheats)
-    reconstructions = _reconstructions(context, prepared, decoder, streams)
+    reconstructions = decoder.reconstructions
+    if encoded is not None:
+
+        def all_rows(micro_batch: int) -> dict[Made, Reconstructions]:
+            """Of one size of micro-batch, the smaller one where only predictions had no memory."""
+            made = dict(decoder.reconstructions)
+            if micro_batch != decoder.micro_batch:
+                made = _decoded_without_encoder(context, prepared, decoder.model, decoder.cheats, micro_batch)
+            predictions = _decoded_predictions(context, prepared, decoder.model, encoded, micro_batch)
+            of_ceiling = {CEILING: made.pop(CEILING)} if CEILING in made else {}
+            return made | predictions | of_ceiling
+
+        reconstructions, _ = _in_memory(context, decoder.micro_batch, all_rows)
     inputs = {"measured": prepared.data.test.responses.mean()}
     if encoded is not None:
         inputs["predicted"] = encoded.mean().astype(np.float32)
@@ -105,13 +133,11 @@ def decoded_rows(
         mixes = share and parts[name] is not None
         images[name] = blended(chosen, parts[name], share=share, enlarge=enlarge) if mixes else chosen
     most = max(made.candidates() for made in reconstructions.values())
-    return DecodedRows(images, inputs, reconstructions, cheats, most, share)
+    return DecodedRows(images, inputs, reconstructions, decoder.cheats, most, share)
 
 
-def row_streams(
-    context: Context, data: SubjectData, encoded: Encoded | None, cheats: Mapping[str, np.ndarray]
-) -> list[Stream]:
-    """What is decoded for every row."""
+def row_streams(context: Context, data: SubjectData, cheats: Mapping[str, np.ndarray]) -> list[Stream]:
+    """What is decoded for every row that needs no encoder."""
     plan, settings = context.plan, context.settings
     decoder = plan.decoder.load()
     drawn: dict[str, Any] = {"seed": settings.seed, "samples": context.samples(decoder.stochastic)}
@@ -120,8 +146,7 @@ def row_streams(
     streams = response_streams(data, trial_rows=settings.trial_rows, redrawn=again, **from_trials)
     streams += bottleneck_streams(data, settings.bottleneck, **context.place, **from_trials)
     streams += cheat_streams(cheats, data, **drawn)
-    streams = [stream for stream in streams if wants_row(settings, stream.row)]
-    return streams if encoded is None else [*streams, *_predicted_streams(context, data, encoded)]
+    return [stream for stream in streams if wants_row(settings, stream.row)]
 
 
 ALWAYS = ("measured", "measured-redrawn", "predicted")
@@ -133,7 +158,7 @@ def wants_row(settings: RunSettings, row: str) -> bool:
     return not settings.rows or row in ALWAYS or row.removesuffix("-redrawn") in settings.rows
 
 
-def _predicted_streams(context: Context, data: SubjectData, encoded: Encoded) -> list[Stream]:
+def predicted_streams(context: Context, data: SubjectData, encoded: Encoded) -> list[Stream]:
     """The predicted row's, one for each draw of the encoder or of the decoder."""
     settings, ids, predicted = context.settings, data.test.stimuli.ids, encoded.predicted
     decoder = context.plan.decoder.load()
@@ -174,17 +199,16 @@ def _cheats(context: Context, prepared: Prepared, decoder: Model) -> dict[str, n
     )
 
 
-def _reconstructions(
-    context: Context, prepared: Prepared, decoder: Model, streams: list[Stream]
-) -> dict[Made, Reconstructions]:
-    """Every stream decoded, in smaller micro-batches where the device has no memory for those asked for.
+def _in_memory(
+    context: Context, micro_batch: int, decoded: Callable[[int], dict[Made, Reconstructions]]
+) -> tuple[dict[Made, Reconstructions], int]:
+    """``decoded(micro_batch)``, or in smaller ones where the device has no memory for these, and their size.
 
-    All rows are then of the smaller size, which is in every key, and the run says so.
+    The size is in every key, and the run says that it is another than the one asked for.
     """
-    micro_batch = context.settings.micro_batch
     while True:
         try:
-            return _all_decoded(context, prepared, decoder, streams, micro_batch)
+            return decoded(micro_batch), micro_batch
         except OutOfMemory as problem:
             if micro_batch == 1:
                 raise
@@ -197,20 +221,35 @@ def _reconstructions(
             context.store.warned[Flag("out-of-memory", "warning", text)] = None
 
 
-def _all_decoded(
-    context: Context, prepared: Prepared, decoder: Model, streams: list[Stream], micro_batch: int
+def _decoded_without_encoder(
+    context: Context, prepared: Prepared, decoder: Model, cheats: Mapping[str, np.ndarray], micro_batch: int
 ) -> dict[Made, Reconstructions]:
-    """Every stream decoded and, where the decoder can, its generator given the true images."""
+    """Every row that needs no encoder and, where the decoder can, its generator given the true images."""
     test, settings = prepared.data.test, context.settings
-    ceiling = hasattr(context.plan.decoder.load(), "generate") and wants_row(settings, "generator-ceiling")
+    streams = row_streams(context, prepared.data, cheats)
+    ceiling = hasattr(context.plan.decoder.load(), "generate") and wants_row(settings, CEILING[0])
     total = sum(len(stream.responses.ids) for stream in streams) + ceiling * len(test)
     with context.stage("decode", total) as advance:
         tools = _tools(context, prepared) | {"progress": advance, "micro_batch": micro_batch}
-        of_streams = decode(decoder, streams, names=prepared.names, **tools)
-        made = {(s.row, s.trial, s.sample): r for s, r in zip(streams, of_streams, strict=True)}
+        made = _of_streams(decoder, streams, names=prepared.names, **tools)
         if ceiling:
-            made["generator-ceiling", -1, 0] = generate(decoder, test.stimuli, seed=settings.seed, **tools)
+            made[CEILING] = generate(decoder, test.stimuli, seed=settings.seed, **tools)
     return made
+
+
+def _decoded_predictions(
+    context: Context, prepared: Prepared, decoder: Model, encoded: Encoded, micro_batch: int
+) -> dict[Made, Reconstructions]:
+    """The predicted row."""
+    streams = predicted_streams(context, prepared.data, encoded)
+    with context.stage("decode predictions", sum(len(stream.responses.ids) for stream in streams)) as advance:
+        tools = _tools(context, prepared) | {"progress": advance, "micro_batch": micro_batch}
+        return _of_streams(decoder, streams, names=prepared.names, **tools)
+
+
+def _of_streams(decoder: Model, streams: list[Stream], **how: Any) -> dict[Made, Reconstructions]:
+    of_streams = decode(decoder, streams, **how)
+    return {(s.row, s.trial, s.sample): made for s, made in zip(streams, of_streams, strict=True)}
 
 
 def _tools(context: Context, prepared: Prepared) -> dict[str, Any]:

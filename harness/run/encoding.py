@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ..data import Stimuli
 from ..notices import Flag
+from ..plugins import PluginRef
 from ..rows.opaque import TRUE_IDS, OpaqueNames
 from ..scoring.driver import layers_read
 from ..stages.encode import encode
@@ -44,20 +45,15 @@ class Encoded:
 
 
 def encoder_branch(context: Context, prepared: Prepared) -> Encoded | None:
-    """Features, fit, transfer and predictions; None without an encoder."""
+    """Fit, transfer and predictions; None without an encoder."""
     plan, data = context.plan, prepared.data
     if plan.encoder is None:
         return None
     encoder = plan.encoder.load()(plan.encoder_params)
-    layers = wanted(encoder)
-    trained = [subject.train.stimuli for subject in prepared.training]
-    if plan.subject not in plan.train_subjects:
-        trained.append(data.train.stimuli)
-    extract_features(context, prepared, layers, [*trained, data.test.stimuli])
     models = fitted_encoders(context, prepared)
     fits_adapter = context.settings.adapter != "none"
-    with context.stage("encode", len(data.test) + fits_adapter * len(data.train)):
-        predict = partial(_predict, context, prepared, models[-1])
+    with context.stage("encode", len(data.test) + fits_adapter * len(data.train)) as advance:
+        predict = partial(_predict, context, prepared, models[-1], advance)
         names = TRUE_IDS if getattr(encoder, "by_id", False) else prepared.names
         predicted = predict(data.test.stimuli, context.samples(encoder.stochastic), names)
         training = predict(data.train.stimuli, 1, TRUE_IDS)[:, 0] if fits_adapter else None
@@ -65,20 +61,39 @@ def encoder_branch(context: Context, prepared: Prepared) -> Encoded | None:
     if len(models) > 1:
         keys["encoder before its transfer"] = models[0].key
     warned = tuple(flag for model in models for flag in model.warned)
-    return Encoded(predicted, training, layers, keys, warned)
+    return Encoded(predicted, training, wanted(encoder), keys, warned)
 
 
-def extract_features(context: Context, prepared: Prepared, layers: Layers, sets: Sequence[Stimuli]) -> None:
-    """Features of `sets` that a plugin wants."""
-    by_backbone: dict[str, list[str]] = {}
-    for backbone, layer in layers:
-        by_backbone.setdefault(backbone, []).append(layer)
-    with context.stage("features", sum(map(len, sets)) * len(by_backbone)) as advance:
-        for backbone, names in by_backbone.items():
-            for stimuli in sets:
-                # One pass over the images for the plugin and for what is scored later.
-                scored = _scored_layers(context, prepared, backbone, stimuli)
-                context.features.extract(backbone, sorted({*names, *scored}), [stimuli], progress=advance)
+def extract_features(context: Context, prepared: Prepared) -> None:
+    """Features that the encoder and the decoder want, before either is fitted.
+
+    An image that both use, or what is scored later, goes through a backbone once.
+    """
+    layers: dict[tuple[str, int], set[str]] = {}
+    sets: dict[int, Stimuli] = {}
+    for of_plugin, used in _wanted_of(context, prepared):
+        for backbone, layer in of_plugin:
+            for stimuli in used:
+                layers.setdefault((backbone, id(stimuli)), set()).add(layer)
+                sets[id(stimuli)] = stimuli
+    if not layers:
+        return
+    with context.stage("features", sum(len(sets[number]) for _, number in layers)) as advance:
+        for (backbone, number), names in layers.items():
+            scored = _scored_layers(context, prepared, backbone, sets[number])
+            context.features.extract(backbone, sorted({*names, *scored}), [sets[number]], progress=advance)
+
+
+def _wanted_of(context: Context, prepared: Prepared) -> Iterator[tuple[Layers, Sequence[Stimuli]]]:
+    """What each plugin wants, and of which images."""
+    plan, data = context.plan, prepared.data
+    if plan.encoder is not None:
+        trained = [subject.train.stimuli for subject in prepared.training]
+        if plan.subject not in plan.train_subjects:
+            trained.append(data.train.stimuli)
+        yield wanted(plan.encoder.load()(plan.encoder_params)), [*trained, data.test.stimuli]
+    if isinstance(plan.decoder, PluginRef):
+        yield wanted(plan.decoder.load()(plan.decoder_params)), [data.train.stimuli]
 
 
 def fitted_encoders(context: Context, prepared: Prepared) -> list[Model]:
@@ -108,6 +123,7 @@ def _predict(
     context: Context,
     prepared: Prepared,
     encoder: Model,
+    advance: Callable[[int], None],
     stimuli: Stimuli,
     samples: int,
     names: OpaqueNames,
@@ -123,5 +139,5 @@ def _predict(
         samples=samples,
         micro_batch=context.settings.micro_batch,
         names=names,
-        progress=context.reporter.advance,
+        progress=advance,
     )

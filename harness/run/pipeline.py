@@ -8,10 +8,12 @@ What one hands to another is an argument.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
+from ..notices import Flag
 from ..progress import Reporter, Silent
 from ..rows.controls import control_images, image_sets
 from ..rows.row_images import RowImages
@@ -22,11 +24,11 @@ from ..scoring.driver import score_all
 from ..scoring.response_target import ResponseTarget, response_rows
 from ..scoring.scores import Scored
 from ..stages.model import Model
-from ..storage.executors import single_thread
+from ..storage.executors import side_by_side, single_thread
 from ..storage.store import Store
 from .context import Context
 from .decoding import DecodedRows, decoded_rows, decoder_branch
-from .encoding import Encoded, encoder_branch
+from .encoding import Encoded, encoder_branch, extract_features
 from .flags.thumbnails import look_at
 from .outcome import Outcome
 from .plan import Plan
@@ -46,19 +48,24 @@ def run_plan(plan: Plan, store: Store, *, reporter: Reporter | None = None) -> O
 
 def _carried_out(context: Context) -> Outcome:
     prepared = prepare(context)
+    extract_features(context, prepared)
     # Neither of these two needs the other; they meet where predictions are decoded.
-    encoded = encoder_branch(context, prepared)
-    decoder = decoder_branch(context, prepared)
+    encoded, decoder = side_by_side(
+        context.executor,
+        partial(encoder_branch, context, prepared),
+        partial(decoder_branch, context, prepared),
+    )
     decoded = decoded_rows(context, prepared, encoded, decoder)
+    model = None if decoder is None else decoder.model
     sets = finished_sets(context, prepared, decoded)
-    scoring = scoring_of(context, prepared, encoded, decoder, decoded, sets)
+    scoring = scoring_of(context, prepared, encoded, model, decoded, sets)
     scored = score_all(context.plan.metrics, scoring)
     contributions, voxel_r = contributed(context, scoring, scored)
     copies: Mapping[str, np.ndarray] = {}
     if sets:
         with context.stage("look", len(sets)):
             copies = look_at(sets, prepared.data, **context.place)
-    models = [part for part in (encoded, decoder) if part is not None]
+    models = [part for part in (encoded, model) if part is not None]
     of_models = (flag for part in models for flag in part.warned)
     return Outcome(
         context.plan,
@@ -74,11 +81,16 @@ def _carried_out(context: Context) -> Outcome:
         blended=decoded.blended,
         predicted=None if encoded is None else encoded.mean(),
         copies=copies,
-        warned=tuple(dict.fromkeys((*prepared.warned, *of_models, *context.store.warned))),
+        warned=tuple(dict.fromkeys((*prepared.warned, *of_models, *in_order(context.store.warned)))),
         keys=({} if encoded is None else dict(encoded.keys))
-        | ({} if decoder is None else {"decoder": decoder.key}),
+        | ({} if model is None else {"decoder": model.key}),
         seconds=dict(context.seconds),
     )
+
+
+def in_order(flags: Iterable[Flag]) -> list[Flag]:
+    """Flags in an order that does not depend on which of two branches was the faster one."""
+    return sorted(flags, key=lambda flag: (flag.name, flag.message))
 
 
 def finished_sets(context: Context, prepared: Prepared, decoded: DecodedRows) -> list[RowImages]:

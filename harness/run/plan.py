@@ -32,6 +32,7 @@ from ..storage.identity import code_sha, library_versions, named_files
 from .protocols import protocol_named
 from .requirements import missing_files
 from .subjects import subject_named, training_subjects
+from .workers import with_workers
 
 logger = logging.getLogger(__name__)
 
@@ -152,8 +153,8 @@ def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
         decoder = given_parts or plugins.find("decoders", request.decoder)
     if isinstance(decoder, PluginRef):
         decoder_params = _params(decoder, request, benchmark)
-    settings = resolve_params(
-        RunSettings, request.values.get("run", {}), section="run", sources=request.sources
+    settings = with_workers(
+        resolve_params(RunSettings, request.values.get("run", {}), section="run", sources=request.sources)
     )
     _check_device(settings.device)
     if settings.allow_missing and not isinstance(decoder, Given):

@@ -11,31 +11,22 @@ other last digits.
 from __future__ import annotations
 
 import contextlib
-import copy
-import logging
-import multiprocessing
+import contextvars
 import os
-import shutil
-import signal
 import sys
-import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from ..errors import HarnessError, PluginError, WorkerDied, suggest, what_happened
-from .references import Filed, Held, Reference
+from ..errors import PluginError, what_happened
+from .references import Held, Reference
 
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 class Executor(Protocol):
@@ -73,74 +64,26 @@ class Inline:
         """Nothing to close."""
 
 
-class Processes:
-    """A pool of spawned processes; tasks are handed out a few at a time, so memory stays bounded.
+def side_by_side(executor: Executor, *calls: Callable[[], Outcome]) -> list[Outcome]:
+    """What each of `calls` gives, in their order; where tasks run elsewhere, all hand out theirs at once.
 
-    With several CUDA devices each worker sees one of them.
+    Where tasks run in this process the calls follow each other, since threads would share torch's generators.
+    When one fails, the others are stopped in the middle of what they are at, and the executor is closed.
     """
-
-    elsewhere = True
-
-    def __init__(self, workers: int, *, device: str = "cpu") -> None:
-        context = multiprocessing.get_context("spawn")
-        rank = context.Value("i", 0)
-        self._in_flight = 2 * workers
-        self._shared: list[Path] = []
-        with _environment(dict.fromkeys(_THREADS, "1")):
-            self._pool = ProcessPoolExecutor(
-                workers, mp_context=context, initializer=_start_worker, initargs=(rank, device, os.getpid())
-            )
-
-    def map(self, function: Callable[[Task], Outcome], tasks: Iterable[Task]) -> Iterator[Outcome]:
-        running: set[Future[tuple[Outcome, Sequence[logging.LogRecord]]]] = set()
+    if not executor.elsewhere or len(calls) < 2:
+        return [call() for call in calls]
+    with ThreadPoolExecutor(len(calls)) as threads:
+        # A thread hears of progress and of its stage through the context of whoever starts it.
+        running = [threads.submit(contextvars.copy_context().run, call) for call in calls]
         try:
-            for task in tasks:
-                # Spawned workers read the environment when they start, which is at the first submit.
-                with _environment(dict.fromkeys(_THREADS, "1")), _interrupts_held_back():
-                    running.add(self._pool.submit(_with_warnings, function, task))
-                while len(running) >= self._in_flight:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    yield from map(_outcome_of, done)
-            while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from map(_outcome_of, done)
-        except BrokenProcessPool:
-            raise WorkerDied(
-                "a worker process died (out of memory?). What it had finished is kept: run the same command "
-                "again, perhaps with --workers 1 or a smaller --set run.micro_batch"
-            ) from None
-        finally:
+            finished, _ = wait(running, return_when=FIRST_EXCEPTION)
             for future in running:
-                future.cancel()
-
-    def share(self, array: np.ndarray) -> Reference:
-        """A temporary file that workers map into memory."""
-        if not self._shared:
-            self._shared.append(Path(tempfile.mkdtemp(prefix="harness-")))
-        file = self._shared[0] / f"{len(self._shared)}.npy"
-        self._shared.append(file)
-        np.save(file, array, allow_pickle=False)
-        return Filed(str(file))
-
-    def close(self, *, wait: bool = True) -> None:
-        """Stop; without `wait` busy workers are killed, and lose the task that they are at."""
-        if not wait:
-            for process in list((self._pool._processes or {}).values()):
-                process.kill()
-        # With its workers gone the pool ends at once, and takes its semaphores with it.
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        for folder in self._shared[:1]:
-            shutil.rmtree(folder, ignore_errors=True)
-        self._shared.clear()
-
-
-def open_executor(name: str, *, workers: int, device: str) -> Executor:
-    """The executor called `name`."""
-    if name == "inline":
-        return Inline()
-    if name == "processes":
-        return Processes(workers, device=device)
-    raise HarnessError(suggest(name, ("inline", "processes"), what="executor"))
+                if future in finished:
+                    future.result()
+        except BaseException:
+            executor.close(wait=False)
+            raise
+    return [future.result() for future in running]
 
 
 def contained(function: Callable[[Task], Outcome], task: Task) -> Outcome:
@@ -156,39 +99,6 @@ def contained(function: Callable[[Task], Outcome], task: Task) -> Outcome:
         raise PluginError(f"a plugin ends the run: {what_happened(problem)}") from problem
 
 
-class _Kept(logging.Handler):
-    """Keeps what is warned of, ready to be sent to another process."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        sent = copy.copy(record)
-        sent.msg, sent.args, sent.exc_info, sent.exc_text = record.getMessage(), None, None, None
-        self.records.append(sent)
-
-
-def _with_warnings(
-    function: Callable[[Task], Outcome], task: Task
-) -> tuple[Outcome, Sequence[logging.LogRecord]]:
-    """In a worker: the outcome, and what was warned of on the way."""
-    kept, root = _Kept(), logging.getLogger()
-    root.addHandler(kept)
-    try:
-        return contained(function, task), kept.records
-    finally:
-        root.removeHandler(kept)
-
-
-def _outcome_of(future: Future[tuple[Outcome, Sequence[logging.LogRecord]]]) -> Outcome:
-    """The outcome of a worker's task; its warnings are repeated here, where they are shown and heard."""
-    outcome, records = future.result()
-    for record in records:
-        logging.getLogger(record.name).handle(record)
-    return outcome
-
-
 @contextlib.contextmanager
 def single_thread() -> Iterator[None]:
     """Limit BLAS, OpenMP and torch to one thread, and put the old numbers back.
@@ -199,7 +109,7 @@ def single_thread() -> Iterator[None]:
 
     torch: Any = sys.modules.get("torch")
     before = torch.get_num_threads() if torch else 0
-    with _environment(dict.fromkeys(_THREADS, "1")), threadpool_limits(1):
+    with environment(dict.fromkeys(THREADS, "1")), threadpool_limits(1):
         if torch:
             torch.set_num_threads(1)
         try:
@@ -210,23 +120,8 @@ def single_thread() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Ctrl-C reaches this process afterwards, and what is started meanwhile never.
-
-    A terminal interrupts all processes of a command, but only the first one knows what to say and do.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def environment(values: dict[str, str]) -> Iterator[None]:
+    """Set variables, and put the old values back."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -237,28 +132,3 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _start_worker(rank: Any, device: str, parent: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be held back
-    with rank.get_lock():
-        number, rank.value = rank.value, rank.value + 1
-    if device == "cuda":
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        devices = visible.split(",") if visible else _cuda_devices()
-        if devices:
-            os.environ["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
-    # A worker whose parent was killed would wait for tasks for ever.
-    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
-
-
-def _cuda_devices() -> list[str]:
-    import torch
-
-    return [str(number) for number in range(torch.cuda.device_count())]
-
-
-def _leave_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)

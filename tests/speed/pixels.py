@@ -26,7 +26,8 @@ from harness import plugins
 from harness.metrics import pixel
 from harness.metrics.pixel_families import MINDEYE2_V1
 from harness.scoring.images import BLOCK
-from harness.storage.executors import Executor, open_executor
+from harness.storage.executors import Executor
+from harness.storage.processes import open_executor
 
 STIMULUS = 224
 METRICS = [plugins.find("metrics", name).load() for name in ("pixcorr", "ssim")]

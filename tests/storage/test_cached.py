@@ -13,7 +13,8 @@ from harness.errors import DataError
 from harness.storage import identity
 from harness.storage.cached import Failed, Item, cached, cached_map
 from harness.storage.content import save_array
-from harness.storage.executors import Inline, Processes
+from harness.storage.executors import Inline
+from harness.storage.processes import Processes
 from harness.storage.store import Store
 
 

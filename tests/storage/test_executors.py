@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import PluginError, WorkerDied
-from harness.storage.executors import Inline, open_executor
+from harness.storage.executors import Inline
+from harness.storage.processes import open_executor
 
 
 def killed_at_two(number: int) -> int:

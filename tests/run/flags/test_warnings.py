@@ -12,7 +12,8 @@ from conftest import TOYS
 from harness.notices import Flag
 from harness.storage.cached import Item, cached_map
 from harness.storage.content import save_array
-from harness.storage.executors import Inline, Processes
+from harness.storage.executors import Inline
+from harness.storage.processes import Processes
 from harness.storage.store import Store
 
 LAB = """

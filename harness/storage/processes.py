@@ -1,0 +1,193 @@
+"""Worker processes that carry out tasks, and the executor of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import multiprocessing
+import os
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import HarnessError, WorkerDied, suggest
+from ..progress import listener, listening
+from .executors import THREADS, Executor, Inline, Outcome, Task, contained, environment
+from .heard import Channel, Speaker
+from .references import Filed, Reference
+
+logger = logging.getLogger(__name__)
+
+
+class Processes:
+    """A pool of spawned processes; tasks are handed out a few at a time, so memory stays bounded.
+
+    With several CUDA devices each worker sees one of them.
+    """
+
+    elsewhere = True
+
+    def __init__(self, workers: int, *, device: str = "cpu") -> None:
+        context = multiprocessing.get_context("spawn")
+        rank = context.Value("i", 0)
+        self._in_flight = 2 * workers
+        self._shared: list[Path] = []
+        self._channel = Channel(context)
+        self._handing_out = threading.Lock()
+        self._pool = ProcessPoolExecutor(
+            workers,
+            mp_context=context,
+            initializer=_start_worker,
+            initargs=(rank, device, os.getpid(), self._channel.writer),
+        )
+
+    def map(self, function: Callable[[Task], Outcome], tasks: Iterable[Task]) -> Iterator[Outcome]:
+        running: set[Future[tuple[Outcome, Sequence[logging.LogRecord]]]] = set()
+        number = self._channel.number_of(listener())
+        try:
+            for task in tasks:
+                # Spawned workers read the environment when they start, which is at the first submits; of
+                # several threads each would take the other's for what was there before.
+                with self._handing_out, environment(dict.fromkeys(THREADS, "1")), _interrupts_held_back():
+                    running.add(self._pool.submit(_in_worker, function, task, number))
+                while len(running) >= self._in_flight:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    yield from map(_outcome_of, done)
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from map(_outcome_of, done)
+        except BrokenProcessPool:
+            raise WorkerDied(
+                "a worker process died (out of memory?). What it had finished is kept: run the same command "
+                "again, perhaps with --workers 1 or a smaller --set run.micro_batch"
+            ) from None
+        finally:
+            for future in running:
+                future.cancel()
+
+    def share(self, array: np.ndarray) -> Reference:
+        """A temporary file that workers map into memory."""
+        with self._handing_out:
+            if not self._shared:
+                self._shared.append(Path(tempfile.mkdtemp(prefix="harness-")))
+            file = self._shared[0] / f"{len(self._shared)}.npy"
+            self._shared.append(file)
+        np.save(file, array, allow_pickle=False)
+        return Filed(str(file))
+
+    def close(self, *, wait: bool = True) -> None:
+        """Stop; without `wait` busy workers are killed, and lose the task that they are at."""
+        if not wait:
+            for process in list((self._pool._processes or {}).values()):
+                process.kill()
+        # With its workers gone the pool ends at once, and takes its semaphores with it.
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._channel.close()
+        for folder in self._shared[:1]:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._shared.clear()
+
+
+def open_executor(name: str, *, workers: int, device: str) -> Executor:
+    """The executor called `name`."""
+    if name == "inline":
+        return Inline()
+    if name == "processes":
+        return Processes(workers, device=device)
+    raise HarnessError(suggest(name, ("inline", "processes"), what="executor"))
+
+
+class _Kept(logging.Handler):
+    """Keeps what is warned of, ready to be sent to another process."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sent = copy.copy(record)
+        sent.msg, sent.args, sent.exc_info, sent.exc_text = record.getMessage(), None, None, None
+        self.records.append(sent)
+
+
+_WRITER: list[Connection] = []
+"""In a worker: where it says how far it is."""
+
+
+def _in_worker(
+    function: Callable[[Task], Outcome], task: Task, number: int
+) -> tuple[Outcome, Sequence[logging.LogRecord]]:
+    """In a worker: the outcome, and what was warned of on the way; `number` is that of whoever listens."""
+    kept, root = _Kept(), logging.getLogger()
+    root.addHandler(kept)
+    heard = listening(Speaker(_WRITER[0], number)) if number >= 0 else contextlib.nullcontext()
+    try:
+        with heard:
+            return contained(function, task), kept.records
+    finally:
+        root.removeHandler(kept)
+
+
+def _outcome_of(future: Future[tuple[Outcome, Sequence[logging.LogRecord]]]) -> Outcome:
+    """The outcome of a worker's task; its warnings are repeated here, where they are shown and heard."""
+    try:
+        outcome, records = future.result()
+    except Exception:
+        logger.debug("in a worker", exc_info=True)
+        raise
+    for record in records:
+        logging.getLogger(record.name).handle(record)
+    return outcome
+
+
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C reaches this process afterwards, and what is started meanwhile never.
+
+    A terminal interrupts all processes of a command, but only the first one knows what to say and do.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_worker(rank: Any, device: str, parent: int, writer: Connection) -> None:
+    _WRITER[:] = [writer]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be held back
+    with rank.get_lock():
+        number, rank.value = rank.value, rank.value + 1
+    if device == "cuda":
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        devices = visible.split(",") if visible else _cuda_devices()
+        if devices:
+            os.environ["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
+    # A worker whose parent was killed would wait for tasks for ever.
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+
+
+def _cuda_devices() -> list[str]:
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]
+
+
+def _leave_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)

@@ -1,0 +1,89 @@
+"""Worker processes: progress that is heard here, calls side by side, and what a failure stops."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from harness.errors import DataError
+from harness.progress import listening, track
+from harness.storage.executors import Inline, side_by_side
+from harness.storage.processes import Processes
+
+
+@pytest.fixture(scope="module")
+def two():
+    executor = Processes(2)
+    yield executor
+    executor.close()
+
+
+def counted(number: int) -> int:
+    return sum(track(range(number), "ä" * 300))
+
+
+def failing(text: str) -> None:
+    raise DataError(text)
+
+
+def asleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def test_what_a_worker_says_reaches_whoever_handed_out_its_task(two):
+    heard, ended = [], threading.Event()
+
+    def hear(what, done, total):
+        heard.append((what, done, total))
+        if done == total:
+            ended.set()
+
+    with listening(hear):
+        assert list(two.map(counted, [5])) == [10]
+    assert ended.wait(30)
+    assert heard[0] == ("ä" * 60, 0, 5)
+    assert heard[-1] == ("ä" * 60, 5, 5)
+
+
+def test_a_listener_that_fails_stops_no_worker(two):
+    def fail(*said):
+        raise ValueError
+
+    with listening(fail):
+        assert list(two.map(counted, [3] * 40)) == [3] * 40
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+def test_calls_side_by_side_give_what_they_give_one_after_the_other(two, where):
+    executor = Inline() if where == "here" else two
+    heard = {"first": [], "second": []}
+
+    def call(name, number):
+        with listening(lambda *said: heard[name].append(said)):
+            return list(executor.map(counted, [number]))
+
+    found = side_by_side(executor, lambda: call("first", 3), lambda: call("second", 4))
+    assert found == [[3], [6]]
+
+
+def test_calls_go_on_at_once_only_where_tasks_run_elsewhere(two):
+    met = threading.Barrier(2, timeout=30)
+    side_by_side(two, met.wait, met.wait)
+    threads = []
+    side_by_side(Inline(), *[lambda: threads.append(threading.current_thread())] * 2)
+    assert set(threads) == {threading.main_thread()}
+
+
+def test_a_failure_stops_what_goes_on_beside_it():
+    executor = Processes(2)
+    began = time.monotonic()
+    with pytest.raises(DataError, match="broken"):
+        side_by_side(
+            executor,
+            lambda: list(executor.map(asleep, [600])),
+            lambda: list(executor.map(failing, ["broken"])),
+        )
+    executor.close()
+    assert time.monotonic() - began < 300
