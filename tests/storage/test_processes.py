@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -9,7 +10,7 @@ import pytest
 
 from harness.errors import DataError
 from harness.progress import listening, track
-from harness.storage.executors import Inline, side_by_side
+from harness.storage.executors import THREADS, Inline, side_by_side
 from harness.storage.processes import Processes
 
 
@@ -26,6 +27,10 @@ def counted(number: int) -> int:
 
 def failing(text: str) -> None:
     raise DataError(text)
+
+
+def variable(name: str) -> str | None:
+    return os.environ.get(name)
 
 
 def asleep(seconds: float) -> None:
@@ -53,6 +58,11 @@ def test_a_listener_that_fails_stops_no_worker(two):
 
     with listening(fail):
         assert list(two.map(counted, [3] * 40)) == [3] * 40
+
+
+def test_a_worker_starts_with_one_thread_in_every_library(two):
+    assert "OMP_NUM_THREADS" in THREADS
+    assert list(two.map(variable, THREADS)) == ["1"] * len(THREADS)
 
 
 @pytest.mark.parametrize("where", ["here", "elsewhere"])
