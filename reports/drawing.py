@@ -94,8 +94,10 @@ def to_svg(chart: alt.Chart | alt.LayerChart | alt.ConcatChart, text: str) -> st
     styled = chart.configure(
         font="Liberation Sans",
         background="transparent",
+        # Room at the left for names in a wider font than the one they were measured with.
+        padding={"left": 26, "right": 8, "top": 5, "bottom": 5},
         axis=axis,
-        legend={"labelColor": INK, "labelFontSize": 12, "labelLimit": 260},
+        legend={"labelColor": INK, "labelFontSize": 12, "labelLimit": 260, "columnPadding": 26},
         title={"color": INK, "fontSize": 12, "fontWeight": "normal", "anchor": "start"},
         view={"stroke": None},
     )

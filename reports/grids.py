@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+LONG = 6
+"""Lines from which on a table has a field to filter them by."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """A table cell: `value` sorts, `text` and `detail` are read, `marks` draw its interval (0-100)."""
@@ -70,6 +74,11 @@ class Grid:
     corner: str
     heads: tuple[Head, ...]
     bodies: tuple[Body, ...]
+
+    @property
+    def long(self) -> bool:
+        """Whether a reader will want to filter its lines."""
+        return sum(len(body.lines) for body in self.bodies) > LONG
 
 
 def score_grid(run: RunResult, table: pd.DataFrame, target: str) -> Grid | None:

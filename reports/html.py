@@ -1,18 +1,12 @@
 """``report.html``: one file that opens from disk and asks nothing of any network.
 
-Everything in it derives from the run folder, so the same folder gives the same bytes.  Text is
-escaped by the template engine, and a content security policy that names the one script by its
-hash keeps a browser from running or fetching anything else, whatever an id or a plugin is called.
+Everything in it derives from the run folder, so the same folder gives the same bytes.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import os
 import shlex
-import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +37,7 @@ from .layout import (
     ordered_metrics,
     title,
 )
+from .page import render_page, write_page
 from .tables import agreement_table, encoding_table, paired_table, roi_table, score_table
 from .values import image_values, noise_floor, run_metrics
 
@@ -81,32 +76,13 @@ def write_report(run_folder: str | Path, *, show_stimuli: bool = True) -> Path:
     Raises :class:`harness.errors.DataError` when the folder holds no finished run or a damaged file.
     """
     run = RunResult.open(run_folder)
-    path = run.folder / "report.html"
-    fresh = path.with_name(f".report.{uuid.uuid4().hex}.html")
-    content = render_html(run, show_stimuli=show_stimuli).encode("utf-8", "backslashreplace")
-    try:
-        fresh.write_bytes(content)
-        os.replace(fresh, path)
-    finally:
-        fresh.unlink(missing_ok=True)
-    return path
+    return write_page(run.folder / "report.html", render_html(run, show_stimuli=show_stimuli))
 
 
 def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
     """The report of `run` as text."""
-    import jinja2
     from markupsafe import Markup
 
-    here = Path(__file__).parent
-    script, style = (Markup((here / f"report.{kind}").read_text("utf-8")) for kind in ("js", "css"))
-    environment = jinja2.Environment(
-        autoescape=True,
-        loader=jinja2.FileSystemLoader(here),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     gallery = read_gallery(run, show_stimuli=show_stimuli)
     scores, encoding, agreement = score_table(run), encoding_table(run), agreement_table(run)
     by_region = roi_table(run)
@@ -121,12 +97,10 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
     }
     others = [m.name for m in run_metrics(run, "measured") if not is_agreement(m)]
     against_measured = score_table(run, "measured", metrics=others)
-    return environment.get_template("report.html").render(
+    return render_page(
+        "report.html",
         title=title(run),
         name=run.record.run or run.folder.name,
-        script=script,
-        style=style,
-        script_hash=digest,
         simulated=SIMULATED if is_simulated(run) else "",
         summary=_summary(run),
         tiles=_tiles(run, scores, encoding, by_region, agreement),

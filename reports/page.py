@@ -1,0 +1,51 @@
+"""How a page becomes one file that opens from disk and asks nothing of any network.
+
+Text is escaped by the template engine, and a content security policy that names the one script by its
+hash keeps a browser from running or fetching anything else, whatever an id or a plugin is called.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+_HERE = Path(__file__).parent
+
+
+def render_page(template: str, **values: Any) -> str:
+    """The page `template` (a file beside this one) as text.
+
+    A template finds its parts in ``parts.html``, and `script`, `style` and `script_hash` among its values:
+    sorting, filtering, columns on request and enlarged images work by themselves on tables of those parts.
+    """
+    import jinja2
+    from markupsafe import Markup
+
+    script, style = (Markup((_HERE / f"page.{kind}").read_text("utf-8")) for kind in ("js", "css"))
+    environment = jinja2.Environment(
+        autoescape=True,
+        loader=jinja2.FileSystemLoader(_HERE),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template(template).render(script=script, style=style, script_hash=digest, **values)
+
+
+def write_page(path: Path, text: str) -> Path:
+    """Write `text` to `path`, whole or not at all, and return `path`.
+
+    Half of a surrogate pair, which a name may hold and a file may not, is written as its escape.
+    """
+    fresh = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
+    try:
+        fresh.write_bytes(text.encode("utf-8", "backslashreplace"))
+        os.replace(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return path
