@@ -18,6 +18,7 @@ from .intervals import (
     mean_intervals,
     share_limits,
 )
+from .over_subjects import subjects_interval
 from .paired import (
     PairedDifference,
     holm,
@@ -27,6 +28,7 @@ from .paired import (
     sign_flip_ps,
 )
 from .pairs import pair_resamples
+from .pairwise import pairwise_ps, told_apart
 from .ratios import ratio_of_means
 from .replicates import SeedSpread, mean_over_seeds, seed_spread
 
@@ -51,12 +53,15 @@ __all__ = [
     "pair_resamples",
     "paired_difference",
     "paired_differences",
+    "pairwise_ps",
     "ratio_of_means",
     "seed_spread",
     "share_limits",
     "sign_flip_p",
     "sign_flip_ps",
+    "subjects_interval",
     "tie_groups",
     "tie_letters",
+    "told_apart",
     "variance_components",
 ]

@@ -28,6 +28,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -85,10 +86,7 @@ class Estimate:
             return cls(mean, float("nan"), freedom, 0.0)
         squares = float((parts**2).sum())
         error = math.sqrt(squares / (n * (n - 1)))
-        skew = 0.0
-        if n > 2 and squares > 0:
-            third = float((parts**3).mean()) / (squares / n) ** 1.5
-            skew = third * math.sqrt(n * (n - 1)) / (n - 2) / math.sqrt(n)
+        skew = skewness(float((parts**3).sum()), squares, n) if n > 2 and squares > 0 else 0.0
         return cls(mean, error, freedom, skew)
 
     def with_seeds(self, spreads: Sequence[SeedSpread]) -> Estimate:
@@ -114,19 +112,29 @@ class Estimate:
 
     def p(self) -> float:
         """Two-sided p of a true value of 0: below 1 - level where the interval excludes 0."""
-        from scipy.special import stdtr
-
         if not math.isfinite(self.error):
             return float("nan")
         if self.error == 0:
             return 1.0 if self.mean == 0 else 0.0
-        t, k = self.mean / self.error, self.skew
-        return float(2 * stdtr(self.freedom, -abs(t + k * t**2 / 3 + k**2 * t**3 / 27 + k / 6)))
+        return float(two_sided_p(self.mean / self.error, self.freedom, self.skew))
 
     def _inverse(self, y: float) -> float:
         """T with h(T) = y."""
         k = self.skew
         return y - k / 6 if abs(k) < 1e-9 else 3 / k * (math.cbrt(1 + k * (y - k / 6)) - 1)
+
+
+def skewness(cubes: Any, squares: Any, n: int) -> Any:
+    """Skewness of T (k above) from the sums of squares and cubes of n > 2 parts; also of arrays of sums."""
+    third = cubes / n / (squares / n) ** 1.5
+    return third * math.sqrt(n * (n - 1)) / (n - 2) / math.sqrt(n)
+
+
+def two_sided_p(t: Any, freedom: float, skew: Any) -> Any:
+    """p of T with its skewness taken out, by Student's t; also of arrays."""
+    from scipy.special import stdtr
+
+    return 2 * stdtr(freedom, -abs(t + skew * t**2 / 3 + skew**2 * t**3 / 27 + skew / 6))
 
 
 def mean_interval(
