@@ -215,6 +215,8 @@ class RunRecord(_Record):
     settings : how the run was carried out; execution : those that must not change a number.
     protocols : a line per item with the words of every protocol (``item`` and a column each).
     timings : stage -> seconds.  computed : stage -> artifacts computed and reused.
+    peak_memory_mb : of the main process; peak_device_memory_mb : that it had of a CUDA device.
+    fitted_parameters : part -> numbers that its fit keeps (:mod:`harness.run.costs`).
     artifacts : what -> key.  packages : name -> version.  files_sha : file -> SHA-256.
     """
 
@@ -260,6 +262,8 @@ class RunRecord(_Record):
     gallery_rule: str = ""
     timings: dict[str, float] = {}
     peak_memory_mb: float | None = None
+    peak_device_memory_mb: float | None = None
+    fitted_parameters: dict[str, int] = {}
     computed: dict[str, tuple[int, ...]] = {}
     artifacts: dict[str, str] = {}
     data_sha: DataHashes = DataHashes()

@@ -7,7 +7,6 @@ import datetime
 import hashlib
 import json
 import platform
-import resource
 import shutil
 import subprocess
 import sys
@@ -42,6 +41,7 @@ from ..storage.content import plain
 from ..storage.disk import explained, put_in_place
 from ..storage.identity import LIBRARIES, installed_version
 from ..storage.store import Store
+from .costs import fitted_parameters, peak_device_memory_mb, peak_memory_mb
 from .descriptions import described_benchmark, described_decoder, described_metric, described_plugin
 from .flags import Evidence, flag_records, run_flags
 from .flags.provenance import declarations
@@ -153,7 +153,9 @@ def run_record(outcome: Outcome, *, command: Sequence[str], store: Store, galler
         flags=flag_records(flags),
         gallery_rule=gallery_rule,
         timings={name: round(seconds, 3) for name, seconds in outcome.seconds.items()},
-        peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        peak_memory_mb=peak_memory_mb(),
+        peak_device_memory_mb=peak_device_memory_mb(settings.device),
+        fitted_parameters=fitted_parameters(outcome.keys, store),
         computed={
             stage: (store.computed[stage], store.reused[stage])
             for stage in sorted({*store.computed, *store.reused})
