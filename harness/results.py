@@ -28,6 +28,7 @@ import numpy as np
 
 from .errors import DataError, quoted
 from .run_record import SCHEMA, CeilingRecord, MetricRecord, PluginRecord, RowRecord, RunRecord
+from .verified import Verified, read_verified
 
 __all__ = ["SCHEMA", "CeilingRecord", "MetricRecord", "PluginRecord", "RowRecord", "RunRecord", "RunResult"]
 
@@ -166,6 +167,12 @@ class RunResult:
         """``ids`` (n,) and, per row name, (n, H, W, 3) uint8; the rule is ``record.gallery_rule``."""
         with np.load(self.folder / "gallery.npz", allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
+
+    @cached_property
+    def verified(self) -> Verified | None:
+        """What ``harness verify`` found right in the submission that this folder is; None for any other
+        folder, and once a file in it was edited since."""
+        return read_verified(self.folder)
 
     def _later_table(self, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
         if (self.folder / f"{name}.parquet").is_file():

@@ -83,7 +83,19 @@ def test_building_blocks_do_not_know_the_pipeline(layer):
 
 
 ROOMS = (
-    *("cli", "testing", "judging", "run", "scoring", "stages", "rows", "metrics", "backbones", "training"),
+    *(
+        "cli",
+        "testing",
+        "judging",
+        "submitting",
+        "run",
+        "scoring",
+        "stages",
+        "rows",
+        "metrics",
+        "backbones",
+        "training",
+    ),
     *("storage", "statistics", "solvers", "nn"),
 )
 """From the top down; below all is the ground, single modules of ``harness``, and ``reading``."""

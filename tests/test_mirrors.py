@@ -66,6 +66,7 @@ TESTED_IN = {
     "harness/cli/progress.py": "test_progress.py",
     "harness/cli/report.py": "test_commands.py",
     "harness/cli/run.py": "cli/test_wrong_words.py",
+    "harness/cli/submit.py": "submitting/test_write.py",
     "harness/cli/tables.py": "cli/test_compare.py",
     "harness/cli/store.py": "storage/test_pruning.py",
     # rows of catalogues, by what goes through them all
@@ -126,6 +127,12 @@ TESTED_IN = {
     "harness/storage/references.py": "scoring/test_devices.py",
     "harness/storage/sharded.py": "stages/test_plugin_features.py",
     "harness/storage/worker.py": "run/test_threads.py",
+    # a submission, by what is altered in one
+    **{
+        f"harness/submitting/{name}.py": "submitting/test_verify.py"
+        for name in ("data", "findings", "tables")
+    },
+    "harness/verified.py": "submitting/test_verify.py",
     # the conformance kit, by plugins that break it
     **{
         f"harness/testing/{name}.py": "testing/test_encoders.py"

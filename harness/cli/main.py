@@ -27,6 +27,14 @@ COMMANDS = {
     "experiment": ("harness.cli.experiment:experiment", "Run a suite of experiments and print its table."),
     "report": ("harness.cli.report:report", "Write a run's report.html again."),
     "export": ("harness.cli.report:export", "Write a run's tables as CSV, parquet, Markdown or LaTeX."),
+    "submit": (
+        "harness.cli.submit:submit",
+        "Write a run as a folder for others, without stimuli and measured data.",
+    ),
+    "verify": (
+        "harness.cli.submit:verify",
+        "Compute the numbers of a submission again; refuse altered ones.",
+    ),
     "compare": ("harness.cli.compare:compare", "Compare runs on the same images: paired tests, tie groups."),
     "list": ("harness.cli.listing:list_plugins", "List encoders, decoders, benchmarks, metrics, backbones."),
     "doctor": ("harness.cli.listing:doctor", "Import every plugin and say which is broken, and why."),

@@ -40,7 +40,7 @@ def pack(ids: tuple[str, ...], sets: Mapping[str, ImageSet]) -> bytes:
     for row, images in sets.items():
         if set(ids) <= set(images.ids):
             arrays[row] = np.stack([_thumbnail(image) for image in images.images(ids)])
-    return _npz(arrays)
+    return npz_content(arrays)
 
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:
@@ -55,7 +55,8 @@ def _thumbnail(image: np.ndarray) -> np.ndarray:
     return np.asarray(small)
 
 
-def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+def npz_content(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """A ``.npz`` file of `arrays`, the same bytes whenever it is made."""
     # np.savez stamps the present time into the archive; the same run must give the same bytes.
     import zipfile
 

@@ -83,7 +83,6 @@ def write_run(outcome: Outcome, folder: Path, *, command: Sequence[str], store: 
 def run_record(outcome: Outcome, *, command: Sequence[str], store: Store, gallery_rule: str) -> RunRecord:
     """``run.json``: what was asked, resolved, used and found; tables are hashed into ``files_sha``."""
     plan, data, settings = outcome.plan, outcome.data, outcome.plan.settings
-    ceiling, source = ceiling_of(data)
     flags = run_flags(
         Evidence(
             data=data,
@@ -105,7 +104,7 @@ def run_record(outcome: Outcome, *, command: Sequence[str], store: Store, galler
             warned=outcome.warned,
         )
     )
-    pictures = len(set(data.test.stimuli.image_hashes()))
+    facts = data_facts(data)
     shown = [s.images.row for s in outcome.scored.images] + [s.row for s in outcome.scored.responses]
     return RunRecord(
         schema_version=SCHEMA,
@@ -121,14 +120,7 @@ def run_record(outcome: Outcome, *, command: Sequence[str], store: Store, galler
         subject=plan.subject,
         train_subjects=tuple(_train_subject(part) for part in outcome.training),
         subset=None if outcome.subset is None else SubsetRecord(**dataclasses.asdict(outcome.subset)),
-        n_train=len(data.train),
-        n_test=len(data.test),
-        n_test_pictures=pictures,
-        test_trials=tuple(int(count(data.test.responses.counts())) for count in (np.min, np.max)),
-        space=_space(data.space),
-        noise_ceiling=None if ceiling is None else tuple(_number(value) for value in ceiling),
-        noise_ceiling_source=None if source is None else CeilingRecord(**dataclasses.asdict(source)),
-        noise_floor_mse=_noise_floor(data, ceiling),
+        **facts,
         encoder=None if plan.encoder is None else described_plugin(plan.encoder, plan.encoder_params),
         adapter=settings.adapter,
         decoder=described_decoder(plan),
@@ -141,7 +133,9 @@ def run_record(outcome: Outcome, *, command: Sequence[str], store: Store, galler
         execution={name: getattr(settings, name) for name in EXECUTION},
         device=device_name(settings.device),
         rows=tuple(RowRecord(**dataclasses.asdict(row)) for row in in_order(shown)),
-        metrics=tuple(described_metric(metric, len(data.test), pictures) for metric in plan.metrics),
+        metrics=tuple(
+            described_metric(metric, facts["n_test"], facts["n_test_pictures"]) for metric in plan.metrics
+        ),
         protocol=protocol_notes(outcome),
         protocols=tuple(side_by_side()),
         left_out_metrics=tuple(
@@ -161,14 +155,29 @@ def run_record(outcome: Outcome, *, command: Sequence[str], store: Store, galler
             for stage in sorted({*store.computed, *store.reused})
         },
         artifacts=dict(outcome.keys),
-        data_sha=DataHashes(
+        packages={name: installed_version(name) for name in _PACKAGES},
+    )
+
+
+def data_facts(data: SubjectData) -> dict[str, Any]:
+    """Fields of a record that follow from the scored subject's data alone: who has these can check them."""
+    ceiling, source = ceiling_of(data)
+    return {
+        "n_train": len(data.train),
+        "n_test": len(data.test),
+        "n_test_pictures": len(set(data.test.stimuli.image_hashes())),
+        "test_trials": tuple(int(count(data.test.responses.counts())) for count in (np.min, np.max)),
+        "space": _space(data.space),
+        "noise_ceiling": None if ceiling is None else tuple(_number(value) for value in ceiling),
+        "noise_ceiling_source": None if source is None else CeilingRecord(**dataclasses.asdict(source)),
+        "noise_floor_mse": _noise_floor(data, ceiling),
+        "data_sha": DataHashes(
             train_stimuli=data.train.stimuli.sha,
             train_responses=data.train.responses.sha,
             test_stimuli=data.test.stimuli.sha,
             test_responses=data.test.responses.sha,
         ),
-        packages={name: installed_version(name) for name in _PACKAGES},
-    )
+    }
 
 
 def _train_subject(part: SubjectData) -> TrainSubject:
