@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -49,6 +49,9 @@ class Assembly:
     exclude : reasons to mask voxels, ``nan`` and ``constant``.  allow_overlap : let test images be training
     images; shared_ids : under the same id too, as where trials are divided in place of images.
     scale : how the images' numbers become pixels.
+    test_scale : for test trials of sessions of their own, without a training trial.  ``training``: the mean
+    of the training sessions' means and of their variances; ``own``: their own mean and spread, as published
+    evaluations do, which lets the test set tell of itself (flagged).
     """
 
     dataset: str
@@ -60,6 +63,7 @@ class Assembly:
     allow_overlap: bool = False
     shared_ids: bool = False
     scale: Scale = field(default_factory=Scale)
+    test_scale: str = ""
 
     def subject_data(
         self,
@@ -96,7 +100,7 @@ class Assembly:
             ncsnr = np.where(valid, ncsnr, 0)
         space = self._space(facts, valid, ncsnr, source)
         splits = [_split(*part, space, data) for part, data in zip(parts, rows)]
-        require_same_kind(splits[0].stimuli, splits[1].stimuli)
+        require_same_kind(splits[0].stimuli, splits[1].stimuli, door=self.scale.door)
         self._require_new_images(splits[0].stimuli, splits[1].stimuli)
         return SubjectData(space, splits[0], splits[1])
 
@@ -104,6 +108,8 @@ class Assembly:
         self, scaled_by: SplitTrials, train: SplitTrials, test: SplitTrials
     ) -> tuple[Moments, tuple[np.ndarray, np.ndarray] | None]:
         """Statistics of the trials `scaled_by` and, if they normalise, the group of every trial."""
+        if self.test_scale:
+            return self._moments_apart(scaled_by, train, test)
         if self.normalise != "zscore_session":
             groups = tuple(np.zeros(len(part.trials), np.int64) for part in (train, test))
             moments = measure(scaled_by.table, scaled_by.trials, np.zeros(len(scaled_by.trials), np.int64))
@@ -123,6 +129,25 @@ class Assembly:
                 "training trials may set its mean and spread; leave its trials out, or type normalise: zscore"
             )
         return measure(scaled_by.table, scaled_by.trials, scaled_by.session), (train.session, test.session)
+
+    def _moments_apart(
+        self, scaled_by: SplitTrials, train: SplitTrials, test: SplitTrials
+    ) -> tuple[Moments, tuple[np.ndarray, np.ndarray] | None]:
+        """As :meth:`_moments`, for test trials of sessions without training trials: a group of their own."""
+        moments, groups = replace(self, test_scale="")._moments(scaled_by, train, train)
+        if groups is None:
+            return moments, None
+        if self.test_scale == "own":
+            logger.warning(
+                "the %d test trials are z-scored by their own means and spreads",
+                len(test.trials),
+                extra={"flag": "test-scales-itself"},
+            )
+            of_test = measure(test.table, test.trials, np.zeros(len(test.trials), np.int64))
+        else:
+            of_test = moments.pooled()
+        moments = moments.with_group(of_test)
+        return moments, (groups[0], np.full(len(test.trials), moments.groups[-1]))
 
     def _valid(self, moments: Moments, test: SplitTrials, ncsnr: np.ndarray | None) -> np.ndarray:
         """(V,) voxels to use; those that may not be excluded are errors."""

@@ -165,6 +165,7 @@ class Lab:
             params.units,
             params.normalise,
             tuple(params.exclude),
+            scale=Scale(door=YAML),
         )
         return assembly.subject_data(*parts, self._facts(files, mask))
 

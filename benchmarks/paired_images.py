@@ -202,7 +202,7 @@ class ChosenImages:
         return self.images.read(self.positions[positions])
 
 
-def require_same_kind(train: Stimuli, test: Stimuli) -> None:
+def require_same_kind(train: Stimuli, test: Stimuli, *, door: Door) -> None:
     """Raise :class:`DataError` unless both have images of one size and type."""
     one, other = train.images(train.ids[:1])[0], test.images(test.ids[:1])[0]
     if one.dtype != other.dtype:
@@ -211,7 +211,7 @@ def require_same_kind(train: Stimuli, test: Stimuli) -> None:
             "both need one type: save both as uint8, or both as float in [0, 1]"
         )
     if one.shape != other.shape:
-        advice = YAML.sizes.format(height=one.shape[0], width=one.shape[1])
+        advice = door.sizes.format(height=one.shape[0], width=one.shape[1])
         raise DataError(
             f"training images are {size_of(one)} pixels and test images {size_of(other)}; both need one "
             f"size; {advice}"

@@ -119,6 +119,21 @@ class Moments:
     constant: np.ndarray
     finite: np.ndarray
 
+    def pooled(self) -> Moments:
+        """One group: the mean of the groups' means and of their variances."""
+        mean, sd = self.mean.mean(axis=0), np.sqrt((self.sd**2).mean(axis=0))
+        return Moments(np.zeros(1, np.int64), mean[None], sd[None], self.constant, self.finite)
+
+    def with_group(self, other: Moments) -> Moments:
+        """These groups and, as the last of all, the one group of `other`."""
+        return Moments(
+            np.append(self.groups, self.groups.max() + 1),
+            np.concatenate([self.mean, other.mean]),
+            np.concatenate([self.sd, other.sd]),
+            self.constant | other.constant,
+            self.finite & other.finite,
+        )
+
 
 def measure(table: ResponseTable, trials: np.ndarray, groups: np.ndarray) -> Moments:
     """Moments of `trials` by their `groups` (T,), in one pass, block by block.

@@ -13,10 +13,14 @@ from typing import ClassVar
 import numpy as np
 
 from harness.api import ConfigError, DataError, SubjectData, suggest
+from harness.reading.arrays import as_names, open_array
+from harness.reading.ids import match_ids, require_ids
+from harness.reading.pixels import Scale
 from harness.reading.resizing import FILTERS, Resize
 from harness.reading.terms import require_terms
 
 from ..assembly import Assembly
+from ..paired_images import YAML
 from ..paired_params import NORMALISATIONS
 from ..paired_responses import measured_trials
 from ..paired_trials import SplitTrials
@@ -27,6 +31,11 @@ logger = logging.getLogger(__name__)
 
 SPLITS = ("images", "trials")
 
+FOLDER = replace(
+    YAML, sizes="give image_size: {height}, to which pictures are cut to their centre square and resized"
+)
+"""What can be typed about the pictures of a layout."""
+
 
 @dataclass(frozen=True)
 class Params:
@@ -35,7 +44,8 @@ class Params:
     Attributes
     ----------
     root : folder of the download, as its manifest describes it (``harness data check NAME --root DIR``).
-    test : name of the test set; the layout's own when empty.
+    test : name of the test set, or a file with the ids of its images, one a line (``ids.txt``, as ``harness
+        data split`` writes it); the layout's own when empty.
     split : ``images``: no test image is a training image; ``trials``: one trial of every image of several
         tests and the others train, as some papers do, and the run is flagged.
     sessions : train with the trials of the first so many sessions; test trials are of all.
@@ -130,7 +140,8 @@ class LayoutBenchmark(ABC):
 
     def test_sets(self) -> Sequence[str]:
         """The image set that test images are of (:mod:`harness.run.overlaps`)."""
-        return (f"{self.images_of}-{self.params.test or self.default_test}",)
+        name = self.params.test or self.default_test
+        return () if _is_list(name) else (f"{self.images_of}-{name}",)
 
     @abstractmethod
     def read(self, root: Path, subject: str) -> Recording:
@@ -154,8 +165,7 @@ class LayoutBenchmark(ABC):
     def load(self, subject: str) -> SubjectData:
         """Read, split, normalise and check one subject's data."""
         recording = self.prepare(subject)
-        trials = self._measured(recording.trials)
-        train, test = self._split(trials, recording)
+        train, test = self._split(recording)
         scaled_by = train
         if self.params.sessions is not None:
             train = first_sessions(train, self.params.sessions)
@@ -168,8 +178,14 @@ class LayoutBenchmark(ABC):
             tuple(self.params.exclude),
             shared_ids=self.params.split == "trials",
             allow_overlap=self.params.split == "trials",
+            scale=Scale(door=FOLDER),
+            test_scale=self.test_scale(),
         )
         return assembly.subject_data(train, test, recording.facts, scaled_by=scaled_by)
+
+    def test_scale(self) -> str:
+        """How test trials of a session of their own are scaled (:class:`..assembly.Assembly`)."""
+        return ""
 
     def _measured(self, trials: SplitTrials) -> SplitTrials:
         table, listed = trials.table, trials.trials
@@ -188,19 +204,45 @@ class LayoutBenchmark(ABC):
             )
         return "none"
 
-    def _split(self, trials: SplitTrials, recording: Recording) -> tuple[SplitTrials, SplitTrials]:
-        name = self.params.test or self.default_test
-        if name not in recording.test_sets:
-            raise ConfigError(suggest(name, recording.test_sets, what="test set"))
-        held_out = np.isin(trials.ids, list(recording.test_sets[name]))
+    def _split(self, recording: Recording) -> tuple[SplitTrials, SplitTrials]:
+        name, trials = self.params.test or self.default_test, self._measured(recording.trials)
+        if name in recording.apart:
+            if self.params.split == "trials":
+                raise ConfigError(f"the test set '{name}' was measured apart; leave out split: trials")
+            return trials, self._measured(recording.apart[name])
         if self.params.split == "trials":
             return self._by_trial(trials)
+        if _is_list(name):
+            held_out = self._listed(trials, Path(name).expanduser())
+        elif name in recording.test_sets:
+            held_out = np.isin(trials.ids, list(recording.test_sets[name]))
+        else:
+            sets = (*recording.test_sets, *recording.apart)
+            raise ConfigError(suggest(name, sets, what="test set"))
         if held_out.all() or not held_out.any():
             raise DataError(
                 f"{held_out.sum()} of {len(held_out)} images of {trials.table.what} are of the test set "
                 f"'{name}'; both splits need some"
             )
-        return trials.choose(np.flatnonzero(~held_out)), trials.choose(np.flatnonzero(held_out))
+        trains = ~held_out
+        if name in recording.training_sets:
+            trains &= np.isin(trials.ids, list(recording.training_sets[name]))
+        if not trains.any():
+            raise DataError(f"none of the images of {trials.table.what} trains beside the test set '{name}'")
+        return trials.choose(np.flatnonzero(trains)), trials.choose(np.flatnonzero(held_out))
+
+    def _listed(self, trials: SplitTrials, file: Path) -> np.ndarray:
+        """(N,) bool: images that the list `file` names."""
+        names = as_names(open_array(file))
+        require_ids(names, what=str(file))
+        matches = match_ids(names, trials.ids, what=trials.table.what)
+        absent = [name for name in names if name not in matches]
+        if absent:
+            raise DataError(
+                f"{file} names {len(absent)} images that were not shown (for example '{absent[0]}'); the "
+                f"images are called such as '{trials.ids[0]}'"
+            )
+        return np.isin(trials.ids, list(matches.values()))
 
     def _by_trial(self, trials: SplitTrials) -> tuple[SplitTrials, SplitTrials]:
         order = np.argsort(trials.image_index, kind="stable")
@@ -240,6 +282,10 @@ def first_sessions(trials: SplitTrials, count: int) -> SplitTrials:
     if count > len(present):
         raise ConfigError(f"sessions is {count}; these files hold {len(present)}")
     return chosen_trials(trials, np.isin(trials.session, present[:count]))
+
+
+def _is_list(name: str) -> bool:
+    return name.endswith((".txt", ".json"))
 
 
 def _hash(name: str) -> int:

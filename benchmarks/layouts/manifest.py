@@ -2,6 +2,7 @@
 
 A manifest is the one place in which paths, keys, axes, types and units of a layout stand.  Readers find their
 files through it, ``harness data check`` compares a folder with it, and the tests write small files from it.
+A layout that lies beside another names it under ``files_of``, and the other's files are its files, too.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ class FileEntry:
 
     path : below the root, with ``{subject}``, ``{session}`` ... in it; ``instead``: other forms of the same.
     key : of the array in the file.  axes : their names, in the order in which the reader sees them; files
-    that name the same axis agree on its length.  dtypes : kinds that are expected, all where empty.
-    units : of the numbers as stored.  usual : axis -> length at full size.  gigabytes : at full size.
+    that name the same axis agree on its length, but for one with a star.  dtypes : kinds that are expected,
+    all where empty.  units : of the numbers as stored.  usual : axis -> length at full size.  gigabytes : at
+    full size.
     optional : a run can do without.  form_of : of entries that name the same here, one is needed.
     source : where these facts are from.
     """
@@ -144,6 +146,8 @@ def read_manifest(name: str) -> Manifest:
         raise ConfigError(suggest(name, manifest_names(), what="layout"))
     content = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
     files = tuple(FileEntry(**_tuples(entry)) for entry in content.pop("files"))
+    if base := content.pop("files_of", ""):
+        files = (*read_manifest(base).files, *files)
     return Manifest(name=name, files=files, **content)
 
 
@@ -191,7 +195,7 @@ def _differences(
     if entry.dtypes and dtype not in entry.dtypes:
         problems.append(f"{path} holds {dtype}; expected {' or '.join(entry.dtypes)} ({entry.units})")
     for axis, length in zip(entry.axes, shape):
-        if axis == "1":
+        if axis == "1" or axis.endswith("*"):
             continue
         first, where = lengths.setdefault(axis, (length, path.name))
         if first != length:

@@ -26,8 +26,8 @@ from ..assembly import VoxelFacts
 from ..paired_images import ArrayImages, ImageLayout
 from .benchmark import LayoutBenchmark
 from .manifest import Manifest, header
-from .nsd_design import SESSIONS, Design, image_name
-from .recording import Recording, prepared, trials_of
+from .nsd_design import Design, image_name
+from .recording import Recording, prepared, trials_of, without_gaps
 
 PERCENT = 300
 """Betas are stored as percent signal change times this (NSD data manual)."""
@@ -46,38 +46,43 @@ class Nsd(LayoutBenchmark):
 
     def read(self, root: Path, subject: str) -> Recording:
         """Trials of all sessions that are there."""
-        manifest = self.manifest()
-        design = Design.read(manifest, root)
-        mask_file = manifest.entry("mask").one(root, subject=subject)
-        mask = open_volume(mask_file).read() > 0  # 0 is outside, too
-        if not mask.any():
-            raise DataError(f"{mask_file} has no voxel above 0")
-        files = session_files(manifest, root, subject)
-        shape = header(files[0], "" if is_volume(files[0]) else "betas")[0]
-        per_session = shape[-1] if is_volume(files[0]) else shape[0]
-        blocks = [Block(per_session, partial(read_session, path, mask)) for path in files]
-        source = prepared(
-            blocks,
-            [*files, mask_file],
-            n_voxels=int(mask.sum()),
-            what=f"NSD betas of {subject}",
-            depends_on=("nsd", PERCENT, np.flatnonzero(mask).tobytes()),
-        )
-        trials = np.arange(source.shape[0])
-        images = stimuli(manifest, root, self)
-        return Recording(
-            trials_of(
-                source,
-                images,
-                [image_name(k) for k in range(len(images))],
-                design.shown(subject, trials),
-                session=trials // per_session + 1,
-            ),
-            volume_facts(manifest, root, subject, mask),
-            "percent",
-            design.test_sets(per_session),
-            mask="nsdgeneral",
-        )
+        return read_trials(self, root, subject)
+
+
+def read_trials(benchmark: LayoutBenchmark, root: Path, subject: str) -> Recording:
+    """NSD's own trials for a `benchmark` whose manifest holds the files of ``nsd``."""
+    manifest = benchmark.manifest()
+    design = Design.read(manifest, root)
+    mask_file = manifest.entry("mask").one(root, subject=subject)
+    mask = open_volume(mask_file).read() > 0  # 0 is outside, too
+    if not mask.any():
+        raise DataError(f"{mask_file} has no voxel above 0")
+    files = session_files(manifest, root, subject)
+    shape = header(files[0], "" if is_volume(files[0]) else "betas")[0]
+    per_session = shape[-1] if is_volume(files[0]) else shape[0]
+    blocks = [Block(per_session, partial(read_session, path, mask)) for path in files]
+    source = prepared(
+        blocks,
+        [*files, mask_file],
+        n_voxels=int(mask.sum()),
+        what=f"NSD betas of {subject}",
+        depends_on=("nsd", PERCENT, np.flatnonzero(mask).tobytes()),
+    )
+    trials = np.arange(source.shape[0])
+    images = stimuli(manifest, root, benchmark)
+    return Recording(
+        trials_of(
+            source,
+            images,
+            [image_name(k) for k in range(len(images))],
+            design.shown(subject, trials),
+            session=trials // per_session + 1,
+        ),
+        volume_facts(manifest, root, subject, mask),
+        "percent",
+        design.test_sets(per_session),
+        mask="nsdgeneral",
+    )
 
 
 def stimuli(manifest: Manifest, root: Path, benchmark: LayoutBenchmark) -> ArrayImages:
@@ -96,15 +101,7 @@ def session_files(manifest: Manifest, root: Path, subject: str) -> list[Path]:
             files.setdefault(int(values["session"]), path)
     if not files:
         raise DataError(manifest.entry("betas").absent(root, subject=subject))
-    numbers = sorted(files)
-    absent = sorted(set(range(1, max(numbers) + 1)) - set(numbers))
-    if absent:
-        raise DataError(
-            f"session {absent[0]} of {subject} is not there and session {numbers[-1]} is; get it, or "
-            f"remove the later "
-            f"ones ({SESSIONS.get(subject, 'all')} sessions in all)"
-        )
-    return [files[number] for number in numbers]
+    return without_gaps([({"session": str(number)}, path) for number, path in files.items()], subject)
 
 
 def read_session(path: Path, mask: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +13,7 @@ import numpy as np
 from harness.api import DataError
 from harness.reading.arrays import ArraySource
 from harness.reading.prepared import Block, prepared_table
+from harness.reading.volumes import open_volume
 
 from ..assembly import VoxelFacts
 from ..paired_images import Images
@@ -27,6 +28,9 @@ class Recording:
     trials : every image that has a trial, with its trials, by id.
     units : of the numbers that `trials` gives; `normalised` says that whoever made the files z-scored them.
     test_sets : name -> ids of the images of that test set, those of them that were shown.
+    training_sets : name of a test set -> ids of the images that train beside it, where whoever made the split
+    lists them; elsewhere all others do.
+    apart : name of a test set that was measured apart from `trials`, in a session of its own -> its trials.
     """
 
     trials: SplitTrials
@@ -35,6 +39,8 @@ class Recording:
     test_sets: Mapping[str, Sequence[str]]
     mask: str = "all"
     normalised: bool = False
+    training_sets: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    apart: Mapping[str, SplitTrials] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,3 +107,21 @@ def prepared(
         state = file.stat()
         sha.update(f"|{file.resolve()}|{state.st_size}|{state.st_mtime_ns}".encode())
     return prepared_table(sha.hexdigest(), blocks, n_voxels=n_voxels, what=what)
+
+
+def read_masked(path: Path, mask: np.ndarray) -> np.ndarray:
+    """(trials, V) float32 of a volume (X, Y, Z, trials) where `mask` (X, Y, Z) is true."""
+    values = open_volume(path).read()
+    if values.shape[:3] != mask.shape:
+        raise DataError(f"{path} is {values.shape[:3]} voxels and the mask {mask.shape}")
+    return values[mask].T.astype(np.float32)
+
+
+def without_gaps(found: Sequence[tuple[Mapping[str, str], Path]], subject: str) -> list[Path]:
+    """The files of sessions 1, 2, ...; a gap is a :class:`DataError`: trials are told by their place."""
+    files = {int(values["session"]): path for values, path in found}
+    absent = sorted(set(range(1, max(files, default=1) + 1)) - set(files))
+    if absent:
+        later = f" and session {max(files)} is; get it, or remove the later ones" if files else ""
+        raise DataError(f"session {absent[0]} of {subject} is not there{later}")
+    return [files[number] for number in sorted(files)]

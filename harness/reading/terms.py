@@ -11,11 +11,9 @@ from ..places import terms_folder
 
 TERMS = {
     "nsd": "https://cvnlab.slite.page/p/IB6BSeW_7o/Terms-and-Conditions (research and education only; "
-    "nothing of "
-    "the data, statistics or pictures included, is passed on; NSD is cited)",
-    "laion-fmri": "https://laion-fmri.org (responses CC0; stimuli under a data use agreement: not passed "
-    "on, no "
-    "commercial use)",
+    "nothing of the data, statistics or pictures included, is passed on; NSD is cited)",
+    "laion-fmri": "https://laion-fmri.hebartlab.com/terms (responses CC0; stimuli under a data use "
+    "agreement: not passed on, no commercial use)",
 }
 """Name -> where the terms stand, and what they come down to."""
 

@@ -7,6 +7,7 @@ some of them shared.  Paths come from the manifests, so that a manifest and its 
 from __future__ import annotations
 
 import io
+import json
 import re
 import tarfile
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from PIL import Image
 
 from harness.benchmarks.embedded import Embedded, Params
 from harness.benchmarks.layouts.manifest import read_manifest
+from harness.benchmarks.layouts.nsd_imagery import RUNS, TARGETS
 
 N_SHARED, N_OWN, REPEATS, SESSIONS, V = 8, 28, 3, 4, 45
 N_IMAGES = N_SHARED + N_OWN
@@ -39,7 +41,7 @@ class Experiment:
     shared
     ones first; rows : (36,) place of each image among the pictures.  betas : (T, 45) percent.  mask : (6,
     5, 4)
-    bool of 45 voxels.  labels : (45,) 1 to 3 for areas.
+    bool of 45 voxels.  labels : (45,) 1 to 3 for areas.  voxels : (45,) places in the simulated cortex.
     """
 
     pictures: np.ndarray
@@ -48,6 +50,7 @@ class Experiment:
     betas: np.ndarray
     mask: np.ndarray
     labels: np.ndarray
+    voxels: np.ndarray
 
     @property
     def shown(self) -> np.ndarray:
@@ -88,7 +91,29 @@ def experiment() -> Experiment:
     betas = 1.5 * betas + 0.4 * rng.standard_normal((SESSIONS, V))[session] + 0.8  # drifts between sessions
     mask = np.zeros(GRID, bool)
     mask.ravel()[np.sort(rng.choice(mask.size, V, replace=False))] = True
-    return Experiment(pictures, rows, order, betas, mask, np.arange(V) % 3 + 1)
+    return Experiment(pictures, rows, order, betas, mask, np.arange(V) % 3 + 1, chosen)
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Other pictures, (12, 64, 64, 3) uint8, and betas (24, 45), percent, of a session of its own: each was
+    shown in two trials, `order` (24,)."""
+
+    pictures: np.ndarray
+    order: np.ndarray
+    betas: np.ndarray
+
+
+@cache
+def elsewhere() -> Elsewhere:
+    """The one session apart."""
+    data = Embedded(Params(n_train=4, n_test=N_SHARED + 12, repeats=2)).load(SUBJECT)
+    rng, voxels = np.random.default_rng(11), experiment().voxels
+    pictures = data.test.stimuli.images()[N_SHARED:]
+    patterns = data.test.responses.repeats()[N_SHARED:, :, voxels]
+    order = np.concatenate([rng.permutation(12), rng.permutation(12)])
+    betas = np.stack([patterns[image, trial // 12] for trial, image in enumerate(order)])
+    return Elsewhere(pictures, order, 1.5 * betas + 0.4 * rng.standard_normal(V) + 0.8)
 
 
 def path_of(layout: str, entry: str, root: Path, **values: str | int) -> Path:
@@ -118,6 +143,15 @@ def save_volume(path: Path, values: np.ndarray) -> None:
     nibabel.save(kind(values, affine), path)
 
 
+def save_betas(path: Path, values: np.ndarray) -> None:
+    """(X, Y, Z, T), as the ending of `path` says: a volume, or HDF5 with MATLAB's axes in reverse."""
+    if path.suffix != ".hdf5":
+        save_volume(path, values)
+        return
+    with h5py.File(path, "w") as file:
+        file.create_dataset("betas", data=values.T, chunks=(values.shape[-1], 1, 1, 1))
+
+
 def write_design(layout: str, root: Path) -> None:
     exp = experiment()
     subjectim = np.stack([np.concatenate([exp.rows[:N_SHARED], other]) for other in _others(exp)])
@@ -141,20 +175,16 @@ def write_stimuli(layout: str, root: Path) -> None:
         file["imgBrick"] = experiment().pictures
 
 
-def write_nsd(root: Path, *, form: str = "betas") -> Path:
-    """NSD's volumes; form ``betas_hdf5``: MATLAB's axes in reverse."""
-    exp, layout = experiment(), "nsd"
+def write_nsd(root: Path, *, form: str = "betas", layout: str = "nsd") -> Path:
+    """NSD's volumes; form ``betas_hdf5``: MATLAB's axes in reverse; layout: any that holds these files."""
+    exp = experiment()
     write_design(layout, root)
     write_stimuli(layout, root)
     stored = np.round(exp.betas * 300).astype(np.int16)
     for session in range(1, SESSIONS + 1):
         values = volume(stored[exp.session == session].T, outside=0)
         path = path_of(layout, form, root, subject=SUBJECT, session=session)
-        if form == "betas":
-            save_volume(path, values)
-        else:
-            with h5py.File(path, "w") as file:
-                file.create_dataset("betas", data=values.T, chunks=(PER_SESSION, 1, 1, 1))
+        save_betas(path, values)
     inside = volume(np.ones(V, np.int16), outside=0)
     inside[0, 0, 0] = inside[0, 0, 0] or -1
     save_volume(path_of(layout, "mask", root, subject=SUBJECT), inside)
@@ -393,6 +423,146 @@ def write_god(root: Path, subject: str = "Subject1") -> Path:
     return root
 
 
+def write_nsd_synthetic(root: Path) -> Path:
+    """Nine pictures for all and three of the subject's own, wider than they are high, linear in luminance."""
+    apart, layout = elsewhere(), "nsd-synthetic"
+    write_nsd(root, layout=layout)
+    scipy.io.savemat(
+        path_of(layout, "synthetic_design", root), {"masterordering": (apart.order + 1)[None].astype(float)}
+    )
+    wide = np.full((12, 64, 100, 3), 64, np.uint8)
+    wide[:, :, 18:82] = np.round((apart.pictures / 255.0) ** 2 * 255)
+    for name, chosen in (("synthetic_stimuli", slice(0, 9)), ("color_stimuli", slice(9, 12))):
+        with h5py.File(path_of(layout, name, root, subject=SUBJECT), "w") as file:
+            file["imgBrick"] = wide[chosen]
+    stored = volume(np.round(apart.betas * 300).astype(np.int16).T, outside=0)
+    save_betas(path_of(layout, "synthetic_betas", root, subject=SUBJECT), stored)
+    return root
+
+
+def write_nsd_imagery(root: Path) -> Path:
+    """Runs of twelve trials for pictures and for words alike; those of attention have two betas a trial."""
+    apart, layout = elsewhere(), "nsd-imagery"
+    write_nsd(root, layout=layout)
+    sets = {letter: list(pictures) for letter, pictures in TARGETS.items()} | {"C": list("SZMYNF")}
+    for letter, pictures in TARGETS.items():
+        for k, name in enumerate(pictures.values()):
+            path = path_of(layout, "target_pictures", root, set=f"set{letter}", picture=name)
+            Image.fromarray(apart.pictures["AB".index(letter) * 6 + k]).save(path)
+    betas = []
+    for run in RUNS:
+        cues = [sets[run[3]][k % 6] for k in (*range(6), *range(5, -1, -1))]
+        lines = ["SUBJECT\tSESSION\tRUN\tTRIAL\tCONDITION"]
+        lines += [f"1\t1\t{RUNS.index(run) + 1}\t{k + 1}\t{cue}" for k, cue in enumerate(cues)]
+        path = path_of(layout, "imagery_runs", root, subject=SUBJECT, run=run)
+        path.write_text("\n".join(lines) + "\n")
+        betas += imagery_betas(run, cues)
+    stored = volume(np.round(np.stack(betas) * 300).astype(np.int16).T, outside=0)
+    save_betas(path_of(layout, "imagery_betas", root, subject=SUBJECT), stored)
+    return root
+
+
+def imagery_betas(run: str, cues: list[str]) -> list[np.ndarray]:
+    """(45,) of each beta of a run: the first or second trial of a picture, half as strong where imagined."""
+    apart, seen, betas = elsewhere(), {}, []
+    order = [cue for pictures in TARGETS.values() for cue in pictures]
+    for cue in cues:
+        if run.startswith("att") or cue not in order:
+            betas += [np.full(V, 9.0)] * (2 if run.startswith("att") else 1)
+            continue
+        trials = np.flatnonzero(apart.order == order.index(cue))
+        beta = apart.betas[trials[seen.setdefault(cue, 0)]]
+        seen[cue] = 1
+        betas.append(beta / 2 if run.startswith("img") else beta)
+    return betas
+
+
+def picture_name(row: int) -> str:
+    """What BOLD5000, MOSAIC and LAION-fMRI's small folders call a picture of the experiment."""
+    return f"n01930112_{row}.JPEG"
+
+
+def write_bold5000(root: Path, subject: str = "CSI1") -> Path:
+    """The first session is a trial shorter than the others, the second a trial longer."""
+    exp, layout = experiment(), "bold5000"
+    ends = [PER_SESSION - 1, 2 * PER_SESSION, 3 * PER_SESSION, len(exp.order)]
+    for session, (start, end) in enumerate(zip([0, *ends], ends), start=1):
+        path = path_of(layout, "betas", root, subject=subject, session=session)
+        save_volume(path, volume(exp.betas[start:end].T.astype(np.float32), outside=np.nan))
+    inside = volume(np.ones(V, np.int16), outside=0)
+    save_volume(path_of(layout, "mask", root, subject=subject), inside)
+    names = [picture_name(row) for row in exp.shown]
+    path_of(layout, "image_names", root, subject=subject).write_text("\n".join(names) + "\n")
+    repeated = [picture_name(row) for row in exp.rows[:N_SHARED]]
+    path_of(layout, "repeated_images", root).write_text("\n".join(repeated) + "\n")
+    for row in exp.rows:
+        path = path_of(layout, "pictures", root, collection="ImageNet", picture=picture_name(row))
+        path.write_bytes(jpeg(exp.pictures[row]))
+    for region, number in (("LHEarlyVis", 1), ("RHEarlyVis", 2), ("LHLO", 3)):
+        path = path_of(layout, "regions", root, subject=subject, region=region)
+        save_volume(path, volume((exp.labels == number).astype(np.int16), outside=0))
+    return root
+
+
+def write_mosaic(root: Path, subject: str = "sub-01_NSD") -> Path:
+    """A vector for each trial, in no order; one grayordinate is NaN throughout."""
+    exp, layout, betas = experiment(), "mosaic", zscored()
+    seen: dict[int, int] = {}
+    with h5py.File(path_of(layout, "responses", root, subject=subject), "w") as file:
+        for trial in np.random.default_rng(3).permutation(len(exp.order)):
+            row, repeat = exp.shown[trial], seen.setdefault(exp.shown[trial], 0)
+            seen[row] += 1
+            phase = "test" if exp.is_shared[trial] else "train"
+            name = f"{subject}_stimulus-n01930112_{row}_phase-{phase}_rep-{repeat}"
+            item = file.create_dataset(f"betas/{name}", data=np.append(betas[trial], np.nan))
+            item.attrs["phase"], item.attrs["repetition"] = phase, repeat
+            item.attrs["presented_stimulus_filename"] = picture_name(row)
+        ceiling = file.create_dataset(
+            f"noiseceilings/{subject}_phase-test_n-1_noiseceiling", data=np.full(V + 1, 20.0)
+        )
+        ceiling.attrs["n"], ceiling.attrs["phase"] = "1", "test"
+    for row in exp.rows:
+        path_of(layout, "pictures", root, picture=picture_name(row)).write_bytes(jpeg(exp.pictures[row]))
+    return root
+
+
+def write_laion(root: Path, subject: str = "sub-01") -> Path:
+    """Sessions 1, 2, 4 and 5, their lists in another order than their volumes; split tau leaves four images
+    out."""
+    exp, layout = experiment(), "laion-fmri"
+    labels = [f"shared_12rep_LAION_cluster_{row}.jpg" for row in exp.shown]
+    for session in range(1, SESSIONS + 1):
+        trials = np.flatnonzero(exp.session == session)
+        number = session + (session > 2)
+        path = path_of(layout, "betas", root, subject=subject, session=number)
+        save_volume(path, volume(exp.betas[trials].T.astype(np.float32), outside=np.nan))
+        lines = [f"{number}\t1\t{k}\t{labels[trial]}" for k, trial in enumerate(trials)]
+        path_of(layout, "trials", root, subject=subject, session=number).write_text(
+            "\n".join(["session\trun\tbeta_index\tlabel", *lines[::-1]]) + "\n"
+        )
+    inside = volume(np.ones(V, np.int16), outside=0)
+    save_volume(path_of(layout, "mask", root, subject=subject), inside)
+    save_volume(
+        path_of(layout, "ceiling", root, subject=subject), volume(np.full(V, 60.0, np.float32), outside=0)
+    )
+    for number, region in ((1, "V1"), (2, "FFA1")):
+        path = path_of(layout, "regions", root, subject=subject, kind="face", region=region)
+        save_volume(path, volume((exp.labels == number).astype(np.int16), outside=0))
+    rows = np.random.default_rng(5).permutation(exp.rows)
+    with h5py.File(path_of(layout, "stimuli", root), "w") as file:
+        packed = file.create_dataset("images", (len(rows),), dtype=h5py.vlen_dtype(np.uint8))
+        for k, row in enumerate(rows):
+            packed[k] = np.frombuffer(jpeg(exp.pictures[row]), np.uint8)
+    names = ["image_name,dataset", *(f"shared_12rep_LAION_cluster_{row},LAION" for row in rows)]
+    path_of(layout, "stimulus_names", root).write_text("\n".join(names) + "\n")
+    names = [f"shared_12rep_LAION_cluster_{row}.jpg" for row in exp.rows]
+    for pool, left_out in ((subject, 0), ("shared", 4)):
+        sides = {"test_ids": names[:N_SHARED], "train_ids": names[N_SHARED + left_out :]}
+        content = {"name": "tau", "variants": [{"variant_id": 0, **sides}]}
+        path_of(layout, "splits", root, pool=pool, split="tau").write_text(json.dumps(content))
+    return root
+
+
 WRITERS = {
     "nsd": write_nsd,
     "nsd-fsaverage": write_nsd_fsaverage,
@@ -403,4 +573,9 @@ WRITERS = {
     "algonauts2023": write_algonauts,
     "things-fmri": write_things,
     "god": write_god,
+    "nsd-synthetic": write_nsd_synthetic,
+    "nsd-imagery": write_nsd_imagery,
+    "bold5000": write_bold5000,
+    "mosaic": write_mosaic,
+    "laion-fmri": write_laion,
 }

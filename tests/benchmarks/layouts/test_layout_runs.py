@@ -6,12 +6,13 @@ import layout_writers as writers
 import numpy as np
 import pandas as pd
 import pytest
-from commands import call_harness
+from commands import EMBEDDED_METRICS, call_harness
 
 from harness.benchmarks.layouts.manifest import manifest_names
 from harness.plugins import find
 
-RUN = ("--encoder", "ridge", "--decoder", "linear", "--no-report")
+QUICKLY = ("--metrics", EMBEDDED_METRICS, "--no-report")
+RUN = ("--encoder", "ridge", "--decoder", "linear", *QUICKLY)
 
 
 def scores(folder):
@@ -24,10 +25,8 @@ def scores(folder):
 @pytest.mark.parametrize(
     "name", [n if n == "nsd" else pytest.param(n, marks=pytest.mark.slow) for n in writers.WRITERS]
 )
-def test_a_run_on_files_has_the_scores_of_a_run_from_memory(name, tmp_path, monkeypatch):
+def test_a_run_on_files_has_the_scores_of_a_run_from_memory(name, tmp_path):
     """From memory: the same subject's data written as one .npz and read by ``paired``, to float32."""
-    monkeypatch.setenv("HARNESS_ACCEPT_TERMS", "nsd")
-    monkeypatch.setenv("HARNESS_PREPARED", str(tmp_path / "prepared"))
     root = writers.WRITERS[name](tmp_path / "root")
     made = find("benchmarks", name).load()
     benchmark = made(made.Params(root=str(root)))
@@ -43,11 +42,12 @@ def test_a_run_on_files_has_the_scores_of_a_run_from_memory(name, tmp_path, monk
     np.savez(tmp_path / "data.npz", **arrays)
     keys = "{{images: {0}_images, responses: {0}_betas, image_index: {0}_index, ids: {0}_ids}}"
     (tmp_path / "memory.yaml").write_text(
-        f"benchmark:\n  file: data.npz\n  units: zscore\n  index_base: 0\n  image_layout: nhwc\n"
+        "benchmark:\n  file: data.npz\n  units: zscore\n  index_base: 0\n  image_layout: nhwc\n"
+        "  exclude: [constant]\n"
         f"  train: {keys.format('train')}\n  test: {keys.format('test')}\n"
         "plugins: {benchmark: paired, encoder: ridge, decoder: linear}\n"
     )
-    call_harness(tmp_path, "run", "--config", "memory.yaml", "--no-report", "--out", "memory")
+    call_harness(tmp_path, "run", "--config", "memory.yaml", *QUICKLY, "--out", "memory")
     subject = ("--subject", benchmark.subjects()[0])
     given = ("--benchmark", name, "--set", "benchmark.root=root")
     call_harness(tmp_path, "run", *given, *subject, *RUN, "--out", "files")
@@ -77,6 +77,7 @@ def test_data_check_names_what_is_there_and_what_is_not(tmp_path):
 
 def test_data_prepare_and_the_plan_ask_for_terms_first(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("HARNESS_ACCEPT_TERMS")
     writers.write_nsd(tmp_path / "root")
     refused = call_harness(tmp_path, "data", "prepare", "nsd", "--root", "root", check=False)
     assert "type: harness data accept nsd" in refused.stderr

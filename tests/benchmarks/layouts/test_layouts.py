@@ -8,21 +8,28 @@ import layout_writers as writers
 import nibabel
 import numpy as np
 import pytest
+from layout_loading import load
 
 from harness.api import ConfigError, DataError
 from harness.benchmarks.layouts.algonauts import Algonauts2023
+from harness.benchmarks.layouts.bold5000 import Bold5000
 from harness.benchmarks.layouts.god import GenericObjectDecoding, image_id
+from harness.benchmarks.layouts.laion import LaionFmri
 from harness.benchmarks.layouts.manifest import examine, manifest_names, read_manifest
 from harness.benchmarks.layouts.mindeye1_files import NsdMindEye1
 from harness.benchmarks.layouts.mindeye2_files import NsdMindEye2
+from harness.benchmarks.layouts.mosaic import Mosaic
 from harness.benchmarks.layouts.nsd import Nsd
 from harness.benchmarks.layouts.nsd_design import Design, image_name
+from harness.benchmarks.layouts.nsd_imagery import NsdImagery
 from harness.benchmarks.layouts.nsd_surface import NsdFsaverage
+from harness.benchmarks.layouts.nsd_synthetic import NsdSynthetic
 from harness.benchmarks.layouts.numpy_files import NsdBrainDiffuser, NsdSynBrain
 from harness.benchmarks.layouts.things import ThingsFmri
 from harness.plugins import find
 
 CLASSES = (
+    *(Bold5000, LaionFmri, Mosaic, NsdImagery, NsdSynthetic),
     *(Algonauts2023, GenericObjectDecoding, NsdMindEye1, NsdMindEye2, Nsd, NsdFsaverage),
     *(NsdBrainDiffuser, NsdSynBrain, ThingsFmri),
 )
@@ -36,30 +43,15 @@ NSD = (
     "nsd-synbrain",
     "algonauts2023",
 )
-LOSSY = {"nsd-mindeye1": 12.0, "things-fmri": 12.0, "nsd-mindeye2": 0.5}
+APART = ("nsd-synthetic", "nsd-imagery")
+LOSSY = {"nsd-mindeye1": 12.0, "things-fmri": 12.0, "nsd-mindeye2": 0.5, "nsd-synthetic": 2.0}
+LOSSY |= dict.fromkeys(("bold5000", "mosaic", "laion-fmri"), 12.0)
 """Layout -> how far its pictures may be from the original, of 255: JPEG, half floats."""
-
-
-@pytest.fixture(autouse=True)
-def places(tmp_path, monkeypatch):
-    monkeypatch.setenv("HARNESS_ACCEPT_TERMS", "nsd")
-    monkeypatch.setenv("HARNESS_PREPARED", str(tmp_path / "prepared"))
-
-
-def open_layout(name, root, **params):
-    (layout,) = (made for made in CLASSES if made.layout == name)
-    return layout(layout.Params(root=str(root), **params))
-
-
-def load(name, root, **params):
-    benchmark = open_layout(name, root, **params)
-    (subject,) = benchmark.subjects()
-    return benchmark.load(subject)
 
 
 def row_of(name, image_id):
     """Place of an image among the experiment's pictures, by the id that the layout gives it."""
-    if name == "things-fmri":
+    if name in ("things-fmri", "bold5000", "mosaic", "laion-fmri"):
         return int(image_id.rpartition("_")[2])
     if name == "god":
         return int(image_id.partition("_")[0][1:]) - 1_500_000
@@ -70,12 +62,15 @@ def expected(name, *, rounded=True):
     """(T, V) of the experiment as the layout's numbers become responses, before the mean over trials."""
     exp = writers.experiment()
     betas = exp.betas
-    if name in ("nsd", "nsd-brain-diffuser", "nsd-synbrain"):
+    if name in ("nsd", "nsd-brain-diffuser", "nsd-synbrain", *APART):
         betas = np.round(betas * 300) / 300
     out = np.empty_like(betas)
     by_session = name not in ("nsd-brain-diffuser", "nsd-synbrain", "god")
-    for group in np.unique(exp.session) if by_session else [0]:
-        of = exp.session == group if by_session else np.ones(len(betas), bool)
+    session = exp.session.copy()
+    if name == "bold5000":  # whose first session is a trial shorter
+        session[writers.PER_SESSION - 1] = 2
+    for group in np.unique(session) if by_session else [0]:
+        of = session == group if by_session else np.ones(len(betas), bool)
         fitted = betas[of & ~exp.is_shared]
         if name == "nsd-brain-diffuser":
             fitted = np.stack(
@@ -91,10 +86,10 @@ def test_a_layout_gives_the_experiment_back(name, tmp_path):
     data = load(name, writers.WRITERS[name](tmp_path / "root"))
     measured, places = expected(name), {row: k for k, row in enumerate(exp.rows)}
     if name != "algonauts2023":
-        assert len(data.test) == writers.N_SHARED
+        assert len(data.test) == (12 if name in APART else writers.N_SHARED)
         assert len(data.train) == writers.N_OWN
-    for split in (data.train, data.test):
-        means = split.responses.mean()
+    for split in (data.train,) if name in APART else (data.train, data.test):
+        means = split.responses.mean()[:, data.space.valid]
         for k, name_of_image in enumerate(split.stimuli.ids):
             row = row_of(name, name_of_image)
             trials = exp.order == places[row]
@@ -225,8 +220,8 @@ def test_what_is_written_is_what_the_manifest_says(name, tmp_path):
     (subject,) = manifest.subjects(root)
     findings = examine(manifest, root, subject)
     assert [line for finding in findings for line in finding.problems] == []
-    either = {"betas", "betas_hdf5"} if name == "nsd" else set()
-    absent = {f.entry.name for f in findings if not f.files} - either
+    there = {f.entry.form_of for f in findings if f.files} - {""}
+    absent = {f.entry.name for f in findings if not f.files and f.entry.form_of not in there}
     assert absent <= {"left_ncsnr", "right_ncsnr", "region_names"}
 
 

@@ -13,28 +13,12 @@ import nibabel
 import numpy as np
 import pytest
 import scipy.io
+from layout_loading import file_of, load
 
 from harness.api import ConfigError, DataError
 from harness.benchmarks.layouts.manifest import read_manifest
-from harness.plugins import find
 
 SUBJECT = writers.SUBJECT
-
-
-@pytest.fixture(autouse=True)
-def places(tmp_path, monkeypatch):
-    monkeypatch.setenv("HARNESS_ACCEPT_TERMS", "nsd")
-    monkeypatch.setenv("HARNESS_PREPARED", str(tmp_path / "prepared"))
-
-
-def load(name, root, **params):
-    made = find("benchmarks", name).load()
-    benchmark = made(made.Params(root=str(root), **params))
-    return benchmark.load(benchmark.subjects()[0])
-
-
-def file_of(name, entry, root, **known):
-    return read_manifest(name).entry(entry).one(root, **known)
 
 
 def betas(root, session):

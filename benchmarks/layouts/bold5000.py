@@ -1,0 +1,110 @@
+"""Benchmark ``bold5000``: release 2 of BOLD5000, betas of GLMsingle in percent, in NIfTI by session."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from harness.api import DataError
+from harness.reading.ids import stem
+from harness.reading.image_files import ImageFolder
+from harness.reading.pixels import Scale
+from harness.reading.prepared import Block
+from harness.reading.texts import read_lines
+from harness.reading.volumes import open_volume
+
+from ..assembly import VoxelFacts
+from .benchmark import FOLDER, LayoutBenchmark
+from .manifest import header
+from .recording import Recording, prepared, read_masked, trials_of, without_gaps
+
+logger = logging.getLogger(__name__)
+
+MISNAMED = {"LHLO": "LHLOC", "RHLO": "RHLOC", "RHRRSC": "RHRSC"}
+"""Files of regions of CSI2 and CSI3 -> what they are called elsewhere."""
+
+GROUPS = {"early": ("EarlyVis",), "higher": ("LOC", "OPA", "PPA", "RSC")}
+
+
+class Bold5000(LayoutBenchmark):
+    """4,916 pictures of ImageNet, COCO and scenes, 113 of them shown several times; Chang et al. 2019."""
+
+    layout: ClassVar[str] = "bold5000"
+    images_of: ClassVar[str] = "bold5000"
+    default_test: ClassVar[str] = "repeated113"
+
+    def read(self, root: Path, subject: str) -> Recording:
+        """Trials of all sessions, named by the one list for all of them."""
+        manifest = self.manifest()
+        mask_file = manifest.entry("mask").one(root, subject=subject)
+        mask = open_volume(mask_file).read() > 0
+        files = without_gaps(manifest.entry("betas").find(root, subject=subject), subject)
+        counts = [header(path)[0][-1] for path in files]
+        shown = [
+            stem(name.strip())
+            for name in read_lines(manifest.entry("image_names").one(root, subject=subject))
+        ]
+        if len(shown) != sum(counts):
+            raise DataError(
+                f"{subject} has {sum(counts)} betas in {len(files)} sessions and a list of {len(shown)} "
+                "pictures; all sessions are needed, since the list does not say where one ends"
+            )
+        source = prepared(
+            [Block(count, partial(read_masked, path, mask)) for path, count in zip(files, counts)],
+            [*files, mask_file],
+            n_voxels=int(mask.sum()),
+            what=f"BOLD5000 betas of {subject}",
+            depends_on=("bold5000", np.flatnonzero(mask).tobytes()),
+        )
+        ids = list(dict.fromkeys(shown))
+        folder = root / "BOLD5000_Stimuli" / "Scene_Stimuli" / "Presented_Stimuli"
+        images = ImageFolder(folder, ids, scale=Scale(door=FOLDER), resize=self.params.resize())
+        if images.missing:
+            raise DataError(
+                f"{folder} holds no picture for {len(images.missing)} of {len(ids)}, for example "
+                f"'{images.missing[0]}'"
+            )
+        place = {name: k for k, name in enumerate(ids)}
+        repeated = {stem(name.strip()) for name in read_lines(manifest.entry("repeated_images").one(root))}
+        return Recording(
+            trials_of(
+                source,
+                images,
+                ids,
+                np.array([place[name] for name in shown]),
+                session=np.repeat(np.arange(1, len(files) + 1), counts),
+            ),
+            self._facts(root, subject, mask),
+            "percent",
+            {"repeated113": tuple(name for name in ids if name in repeated)},
+            mask="brain",
+        )
+
+    def _facts(self, root: Path, subject: str, mask: np.ndarray) -> VoxelFacts:
+        rois: dict[str, np.ndarray] = {}
+        for values, path in self.manifest().entry("regions").find(root, subject=subject):
+            volume = open_volume(path)
+            if volume.shape != mask.shape:
+                logger.warning("%s is %s voxels and the betas %s; left out", path, volume.shape, mask.shape)
+                continue
+            name = MISNAMED.get(values["region"], values["region"])
+            rois[name] = volume.read()[mask] > 0
+        for area in sorted({name[2:] for name in rois if name[:2] in ("LH", "RH")}):
+            rois[area] = np.any([rois[side + area] for side in ("LH", "RH") if side + area in rois], axis=0)
+        groups = {
+            group: np.any([rois[area] for area in areas if area in rois], axis=0)
+            for group, areas in GROUPS.items()
+            if any(area in rois for area in areas)
+        }
+        affine = open_volume(self.manifest().entry("mask").one(root, subject=subject)).affine
+        where = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
+        return VoxelFacts(
+            {name: members for name, members in rois.items() if members.any()},
+            {name: members for name, members in groups.items() if members.any()},
+            coordinates=where,
+            identity=np.flatnonzero(mask).astype("<i8").tobytes(),
+        )

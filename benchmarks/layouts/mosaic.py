@@ -1,0 +1,150 @@
+"""Benchmark ``mosaic``: MOSAIC's files, a subject of one of eight data sets each, on one surface.
+
+A trial is a data set of its own in the file, named by subject, stimulus, phase and repetition; what it shows
+is told by its attributes and not by its place.  Responses come z-scored by whoever made the files.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from harness.api import CeilingSource, DataError
+from harness.reading.ids import IMAGE_ENDINGS, stem
+from harness.reading.image_files import ImageFolder
+from harness.reading.pixels import Scale
+from harness.reading.prepared import Block
+from harness.reading.sources import reading
+
+from ..assembly import VoxelFacts
+from .benchmark import FOLDER, LayoutBenchmark
+from .recording import Recording, prepared, trials_of
+
+_TRIALS = 256
+"""Trials read at a time."""
+
+GRAYORDINATES = {"cortex-left": (0, 29696), "cortex-right": (29696, 59412), "below-cortex": (59412, 91282)}
+"""Part -> first and one past the last of its places in a vector of fsLR32k (HCP)."""
+
+
+class Mosaic(LayoutBenchmark):
+    """NSD, BOLD5000, THINGS, GOD, Deeprecon and NOD as MOSAIC gives them; Lahner et al. 2025."""
+
+    layout: ClassVar[str] = "mosaic"
+    images_of: ClassVar[str] = "mosaic"
+    default_test: ClassVar[str] = "phase-test"
+
+    def read(self, root: Path, subject: str) -> Recording:
+        """The trials of the file, train and test as their attributes say."""
+        path = self.manifest().entry("responses").one(root, subject=subject)
+        names, shown, phases, n_voxels = _trials(path)
+        blocks = [names[k : k + _TRIALS] for k in range(0, len(names), _TRIALS)]
+        source = prepared(
+            [Block(len(block), partial(_read, path, block, n_voxels)) for block in blocks],
+            [path],
+            n_voxels=n_voxels,
+            what=f"MOSAIC betas of {subject}",
+            depends_on="mosaic",
+        )
+        ids = list(dict.fromkeys(shown))
+        films = [name for name in ids if not name.lower().endswith(IMAGE_ENDINGS)]
+        if films:
+            raise DataError(
+                f"{path}: '{films[0]}' is no picture; subjects who saw films (BMD, HAD) are not read"
+            )
+        folder = root / "stimuli" / "raw"
+        images = ImageFolder(folder, ids, scale=Scale(door=FOLDER), resize=self.params.resize())
+        if images.missing:
+            raise DataError(
+                f"{folder} holds no picture for {len(images.missing)} of {len(ids)}, for example "
+                f"'{images.missing[0]}'"
+            )
+        place = {name: k for k, name in enumerate(ids)}
+        index = np.array([place[name] for name in shown])
+        of_test = set(index[np.array(phases) == "test"].tolist())
+        both = sorted(of_test & set(index[np.array(phases) == "train"].tolist()))
+        if both:
+            raise DataError(f"{path}: '{ids[both[0]]}' is of training and of test ({len(both)} such)")
+        return Recording(
+            trials_of(source, images, [stem(name) for name in ids], index),
+            _facts(path, n_voxels),
+            "zscore_session",
+            {"phase-test": tuple(stem(ids[k]) for k in sorted(of_test))},
+            mask="fsLR32k",
+            normalised=True,
+        )
+
+
+def _trials(path: Path) -> tuple[list[str], list[str], list[str], int]:
+    """Names of the trials' data sets, what was shown, their phases, and V."""
+    import h5py
+
+    names, shown, phases, n_voxels = [], [], [], 0
+    with reading(path), h5py.File(path, "r") as file:
+        for name, item in _group(file, "betas", path).items():
+            held = {
+                key: _text(item.attrs[key])
+                for key in ("presented_stimulus_filename", "phase")
+                if key in item.attrs
+            }
+            if len(held) < 2 or held["phase"] not in ("train", "test"):
+                raise DataError(
+                    f"{path}: '{name}' has no attribute phase (train or test) and presented_stimulus_filename"
+                )
+            if len(item.shape) != 1 or item.shape[0] != (n_voxels := n_voxels or item.shape[0]):
+                raise DataError(f"{path}: '{name}' has shape {item.shape}; expected ({n_voxels},)")
+            names.append(name)
+            shown.append(held["presented_stimulus_filename"])
+            phases.append(held["phase"])
+    if not names:
+        raise DataError(f"{path} holds no trial in its group betas")
+    return names, shown, phases, n_voxels
+
+
+def _read(path: Path, names: list[str], n_voxels: int) -> np.ndarray:
+    """(n, V) float32 responses of the trials `names`; inf is NaN, as the file's own lists of both say."""
+    import h5py
+
+    values = np.empty((len(names), n_voxels), np.float32)
+    with reading(path), h5py.File(path, "r") as file:
+        for k, name in enumerate(names):
+            values[k] = file["betas"][name][()]
+    values[np.isinf(values)] = np.nan
+    return values
+
+
+def _facts(path: Path, n_voxels: int) -> VoxelFacts:
+    """ncsnr from the ceilings of single test trials, and the parts of a whole vector of fsLR32k."""
+    import h5py
+
+    ncsnr, source = None, None
+    with reading(path), h5py.File(path, "r") as file:
+        ceilings = file.get("noiseceilings", {})
+        for name, item in ceilings.items():
+            if _text(item.attrs.get("n", "")) == "1" and _text(item.attrs.get("phase", "")) == "test":
+                share = np.clip(np.asarray(item[()], np.float64) / 100, 0, 1 - 1e-9)
+                if share.shape != (n_voxels,):
+                    raise DataError(f"{path}: '{name}' has shape {share.shape}; expected ({n_voxels},)")
+                ncsnr, source = (
+                    np.sqrt(share / (1 - share)),
+                    CeilingSource(f"noise ceiling of the file ({name})"),
+                )
+                break
+    rois = {}
+    if n_voxels == max(end for _, end in GRAYORDINATES.values()):
+        places = np.arange(n_voxels)
+        rois = {name: (places >= start) & (places < end) for name, (start, end) in GRAYORDINATES.items()}
+    return VoxelFacts(rois, ncsnr=ncsnr, ncsnr_source=source)
+
+
+def _group(file: Any, name: str, path: Path) -> Any:
+    if name not in file or not hasattr(file[name], "items"):
+        raise DataError(f"{path} has no group '{name}'; it holds {', '.join(file) or 'nothing'}")
+    return file[name]
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,92 @@
+"""MOSAIC's files as they go wrong in practice."""
+
+from __future__ import annotations
+
+import h5py
+import layout_writers as writers
+import numpy as np
+import pytest
+from layout_loading import file_of, load
+
+from harness.api import DataError
+from harness.benchmarks.layouts.mosaic import Mosaic
+
+SUBJECT = "sub-01_NSD"
+
+
+@pytest.fixture
+def root(tmp_path):
+    return writers.write_mosaic(tmp_path / "root")
+
+
+def changed(root, change):
+    """The file, after `change` of its group of betas."""
+    with h5py.File(file_of("mosaic", "responses", root, subject=SUBJECT), "r+") as file:
+        change(file["betas"])
+
+
+def first(betas):
+    return betas[next(iter(betas))]
+
+
+def test_the_subject_is_called_as_its_file_and_its_ceiling_is_the_files(root):
+    data = load("mosaic", root)
+    assert data.space.subject == SUBJECT
+    assert data.space.units == "zscore_session"
+    np.testing.assert_allclose(data.space.ncsnr[data.space.valid], 0.5)  # 20 % of a single trial
+    np.testing.assert_array_equal(np.flatnonzero(~data.space.valid), [writers.V])
+
+
+def test_parts_of_a_whole_vector(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "harness.benchmarks.layouts.mosaic.GRAYORDINATES", {"cortex-left": (0, 20), "below-cortex": (20, 46)}
+    )
+    space = load("mosaic", writers.write_mosaic(tmp_path)).space
+    np.testing.assert_array_equal(np.flatnonzero(space.rois["cortex-left"]), np.arange(20))
+
+
+def test_trials_are_told_by_their_attributes(root):
+    changed(root, lambda betas: first(betas).attrs.__delitem__("phase"))
+    with pytest.raises(DataError, match="has no attribute phase"):
+        load("mosaic", root)
+    changed(root, lambda betas: first(betas).attrs.__setitem__("phase", "artificial"))
+    with pytest.raises(DataError, match="has no attribute phase"):
+        load("mosaic", root)
+
+
+def test_an_image_in_both_phases_is_refused(root):
+    def both(betas):
+        trial = next(item for item in betas.values() if item.attrs["phase"] == "train")
+        trial.attrs["phase"] = "test"
+
+    changed(root, both)
+    with pytest.raises(DataError, match="is of training and of test"):
+        load("mosaic", root)
+
+
+def test_films_are_refused(root):
+    changed(root, lambda betas: first(betas).attrs.__setitem__("presented_stimulus_filename", "0001.mp4"))
+    with pytest.raises(DataError, match=r"'0001.mp4' is no picture"):
+        load("mosaic", root)
+
+
+def test_vectors_of_two_lengths_and_a_merged_file_are_refused(root):
+    def shorter(betas):
+        item = betas.create_dataset("odd", data=np.zeros(7))
+        item.attrs["phase"], item.attrs["presented_stimulus_filename"] = "train", "a.png"
+
+    changed(root, shorter)
+    with pytest.raises(DataError, match=r"has shape \(.*\); expected"):
+        load("mosaic", root)
+    with h5py.File(file_of("mosaic", "responses", root, subject=SUBJECT), "w") as file:
+        file["sub-01_NSD/betas/x"] = np.zeros(4)
+    with pytest.raises(DataError, match="has no group 'betas'; it holds sub-01_NSD"):
+        load("mosaic", root)
+
+
+def test_responses_that_come_z_scored_are_used_as_they_are(root):
+    from harness.api import ConfigError
+
+    with pytest.raises(ConfigError, match="are z-scored as they come"):
+        load("mosaic", root, normalise="zscore")
+    assert Mosaic.manifest().terms == ""
