@@ -47,6 +47,7 @@ TESTED_IN = {
     "harness/nn/conv1d.py": "test_golden.py",
     "harness/nn/flow_vae.py": "test_golden.py",
     "harness/nn/sit.py": "test_golden.py",
+    "harness/cli/against.py": "reports/test_published.py",
     "harness/cli/check.py": "testing/test_kinds.py",
     "benchmarks/assembly.py": "benchmarks/test_paired.py",
     "benchmarks/named_files.py": "benchmarks/test_lab.py",

@@ -10,6 +10,7 @@ import click
 from ..errors import ConfigError, suggest, visible
 from ..results import RunResult
 from ..storage.disk import explained
+from .against import against_option, print_against
 from .run import chosen_tables
 
 if TYPE_CHECKING:
@@ -34,14 +35,21 @@ class TableHelp(click.Command):
 @click.option(
     "--tables", callback=chosen_tables, help="print these tables in place of it: all, or their names"
 )
-def report(folder: Path, no_stimuli: bool, tables: tuple[str, ...]) -> None:
-    """Write report.html of the run in FOLDER again, from its tables; with --tables print those instead."""
-    if tables:
+@against_option
+def report(folder: Path, no_stimuli: bool, tables: tuple[str, ...], against: tuple[str, ...]) -> None:
+    """Write report.html of the run in FOLDER again, from its tables; with --tables or --against print those
+    instead."""
+    if against:
+        from .summary import console
+
+        print_against(RunResult.open(folder), against, console())
+    if tables or against:
         from harness.reports.terminal import render
 
         from .summary import console
 
-        render(RunResult.open(folder), console(), tables=tables)
+        if tables:
+            render(RunResult.open(folder), console(), tables=tables)
         return
     from harness.reports.html import write_report
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ..errors import ConfigError
+from .against import against_option
 
 _RUN_OPTIONS = {  # option -> run setting
     "seed": int,
@@ -113,6 +114,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--out", type=click.Path(path_type=Path), default=Path("runs"), help="folder of runs [runs]"
             ),
             click.option("--tables", callback=chosen_tables, help=TABLES_HELP),
+            against_option,
             click.option("--no-report", is_flag=True, help="write tables only"),
             click.option(
                 "--no-stimuli", is_flag=True, help="a report without stimuli, for data that may not be shown"
@@ -190,6 +192,7 @@ def carry_out(planned: Any, given: dict[str, Any]) -> None:
     from ..run.record import command_line, write_run
     from ..storage.disk import explained
     from ..storage.store import Store
+    from .against import print_against
     from .progress import Bars, set_up_logging
     from .summary import console, print_closing, print_plan, refresh_report
 
@@ -208,6 +211,8 @@ def carry_out(planned: Any, given: dict[str, Any]) -> None:
         with bars.stage("draw report"):
             refresh_report(folder, changed=changed, show_stimuli=not given["no_stimuli"])
     print_closing(RunResult.open(folder), store, console(), changed=changed, tables=given["tables"])
+    if given["against"]:
+        print_against(RunResult.open(folder), given["against"], console())
     if outcome.scored.failures:
         names = ", ".join(failure.metric for failure in outcome.scored.failures)
         raise ConfigError(
