@@ -19,7 +19,7 @@ from typing import ClassVar
 import numpy as np
 
 from harness.api import ConfigError, DataError, SubjectData, suggest
-from harness.reading.arrays import open_array, split_reference
+from harness.reading.arrays import as_names, open_array, split_reference
 from harness.reading.ids import match_ids
 from harness.reading.image_files import ImageFolder
 from harness.reading.pixels import Scale
@@ -29,7 +29,7 @@ from harness.reading.resizing import FILTERS, FITS
 from harness.reading.volumes import is_volume, open_volume
 
 from .assembly import Assembly, VoxelFacts
-from .layouts.benchmark import chosen_trials
+from .layouts.benchmark import chosen_trials, is_list
 from .layouts.recording import prepared, trials_of
 from .named_files import named_path
 from .paired_images import YAML, ResizeKeys
@@ -55,7 +55,8 @@ class Params(ResizeKeys):
     ``paired``.
     mean_over : columns of `trials`; volumes that agree in them and in the image are one trial, their mean.
     skip : values of the column `image` that are no picture, such as ``rest``.
-    test : value of the column `split` that marks test trials, or a list of test images.
+    test : value of the column `split` that marks test trials, or a list of test images, or without `split` a
+        file with one a line (``test_ids.txt``, as ``harness data split`` writes it).
     exclude, image_resize, image_filter, image_fit, dataset, subjects : as for ``paired``.
     """
 
@@ -97,9 +98,10 @@ class Params(ResizeKeys):
         for name, allowed in (("image_filter", FILTERS), ("image_fit", FITS)):
             if getattr(self, name) and getattr(self, name) not in allowed:
                 raise ConfigError(suggest(getattr(self, name), allowed, what=name))
-        if not self.split and isinstance(self.test, str):
+        if not self.split and isinstance(self.test, str) and not is_list(self.test):
             raise ConfigError(
-                "which trials test is not stated; add split: COLUMN with test: VALUE, or test: [images]"
+                "which trials test is not stated; add split: COLUMN with test: VALUE, or test: [images] or a "
+                "file of them, test: test_ids.txt"
             )
         if self.normalise == "zscore_session" and not self.session:
             raise ConfigError("normalise: zscore_session needs session: COLUMN of the table of trials")
@@ -222,7 +224,7 @@ class Rows:
         first = np.array([rows[0] for rows in members])
         sessions = table.integers(params.session)[first] if params.session else None
         images = tuple(shown[k] for k in first)
-        if isinstance(params.test, str):
+        if params.split:
             marks = np.array(table.text(params.split))
             is_test = marks[first] == params.test
             mixed = [k for k, rows in enumerate(members) if len(set(marks[list(rows)])) > 1]
@@ -232,11 +234,12 @@ class Rows:
                     f"'{params.split}'"
                 )
         else:
-            matches = set(match_ids(params.test, list(dict.fromkeys(images)), what=str(table.path)).values())
-            if len(matches) < len(set(params.test)):
-                raise DataError(
-                    f"{table.path} names {len(matches)} of the {len(set(params.test))} test images"
-                )
+            names = params.test
+            if isinstance(names, str):
+                names = as_names(open_array(named_path(params.base_dir, names)))
+            matches = set(match_ids(names, list(dict.fromkeys(images)), what=str(table.path)).values())
+            if len(matches) < len(set(names)):
+                raise DataError(f"{table.path} names {len(matches)} of the {len(set(names))} test images")
             is_test = np.array([name in matches for name in images])
         if is_test.all() or not is_test.any():
             raise DataError(

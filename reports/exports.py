@@ -14,6 +14,7 @@ from .captions import caption_table
 from .curves import curve_table
 from .functional import contrast_table
 from .layout import bracket, number
+from .nearness import nearness_table
 from .tables import agreement_table, encoding_table, paired_table, roi_table, score_table
 from .values import stored
 
@@ -46,6 +47,11 @@ EXPORTS: Mapping[str, Export] = {
     ),
     "agreement": Export(
         "agreement with the measured reconstructions", agreement_table, "an encoder and a decoder"
+    ),
+    "nearness": Export(
+        "scores of test images near to the training set and far from it",
+        nearness_table,
+        "a decoder, at least 20 test images and a metric such as clip-nearest-train@tiny",
     ),
     "captions": Export(
         "the four figures of every caption metric",

@@ -37,6 +37,7 @@ from .layout import (
     ordered_metrics,
     title,
 )
+from .nearness import nearness_grid, nearness_table
 from .page import render_page, write_page
 from .tables import agreement_table, encoding_table, paired_table, roi_table, score_table
 from .values import image_values, noise_floor, run_metrics
@@ -110,6 +111,7 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
         scores=score_grid(run, scores, "stimulus"),
         against_measured=score_grid(run, against_measured, "measured"),
         against_training=score_grid(run, score_table(run, "training"), "training"),
+        nearness=nearness_grid(run, nearness_table(run)),
         against_brain=score_grid(run, score_table(run, "brain"), "brain"),
         captions=caption_grid(run, caption_table(run)),
         curve=curves.curve_grid(run, curve),

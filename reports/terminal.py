@@ -30,6 +30,7 @@ from .layout import (
     ordered_rows,
     title,
 )
+from .nearness import nearness_table
 from .tables import REFERENCES, agreement_table, encoding_table, score_table
 from .values import noise_floor, stored
 
@@ -44,6 +45,7 @@ _LABEL = 26
 _BETWEEN = 3
 """Characters between two columns."""
 
+WORTH = "what nearness was worth: nearer half of the test images less the farther half [95 % interval]"
 NEARNESS = "distance to the nearest training image; a row below the stimuli repeats, or blurs"
 
 _STYLES = {"alarm": "bold red", "warning": "yellow", "info": "cyan"}
@@ -117,7 +119,13 @@ def _stimulus_scores(run: RunResult, console: Console, mark: str) -> bool:
 
 
 def _nearness(run: RunResult, console: Console, mark: str) -> bool:
-    return _scores(run, console, score_table(run, "training"), f"{NEARNESS}{mark}", directed=False)
+    shown = _scores(run, console, score_table(run, "training"), f"{NEARNESS}{mark}", directed=False)
+    table = nearness_table(run)
+    heads = {line.metric: line.metric_label for line in table.itertuples()}
+    cells = {
+        (line.row, line.metric): _joined(line.worth, line.low, line.high, 0) for line in table.itertuples()
+    }
+    return _tables(run, console, f"{WORTH}{mark}", list(heads.items()), cells) or shown
 
 
 def _scores(

@@ -141,7 +141,7 @@ class LayoutBenchmark(ABC):
     def test_sets(self) -> Sequence[str]:
         """The image set that test images are of (:mod:`harness.run.overlaps`)."""
         name = self.params.test or self.default_test
-        return () if _is_list(name) else (f"{self.images_of}-{name}",)
+        return () if is_list(name) else (f"{self.images_of}-{name}",)
 
     @abstractmethod
     def read(self, root: Path, subject: str) -> Recording:
@@ -212,7 +212,7 @@ class LayoutBenchmark(ABC):
             return trials, self._measured(recording.apart[name])
         if self.params.split == "trials":
             return self._by_trial(trials)
-        if _is_list(name):
+        if is_list(name):
             held_out = self._listed(trials, Path(name).expanduser())
         elif name in recording.test_sets:
             held_out = np.isin(trials.ids, list(recording.test_sets[name]))
@@ -284,7 +284,8 @@ def first_sessions(trials: SplitTrials, count: int) -> SplitTrials:
     return chosen_trials(trials, np.isin(trials.session, present[:count]))
 
 
-def _is_list(name: str) -> bool:
+def is_list(name: str) -> bool:
+    """Whether a test set is named by a file with its images' ids."""
     return name.endswith((".txt", ".json"))
 
 

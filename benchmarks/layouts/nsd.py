@@ -70,6 +70,7 @@ def read_trials(benchmark: LayoutBenchmark, root: Path, subject: str) -> Recordi
     )
     trials = np.arange(source.shape[0])
     images = stimuli(manifest, root, benchmark)
+    test_sets = design.test_sets(per_session)
     return Recording(
         trials_of(
             source,
@@ -80,8 +81,9 @@ def read_trials(benchmark: LayoutBenchmark, root: Path, subject: str) -> Recordi
         ),
         volume_facts(manifest, root, subject, mask),
         "percent",
-        design.test_sets(per_session),
+        test_sets,
         mask="nsdgeneral",
+        training_sets=design.training_sets(subject, test_sets),
     )
 
 

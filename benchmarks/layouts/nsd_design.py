@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +62,16 @@ class Design:
                 f"{self.path} lists {len(self.order)} trials; these files hold {trials.max() + 1}"
             )
         return self.images[row, self.order[trials]]
+
+    def training_sets(self, subject: str, names: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+        """Ids of the images that train beside each of the test sets `names`: the subject's own.
+
+        A shared image that a smaller test set leaves out trains no model and sets no mean or spread, so that
+        models of one subject are the same whichever test set they are scored on.
+        """
+        shown = self.shown(subject, np.arange(len(self.order)))
+        own = tuple(image_name(place) for place in np.setdiff1d(shown, self.shared))
+        return dict.fromkeys(names, own)
 
     def test_sets(self, per_session: int) -> Mapping[str, tuple[str, ...]]:
         """Ids of the images of NSD's usual test sets.

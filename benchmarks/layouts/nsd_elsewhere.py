@@ -66,7 +66,7 @@ class NsdElsewhere(LayoutBenchmark):
     def read(self, root: Path, subject: str) -> Recording:
         """NSD's trials of images that are not shared, and the test session's trials apart."""
         core = read_trials(self, root, subject)
-        own = ~np.isin(core.trials.ids, list(core.test_sets["shared1000"]))
+        own = np.isin(core.trials.ids, list(core.training_sets["shared1000"]))
         trials = chosen_trials(core.trials, own[core.trials.image_index])
         manifest = self.manifest()
         mask_file = manifest.entry("mask").one(root, subject=subject)
@@ -82,7 +82,13 @@ class NsdElsewhere(LayoutBenchmark):
             depends_on=(self.layout, PERCENT, np.flatnonzero(mask).tobytes()),
         )
         session = int(trials.session.max()) + 1
-        return replace(core, trials=trials, test_sets={}, apart=self.tests(root, subject, table, session))
+        return replace(
+            core,
+            trials=trials,
+            test_sets={},
+            training_sets={},
+            apart=self.tests(root, subject, table, session),
+        )
 
     @abstractmethod
     def tests(self, root: Path, subject: str, table: ArraySource, session: int) -> Mapping[str, SplitTrials]:

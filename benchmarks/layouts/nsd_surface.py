@@ -57,12 +57,14 @@ class NsdFsaverage(LayoutBenchmark):
         images = stimuli(manifest, root, self)
         names = [image_name(k) for k in range(len(images))]
         session = trials // per_session + 1
+        test_sets = design.test_sets(per_session)
         return Recording(
             trials_of(source, images, names, design.shown(subject, trials), session=session),
             self._facts(root, subject, masks),
             "percent",
-            design.test_sets(per_session),
+            test_sets,
             mask="nsdgeneral-fsaverage",
+            training_sets=design.training_sets(subject, test_sets),
         )
 
     def _facts(self, root: Path, subject: str, masks: list[np.ndarray]) -> VoxelFacts:

@@ -118,7 +118,7 @@ def _data_options(command: Callable) -> Callable:
 def _load(
     benchmark: str | None, config: Path | None, assignments: tuple[str, ...], subject: str | None
 ) -> Any:
-    """The benchmark's name and a subject's data, checked as for a run."""
+    """The benchmark's name and parameters, and a subject's data, checked as for a run."""
     from ..places import store_folder
     from ..run.plan import requested_benchmark
     from ..run.subjects import subject_named
@@ -139,7 +139,7 @@ def _load(
     )
     store = Store(store_folder())
     loaded, _, flags = load_subject(configured, chosen, store=store, executor=Inline())
-    return ref.name, loaded, flags
+    return ref.name, params, loaded, flags
 
 
 @data.command()
@@ -164,7 +164,7 @@ def doctor(
 
     if html:
         check_output(html)
-    name, loaded, flags = _load(benchmark, config, assignments, subject)
+    name, _, loaded, flags = _load(benchmark, config, assignments, subject)
     judgements = list(judge(loaded))
     title = f"{name}, {loaded.subject}: {len(loaded.train)} training and {len(loaded.test)} test images"
     show(Console(highlight=False), title, judgements, flags)
@@ -200,7 +200,7 @@ def split(by: str, share: float, label: str, seed: int, out: Path, **chosen: Any
     from .output import check_output, write_output
 
     check_output(out)
-    _, loaded, _ = _load(**chosen)
+    _, params, loaded, _ = _load(**chosen)
     result = honest_split(loaded, by=by, share=share, label=label, seed=seed)
     write_output(out, ("\n".join(result.test_ids) + "\n").encode())
     click.echo(f"{len(result.test_ids)} of {result.n_images} images test; {result.sentence}")
@@ -208,6 +208,15 @@ def split(by: str, share: float, label: str, seed: int, out: Path, **chosen: Any
         f"nearest training image, median r of small pictures: {result.before:.3f} before, "
         f"{result.after:.3f} now"
     )
-    click.echo(
-        f"written: {out}; in a benchmark's YAML, with all trials under data: write test_ids: {out.name}"
-    )
+    click.echo(f"written: {out}; {_to_use(params, out)}")
+
+
+def _to_use(params: Any, out: Path) -> str:
+    """What to type so that a benchmark with such `params` tests on the images that `out` lists."""
+    if hasattr(params, "test_ids"):
+        return f"in the benchmark's YAML, with all trials under data: write test_ids: {out.name}"
+    if hasattr(params, "base_dir"):
+        return f"in the benchmark's YAML, without split:, write test: {out.name}"
+    if hasattr(params, "test"):
+        return f"type --set benchmark.test={out}"
+    return "this benchmark draws its test images itself, and takes no list"

@@ -98,6 +98,8 @@ def test_test_images_may_be_listed(folder):
     exp = writers.experiment()
     names = tuple(f"picture-{row}.png" for row in exp.rows[: writers.N_SHARED])
     check(Lab(params(folder, split="", test=names)).load("subj01"))
+    (folder / "test_ids.txt").write_text("\n".join(names) + "\n")
+    check(Lab(params(folder, split="", test="test_ids.txt")).load("subj01"))
 
 
 def test_volumes_of_one_image_in_one_run_are_averaged(folder):

@@ -257,6 +257,36 @@ def with_captions(folder: Path) -> Path:
     return folder
 
 
+def with_nearness(folder: Path, *, worth: float) -> Path:
+    """Add each stimulus's distance to its nearest training image, half of them 0.2 and half 0.6.
+
+    PixCorr of the predicted row differs by `worth` between the halves; that of the flat row does not.
+    """
+    info = json.loads((folder / "run.json").read_text())
+    metric = {"name": "clip-nearest-train@tiny@1", "label": "nearest training image, CLIP tiny"}
+    shared = {"inputs": "training", "unit": "image", "higher_is_better": True, "chance": None, "pool": False}
+    info["metrics"].append({**metric, **shared, "targets": ["training"], "backbone": "clip@tiny:embedding"})
+    info["rows"].append({"name": "stimulus", "label": "stimuli", "note": "", "group": "reference"})
+    (folder / "run.json").write_text(json.dumps(info))
+
+    def add(frame: pd.DataFrame) -> pd.DataFrame:
+        ids = sorted(set(frame["image_id"]))
+        far = dict(zip(ids, np.arange(len(ids)) % 2 == 1))
+        distances = pd.DataFrame({"image_id": ids, "value": [0.6 if far[name] else 0.2 for name in ids]})
+        lines = distances.assign(row="stimulus", metric=metric["name"], target="training", trial=-1, sample=0)
+        lines = lines.assign(**IDENTITY, backbone="", n=len(ids), pool="", rivalry=0.0)[list(SCORE_COLUMNS)]
+        ours = (frame["metric"] == "pixcorr@1") & (frame["target"] == "stimulus")
+        predicted = ours & (frame["row"] == "predicted")
+        shift = np.where(frame["image_id"].map(far), -worth / 2, worth / 2)
+        noise = np.random.default_rng(0).normal(0, 0.05, len(frame))
+        frame.loc[predicted, "value"] = (0.5 + shift + noise)[predicted]
+        frame.loc[ours & (frame["row"] == "flat-grey"), "value"] = 0.1
+        return pd.concat([frame, lines], ignore_index=True)
+
+    change_scores(folder, "scores", add)
+    return folder
+
+
 def with_ranks(folder: Path, ranks: tuple[int, ...] = (0, 4, 32)) -> Path:
     """Add rows ``measured-rank-K`` between ``train-mean`` (rank 0) and ``measured``, with some noise."""
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from commands import SHARED, call_harness
 
 from harness.benchmarks.embedded import Embedded, Params
+from harness.cli.data import _to_use
 from harness.data import Responses, Split, Stimuli
 from harness.errors import ConfigError
 from harness.judging.splits import honest_split
+from harness.plugins import find
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +73,24 @@ def test_through_the_command_line(tmp_path):
     shown = call_harness(tmp_path, "data", "split", *small, "--by", "cluster", "--out", "ids.txt")
     ids = (tmp_path / "ids.txt").read_text().split()
     assert f"{len(ids)} of 100 images test" in shown.stdout
+    assert "draws its test images itself" in shown.stdout
     shown = call_harness(tmp_path, "data", "doctor", *small, "--html", "page.html", check=False)
     assert "alignment: good" in shown.stdout
     assert "smallest difference" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("paired", "with all trials under data: write test_ids: ids.txt"),
+        ("lab", "without split:, write test: ids.txt"),
+        ("nsd", "type --set benchmark.test=ids.txt"),
+    ],
+)
+def test_what_to_type_with_a_list_is_what_the_benchmark_takes(name, hint):
+    params = find("benchmarks", name).load().Params
+    given = {field.name: None for field in fields(params)}
+    assert hint in _to_use(SimpleNamespace(**given), Path("ids.txt"))
 
 
 @pytest.mark.skipif(

@@ -21,7 +21,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     return RunResult.open(fixtures.with_ranks(fixtures.with_captions(folder)))
 
 
-@pytest.mark.parametrize("name", sorted(set(EXPORTS) - {"contrasts", "regions"}))
+@pytest.mark.parametrize("name", sorted(set(EXPORTS) - {"contrasts", "regions", "nearness"}))
 def test_every_table_of_a_run_can_be_written(run: RunResult, name: str, tmp_path: Path) -> None:
     table = export_table(run, name)
     assert len(table)
@@ -29,7 +29,7 @@ def test_every_table_of_a_run_can_be_written(run: RunResult, name: str, tmp_path
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "x.parquet"), table.reset_index(drop=True))
 
 
-@pytest.mark.parametrize("name", ["contrasts", "regions"])
+@pytest.mark.parametrize("name", ["contrasts", "regions", "nearness"])
 def test_what_a_run_lacks_is_said_with_what_it_needs(run: RunResult, name: str) -> None:
     with pytest.raises(DataError, match=f"nothing for the table '{name}'") as error:
         export_table(run, name)

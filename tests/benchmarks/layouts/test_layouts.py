@@ -248,3 +248,37 @@ def test_test_sets_follow_from_the_design(tmp_path):
 @pytest.mark.parametrize(("label", "name"), [(1518878.005958, "n01518878_5958"), (12.0, "12")])
 def test_labels_of_god_are_names_of_its_pictures(label, name):
     assert image_id(label) == name
+
+
+def test_shared_images_train_no_model_whichever_test_set_is_asked_for(tmp_path, monkeypatch):
+    """A smaller test set leaves shared images out: they neither train nor set means and spreads."""
+    from harness.benchmarks.layouts import nsd_design
+
+    root = writers.write_nsd(tmp_path)
+    whole = load("nsd", root)
+    some = frozenset(sorted(whole.test.stimuli.ids)[:5])
+    names = Design.test_sets
+
+    def smaller(design, per_session):
+        sets = dict(names(design, per_session))
+        return sets | {"special515": tuple(name for name in sets["shared1000"] if name in some)}
+
+    monkeypatch.setattr(nsd_design.Design, "test_sets", smaller)
+    fewer = load("nsd", root, test="special515")
+    assert set(fewer.test.stimuli.ids) == some
+    assert fewer.train.responses.sha == whole.train.responses.sha
+    assert fewer.train.stimuli.ids == whole.train.stimuli.ids
+
+
+def test_a_list_of_ids_is_a_test_set_of_any_layout(tmp_path):
+    root = writers.write_nsd(tmp_path / "root")
+    own = sorted(load("nsd", root).train.stimuli.ids)[:6]
+    listed = tmp_path / "test_ids.txt"
+    listed.write_text("\n".join(own) + "\n")
+    data = load("nsd", root, test=str(listed))
+    assert sorted(data.test.stimuli.ids) == own
+    assert len(data.train) == writers.N_IMAGES - 6
+    assert Nsd(Nsd.Params(root=str(root), test=str(listed))).test_sets() == ()
+    listed.write_text("\n".join([*own, "nsd-99999"]) + "\n")
+    with pytest.raises(DataError, match="names 1 images that were not shown"):
+        load("nsd", root, test=str(listed))
