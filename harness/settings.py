@@ -30,8 +30,41 @@ RANGES = {
     "derangements": (1, 100_000),
     "workers": (1, 1024),
     "shard_size": (1, math.inf),
+    "lost_after": (1.0, 1e6),
 }
 """Least and most of numbers in :class:`RunSettings`; what is above is a slip and would fill the machine."""
+
+
+EXECUTORS = ("inline", "processes", "slurm", "ray")
+"""Names of executors: in this process, in worker processes of this machine, on a cluster."""
+
+
+@dataclass(frozen=True)
+class SlurmSettings:
+    """What ``sbatch`` is asked for, for each worker; a worker on CUDA gets one GPU."""
+
+    partition: str = ""
+    account: str = ""
+    qos: str = ""
+    constraint: str = ""
+    exclude: str = ""  # nodes
+    minutes: int = 240  # walltime of a worker; it is queued again when this is over
+    warn_seconds: int = 90  # before that, it is told to give its task back
+    cpus: int = 1
+    memory_gb: int | None = None  # None: what the cluster gives
+    setup: tuple[str, ...] = ()  # shell lines before a worker starts, such as: module load cuda
+
+    def __post_init__(self) -> None:
+        given = {name: of for name, of in SLURM_RANGES.items() if getattr(self, name) is not None}
+        check_ranges(self, given, section="run.slurm")
+
+
+SLURM_RANGES = {
+    "minutes": (1, 100_000),
+    "warn_seconds": (1, 3600),
+    "cpus": (1, 1024),
+    "memory_gb": (1, 100_000),
+}
 
 
 @dataclass(frozen=True)
@@ -51,7 +84,6 @@ class RunSettings:
     trial_rows: bool = False  # decode every single trial as well (row measured-trial)
     cheat_rows: bool = False  # beside the score, encoders that cheat (harness.stages.cheats)
     bottleneck: tuple[int, ...] = ()  # ranks K of the rows measured-rank-K (harness.rows.bottleneck)
-    lesions: tuple[str, ...] = ()  # areas, or groups or rois, kept, dropped, shuffled (harness.rows.lesions)
     rows: tuple[str, ...] = ()  # decoded beside measured and predicted; empty: all that apply
     derangements: int = 50  # re-pairings that the shuffled control averages
     limit: int | None = None  # test images, as a named subset; None means all
@@ -60,9 +92,11 @@ class RunSettings:
     metrics: tuple[str, ...] = ()  # empty: every installed metric whose backbone is at hand
     # execution
     device: str = "cpu"
-    executor: Literal["inline", "processes"] | None = None  # None: processes where there are several workers
+    executor: Literal[EXECUTORS] | None = None  # None: processes where there are several workers
     workers: int | None = None  # None: harness.run.workers says how many
     shard_size: int = 64  # images per task; rounded up to whole micro-batches
+    lost_after: float = 60.0  # seconds of silence after which another worker of a cluster gets the task
+    slurm: SlurmSettings = SlurmSettings()
 
     def __post_init__(self) -> None:
         given = {name: of for name, of in RANGES.items() if getattr(self, name) is not None}

@@ -92,7 +92,7 @@ def score_grid(run: RunResult, table: pd.DataFrame, target: str) -> Grid | None:
         scale = _Scale(ours, metric.chance)
         # Neither direction is better: what is near repeats the training images, what is far is noise.
         near = Head(metric.label, "beside the stimuli themselves", scale.chance)
-        heads.append(near if target == "training" else metric_head(metric, scale))
+        heads.append(near if target == "training" else _head(metric, scale))
         for line in ours.itertuples():
             size = f"n = {line.n}" if n_test is not None and line.n + line.missing != n_test else ""
             parts = (size, left_out(line.missing), _doubt(line.doubt), expectation(line.expected))
@@ -141,8 +141,7 @@ class _Scale:
         return self.at(low), self.at(line.mean), self.at(high)
 
 
-def metric_head(metric: MetricInfo, scale: _Scale | None = None) -> Head:
-    """Its label, direction and chance."""
+def _head(metric: MetricInfo, scale: _Scale | None = None) -> Head:
     chance = "" if metric.chance is None else f", chance {chance_level(metric.chance)}"
     text = f"{'↑' if metric.higher_is_better else '↓'} {metric.direction.split()[0]} is better{chance}"
     return Head(metric.label, text, scale.chance if scale else None)
@@ -161,8 +160,7 @@ def _bodies(rows: list[RowInfo], columns: list[str], cells: dict[tuple[str, str]
     return tuple(bodies)
 
 
-MOODS = {"better": "▲", "worse": "▼", "undecided": "≈"}
-"""Verdict of a paired test -> its sign."""
+_MOODS = {"better": "▲", "worse": "▼", "undecided": "≈"}
 
 
 def paired_grids(run: RunResult, table: pd.DataFrame) -> list[Grid]:
@@ -173,7 +171,7 @@ def paired_grids(run: RunResult, table: pd.DataFrame) -> list[Grid]:
         cells = {
             (line.control, line.metric): Cell(
                 line.difference,
-                f"{MOODS[line.verdict]} {number(line.difference)}",
+                f"{_MOODS[line.verdict]} {number(line.difference)}",
                 bracket(line.low, line.high),
                 f"p {probability(line.p_holm)}",
                 mood=line.verdict,
@@ -193,7 +191,7 @@ def paired_grids(run: RunResult, table: pd.DataFrame) -> list[Grid]:
             f"{label} minus each other row, on the same images [95 % interval]; p by sign flips, "
             f"Holm-corrected over the {int(ours['p'].notna().sum())} tests of this table"
         )
-        heads = tuple(metric_head(metric) for metric in metrics)
+        heads = tuple(_head(metric) for metric in metrics)
         grids.append(Grid(f"paired-{len(grids)}", caption, label, heads, (Body("", lines),)))
     return grids
 
@@ -285,7 +283,7 @@ def agreement_grid(run: RunResult, table: pd.DataFrame) -> Grid | None:
         ours = table[table["metric"] == metric.name]
         scale = _Scale(ours, metric.chance)
         columns += [metric.name, f"{metric.name}/normalised"]
-        heads += [metric_head(metric, scale), Head("of a re-measurement", "ratio of means")]
+        heads += [_head(metric, scale), Head("of a re-measurement", "ratio of means")]
         for line in ours.itertuples():
             cells[line.row, metric.name] = Cell(
                 line.mean,

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from clusters import one_node_slurm, two_node_ray
 from commands import TOY_METRICS, TOYS, call_harness, kill_words
 
 # Workers share the cores, and so do the commands that they start; threads of each that fight for them took
@@ -104,3 +105,25 @@ def merges(keep, tmp_path):
     file = tmp_path / "merges.txt.gz"
     file.write_bytes(gzip.compress("\n".join(lines).encode()))
     return keep("clip-words", file)
+
+
+@pytest.fixture(scope="session")
+def slurm_daemons():
+    """A SLURM of this machine alone."""
+    with one_node_slurm() as slurm:
+        yield slurm
+
+
+@pytest.fixture
+def slurm(slurm_daemons, monkeypatch):
+    """The same, spoken to by this process."""
+    for name, value in slurm_daemons.environment.items():
+        monkeypatch.setenv(name, value)
+    return slurm_daemons
+
+
+@pytest.fixture(scope="session")
+def ray_cluster():
+    """A Ray of two nodes, both on this machine."""
+    with two_node_ray() as cluster:
+        yield cluster

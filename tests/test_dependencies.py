@@ -62,7 +62,7 @@ def imported(*folders: str) -> dict[str, str]:
 
 
 INSTALLED = requirements("options", "install_requires")
-EXTRAS = ("mamba", "nifti")
+EXTRAS = ("mamba", "nifti", "slurm", "ray")
 """Extras of the product, whose imports may fail."""
 
 
@@ -85,7 +85,8 @@ def test_what_tests_import_is_required():
     test = requirements("options.extras_require", "test")
     used = imported("tests").keys() & packages_distributions().keys()  # others are made by a test
     assert "skimage" in used
-    assert not used - names([*INSTALLED, *test])
+    clusters = [d for extra in ("slurm", "ray") for d in requirements("options.extras_require", extra)]
+    assert not used - names([*INSTALLED, *test, *clusters])
     assert not names(test) - used - {"pytest_xdist", "ruff", "setuptools"}
 
 

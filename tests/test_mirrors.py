@@ -70,6 +70,8 @@ TESTED_IN = {
     "harness/cli/submit.py": "submitting/test_write.py",
     "harness/cli/tables.py": "cli/test_compare.py",
     "harness/cli/store.py": "storage/test_pruning.py",
+    "harness/storage/spool_worker.py": "storage/test_pooled.py",
+    "harness/storage/tasks.py": "storage/test_pooled.py",
     # rows of catalogues, by what goes through them all
     "harness/catalogue.py": "test_plugins.py",
     # the other side of a decoder in another Python

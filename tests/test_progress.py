@@ -20,7 +20,7 @@ from harness.run.plan import make_plan
 from harness.settings import Request
 from harness.solvers.image_components import ImageComponents
 from harness.solvers.ridge import fit_ridge
-from harness.storage.processes import open_executor
+from harness.storage.opening import open_executor
 from harness.storage.store import Store
 
 

@@ -46,6 +46,7 @@ COMMANDS = {
     "data": ("harness.cli.data:data", "Check, prepare and judge the files of a data set."),
     "inspect": ("harness.cli.inspect:inspect", "Show the arrays in a data file (.mat, .npz, .h5, .csv …)."),
     "store": ("harness.cli.store:store", "Say how large the store is; 'store prune' removes from it."),
+    "status": ("harness.cli.status:status", "Say what runs on a cluster are at, and what happened to them."),
     "prefetch": ("harness.cli.prefetch:prefetch", "Store pretrained weights with their hashes."),
 }
 

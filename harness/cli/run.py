@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ _HELP = {
     "samples": "encoder and decoder draws per image, for those that are stochastic",
     "limit": "only N test images: a named subset, the same for every model",
     "device": "cpu, cuda, cuda:N or mps",
-    "executor": "inline or processes [processes where there is more than one worker]",
+    "executor": "inline, processes, slurm or ray [processes where there is more than one worker]",
     "workers": "worker processes; no number depends on it [$HARNESS_WORKERS or 2 where there are the cores]",
     "shard_size": "images per task",
     "adapter": "none, match-std or add-trial-noise",
@@ -47,11 +46,6 @@ _TRAIN_SUBJECTS = (
 _ROWS_HELP = (
     "comma-separated rows to decode beside measured and predicted, such as zero,oracle; each costs as much "
     "as these [all that apply]"
-)
-
-_LESIONS = (
-    "areas (comma-separated ROIs or cortical groups; groups or rois for all of them) whose voxels are kept, "
-    "dropped and shuffled, the decoder left as it is; without names: groups"
 )
 
 _MISSING = (
@@ -87,7 +81,6 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
             for name, kind in _RUN_OPTIONS.items()
         ),
         click.option("--rows", help=_ROWS_HELP),
-        click.option("--lesions", is_flag=False, flag_value="groups", metavar="[A,B]", help=_LESIONS),
         click.option("--allow-missing", is_flag=True, help=_MISSING),
         click.option(
             "--store", type=click.Path(path_type=Path), help="artifacts [$HARNESS_STORE or ~/.cache]"
@@ -249,9 +242,6 @@ def _as_assignments(given: dict[str, Any]) -> Sequence[str]:
         assignments.append("run.allow_missing=true")
     if given["rows"]:
         assignments.append(f"run.rows=[{given['rows']}]")
-    if given["lesions"]:
-        areas = [name.strip() for name in given["lesions"].split(",") if name.strip()]
-        assignments.append(f"run.lesions={json.dumps(areas)}")
     if given["metrics"]:
         assignments.append(f"run.metrics=[{given['metrics']}]")
     return assignments

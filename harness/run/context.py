@@ -12,7 +12,7 @@ from ..progress import Reporter, listening
 from ..settings import RunSettings
 from ..stages.features import FeatureStore
 from ..storage.executors import Executor
-from ..storage.processes import open_executor
+from ..storage.opening import open_executor
 from ..storage.store import Store
 from .plan import Plan
 
@@ -35,7 +35,15 @@ class Context:
     def open(cls, plan: Plan, store: Store, *, reporter: Reporter) -> Context:
         """The context of one run of `plan` on `store`; to be closed."""
         settings = plan.settings
-        executor = open_executor(settings.executor, workers=settings.workers, device=settings.device)
+        executor = open_executor(
+            settings.executor,
+            workers=settings.workers,
+            device=settings.device,
+            root=store.root,
+            run=plan.name,
+            slurm=settings.slurm,
+            lost_after=settings.lost_after,
+        )
         return cls(plan, store, executor, FeatureStore(store, executor, device=settings.device), reporter)
 
     def close(self, *, wait: bool) -> None:

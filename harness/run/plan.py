@@ -44,11 +44,8 @@ DECODED_CONTROLS = ("zero", "train-mean", *CHEATS)
 
 _FETCH = "its weights are not on this machine. Type, where there is internet: harness prefetch {}"
 
-EXECUTION = ("device", "executor", "workers", "shard_size")
+EXECUTION = ("device", "executor", "workers", "shard_size", "lost_after", "slurm")
 """Settings that must not change a number; they are no part of a plan's identity."""
-
-LATER = ("rows", "lesions")
-"""Settings that came after the first runs, whose names and identities stay where these are not used."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ class Plan:
                 "settings": {
                     k: v
                     for k, v in settings.items()
-                    if k not in (*EXECUTION, "metrics") and (v or k not in LATER)
+                    if k not in (*EXECUTION, "metrics") and (v or k != "rows")
                 },
                 "metrics": [metric.identity for metric in self.metrics],
                 "libraries": library_versions(),
@@ -110,7 +107,7 @@ class Plan:
         parts = (self.benchmark.name, self.subject, *self._others(), *plugins)
         settings = {f.name: getattr(self.settings, f.name) for f in fields(RunSettings)}
         given = [self.benchmark_params, self.encoder_params, self.decoder_params, parts]
-        given.append({k: v for k, v in settings.items() if k not in EXECUTION and (v or k not in LATER)})
+        given.append({k: v for k, v in settings.items() if k not in EXECUTION and (v or k != "rows")})
         given += [self.trained_on] if self.trained_on else []
         given.append(self.benchmark.load().version)  # another version is another run
         readable = "-".join("".join(c if c.isalnum() else "_" for c in part)[-24:] for part in parts)
@@ -159,7 +156,7 @@ def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
     settings = with_workers(
         resolve_params(RunSettings, request.values.get("run", {}), section="run", sources=request.sources)
     )
-    _check_device(settings.device)
+    _check_device(settings.device, here=settings.executor not in ("slurm", "ray"))
     if settings.allow_missing and not isinstance(decoder, Given):
         raise ConfigError(
             "--allow-missing is for images or captions made elsewhere (harness score PATH, --decoder "
@@ -174,8 +171,6 @@ def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
             f"were made elsewhere"
         )
     _check_rows(settings)
-    if settings.lesions and not isinstance(decoder, PluginRef):
-        raise ConfigError("--lesions is for a decoder that runs here; leave it out, or name one: --decoder")
     captions = _captions(decoder, decoder_params)
     metrics, left_out = _chosen_metrics(
         settings,
@@ -347,11 +342,12 @@ def _check_rows(settings: RunSettings) -> None:
             raise ConfigError(f"--rows {name}: " + suggest(name, decoded, what="decoded row"))
 
 
-def _check_device(device: str) -> None:
+def _check_device(device: str, *, here: bool) -> None:
+    """Refuse a device that is none or, where workers run `here`, is not on this machine."""
     kind, colon, number = device.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (colon and not (kind == "cuda" and number.isdecimal())):
         raise ConfigError(f"--device {device}: expected cpu, cuda, cuda:N or mps")
-    if kind == "cpu":
+    if kind == "cpu" or not here:
         return
     import torch
 

@@ -1,9 +1,8 @@
-"""Worker processes that carry out tasks, and the executor of a run."""
+"""Worker processes of this machine that carry out tasks."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 import multiprocessing
 import os
@@ -12,7 +11,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
@@ -21,11 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import HarnessError, WorkerDied, suggest
-from ..progress import listener, listening
-from .executors import THREADS, Executor, Inline, Outcome, Task, contained, environment
+from ..errors import WorkerDied
+from ..progress import listener
+from .executors import THREADS, Outcome, Task, environment
 from .heard import Channel, Speaker
 from .references import Filed, Reference
+from .tasks import Answer, carried_out, outcome_of
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Processes:
         )
 
     def map(self, function: Callable[[Task], Outcome], tasks: Iterable[Task]) -> Iterator[Outcome]:
-        running: set[Future[tuple[Outcome, Sequence[logging.LogRecord]]]] = set()
+        running: set[Future[Answer[Outcome]]] = set()
         number = self._channel.number_of(listener())
         try:
             for task in tasks:
@@ -99,56 +99,22 @@ class Processes:
         self._shared.clear()
 
 
-def open_executor(name: str, *, workers: int, device: str) -> Executor:
-    """The executor called `name`."""
-    if name == "inline":
-        return Inline()
-    if name == "processes":
-        return Processes(workers, device=device)
-    raise HarnessError(suggest(name, ("inline", "processes"), what="executor"))
-
-
-class _Kept(logging.Handler):
-    """Keeps what is warned of, ready to be sent to another process."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        sent = copy.copy(record)
-        sent.msg, sent.args, sent.exc_info, sent.exc_text = record.getMessage(), None, None, None
-        self.records.append(sent)
-
-
 _WRITER: list[Connection] = []
 """In a worker: where it says how far it is."""
 
 
-def _in_worker(
-    function: Callable[[Task], Outcome], task: Task, number: int
-) -> tuple[Outcome, Sequence[logging.LogRecord]]:
-    """In a worker: the outcome, and what was warned of on the way; `number` is that of whoever listens."""
-    kept, root = _Kept(), logging.getLogger()
-    root.addHandler(kept)
-    heard = listening(Speaker(_WRITER[0], number)) if number >= 0 else contextlib.nullcontext()
-    try:
-        with heard:
-            return contained(function, task), kept.records
-    finally:
-        root.removeHandler(kept)
+def _in_worker(function: Callable[[Task], Outcome], task: Task, number: int) -> Answer[Outcome]:
+    """In a worker: what came of the task; `number` is that of whoever listens."""
+    return carried_out(function, task, Speaker(_WRITER[0], number) if number >= 0 else None)
 
 
-def _outcome_of(future: Future[tuple[Outcome, Sequence[logging.LogRecord]]]) -> Outcome:
-    """The outcome of a worker's task; its warnings are repeated here, where they are shown and heard."""
+def _outcome_of(future: Future[Answer[Outcome]]) -> Outcome:
     try:
-        outcome, records = future.result()
+        answer = future.result()
     except Exception:
         logger.debug("in a worker", exc_info=True)
         raise
-    for record in records:
-        logging.getLogger(record.name).handle(record)
-    return outcome
+    return outcome_of(answer)
 
 
 @contextlib.contextmanager

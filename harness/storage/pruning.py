@@ -24,7 +24,10 @@ from .disk import explained
 CHECKPOINTS = "checkpoints"
 """Folder of fits that were stopped and can go on; listed and pruned as a stage."""
 
-_NO_STAGES = ("tmp",)
+JOBS = "jobs"
+"""Folder of a store with what passes between a run and its workers on a cluster, and their logs."""
+
+_NO_STAGES = ("tmp", JOBS)
 _LOCK = "store.json"
 _MANIFEST = "manifest.json"
 

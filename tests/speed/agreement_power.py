@@ -24,7 +24,7 @@ from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.settings import read_request
 from harness.stages.features import FeatureStore
-from harness.storage.processes import open_executor
+from harness.storage.opening import open_executor
 from harness.storage.store import Store
 
 POOLS = (25, 50, 100, 150, 200, 300, 400)

@@ -27,7 +27,7 @@ from harness.metrics import pixel
 from harness.metrics.pixel_families import MINDEYE2_V1
 from harness.scoring.images import BLOCK
 from harness.storage.executors import Executor
-from harness.storage.processes import open_executor
+from harness.storage.opening import open_executor
 
 STIMULUS = 224
 METRICS = [plugins.find("metrics", name).load() for name in ("pixcorr", "ssim")]

@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import PluginError, WorkerDied
 from harness.storage.executors import Inline
-from harness.storage.processes import open_executor
+from harness.storage.opening import open_executor
 
 
 def killed_at_two(number: int) -> int:

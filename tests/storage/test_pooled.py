@@ -1,0 +1,158 @@
+"""Workers on other machines: nothing is lost or wrong when one is killed, stopped, too slow or forged."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import HELPERS
+from local_workers import (
+    always_killed,
+    eventually,
+    fails,
+    killed_once,
+    naps,
+    pid,
+    pool,
+    says_how_far,
+    squared,
+    stopped_once,
+    time_of,
+)
+
+from harness.errors import DataError, PluginError, WorkerDied
+from harness.progress import listening
+from harness.storage.spool import LOG, Spool
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """``opened(…)`` is :func:`pool` in this test's folder, closed at the end."""
+    pools = []
+
+    def make(**given):
+        pools.append(pool(tmp_path, **given))
+        return pools[-1]
+
+    yield make
+    for made in pools:
+        made.close(wait=False)
+
+
+def log_of(tmp_path: Path) -> str:
+    return (tmp_path / "jobs" / "a" / LOG).read_text()
+
+
+def test_nothing_is_started_before_there_is_a_task(tmp_path, opened):
+    opened().close()
+    assert not (tmp_path / "jobs").exists()
+
+
+def test_tasks_come_back_and_leave_logs_alone(tmp_path, opened):
+    executor = opened(workers=2)
+    assert sorted(executor.map(squared, range(20))) == [n**2 for n in range(20)]
+    assert len(set(executor.map(pid, range(3)))) <= 2, "workers stay from one map to the next"
+    shared = executor.share(np.arange(3))
+    assert shared.load().tolist() == [0, 1, 2]
+    executor.close()
+    assert "was started" not in log_of(tmp_path).partition("\n")[2]
+    assert {entry.name for entry in (tmp_path / "jobs" / "a").iterdir()} == {
+        *("closed", "driver.json", "workers", LOG)
+    }
+    assert all(worker.ended for worker in Spool(tmp_path / "jobs" / "a").workers())
+
+
+def test_progress_and_warnings_are_heard_and_errors_are_what_they_were(opened, caplog):
+    executor = opened()
+    heard: list[tuple[str, int, int]] = []
+    with listening(lambda *words: heard.append(words)):
+        assert list(executor.map(says_how_far, [5])) == [5]
+    assert {words[0] for words in heard} == {"stage 1"}
+    assert {words[2] for words in heard} == {5}
+    assert "task 5 is odd" in caplog.text
+    for task, kind, message in (
+        ("data", DataError, "no such voxel"),
+        ("zero", ZeroDivisionError, "0"),
+        ("exit", PluginError, "a plugin ends the run: it calls sys.exit"),
+        ("unreadable", PluginError, "no other process can read: Unreadable: a"),
+    ):
+        with pytest.raises(kind, match=message):
+            list(executor.map(fails, [task]))
+    assert list(executor.map(squared, [3])) == [9], "the worker goes on"
+
+
+def test_what_a_worker_cannot_read_is_an_error_and_no_death(opened):
+    executor = opened(PYTHONPATH="")
+    with pytest.raises(ImportError, match="local_workers"):
+        list(executor.map(squared, [3]))
+
+
+def test_a_killed_worker_costs_its_task_alone_and_the_log_says_so(tmp_path, opened, caplog):
+    executor = opened(workers=2, lost_after=2.0)
+    tasks = [(str(tmp_path / "mark"), number) for number in range(6)]
+    assert sorted(executor.map(killed_once, tasks)) == [n**2 for n in range(6)]
+    line = "ended in the middle of a task; task 2 is computed again by another one"
+    assert line in caplog.text
+    assert line in log_of(tmp_path)
+    assert "1 of 2 workers are gone; w2 take their place" in log_of(tmp_path)
+
+
+def test_a_node_that_hangs_loses_its_task_and_may_come_back(tmp_path, opened):
+    executor = opened(workers=2, lost_after=2.0)
+    tasks = [(str(tmp_path / "mark"), number) for number in range(6)]
+    assert sorted(executor.map(stopped_once, tasks)) == [n**2 for n in range(6)]
+    assert "gave no sign of life for 2 s; task 2 is computed again" in log_of(tmp_path)
+    for process in executor._launcher.processes.values():
+        process.send_signal(signal.SIGCONT)
+    # It finishes what another one finished too, and both are as good.
+    eventually(lambda: "gives signs of life again" in log_of(tmp_path))
+    assert sorted(executor.map(squared, range(4))) == [0, 1, 4, 9]
+
+
+def test_a_task_that_kills_whoever_takes_it_ends_the_run(tmp_path, opened):
+    executor = opened(lost_after=1.0)
+    with pytest.raises(WorkerDied, match=r"3 workers died over one task .* run the same command again"):
+        list(executor.map(always_killed, [0]))
+
+
+def test_a_clock_that_is_wrong_changes_nothing(tmp_path, opened):
+    """A worker whose clock is a day behind, and gives its files such times, is neither lost nor slower."""
+    executor = opened(
+        lost_after=2.0, PYTHONPATH=f"{HELPERS / 'skewed_clock'}{os.pathsep}{HELPERS}", SKEW="-86400"
+    )
+    (when,) = executor.map(time_of, [0])
+    assert when < time.time() - 80_000
+    assert list(executor.map(naps, [4.0])) == [4.0]
+    assert "sign of life" not in log_of(tmp_path)
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from local_workers import pool, squared
+executor = pool(Path(sys.argv[1]), patience=2.0)
+print(list(executor.map(squared, [2])), executor._launcher.processes["w0"].pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_workers_go_home_when_the_run_was_killed(tmp_path):
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(HELPERS)},
+    )
+    said = driver.stdout.readline().split()
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    assert said[0] == "[4]"
+    spool = Spool(tmp_path / "jobs" / "a")
+    eventually(lambda: all(worker.ended for worker in spool.workers()))
