@@ -19,6 +19,7 @@ intervals over images rest on ``value + rivalry`` (:mod:`harness.statistics.pair
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +35,7 @@ __all__ = ["SCHEMA", "CeilingRecord", "MetricRecord", "PluginRecord", "RowRecord
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow
 
 IDENTITY = ("benchmark", "subject", "encoder", "adapter", "decoder", "selection")
 """Columns that say which experiment a value belongs to (``benchmark`` is ``name@version``)."""
@@ -173,6 +175,24 @@ class RunResult:
         """What ``harness verify`` found right in the submission that this folder is; None for any other
         folder, and once a file in it was edited since."""
         return read_verified(self.folder)
+
+    def columns(self, name: str, columns: Sequence[str], **filters: str) -> pyarrow.Table:
+        """Some `columns` of the table `name`, text as codes: for readers of hundreds of runs.
+
+        filters : column -> the only value wanted.  ValueError where it lacks a column that any run has.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with open(self.folder / f"{name}.parquet", "rb") as file:
+            schema = pq.read_schema(file)
+            there = [column for column in columns if column in schema.names]
+            if lacking := [c for c in columns if c not in there and c != "rivalry"]:
+                raise ValueError(f"it has no column {', '.join(lacking)}")
+            kinds = (pa.types.is_string, pa.types.is_large_string)
+            texts = [c for c in there if any(is_text(schema.field(c).type) for is_text in kinds)]
+            wanted = [(column, "=", value) for column, value in filters.items()] or None
+            return pq.read_table(file, columns=there, read_dictionary=texts, filters=wanted)
 
     def _later_table(self, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
         if (self.folder / f"{name}.parquet").is_file():

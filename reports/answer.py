@@ -61,7 +61,7 @@ def headline_metrics(run: RunResult) -> list[MetricInfo]:
     metrics = [metric for metric in every if not metric.compares_accounts] or every
     of_the_field = {}
     for metric in metrics:
-        of_the_field.setdefault(_in_field(metric), metric)
+        of_the_field.setdefault(in_field(metric), metric)
     chosen = [of_the_field[name] for name in FIELD if name in of_the_field]
     others = [metric for metric in metrics if metric not in chosen]
     return [*chosen, *others][: len(FIELD)]
@@ -73,7 +73,7 @@ def main_row(rows: Any) -> str:
     return next((row for row in _MAIN if row in present), present[0])
 
 
-def _in_field(metric: MetricInfo) -> str:
+def in_field(metric: MetricInfo) -> str:
     """``clip`` for ``clip@tiny``, ``brain-diffuser-clip`` and ``clip-strict-v2``; those of no such kind keep
     their names."""
     name = metric.base.removeprefix("brain-diffuser-")

@@ -51,7 +51,7 @@ def check_benchmark(runs: Sequence[RunResult]) -> list[str]:
     for subject, own in by_subject.items():
         for run in own[1:]:
             notes += _data_notes(own[0], run, subject)
-    notes += _code_notes(runs)
+    notes += code_notes(runs)
     return list(dict.fromkeys(notes))
 
 
@@ -128,7 +128,8 @@ def _data_notes(first: RunResult, other: RunResult, subject: str) -> list[str]:
     return notes
 
 
-def _code_notes(runs: Sequence[RunResult]) -> list[str]:
+def code_notes(runs: Sequence[RunResult]) -> list[str]:
+    """A note on metrics of one name and version whose files differ between `runs`."""
     hashes: dict[str, set[str]] = {}
     for run in runs:
         for name, given in _described(run).items():

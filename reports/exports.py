@@ -123,10 +123,20 @@ def _no_formula(cell: Any) -> Any:
     return cell
 
 
+_MARKUP = re.compile(r"[\\|<>&*_`~$]|\[(?=[^\d\-\]])|!(?=\[)")
+"""What Markdown, or HTML in it, would take for its own; the bracket of an interval is none of it."""
+
+
+def markdown_text(text: str) -> str:
+    """`text` as Markdown shows it: on one line, and nothing in it is markup."""
+    return _MARKUP.sub(lambda sign: f"\\{sign[0]}", visible(" ".join(text.splitlines())))
+
+
 def markdown_content(table: pd.DataFrame) -> bytes:
     """`table` as Markdown in UTF-8, every row of it one line of as many cells: an id may hold anything."""
-    safe = _on_one_line(table, lambda text: text.replace("\\", "\\\\").replace("|", "\\|"))
-    return f"{safe.to_markdown(index=False)}\n".encode("utf-8", "backslashreplace")
+    safe = _on_one_line(table, markdown_text).rename(columns=markdown_text)
+    texts = [k for k, kind in enumerate(safe.dtypes) if kind.kind not in "iufb"]  # "0010" is no number
+    return f"{safe.to_markdown(index=False, disable_numparse=texts)}\n".encode("utf-8", "backslashreplace")
 
 
 def latex_content(table: pd.DataFrame) -> bytes:

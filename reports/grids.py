@@ -67,13 +67,14 @@ class Body:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of cells."""
+    """A table of cells; `spans` are (text, columns) above the headings, all of them together."""
 
     name: str
     caption: str
     corner: str
     heads: tuple[Head, ...]
     bodies: tuple[Body, ...]
+    spans: tuple[tuple[str, int], ...] = ()
 
     @property
     def long(self) -> bool:
@@ -89,10 +90,10 @@ def score_grid(run: RunResult, table: pd.DataFrame, target: str) -> Grid | None:
     n_test, cells, heads = run.record.n_test, {}, []
     for metric in metrics:
         ours = table[table["metric"] == metric.name]
-        scale = _Scale(ours, metric.chance)
+        scale = Scale(ours, metric.chance)
         # Neither direction is better: what is near repeats the training images, what is far is noise.
         near = Head(metric.label, "beside the stimuli themselves", scale.chance)
-        heads.append(near if target == "training" else _head(metric, scale))
+        heads.append(near if target == "training" else metric_head(metric, scale))
         for line in ours.itertuples():
             size = f"n = {line.n}" if n_test is not None and line.n + line.missing != n_test else ""
             parts = (size, left_out(line.missing), _doubt(line.doubt), expectation(line.expected))
@@ -120,7 +121,7 @@ def _doubt(why: str) -> str:
     return f"{NEARLY_ALIKE}: interval uncertain" if why == NEARLY_ALIKE else ""
 
 
-class _Scale:
+class Scale:
     """Positions 0-100 of one column's means, intervals and chance."""
 
     def __init__(self, table: pd.DataFrame, chance: float | None) -> None:
@@ -141,7 +142,7 @@ class _Scale:
         return self.at(low), self.at(line.mean), self.at(high)
 
 
-def _head(metric: MetricInfo, scale: _Scale | None = None) -> Head:
+def metric_head(metric: MetricInfo, scale: Scale | None = None) -> Head:
     chance = "" if metric.chance is None else f", chance {chance_level(metric.chance)}"
     text = f"{'↑' if metric.higher_is_better else '↓'} {metric.direction.split()[0]} is better{chance}"
     return Head(metric.label, text, scale.chance if scale else None)
@@ -191,7 +192,7 @@ def paired_grids(run: RunResult, table: pd.DataFrame) -> list[Grid]:
             f"{label} minus each other row, on the same images [95 % interval]; p by sign flips, "
             f"Holm-corrected over the {int(ours['p'].notna().sum())} tests of this table"
         )
-        heads = tuple(_head(metric) for metric in metrics)
+        heads = tuple(metric_head(metric) for metric in metrics)
         grids.append(Grid(f"paired-{len(grids)}", caption, label, heads, (Body("", lines),)))
     return grids
 
@@ -281,9 +282,9 @@ def agreement_grid(run: RunResult, table: pd.DataFrame) -> Grid | None:
     heads, cells, columns = [], {}, []
     for metric in metrics:
         ours = table[table["metric"] == metric.name]
-        scale = _Scale(ours, metric.chance)
+        scale = Scale(ours, metric.chance)
         columns += [metric.name, f"{metric.name}/normalised"]
-        heads += [_head(metric, scale), Head("of a re-measurement", "ratio of means")]
+        heads += [metric_head(metric, scale), Head("of a re-measurement", "ratio of means")]
         for line in ours.itertuples():
             cells[line.row, metric.name] = Cell(
                 line.mean,

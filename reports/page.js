@@ -27,18 +27,18 @@ for (const button of document.querySelectorAll("button.sort")) {
   button.addEventListener("click", () => {
     const head = button.closest("th"), table = button.closest("table"), column = head.cellIndex;
     const order = head.getAttribute("aria-sort") === "descending" ? "ascending" : "descending";
-    for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+    for (const other of head.parentElement.cells) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", order);
     const sign = order === "ascending" ? 1 : -1;
     for (const body of table.tBodies) {
       const lines = [...body.rows].filter((line) => !line.classList.contains("group"));
-      const key = (line) => {
-        const cell = line.cells[column];
-        return column === 0 ? cell.textContent.trim() : parseFloat(cell.dataset.value);
-      };
+      const number = (line) => parseFloat(line.cells[column].dataset.value);
+      // A column of words, such as names, is in alphabetical order.
+      const words = lines.every((line) => Number.isNaN(number(line)));
+      const key = (line) => (words ? line.cells[column].textContent.trim() : number(line));
       lines.sort((a, b) => {
         const x = key(a), y = key(b);
-        if (column === 0) return sign * x.localeCompare(y);
+        if (words) return sign * x.localeCompare(y);
         if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) - Number.isNaN(y);
         return sign * (x - y);
       });

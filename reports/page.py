@@ -42,9 +42,14 @@ def write_page(path: Path, text: str) -> Path:
 
     Half of a surrogate pair, which a name may hold and a file may not, is written as its escape.
     """
+    return write_whole(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_whole(path: Path, content: bytes) -> Path:
+    """Write `content` to `path`, whole or not at all, and return `path`."""
     fresh = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
     try:
-        fresh.write_bytes(text.encode("utf-8", "backslashreplace"))
+        fresh.write_bytes(content)
         os.replace(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)

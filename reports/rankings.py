@@ -9,15 +9,12 @@ means (Kendall 1945), and by pairs of encoders that both decoders tell apart but
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.results import PluginRecord
-
 from .comparison import Comparison
-from .systems import System
+from .systems import System, plugin_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,8 +38,8 @@ def ranking_table(compared: Comparison) -> pd.DataFrame:
     better = {
         (line.metric, frozenset((line.a, line.b))): line.better for line in compared.differences.itertuples()
     }
-    encoders = _named(compared.systems, "encoder", ("adapter", "samples", "n_train"))
-    decoders = _named(compared.systems, "decoder", ("selection",))
+    encoders = plugin_labels(compared.systems, "encoder", ("adapter", "samples", "n_train"))
+    decoders = plugin_labels(compared.systems, "decoder", ("selection",))
     cells: dict[tuple[str, str], dict[str, System]] = {}
     for system, encoder, decoder in zip(compared.systems, encoders, decoders):
         cells.setdefault((system.row, decoder), {})[encoder] = system
@@ -93,25 +90,3 @@ def _verdict(
             return "undecided"
         winners.append(label == first.label)
     return "same" if winners[0] == winners[1] else "reversed"
-
-
-def _named(systems: Sequence[System], kind: str, also: Sequence[str]) -> list[str]:
-    """The plugin of each system in words, with the settings in which those of one name differ."""
-    records = [next(iter(system.runs.values())).record for system in systems]
-    plugins = [getattr(record, kind) or PluginRecord() for record in records]
-    names = [(plugin.name or f"no {kind}").rpartition("/")[2] for plugin in plugins]
-    texts = []
-    for name, plugin, record in zip(names, plugins, records):
-        same = [k for k, other in enumerate(names) if other == name]
-        changed = [
-            f"{key}={value}"
-            for key, value in plugin.params.items()
-            if any(plugins[k].params.get(key) != value for k in same)
-        ]
-        changed += [
-            f"{key} {getattr(record, key)}"
-            for key in also
-            if any(getattr(records[k], key) != getattr(record, key) for k in same)
-        ]
-        texts.append(f"{name} ({', '.join(changed)})" if changed else name)
-    return texts

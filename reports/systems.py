@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.results import PluginRecord, RunResult
 
@@ -44,6 +44,17 @@ def seed_of(run: RunResult) -> str:
 
 def find_systems(runs: Sequence[RunResult], rows: Sequence[str]) -> list[System]:
     """Rows of `runs` as systems, in the order given; a run of one more subject or seed joins its system."""
+    grouped = _grouped(runs, rows)
+    labels = _labels([traits for traits, _ in grouped], [system.replicates for _, system in grouped])
+    return [replace(system, label=label) for label, (_, system) in zip(labels, grouped)]
+
+
+def unlabelled_systems(runs: Sequence[RunResult], rows: Sequence[str]) -> list[System]:
+    """The same with no labels, for those who name their parts (:func:`plugin_labels`)."""
+    return [system for _, system in _grouped(runs, rows)]
+
+
+def _grouped(runs: Sequence[RunResult], rows: Sequence[str]) -> list[tuple[dict[str, str], System]]:
     grouped: list[tuple[dict[str, str], str, dict[str, list[RunResult]]]] = []
     for row in rows:
         for run in runs:
@@ -56,9 +67,10 @@ def find_systems(runs: Sequence[RunResult], rows: Sequence[str]) -> list[System]
                     break
             else:
                 grouped.append((traits, row, {subject: [run]}))
-    replicates = [{subject: tuple(own) for subject, own in members.items()} for _, _, members in grouped]
-    labels = _labels([traits for traits, _, _ in grouped], replicates)
-    return [System(label, row, own) for label, (_, row, _), own in zip(labels, grouped, replicates)]
+    return [
+        (traits, System("", row, {subject: tuple(own) for subject, own in members.items()}))
+        for traits, row, members in grouped
+    ]
 
 
 def find_encoders(systems: Sequence[System]) -> list[System]:
@@ -128,3 +140,25 @@ def _changed(one: dict[str, str], traits: Sequence[dict[str, str]]) -> str:
             f"{key}={value}" for key, value in own.items() if any(other.get(key) != value for other in same)
         ]
     return ", ".join(texts)
+
+
+def plugin_labels(systems: Sequence[System], kind: str, also: Sequence[str]) -> list[str]:
+    """The plugin of each system in words, with the settings in which those of one name differ."""
+    records = [next(iter(system.runs.values())).record for system in systems]
+    plugins = [getattr(record, kind) or PluginRecord() for record in records]
+    names = [(plugin.name or f"no {kind}").rpartition("/")[2] for plugin in plugins]
+    texts = []
+    for name, plugin, record in zip(names, plugins, records):
+        same = [k for k, other in enumerate(names) if other == name]
+        changed = [
+            f"{key}={value}"
+            for key, value in plugin.params.items()
+            if any(plugins[k].params.get(key) != value for k in same)
+        ]
+        changed += [
+            f"{key} {getattr(record, key)}"
+            for key in also
+            if any(getattr(records[k], key) != getattr(record, key) for k in same)
+        ]
+        texts.append(f"{name} ({', '.join(changed)})" if changed else name)
+    return texts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,8 +38,16 @@ class Quartiles:
 
 def stored(run: RunResult, name: str) -> pd.DataFrame:
     """The table `name` of `run`; :class:`harness.errors.DataError` when absent or damaged."""
-    try:
+    with readable(run, name):
         return getattr(run, name)
+
+
+@contextmanager
+def readable(run: RunResult, name: str) -> Iterator[None]:
+    """A block that reads the table `name` of `run`; one that is absent or damaged is told in a line."""
+    try:
+        yield
+        return
     except FileNotFoundError:
         problem = "is missing"
     except (OSError, ValueError) as error:  # pyarrow's errors derive from these

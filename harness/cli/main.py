@@ -36,6 +36,7 @@ COMMANDS = {
         "Compute the numbers of a submission again; refuse altered ones.",
     ),
     "compare": ("harness.cli.compare:compare", "Compare runs on the same images: paired tests, tie groups."),
+    "leaderboard": ("harness.cli.leaderboard:leaderboard", "Put runs of many systems side by side."),
     "list": ("harness.cli.listing:list_plugins", "List encoders, decoders, benchmarks, metrics, backbones."),
     "doctor": ("harness.cli.listing:doctor", "Import every plugin and say which is broken, and why."),
     "check": (

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import report_fixtures as fixtures
+from board_runs import board_run, several
 from browser import (
     WIDTHS,
     Browser,
@@ -25,9 +26,10 @@ from browser import (
     assert_tables_sort,
     chromium,
 )
-from report_pages import Page
+from report_pages import EVIL, Page
 
 from harness.reports.html import write_report
+from harness.reports.leaderboard import leaderboard
 from harness.reports.page import write_page
 
 
@@ -35,7 +37,16 @@ def _report(folder: Path) -> Path:
     return write_report(fixtures.with_ranks(fixtures.with_captions(fixtures.write_run(folder))))
 
 
-PAGES: dict[str, Callable[[Path], Path]] = {"report": _report}
+def _leaderboard(folder: Path) -> Path:
+    """Two boards, one of four subjects; names are long, and one is markup."""
+    runs = several(folder / "runs")
+    for k in range(4):
+        named = {"encoder": EVIL, "benchmark": {"name": "other", "version": "1", "params": {}}}
+        runs.append(board_run(folder / f"runs/subject-{k}", subject=f"subj0{k}", **named))
+    return next(path for path in leaderboard(runs).write(folder / "board") if path.suffix == ".html")
+
+
+PAGES: dict[str, Callable[[Path], Path]] = {"report": _report, "leaderboard": _leaderboard}
 """Name -> what writes the page into an empty folder and returns its path."""
 
 WITH_IMAGES = ("report",)

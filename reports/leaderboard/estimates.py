@@ -1,0 +1,190 @@
+"""Means of a board's lines with intervals, tie groups, and whether decoders agree on the order.
+
+Subjects are held fixed: the mean over subjects of each one's mean over images has an interval over images.
+From four subjects on there is a second one that holds for other subjects, too.  Systems of a column are told
+apart by paired tests on the same images, corrected by Holm's method over all pairs of that column.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.statistics import (
+    Interval,
+    SeedSpread,
+    contributed_intervals,
+    mean_intervals,
+    mean_over_seeds,
+    pairwise_ps,
+    seed_spread,
+    subjects_interval,
+    tie_letters,
+    told_apart,
+)
+from harness.statistics.intervals import contributions
+from harness.statistics.orders import order_agreement
+
+from .boards import ENTRY, Board, Entry
+from .columns import Column
+from .reading import ImageScores, Key
+
+Read = Mapping[tuple[int, str], Mapping[Key, ImageScores]]
+"""Run's ``id`` and row -> its scores."""
+
+BLIND = ("responses",)
+"""Levels whose scores no decoder can change."""
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """A line's score.
+
+    mean : over subjects of the mean over images.  by_subject : of each subject, with its interval.
+    over_subjects : ends of the interval that holds for other subjects, NaN of fewer than four.
+    group : letters of its tie groups, ``""`` where it is no system.
+    """
+
+    mean: Interval
+    by_subject: Mapping[str, Interval]
+    over_subjects: tuple[float, float]
+    group: str
+
+
+@dataclass(frozen=True)
+class _Values:
+    """One column of M lines: cube and rivalry (S, N, M), values (S, M) of scores that are no means, or None.
+
+    spreads : [line][subject] of the seeds, None of one seed.
+    """
+
+    lines: tuple[Entry, ...]
+    cube: np.ndarray
+    rivalry: np.ndarray
+    values: np.ndarray | None
+    spreads: list[list[SeedSpread | None]]
+
+    def seeds(self, m: int, subjects: slice = slice(None)) -> tuple[SeedSpread, ...]:
+        """What the seeds of a line add to the variance of its mean over `subjects`."""
+        own = self.spreads[m][subjects]
+        return tuple(spread.of(len(own)) for spread in own if spread is not None)
+
+    def of(self, members: Sequence[int]) -> dict[str, Any]:
+        """Arguments of :func:`pairwise_ps` for some of the lines."""
+        values = None if self.values is None else self.values[:, members]
+        seeds = [self.seeds(m) for m in members]
+        return {"rivalry": self.rivalry[:, :, members], "values": values, "seeds": seeds}
+
+    def per_image(self, m: int) -> np.ndarray:
+        """(N,) what each image gives a line, so that their mean is its score; NaN: no subject has it."""
+        cube, rivalry = self.cube[:, :, [m]], self.rivalry[:, :, [m]]
+        (mean,), (parts,), _ = contributions(cube, rivalry)
+        line = np.full(cube.shape[1], np.nan)
+        line[np.isfinite(cube[:, :, 0]).any(axis=0)] = parts
+        return line + (mean if self.values is None else float(self.values[:, m].mean()))
+
+
+def estimate(board: Board, column: Column, read: Read) -> dict[Entry, Estimated]:
+    """The score `column` of every line of `board` that has it for all subjects."""
+    values = _values(board, column, read)
+    if not values.lines:
+        return {}
+    whole = _intervals(values, column, slice(None))
+    several = len(board.subjects) > 1
+    own = [_intervals(values, column, slice(s, s + 1)) for s in range(len(board.subjects))] if several else []
+    systems = [m for m, line in enumerate(values.lines) if line.kind == ENTRY]
+    groups: dict[int, str] = {}
+    if len(systems) > 1:
+        ps = pairwise_ps(values.cube[:, :, systems], **values.of(systems))
+        sign = -1 if column.metric.higher_is_better else 1
+        order = np.argsort([sign * whole[m].mean for m in systems], kind="stable").tolist()
+        groups = dict(zip(systems, tie_letters(told_apart(ps), order), strict=True))
+    result = {}
+    for m, line in enumerate(values.lines):
+        scores = None if values.values is None else values.values[:, m]
+        over = subjects_interval(values.cube[:, :, m], rivalry=values.rivalry[:, :, m], values=scores)
+        by_subject = {name: of[m] for name, of in zip(board.subjects, own or [whole])}
+        result[line] = Estimated(whole[m], by_subject, over, groups.get(m, ""))
+    return result
+
+
+def decoder_agreement(board: Board, column: Column, read: Read) -> list[dict[str, Any]]:
+    """A line for each pair of decoders that share two encoders or more: tau of their orders."""
+    if column.level in BLIND or len({line.decoder for line in board.systems}) < 2:
+        return []
+    values = _values(board, column, read)
+    under: dict[str, dict[tuple[str, str, str], int]] = {}
+    for m, line in enumerate(values.lines):
+        if line.kind == ENTRY:
+            under.setdefault(line.decoder, {})[line.encoder, line.adapter, line.row.name] = m
+    lines = []
+    sign = 1 if column.metric.higher_is_better else -1
+    per_image: dict[int, np.ndarray] = {}
+    for (first, ours), (second, theirs) in itertools.combinations(under.items(), 2):
+        common = [key for key in ours if key in theirs]
+        if len(common) < 2:
+            continue
+        sides = []
+        for of in (ours, theirs):
+            for key in common:
+                per_image.setdefault(of[key], sign * values.per_image(of[key]))
+            sides.append(np.stack([per_image[of[key]] for key in common], axis=1))
+        tau = order_agreement(*sides)
+        orders = [
+            tuple(common[k][0] for k in np.argsort(-np.nanmean(side, axis=0), kind="stable"))
+            for side in sides
+        ]
+        lines.append(
+            {"decoder_a": first, "decoder_b": second, "encoders": len(common)}
+            | {"tau": tau.value, "low": tau.low, "high": tau.high}
+            | {"order_a": orders[0], "order_b": orders[1]}
+        )
+    return lines
+
+
+def _values(board: Board, column: Column, read: Read) -> _Values:
+    scored: dict[Entry, list[list[ImageScores]]] = {}
+    for line in board.entries:
+        of_line = [
+            [column.of(run, line.row.name, read[id(run), line.row.name]) for run in line.replicates[subject]]
+            for subject in board.subjects
+        ]
+        if all(one is not None and np.isfinite(one.values).any() for own in of_line for one in own):
+            scored[line] = of_line
+    unique = {id(one.ids): one.ids for of_line in scored.values() for own in of_line for one in own}
+    ids = sorted({name for names in unique.values() for name in names})
+    place = {name: k for k, name in enumerate(ids)}
+    at = {key: np.array([place[name] for name in names], np.int64) for key, names in unique.items()}
+    shape = (len(board.subjects), len(ids), len(scored))
+    cube, rivalry = np.full(shape, np.nan), np.zeros(shape)
+    contributed = any(one.value is not None for of_line in scored.values() for own in of_line for one in own)
+    values = np.full((shape[0], shape[2]), np.nan) if contributed else None
+    spreads = []
+    for m, of_line in enumerate(scored.values()):
+        of_seeds = []
+        for s, own in enumerate(of_line):
+            scores, others = np.full((len(own), len(ids)), np.nan), np.zeros((len(own), len(ids)))
+            for r, one in enumerate(own):
+                scores[r, at[id(one.ids)]] = one.values
+                if one.rivalry is not None:
+                    others[r, at[id(one.ids)]] = one.rivalry
+            cube[s, :, m], rivalry[s, :, m] = mean_over_seeds(scores), mean_over_seeds(others)
+            if values is not None:
+                values[s, m] = np.mean([one.value for one in own])
+            spread = seed_spread(scores + np.nan_to_num(others)) if len(own) > 1 else None
+            of_seeds.append(spread)
+        spreads.append(of_seeds)
+    return _Values(tuple(scored), cube, rivalry, values, spreads)
+
+
+def _intervals(values: _Values, column: Column, subjects: slice) -> tuple[Interval, ...]:
+    seeds = [values.seeds(m, subjects) for m in range(len(values.lines))]
+    if values.values is not None:
+        return contributed_intervals(values.values[subjects], values.cube[subjects], seeds=seeds)
+    limits = [column.metric.limits] * len(values.lines)
+    rivalry = values.rivalry[subjects]
+    return mean_intervals(values.cube[subjects], rivalry=rivalry, limits=limits, seeds=seeds)
