@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,10 +22,10 @@ _NAMES = ("dataset", "subject", "mask", "n_voxels", "units", "voxels_sha")
 def replaced(file: Path) -> Iterator[Path]:
     """Yield another name to write to; on a clean exit it becomes `file`, else (a full disk) it goes.
 
-    The folder of `file` is made; two processes that write the same file do not meet.
+    The folder of `file` is made; two processes that write the same file do not meet, on whatever machines.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.stem}.{os.getpid()}.partial{file.suffix}")
+    partial = file.with_name(f".{file.stem}.{uuid.uuid4().hex}.partial{file.suffix}")
     try:
         yield partial
         os.replace(partial, file)

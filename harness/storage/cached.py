@@ -9,6 +9,7 @@ Items are sent to workers as they are, so they hold references (:mod:`.reference
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -211,20 +212,30 @@ def _made(store: Store, task: _Task, unit: _Unit) -> _Outcome:
     keys = tuple(key for _, key, _ in unit.places)
     if not missing:
         return keys, 0, None
-    more = {"checkpoints": store.checkpoints(keys[0])} if unit.resumable else {}
     try:
-        with store.writing_all(
-            task.stage, [(key, ingredients) for _, key, ingredients in missing]
-        ) as folders:
-            named = {part: folder for (part, _, _), folder in zip(missing, folders, strict=True)}
-            with hearing_warnings(f"{task.stage}-warning", plugin=unit.plugin) as flags:
-                task.function(named if unit.named else folders[0], *unit.arguments, **more)
-            save_warnings(folders[0], flags)
+        with contextlib.ExitStack() as stack:
+            more = {"checkpoints": stack.enter_context(store.checkpoints(keys[0]))} if unit.resumable else {}
+            _make(store, task, unit, missing, more)
     except Exception as problem:
         if not task.tolerant:
             raise
         return keys, 0, problem
     return keys, len(missing), None
+
+
+def _make(
+    store: Store,
+    task: _Task,
+    unit: _Unit,
+    missing: Sequence[tuple[str, str, Mapping[str, Any]]],
+    more: Mapping[str, Any],
+) -> None:
+    """Have the function write what is `missing` of a unit."""
+    with store.writing_all(task.stage, [(key, ingredients) for _, key, ingredients in missing]) as folders:
+        named = {part: folder for (part, _, _), folder in zip(missing, folders, strict=True)}
+        with hearing_warnings(f"{task.stage}-warning", plugin=unit.plugin) as flags:
+            task.function(named if unit.named else folders[0], *unit.arguments, **more)
+        save_warnings(folders[0], flags)
 
 
 def _artifacts(

@@ -31,6 +31,7 @@ from .disk import ANOTHER_FOLDER, explained
 from .executors import single_thread
 from .identity import library_versions
 from .pruning import in_use, mark_used
+from .resumable import kept_until_done
 
 logger = logging.getLogger(__name__)
 
@@ -134,12 +135,11 @@ class Store:
     def folder(self, stage: str, key: str) -> Path:
         return self.root / stage / key[:2] / key
 
-    def checkpoints(self, key: str) -> Path:
-        """A folder for resumable work on `key`; removed when its artifact is complete."""
-        folder = self.root / "checkpoints" / key
-        with explained(self.root):
-            folder.mkdir(parents=True, exist_ok=True)
-        return folder
+    @contextlib.contextmanager
+    def checkpoints(self, key: str) -> Iterator[Path]:
+        """A folder for resumable work on `key`, which outlives a kill and goes at a clean end."""
+        with explained(self.root), kept_until_done(self.root / "checkpoints" / key) as folder:
+            yield folder
 
     def open(self, stage: str, key: str) -> Artifact | None:
         """The artifact, if it is there and unaltered; a damaged one is removed with a warning."""
@@ -257,7 +257,6 @@ class Store:
                         raise
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(self.root / "checkpoints" / key, ignore_errors=True)
         self._verified.add(str(final))
 
     @contextlib.contextmanager
