@@ -164,12 +164,12 @@ class IdentificationDecoder(MeansDecoder):
 
     def log_likelihoods(self, white: np.ndarray) -> np.ndarray:
         """(N, M) log likelihood of responses `white` (N, U) under each candidate, up to a constant."""
-        found = np.empty((len(white), len(self._white)))
+        likelihoods = np.empty((len(white), len(self._white)))
         white = np.asarray(white, np.float64)
         for start in range(0, len(self._white), BLOCK):
             block = np.asarray(self._white[start : start + BLOCK], np.float64)
-            found[:, start : start + BLOCK] = white @ block.T - (block**2).sum(axis=1) / 2
-        return found - (white**2).sum(axis=1, keepdims=True) / 2
+            likelihoods[:, start : start + BLOCK] = white @ block.T - (block**2).sum(axis=1) / 2
+        return likelihoods - (white**2).sum(axis=1, keepdims=True) / 2
 
     def _chosen(self, white: np.ndarray) -> Decoded:
         wanted = min(self.params.candidates, len(self._images))

@@ -103,14 +103,17 @@ class MiyawakiDecoder(MeansDecoder):
         self._weights = np.full((len(members), 3), 1 / members.sum(axis=0).max())
         if self.params.optimised:
             fold = fold_numbers(ids, 2, seed=seed, contents=contents)
-            said = np.empty_like(means)
+            predictions = np.empty_like(means)
             for part in np.unique(fold):
                 at = np.flatnonzero(fold == part)
                 model = fitted(np.flatnonzero(fold != part))
-                said[at] = model.predict(patterns[at]).reshape(len(at), *means.shape[1:])
-            said -= self._ridge.target_mean.reshape(means.shape[1:])
+                predictions[at] = model.predict(patterns[at]).reshape(len(at), *means.shape[1:])
+            predictions -= self._ridge.target_mean.reshape(means.shape[1:])
             self._weights = np.stack(
-                [best_weights(said[..., k], members, cells[..., k] - self._mean[:, k]) for k in range(3)],
+                [
+                    best_weights(predictions[..., k], members, cells[..., k] - self._mean[:, k])
+                    for k in range(3)
+                ],
                 axis=1,
             )
         logger.info(
@@ -121,9 +124,9 @@ class MiyawakiDecoder(MeansDecoder):
     def decode(self, responses: Responses, *, seeds: np.ndarray) -> Decoded:
         """One candidate per image; the embedding is the grid, less the training mean."""
         self.open(responses.space, device="cpu")
-        said = self._ridge.predict(responses.mean()[:, self.space.valid]) - self._ridge.target_mean
-        said = said.reshape(len(said), -1, 3).astype(np.float64)
-        cells = np.einsum("nrk,rk,rc->nck", said, self._weights, rectangles(self.params.grid))
+        predictions = self._ridge.predict(responses.mean()[:, self.space.valid]) - self._ridge.target_mean
+        predictions = predictions.reshape(len(predictions), -1, 3).astype(np.float64)
+        cells = np.einsum("nrk,rk,rc->nck", predictions, self._weights, rectangles(self.params.grid))
         return self._rendered(cells)
 
     def generate(self, images: np.ndarray, *, seeds: np.ndarray) -> Decoded:
@@ -187,18 +190,18 @@ def rectangles(grid: int) -> np.ndarray:
     return np.stack(members)
 
 
-def best_weights(said: np.ndarray, members: np.ndarray, cells: np.ndarray) -> np.ndarray:
+def best_weights(predictions: np.ndarray, members: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """(R,) weights, not negative, of least squared error of the combined image.
 
-    said : (n, R) what each rectangle says of each image; members : (R, C); cells : (n, C) the truth.  The
+    predictions : (n, R) of each rectangle for each image; members : (R, C); cells : (n, C) the truth.  The
     normal equations, a little on their diagonal for rectangles that say the same, by Lawson and Hanson's
     algorithm (1974).
     """
     from scipy.optimize import nnls
 
-    gram = (said.T @ said) * (members @ members.T)
+    gram = (predictions.T @ predictions) * (members @ members.T)
     gram[np.diag_indices(len(gram))] += 1e-6 * max(np.trace(gram) / len(gram), np.finfo(float).tiny)
-    wanted = np.einsum("nr,nr->r", said, cells @ members.T)
+    wanted = np.einsum("nr,nr->r", predictions, cells @ members.T)
     factor = np.linalg.cholesky(gram)
     return nnls(factor.T, np.linalg.solve(factor, wanted), maxiter=30 * len(gram))[0]
 

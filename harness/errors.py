@@ -91,9 +91,9 @@ SUGGESTED = 40
 """Names that a line lists; of more, the near ones."""
 
 
-def suggest(given: str, known: Iterable[str], *, what: str) -> str:
+def suggest(given: str, choices: Iterable[str], *, what: str) -> str:
     """Return ``"unknown WHAT 'given'; did you mean 'x'? Known: ..."``."""
-    names = sorted(known)
+    names = sorted(choices)
     near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else "."
     if len(names) > SUGGESTED:

@@ -73,11 +73,11 @@ def neighbours(path: Path) -> dict[str, Path]:
     while pending:
         module, source = pending.pop()
         for name in imported_names(module, source):
-            for known in _with_parents(name):
-                file = _beside(path.parent, known)
-                if file is not None and file != path and known not in files:
-                    files[known] = file
-                    pending.append((known, file))
+            for dotted_name in _with_parents(name):
+                file = _beside(path.parent, dotted_name)
+                if file is not None and file != path and dotted_name not in files:
+                    files[dotted_name] = file
+                    pending.append((dotted_name, file))
     return files
 
 

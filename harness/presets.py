@@ -52,7 +52,7 @@ def presets_of(ref: PluginRef) -> Presets:
     file = _file(ref, plugin)
     if file is None:
         return Presets()
-    content = mapping(read_yaml(file), known=SECTIONS, where=str(file))
+    content = mapping(read_yaml(file), keys=SECTIONS, where=str(file))
     sets = mapping(content.get("presets") or {}, where=f"{file}: presets")
     default = _of(plugin, ref, content.get("default") or {}, where=f"{file}: default")
     values = {name: _of(plugin, ref, given, where=f"{file}: presets.{name}") for name, given in sets.items()}

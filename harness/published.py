@@ -96,16 +96,16 @@ def _shipped() -> tuple[PublishedRow, ...]:
 
 
 def _read(file: Path) -> list[PublishedRow]:
-    content = mapping(read_yaml(file), known=("tables",), where=str(file))
+    content = mapping(read_yaml(file), keys=("tables",), where=str(file))
     rows: dict[str, PublishedRow] = {}
     for place, given in enumerate(_listed(content.get("tables"), where=f"{file}: tables")):
         where = f"{file}: tables[{place}]"
-        table = mapping(given, known=_TABLE, where=where)
+        table = mapping(given, keys=_TABLE, where=where)
         columns = mapping(table.get("columns") or {}, where=f"{where}.columns")
         for name, line in mapping(table.get("rows") or {}, where=f"{where}.rows").items():
             if name in rows:
                 raise ConfigError(f"{where}.rows.{name}: that name was given before; each line has its own")
-            own = mapping(line, known=_ROW, where=f"{where}.rows.{name}")
+            own = mapping(line, keys=_ROW, where=f"{where}.rows.{name}")
             rows[name] = _row(name, own, table, columns, where=f"{where}.rows.{name}")
     return list(rows.values())
 
@@ -125,28 +125,28 @@ def _row(
     }
     seconds = values.pop(SECONDS, None)
     differs = [*_texts(table, "differs", where), *_texts(own, "differs", where)]
-    said = {**table, **own, "differs": differs}
-    if lacking := [key for key in ("source", "dataset", "system", "differs") if not said.get(key)]:
+    merged = {**table, **own, "differs": differs}
+    if lacking := [key for key in ("source", "dataset", "system", "differs") if not merged.get(key)]:
         raise ConfigError(
             f"{where} lacks {', '.join(lacking)}; a published number says where it is printed and in what it "
             "differs"
         )
-    given = said.get("unchecked") or []
-    unchecked = tuple(values) if given == "all" else _texts(said, "unchecked", where)
+    given = merged.get("unchecked") or []
+    unchecked = tuple(values) if given == "all" else _texts(merged, "unchecked", where)
     if strange := [column for column in unchecked if column not in columns]:
         raise ConfigError(f"{where}.unchecked names {quoted(strange[0])}, which is no column")
-    n_test = said.get("n_test")
+    n_test = merged.get("n_test")
     return PublishedRow(
         name,
         str(own["system"]),
         str(own.get("encoder") or ""),
         str(own.get("decoder") or ""),
-        str(said["dataset"]),
-        _texts(said, "subjects", where),
+        str(merged["dataset"]),
+        _texts(merged, "subjects", where),
         None if n_test is None else int(_number(n_test, where=f"{where}.n_test")),
         values,
         seconds,
-        str(said["source"]),
+        str(merged["source"]),
         tuple(differs),
         tuple(column for column in unchecked if column in values),
     )

@@ -95,10 +95,10 @@ class RunResult:
             raise DataError(f"{folder} holds no run.json; give a folder that 'harness run' wrote")
         run = cls(folder)
         try:
-            known = isinstance(run.info, dict)
+            readable = isinstance(run.info, dict)
         except ValueError:
-            known = False
-        if not known:
+            readable = False
+        if not readable:
             raise DataError(f"{folder / 'run.json'} is damaged; type the command of that run again")
         if type(run.info.get("schema")) is not int or run.info["schema"] < 1:
             raise DataError(

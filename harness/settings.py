@@ -136,8 +136,8 @@ def read_request(
         content = read_yaml(file)
         for section, given in content.items():
             if section == "plugins":
-                known = ("benchmark", "encoder", "decoder", "subject", "train_subjects")
-                chosen |= _names(mapping(given, known=known, where=f"{file}: plugins"), file)
+                kinds = ("benchmark", "encoder", "decoder", "subject", "train_subjects")
+                chosen |= _names(mapping(given, keys=kinds, where=f"{file}: plugins"), file)
             elif section in SECTIONS:
                 values[section] |= mapping(given, where=f"{file}: {section}")
                 sources |= {f"{section}.{key}": str(file) for key in values[section]}
@@ -176,9 +176,9 @@ def resolve_params(
     """An instance of the dataclass `params`, validated; unknown keys suggest the near name."""
     from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
-    known = {f.name for f in dataclasses.fields(params) if f.init}
+    field_names = {f.name for f in dataclasses.fields(params) if f.init}
     given = dict(given)
-    if "base_dir" not in known and (sources or {}).get(f"{section}.base_dir") == "":
+    if "base_dir" not in field_names and (sources or {}).get(f"{section}.base_dir") == "":
         given.pop("base_dir", None)  # set by us for benchmarks that read files, not by the user
     _check_keys(params, given, section, sources or {})
     _check_numbers(params, given, section)
@@ -211,12 +211,12 @@ def _check_keys(params: type, given: Mapping[str, Any], path: str, sources: Mapp
         hints = typing.get_type_hints(params)
     except Exception as problem:  # annotations are evaluated: anything can be in them
         raise _unreadable(params, path, problem) from problem
-    known = {f.name for f in dataclasses.fields(params) if f.init}
+    field_names = {f.name for f in dataclasses.fields(params) if f.init}
     for key, value in given.items():
-        if key not in known:
+        if key not in field_names:
             where = sources.get(f"{path}.{key}", "")
             prefix = f"{where}: " if where else ""
-            raise ConfigError(prefix + suggest(str(key), known, what=f"{path} parameter"))
+            raise ConfigError(prefix + suggest(str(key), field_names, what=f"{path} parameter"))
         inner = [t for t in (hints[key], *typing.get_args(hints[key])) if dataclasses.is_dataclass(t)]
         if inner and isinstance(value, Mapping):
             _check_keys(inner[0], value, f"{path}.{key}", sources)
@@ -273,13 +273,13 @@ def _names(given: Mapping[str, Any], file: Path) -> dict[str, Any]:
     return names
 
 
-def mapping(value: Any, *, where: str, known: Sequence[str] = ()) -> dict[str, Any]:
-    """`value` with its keys as text; anything but keys and values, or a key not `known`, is refused."""
+def mapping(value: Any, *, where: str, keys: Sequence[str] = ()) -> dict[str, Any]:
+    """`value` with its keys as text; anything but keys and values, or a key not among `keys`, is refused."""
     if not isinstance(value, Mapping):
         raise ConfigError(f"{where}: expected keys and values, found {type(value).__name__}")
     for key in value:
-        if known and key not in known:
-            raise ConfigError(f"{where}: " + suggest(str(key), known, what="key"))
+        if keys and key not in keys:
+            raise ConfigError(f"{where}: " + suggest(str(key), keys, what="key"))
     return {str(key): item for key, item in value.items()}
 
 

@@ -201,7 +201,7 @@ class PackedImages:
             for k in positions:
                 what = f"picture {self.rows[k]} of {self.path}"
                 content = io.BytesIO(packed[self.rows[k]]).getvalue()
-                images.append((what, self.resize.one(read_image(Path(what), content), what=what)))
+                images.append((what, self.resize.image(read_image(Path(what), content), what=what)))
         if not images:
             return np.zeros((0, 1, 1, 3), np.uint8)
         require_one_size(images, door=FOLDER)

@@ -46,7 +46,7 @@ class TarImages:
             member = self.pictures[k]
             what = f"{member.key}.{member.name} of {member.path}"
             image = read_image(Path(what), member.content())
-            images.append((what, self.resize.one(image, what=what)))
+            images.append((what, self.resize.image(image, what=what)))
         if not images:
             return np.zeros((0, 1, 1, 3), np.uint8)
         require_one_size(images, door=YAML)

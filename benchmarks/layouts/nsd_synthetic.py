@@ -100,5 +100,5 @@ class SyntheticImages:
             picture = source.take(np.array([place]))[0]
             if picture.dtype != np.uint8:
                 raise DataError(f"{source.what} holds {picture.dtype}; expected uint8 from 0 to 255")
-            images.append(self.resize.one(levels[picture], what=source.what))
+            images.append(self.resize.image(levels[picture], what=source.what))
         return np.stack(images) if images else np.zeros((0, 1, 1, 3), np.uint8)

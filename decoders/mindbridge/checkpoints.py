@@ -28,9 +28,9 @@ def of_subject(
     """The network of one subject in a bridge of several; the others' parts are left out."""
     numbers = sorted({int(name.split(".")[1]) for name in weights if name.startswith("embedder.")})
     if number not in numbers:
-        known = ", ".join(map(str, numbers)) or "none: it is no MindBridge"
+        listed = ", ".join(map(str, numbers)) or "none: it is no MindBridge"
         raise DataError(
-            f"the checkpoint of mindbridge has no subject {number}; it has {known}: --set "
+            f"the checkpoint of mindbridge has no subject {number}; it has {listed}: --set "
             "decoder.number=NUMBER, or leave it out to fit a new subject"
         )
     own = {

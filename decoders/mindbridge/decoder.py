@@ -199,7 +199,7 @@ class MindBridgeDecoder(PaintedDecoder):
         how = self.params.fitting()
         adapting = bool(self.params.checkpoint)
         task = BridgeTask(self.network, data, how, seed=seed, device=device, adapting=adapting)
-        shapes = [one.pooled.shape for one in data.values()]
+        shapes = [bridge_set.pooled.shape for bridge_set in data.values()]
         identity = str(purpose_seed(seed, asdict(how), self.sizes, shapes, adapting))
         checkpoint = folder / "mindbridge.safetensors"
         settings = settings_of(task, clip=1.0)

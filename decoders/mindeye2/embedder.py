@@ -63,7 +63,7 @@ def resized(images: torch.Tensor, side: int) -> torch.Tensor:
     factors = [size / side for size in images.shape[-2:]]
     if max(factors) > 1:
         spread = [max((factor - 1) / 2, 1e-3) for factor in factors]
-        widths = [int(max(4 * one, 3)) // 2 * 2 + 1 for one in spread]
+        widths = [int(max(4 * sigma, 3)) // 2 * 2 + 1 for sigma in spread]
         images = gaussian_blur(images, widths[::-1], spread[::-1])  # torchvision's order is x, y
     return F.interpolate(images, (side, side), mode="bicubic", align_corners=True)
 

@@ -146,14 +146,14 @@ def _captioner(params: MindEye2Params, sizes: PublicSizes) -> Callable[[], Capti
     """What builds the captioner; absent files are named now."""
     if not params.captions:
         return None
-    converter, *git = (needed(*one) for one in _caption_files(params))
+    converter, *git = (needed(*wanted) for wanted in _caption_files(params))
     return lambda: Captioner.from_public(converter, git[0].parent, sizes.converter)
 
 
 def _refiner(params: MindEye2Params, sizes: PublicSizes) -> Callable[[], Refiner] | None:
     if not params.refine:
         return None
-    checkpoint, texts = (needed(*one) for one in _refine_files(params))
+    checkpoint, texts = (needed(*wanted) for wanted in _refine_files(params))
     words = weights.locate(ClipL14Text.words)
     weights.locate(ClipL14Text.weights)
     return lambda: Refiner.from_public(

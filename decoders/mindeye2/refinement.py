@@ -158,7 +158,9 @@ class Refiner(nn.Module):
 
         def noise() -> torch.Tensor:
             shape = tuple(mean.shape[1:])
-            return torch.stack([torch.randn(shape, generator=one) for one in generators]).to(device)
+            return torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(
+                device
+            )
 
         times, sigmas = s.schedule()
         latent = (mean + spread * noise()) * s.latent_scale + sigmas[0] * noise()

@@ -149,7 +149,7 @@ class Draws:
     def of(cls, generators: list[torch.Generator], *, latent: tuple[int, ...], tokens: tuple[int, ...]):
         """Draw from one CPU generator per image; `latent` and `tokens` are shapes of one image."""
         shapes = (latent, tokens, latent, ())
-        drawn = [[torch.randn(shape, generator=one) for shape in shapes] for one in generators]
+        drawn = [[torch.randn(shape, generator=generator) for shape in shapes] for generator in generators]
         return cls(*(torch.stack(parts) for parts in zip(*drawn)))
 
 

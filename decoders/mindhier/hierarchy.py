@@ -65,7 +65,7 @@ class ClipWords(nn.Module):
         length = self.clip.config.text_config.max_position_embeddings
         encoded = self.tokenizer.encode_batch(list(captions))
         end = self.clip.config.text_config.eos_token_id
-        rows = [list(one.ids)[:length] for one in encoded]
+        rows = [list(encoding.ids)[:length] for encoding in encoded]
         ids = torch.tensor([row + [row[-1] if row else end] * (length - len(row)) for row in rows])
         where = self.clip.text_projection.weight.device
         return self.clip.text_model(input_ids=ids.to(where)).last_hidden_state

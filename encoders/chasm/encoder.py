@@ -75,8 +75,8 @@ class ChasmEncoder:
         """Add a linear head for one more subject; everything else stays frozen."""
         model = self._fitted()
         head = fit_transfer(model, subject, features, seed=seed, checkpoint_dir=Path(checkpoint_dir))
-        known = [each for each in self.transferred if each.space.sha != subject.space.sha]
-        self.transferred = [*known, head]
+        other_heads = [each for each in self.transferred if each.space.sha != subject.space.sha]
+        self.transferred = [*other_heads, head]
 
     def predict(
         self, stimuli: Stimuli, features: Features, *, space: VoxelSpace, seeds: np.ndarray

@@ -59,6 +59,6 @@ def read(
 def scales_of(layers: list[Mapping[str, np.ndarray]], names: tuple[str, ...]) -> dict[str, tuple]:
     """Mean and SD of every feature over all images and positions."""
     return {
-        name: tuple(torch.from_numpy(part) for part in moments([one[name] for one in layers]))
+        name: tuple(torch.from_numpy(part) for part in moments([features[name] for features in layers]))
         for name in names
     }

@@ -102,12 +102,12 @@ class Readout(nn.Module):
 
     def forward(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
         """Two sets of maps (n, 256, side, side) -> (n, V)."""
-        bent = [squashed(one.flatten(2)) for one in maps]  # (n, 256, positions)
+        bent = [squashed(layer.flatten(2)) for layer in maps]  # (n, 256, positions)
         parts = []
         for start in range(0, len(self.b), VOXELS_AT_ONCE):
             part = slice(start, start + VOXELS_AT_ONCE)
             fields = [rf[part].flatten(1).softmax(dim=1) for rf in (self.rf0, self.rf1)]  # (v, positions)
-            pooled = torch.cat([one @ field.T for one, field in zip(bent, fields, strict=True)], dim=1)
+            pooled = torch.cat([layer @ field.T for layer, field in zip(bent, fields, strict=True)], dim=1)
             parts.append(torch.einsum("nkv,vk->nv", squashed(pooled), self.w[part]) + self.b[part])
         return torch.cat(parts, dim=1)
 
@@ -133,8 +133,11 @@ def gnet_network(state: Mapping[str, torch.Tensor]) -> nn.Module:
     with torch.device("meta"):
         network = nn.Module()
         network.shared = Shared(mu)
-        voxels = {one: state[b].numel() if (b := f"readouts.{one}.b") in state else 0 for one in subjects}
-        network.readouts = nn.ModuleDict({one: Readout(count) for one, count in voxels.items()})
+        voxels = {
+            subject: state[b].numel() if (b := f"readouts.{subject}.b") in state else 0
+            for subject in subjects
+        }
+        network.readouts = nn.ModuleDict({subject: Readout(count) for subject, count in voxels.items()})
     exact = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
     network.load_state_dict(exact, assign=True)
     return network

@@ -50,8 +50,8 @@ def resized(planes: torch.Tensor, size: int) -> torch.Tensor:
     return interpolate(planes, (size, size), mode="bilinear", align_corners=False, antialias=True)
 
 
-def check_layers(layers: Sequence[str], known: Sequence[str], *, backbone: str) -> None:
+def check_layers(layers: Sequence[str], available: Sequence[str], *, backbone: str) -> None:
     """Raise :class:`ConfigError` for a layer that `backbone` does not have."""
     for layer in layers:
-        if layer not in known:
-            raise ConfigError(suggest(layer, known, what=f"layer of backbone '{backbone}'"))
+        if layer not in available:
+            raise ConfigError(suggest(layer, available, what=f"layer of backbone '{backbone}'"))

@@ -87,22 +87,22 @@ def controlled_agreement(
     The mean is the score; single values are stretched about it as the module explains.  NaN for a
     row with NaN, where N < 8, and where the stimuli do not differ.
     """
-    known = (stimulus,) if rendered is None else (stimulus, rendered)
-    return _over_complete(_controlled, SMALLEST_POOL, result, target, *known)
+    controls = (stimulus,) if rendered is None else (stimulus, rendered)
+    return _over_complete(_controlled, SMALLEST_POOL, result, target, *controls)
 
 
 def _over_complete(score: Callable[..., np.ndarray], smallest: int, *sets: np.ndarray) -> np.ndarray:
     """Apply `score` to the images that are finite in all sets; the others get NaN."""
-    sets = [np.asarray(one, np.float64).reshape(len(one), -1) for one in sets]
-    complete = np.logical_and.reduce([np.isfinite(one).all(axis=1) for one in sets])
+    sets = [np.asarray(rows, np.float64).reshape(len(rows), -1) for rows in sets]
+    complete = np.logical_and.reduce([np.isfinite(rows).all(axis=1) for rows in sets])
     values = np.full(len(sets[0]), np.nan)
     if complete.sum() >= smallest:
-        values[complete] = score(*(one[complete] for one in sets))
+        values[complete] = score(*(rows[complete] for rows in sets))
     return values
 
 
 def _agreement(result: np.ndarray, target: np.ndarray) -> np.ndarray:
-    first, second = (standardise(_departures(one)) for one in (result, target))
+    first, second = (standardise(_departures(rows)) for rows in (result, target))
     return np.einsum("nd,nd->n", first, second)
 
 
@@ -117,9 +117,9 @@ def _controlled(
     removed = min(rank, n * COMPONENTS[0] // COMPONENTS[1])
     leading = images[:, :removed]
 
-    def left(one: np.ndarray) -> np.ndarray | None:
+    def left(rows: np.ndarray) -> np.ndarray | None:
         """(N, .) what the stimulus does not explain; None for rounding."""
-        centred = _departures(one)
+        centred = _departures(rows)
         if removed < rank:
             centred = centred @ features[: n * COMPARED[0] // COMPARED[1]].T
         residual = centred - leading @ (leading.T @ centred)
@@ -127,11 +127,11 @@ def _controlled(
 
     residuals = [left(result), left(target)]
     own = None if rendered is None else left(rendered)
-    if any(one is None for one in residuals):
+    if any(residual is None for residual in residuals):
         return np.zeros(n)
     if own is not None:
-        shares = [one - own * ((one * own).sum() / (own**2).sum()) for one in residuals]
-        if any((s**2).sum() <= NOTHING * (one**2).sum() for s, one in zip(shares, residuals)):
+        shares = [residual - own * ((residual * own).sum() / (own**2).sum()) for residual in residuals]
+        if any((s**2).sum() <= NOTHING * (residual**2).sum() for s, residual in zip(shares, residuals)):
             return np.zeros(n)
         residuals = shares
     first, second = residuals

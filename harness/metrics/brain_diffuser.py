@@ -40,15 +40,15 @@ def prepare_ssim(images: np.ndarray) -> dict[str, np.ndarray]:
     return {"grey": (resized / 255.0 @ np.array(GREY)).astype(np.float32)}
 
 
-def column_ssim(one: np.ndarray, other: np.ndarray) -> float:
+def column_ssim(first: np.ndarray, second: np.ndarray) -> float:
     """Mean over columns of the one-dimensional SSIM of two grey images (H, W) in [0, 1].
 
     Gaussian window of SD 1.5 px cut at 11 taps, population covariance, the 5-px ends left out.
     """
-    one, other = one.astype(np.float64), other.astype(np.float64)
-    x, y = _down(one), _down(other)
-    variances = _down(one * one) - x * x + _down(other * other) - y * y
-    covariance = _down(one * other) - x * y
+    first, second = first.astype(np.float64), second.astype(np.float64)
+    x, y = _down(first), _down(second)
+    variances = _down(first * first) - x * x + _down(second * second) - y * y
+    covariance = _down(first * second) - x * y
     likeness = (2 * x * y + C1) * (2 * covariance + C2)
     return float((likeness / ((x * x + y * y + C1) * (variances + C2))).mean())
 

@@ -95,8 +95,8 @@ def cosines(result: np.ndarray, target: np.ndarray) -> np.ndarray:
     Unlike a constant image, which scores 0, a caption without any embedding was not scored.
     """
     first, second = (np.asarray(rows, np.float64) for rows in (result, target))
-    known = np.isfinite(first).all(axis=1) & np.isfinite(second).all(axis=1) & first.any(1) & second.any(1)
-    return np.where(known, cosine_similarity(first, second), np.nan)
+    embedded = np.isfinite(first).all(axis=1) & np.isfinite(second).all(axis=1) & first.any(1) & second.any(1)
+    return np.where(embedded, cosine_similarity(first, second), np.nan)
 
 
 def rouge_1_scores(captions: Sequence[str], references: Sequence[str]) -> np.ndarray:

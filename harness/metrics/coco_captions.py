@@ -77,17 +77,17 @@ def cider(captions: Sequence[str], references: References) -> np.ndarray:
     """(N,) CIDEr-D; how rare an n-gram is follows from the references of these N images."""
     pairs = _pairs(captions, references)
     images = Counter(gram for _, theirs in pairs for gram in _most(theirs))
-    known = math.log(max(len(pairs), 1))
+    log_images = math.log(max(len(pairs), 1))
     kept: dict[tuple[str, ...], _Weighted] = {}
 
     def weighted(words: tuple[str, ...]) -> _Weighted:
         if words not in kept:
-            kept[words] = _Weighted.of(words, images, known)
+            kept[words] = _Weighted.of(words, images, log_images)
         return kept[words]
 
     return np.array(
         [
-            10 * sum(weighted(ours).like(weighted(one)) for one in theirs) / len(theirs)
+            10 * sum(weighted(ours).like(weighted(reference)) for reference in theirs) / len(theirs)
             for ours, theirs in pairs
         ]
     )
@@ -102,10 +102,13 @@ class _Weighted:
     length: int
 
     @classmethod
-    def of(cls, words: tuple[str, ...], images: Mapping[tuple[str, ...], int], known: float) -> _Weighted:
-        """images : n-gram -> images that have it in a reference; known : log of the number of images."""
+    def of(
+        cls, words: tuple[str, ...], images: Mapping[tuple[str, ...], int], log_images: float
+    ) -> _Weighted:
+        """images : n-gram -> images that have it in a reference; log_images : log of the number of all."""
         weights = {
-            gram: count * (known - math.log(max(1, images[gram]))) for gram, count in _grams(words).items()
+            gram: count * (log_images - math.log(max(1, images[gram])))
+            for gram, count in _grams(words).items()
         }
         squares = [0.0] * ORDERS
         for gram, weight in weights.items():

@@ -110,16 +110,16 @@ def _size(responses: np.ndarray) -> np.ndarray:
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> float:
-    known = np.isfinite(x) & np.isfinite(y)
-    x, y = x[known], y[known]
+    finite = np.isfinite(x) & np.isfinite(y)
+    x, y = x[finite], y[finite]
     if len(x) < FEWEST or constant_columns(y[:, None])[0]:
         return float("nan")
     return 0.0 if constant_columns(x[:, None])[0] else float(np.corrcoef(x, y)[0, 1])
 
 
 def _mean(values: list[float]) -> float:
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.mean(known)) if known else float("nan")
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.mean(finite)) if finite else float("nan")
 
 
 def category_contrast(

@@ -108,7 +108,7 @@ def correlations(
     at: tuple[np.ndarray | slice, np.ndarray | slice] = (slice(None), slice(None)),
 ) -> np.ndarray:
     """(n, m) float64 correlations of rows ``at[0]`` of `first` and ``at[1]`` of `second`."""
-    rows, columns = (_sliced(one) for one in at)
+    rows, columns = (_sliced(part) for part in at)
     n, m, count = len(first.mean[rows]), len(second.mean[columns]), first.values.shape[1]
     total = np.zeros((n, m))
     # sum (x - mx) (y - my) = sum x y - D mx my: with small means this takes less time, and rounds less, than
@@ -128,7 +128,7 @@ def correlations(
 
 def correlations_of_pairs(first: Rows, second: Rows, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     """(P,) float64 correlations of row ``i[p]`` of `first` and ``j[p]`` of `second`, in float64."""
-    (rows, at), (columns, to) = (np.unique(one, return_inverse=True) for one in (i, j))
+    (rows, at), (columns, to) = (np.unique(positions, return_inverse=True) for positions in (i, j))
     count = first.values.shape[1]
     if len(i) * (count + LOOKED_UP) * DENSE > len(rows) * len(columns) * count:
         return correlations(first, second, dtype=np.float64, at=(rows, columns))[at, to]

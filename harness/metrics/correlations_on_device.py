@@ -42,7 +42,7 @@ def correlations_on(
     """(n, m) float64 correlations of rows ``at[0]`` of `first` and ``at[1]`` of `second`."""
     import torch
 
-    shape = [len(one.mean[rows]) for one, rows in zip((first, second), at)]
+    shape = [len(side.mean[rows]) for side, rows in zip((first, second), at)]
     total = torch.zeros(*shape, dtype=torch.float64, device=device)
     for features in slices(first.values.shape[1], HELD // max(1, *shape)):
         total += _standard(first, at[0], features, device) @ _standard(second, at[1], features, device).T
@@ -54,7 +54,7 @@ def correlations_of_rows_on(result: np.ndarray, target: np.ndarray, *, device: s
     first, second = rows_on(result, device), rows_on(target, device)
     values = np.empty(len(result))
     for part in slices(len(result), HELD // max(1, result.shape[1])):
-        sides = [_standard(one, part, slice(None), device) for one in (first, second)]
+        sides = [_standard(side, part, slice(None), device) for side in (first, second)]
         values[part] = (sides[0] * sides[1]).sum(dim=1).cpu().numpy()
     return values
 
@@ -64,5 +64,7 @@ def _standard(rows: Rows, at: np.ndarray | slice, features: slice, device: str) 
     import torch
 
     part = torch.from_numpy(np.array(rows.values[at, features])).to(device).double()
-    mean, scale = (torch.from_numpy(one[at]).to(device)[:, None] for one in (rows.mean, rows.scale))
+    mean, scale = (
+        torch.from_numpy(statistic[at]).to(device)[:, None] for statistic in (rows.mean, rows.scale)
+    )
     return part.sub_(mean).mul_(scale)

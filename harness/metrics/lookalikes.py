@@ -72,8 +72,8 @@ def lookalike_two_way(
             "expected equal numbers"
         )
     values = np.stack([np.full(len(result), np.nan), np.zeros(len(result))])
-    for one in np.unique(kind):
-        alike = np.flatnonzero(kind == one)
+    for category in np.unique(kind):
+        alike = np.flatnonzero(kind == category)
         if len(alike) > 1:
             sides = result[alike], target[alike]
             how = {"choose": choose, "strict": strict, "copies": None if copies is None else copies[alike]}

@@ -25,7 +25,7 @@ def distance_to_nearest(result: np.ndarray, training: np.ndarray) -> np.ndarray:
     """
     result, training = (np.asarray(rows, np.float64).reshape(len(rows), -1) for rows in (result, training))
     values = np.full(len(result), np.nan)
-    known, usable = (np.isfinite(rows).all(axis=1) for rows in (result, training))
-    if known.any() and usable.any():
-        values[known] = 1 - nearest_with_r(result[known], training[usable])[1]
+    complete, usable = (np.isfinite(rows).all(axis=1) for rows in (result, training))
+    if complete.any() and usable.any():
+        values[complete] = 1 - nearest_with_r(result[complete], training[usable])[1]
     return values

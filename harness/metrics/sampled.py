@@ -50,7 +50,7 @@ def energy_distance(samples: np.ndarray, repeats: np.ndarray) -> np.ndarray:
         x, y = (np.asarray(side[np.isfinite(side).all(axis=1)], np.float64) for side in (x, y))
         if min(len(x), len(y)) < 2:
             continue
-        between = np.mean([_rms(one - y).mean() for one in x])
+        between = np.mean([_rms(sample - y).mean() for sample in x])
         values[k] = 2 * between - _own_distance(x) - _own_distance(y)
     return values
 
@@ -68,8 +68,8 @@ def _rms(differences: np.ndarray) -> np.ndarray:
 def _within(values: np.ndarray) -> np.ndarray:
     """(V,) pooled unbiased variance within images of `values` (N, S, V); rounding counts as 0."""
     squares, size, freedom = np.zeros(values.shape[2]), np.zeros(values.shape[2]), 0
-    for one in values:
-        exact = np.asarray(one[np.isfinite(one).all(axis=1)], np.float64)
+    for samples in values:
+        exact = np.asarray(samples[np.isfinite(samples).all(axis=1)], np.float64)
         if len(exact) > 1:
             squares += ((exact - exact.mean(axis=0)) ** 2).sum(axis=0)
             size += (exact**2).sum(axis=0)

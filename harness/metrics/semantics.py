@@ -29,12 +29,12 @@ def categories(features: np.ndarray, captions: np.ndarray, kind: np.ndarray) -> 
     captions (M, D) and kind (M,) belong together; a kind lies at the mean of its captions' directions.
     """
     directions = _directions(captions)
-    known = np.unique(kind)
-    prototypes = _directions(np.stack([directions[kind == one].mean(axis=0) for one in known]))
+    kinds = np.unique(kind)
+    prototypes = _directions(np.stack([directions[kind == label].mean(axis=0) for label in kinds]))
     rows = np.asarray(features, np.float64)
     complete = np.isfinite(rows).all(axis=1)
     nearest = np.argmax(np.where(complete[:, None], rows, 0) @ prototypes.T, axis=1)
-    return np.where(complete, known[nearest], -1)
+    return np.where(complete, kinds[nearest], -1)
 
 
 def category_agreement(
@@ -49,7 +49,7 @@ def category_agreement(
     values = np.full(len(first), np.nan)
     if scored.any():
         first, second = first[scored], second[scored]
-        expected = sum((first == one).mean() * (second == one).mean() for one in np.unique(kind))
+        expected = sum((first == label).mean() * (second == label).mean() for label in np.unique(kind))
         if expected < 1:
             values[scored] = ((first == second) - expected) / (1 - expected)
     return values

@@ -85,11 +85,11 @@ class _Counter(TorchDispatchMode):
         packet = func._overloadpacket
         if packet in flop_registry:
             self.operations += flop_registry[packet](*args, **kwargs, out_val=result)
-        made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        results = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         if not func.is_view and packet not in _ROOM_ALONE:
-            self.traffic += sum(tensor.nbytes for tensor in (*given, *made))
+            self.traffic += sum(tensor.nbytes for tensor in (*given, *results))
         there = {tensor.untyped_storage()._cdata for tensor in given}
-        for tensor in made:
+        for tensor in results:
             if tensor.untyped_storage()._cdata not in there:
                 self._hold(tensor)
         return result

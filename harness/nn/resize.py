@@ -149,7 +149,7 @@ def tap_by_tap(planes: torch.Tensor, size: tuple[int, int], *, antialias: bool) 
     for axis, wanted in zip((-2, -1), size):
         sources, weights = _taps(planes.shape[axis], wanted, antialias=antialias, dtype=dtype)
         along = (-1, 1) if axis == -2 else (-1,)
-        sources, weights = (torch.from_numpy(one).to(planes.device) for one in (sources, weights))
+        sources, weights = (torch.from_numpy(table).to(planes.device) for table in (sources, weights))
         total: torch.Tensor | None = None
         for source, weight in zip(sources, weights):
             part = planes.index_select(axis, source)

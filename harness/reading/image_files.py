@@ -155,7 +155,7 @@ class ImageFolder:
             if file is None:
                 raise DataError(f"{self.folder} holds no image file for the id '{self.ids[k]}'")
             image = self.scale.pixels(read_image(file), what=str(file))
-            images.append((str(file), self.resize.one(image, what=str(file))))
+            images.append((str(file), self.resize.image(image, what=str(file))))
         first = (self.files[positions[0]].name, images[0][1])
         require_one_size([first, *images[1:]], door=self.scale.door)
         return np.stack([image for _, image in images])

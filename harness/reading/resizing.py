@@ -44,7 +44,7 @@ class Resize:
         if self.fit and self.fit not in FITS:
             raise ConfigError(suggest(self.fit, FITS, what="image_fit"))
 
-    def one(self, image: np.ndarray, *, what: str) -> np.ndarray:
+    def image(self, image: np.ndarray, *, what: str) -> np.ndarray:
         """Image (h, w, 3), uint8 or float32 in [0, 1], at the wanted size; of that size it is left alone.
 
         Raises
@@ -73,7 +73,7 @@ class Resize:
         """Images (n, h, w, 3) at the wanted size."""
         if not self.size or not len(images):
             return images
-        return np.stack([self.one(image, what=what) for image in images])
+        return np.stack([self.image(image, what=what) for image in images])
 
     def _resized(self, image: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
         from PIL import Image

@@ -81,8 +81,8 @@ def _number(loader: _Loader, node: yaml.ScalarNode) -> int | float | str:
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if tag in (f"{_PLAIN}null", f"{_PLAIN}merge")]
-    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    first: [(tag, pattern) for tag, pattern in resolvers if tag in (f"{_PLAIN}null", f"{_PLAIN}merge")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(
     f"{_PLAIN}bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")

@@ -80,9 +80,9 @@ def _squeezed(responses: Responses, fitted: Bottleneck, rank: int) -> Responses:
 
 def _kept(data: SubjectData, rank: int, store: Store, executor: Executor) -> Bottleneck:
     train = data.train.responses
-    known = {"what": "bottleneck", "train": train.sha, "rank": rank}
+    ingredients = {"what": "bottleneck", "train": train.sha, "rank": rank}
     arguments = lambda: (executor.share(train.mean()), train.space.valid, rank)  # noqa: E731
     (artifact,) = cached_map(
-        "controls", [Item(known, arguments)], write_components, store=store, executor=executor
+        "controls", [Item(ingredients, arguments)], write_components, store=store, executor=executor
     )
     return Bottleneck(artifact.array("mean"), artifact.array("components"), train.space.valid)

@@ -17,13 +17,13 @@ from .averaging import write_mean_image
 from .row_images import RowImages
 from .table import ROWS, row_named
 
-Made = dict[tuple[str, int, int], ImageSet]
+ImagesByPlace = dict[tuple[str, int, int], ImageSet]
 """Finished images by (row, trial, sample)."""
 
 
 def control_images(
     data: SubjectData, inputs: Mapping[str, np.ndarray], *, store: Store, executor: Executor
-) -> Made:
+) -> ImagesByPlace:
     """Constant images, and the training image nearest to each row's `inputs` (N, V).
 
     Without inputs (images were given) the measured responses still say which one is nearest.  Without any
@@ -31,29 +31,29 @@ def control_images(
     """
     ids, train = data.test.stimuli.ids, data.train
     first = data.test.stimuli.images(ids[:1])
-    made = {
+    images = {
         ("flat-grey", -1, 0): constant_set(
             ids, np.full(first.shape[1:], 128 if first.dtype == np.uint8 else 0.5, first.dtype)
         ),
     }
     if not len(train):
-        return made
-    made["mean-image", -1, 0] = constant_set(ids, mean_image(train.stimuli, first.dtype, store, executor))
+        return images
+    images["mean-image", -1, 0] = constant_set(ids, mean_image(train.stimuli, first.dtype, store, executor))
     if not data.measured:
-        return made
+        return images
     patterns = train.responses.mean()[:, data.space.valid]
     for row, responses in (inputs or {"measured": data.test.responses.mean()}).items():
         at = nearest(responses[:, data.space.valid], patterns)
-        made[ROWS[row].nearest, -1, 0] = renamed(train.stimuli, at, ids)
-    return made
+        images[ROWS[row].nearest, -1, 0] = renamed(train.stimuli, at, ids)
+    return images
 
 
-def image_sets(made: Made, data: SubjectData) -> list[RowImages]:
+def image_sets(by_place: ImagesByPlace, data: SubjectData) -> list[RowImages]:
     """Each row with its stimuli and the reconstructions from measured responses to compare with."""
     sets = []
     redrawn_rows = {row.redrawn for row in ROWS.values()}
-    rendered = made.get(("generator-ceiling", -1, 0))
-    for (row, trial, sample), images in made.items():
+    rendered = by_place.get(("generator-ceiling", -1, 0))
+    for (row, trial, sample), images in by_place.items():
         if row in redrawn_rows:
             continue
 
@@ -62,17 +62,17 @@ def image_sets(made: Made, data: SubjectData) -> list[RowImages]:
 
         facts = row_named(row)
         reference = facts.reference
-        measured = made.get((reference, -1, sample), made.get((reference, -1, 0)))
+        measured = by_place.get((reference, -1, sample), by_place.get((reference, -1, 0)))
         again = ROWS[reference].redrawn if reference else ""
-        redrawn = made.get((again, -1, sample), made.get((again, -1, 0), measured))
+        redrawn = by_place.get((again, -1, sample), by_place.get((again, -1, 0), measured))
         stimuli = data.test.stimuli.select(images.ids)
         sets.append(
             RowImages(row, trial, sample, images, stimuli, same(measured), same(redrawn), same(rendered))
         )
-        half = made.get(("half-2", -1, sample), made.get(("half-2", -1, 0)))
+        half = by_place.get(("half-2", -1, sample), by_place.get(("half-2", -1, 0)))
         if facts.against_half and trial < 0 and half is not None:
             again = ROWS["half-2"].redrawn
-            other = made.get((again, -1, sample), made.get((again, -1, 0), half))
+            other = by_place.get((again, -1, sample), by_place.get((again, -1, 0), half))
             sets.append(
                 replace(
                     sets[-1],
@@ -87,10 +87,10 @@ def image_sets(made: Made, data: SubjectData) -> list[RowImages]:
 
 def mean_image(train: ImageSet, dtype: np.dtype, store: Store, executor: Executor) -> np.ndarray:
     """(H, W, 3) mean of the training images, rounded where they are uint8."""
-    known = {"what": "mean-image", "train": train.sha, "dtype": str(dtype)}
+    ingredients = {"what": "mean-image", "train": train.sha, "dtype": str(dtype)}
     arguments = lambda: (readable(train), str(dtype))  # noqa: E731
     (artifact,) = cached_map(
-        "controls", [Item(known, arguments)], write_mean_image, store=store, executor=executor
+        "controls", [Item(ingredients, arguments)], write_mean_image, store=store, executor=executor
     )
     return np.array(artifact.array("image"))
 

@@ -117,8 +117,8 @@ def read_suite(name: str, *, smoke: bool = False) -> Suite:
     file = Path(name).expanduser() if name.endswith((".yaml", ".yml")) else _folder() / f"{name}.yaml"
     if not file.is_file() and not name.endswith((".yaml", ".yml")):
         raise ConfigError(suggest(name, suite_names(), what="experiment"))
-    content = mapping(read_yaml(file), known=KEYS, where=str(file))
-    trial = mapping(content.pop("smoke", None) or {}, known=KEYS[:-1], where=f"{file}: smoke")
+    content = mapping(read_yaml(file), keys=KEYS, where=str(file))
+    trial = mapping(content.pop("smoke", None) or {}, keys=KEYS[:-1], where=f"{file}: smoke")
     if smoke and not trial:
         raise ConfigError(f"{file} has no smoke setting; leave --smoke out")
     content |= trial if smoke else {}
@@ -262,7 +262,7 @@ def _variants(given: Any, kind: str, *, where: str) -> Iterator[Variant]:
 
 def _published(given: Any, *, where: str) -> Iterator[Mapping[str, Any]]:
     for place, entry in enumerate(_listed(given, where=where)):
-        line = mapping(entry, known=PUBLISHED, where=f"{where}[{place}]")
+        line = mapping(entry, keys=PUBLISHED, where=f"{where}[{place}]")
         if lacking := [key for key in PUBLISHED if key not in line]:
             raise ConfigError(
                 f"{where}[{place}] lacks {', '.join(lacking)}: a figure has a source and its limits"

@@ -58,15 +58,19 @@ class CaptionsScorer(Scorer):
 
     def __init__(self, run: Scoring) -> None:
         super().__init__(run)
-        decoded = {place: made.captions for place, made in run.decoded.items() if made.captions}
-        self.said: Mapping[tuple[str, int, int], Mapping[str, str]] = {**decoded, **run.captions}
+        decoded = {
+            place: reconstructions.captions
+            for place, reconstructions in run.decoded.items()
+            if reconstructions.captions
+        }
+        self.captions_at: Mapping[tuple[str, int, int], Mapping[str, str]] = {**decoded, **run.captions}
 
     @staticmethod
     def expected(metric: Metric, plan: Circumstances) -> str | None:
         return "" if plan.captions else None
 
     def problem(self, metric: Metric) -> str:
-        rows = {row for row, *_ in self.said}
+        rows = {row for row, *_ in self.captions_at}
         if not rows:
             return "nothing was decoded that has captions; a decoder returns them as Decoded.caption"
         if self.run.data.test.stimuli.captions is None and not rows & {"measured", CEILING}:
@@ -95,9 +99,12 @@ class CaptionsScorer(Scorer):
             "backbone": backbone_identity(row.backbone[0]) if row.backbone else "none",
             "weights": {name: stored_sha(name) for name in row.weights},
         }
-        comparisons = [self._comparison(row, one) for one in spoken]
+        comparisons = [self._comparison(row, row_captions) for row_captions in spoken]
         values = compared(metric, comparisons, store=run.store, executor=run.executor, depends_on=common)
-        scores += [Score(metric, one.row, one.target, of[HEADLINE]) for one, of in zip(spoken, values)]
+        scores += [
+            Score(metric, row_captions.row, row_captions.target, of[HEADLINE])
+            for row_captions, of in zip(spoken, values)
+        ]
         return Scored(images=scores)
 
     @cached_property
@@ -106,7 +113,11 @@ class CaptionsScorer(Scorer):
         ids.
         """
         stimuli = self.run.data.test.stimuli
-        rows = [one for one in self.run.once if (one.row, one.trial, one.sample) in self.said]
+        rows = [
+            images
+            for images in self.run.once
+            if (images.row, images.trial, images.sample) in self.captions_at
+        ]
         return rows + [RowImages(*place, stimuli, stimuli, None) for place in self.run.captions]
 
     @cached_property
@@ -124,12 +135,12 @@ class CaptionsScorer(Scorer):
         spoken = []
         for name, (captions, others) in rows.items():
             if captions:
-                part = stimuli.select([one for one in stimuli.ids if one in captions])
+                part = stimuli.select([image_id for image_id in stimuli.ids if image_id in captions])
                 spoken.append(_Spoken(RowImages(name, -1, 0, part, part, None), "stimulus", captions, others))
         return spoken
 
     def _captions(self, images: RowImages) -> Mapping[str, str]:
-        return self.said[images.row, images.trial, images.sample]
+        return self.captions_at[images.row, images.trial, images.sample]
 
     def _comparison(self, row: Metric, spoken: _Spoken) -> Comparison:
         ids = spoken.row.images.ids
@@ -154,9 +165,9 @@ class CaptionsScorer(Scorer):
             texts = images.stimuli.references
             return {} if texts is None else dict(zip(images.stimuli.ids, texts, strict=True))
         if target == "image":
-            captions = {} if images.row == CEILING else self.said.get((CEILING, -1, 0), {})
+            captions = {} if images.row == CEILING else self.captions_at.get((CEILING, -1, 0), {})
         else:
             reference = row_named(images.row).reference
             places = [(reference, -1, images.sample), (reference, -1, 0)] if reference else []
-            captions = next((self.said[place] for place in places if place in self.said), {})
+            captions = next((self.captions_at[place] for place in places if place in self.captions_at), {})
         return {name: (text,) for name, text in captions.items()}

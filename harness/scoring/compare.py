@@ -62,18 +62,18 @@ def compared(
     items = [
         Item(
             {
-                "things": [offer.identity for offer in one.things],
-                "keywords": {name: offer.identity for name, offer in one.keywords.items()},
-                "orders": "none" if one.orders is None else digest(one.orders),
+                "things": [offer.identity for offer in comparison.things],
+                "keywords": {name: offer.identity for name, offer in comparison.keywords.items()},
+                "orders": "none" if comparison.orders is None else digest(comparison.orders),
             },
             (
                 metric,
-                tuple(offer.reference for offer in one.things),
-                {name: offer.reference for name, offer in one.keywords.items()},
-                one.orders,
+                tuple(offer.reference for offer in comparison.things),
+                {name: offer.reference for name, offer in comparison.keywords.items()},
+                comparison.orders,
             ),
         )
-        for one in comparisons
+        for comparison in comparisons
     ]
     common = {**metric.identity, **(depends_on or {})}
     artifacts = cached_map("score", items, score_one, store=store, executor=executor, depends_on=common)

@@ -38,10 +38,10 @@ class Embedding:
     batches: tuple[Artifact, ...]
 
     @classmethod
-    def of(cls, made: Reconstructions) -> Embedding | None:
+    def of(cls, reconstructions: Reconstructions) -> Embedding | None:
         """What the decoder predicted along with its images, if it did."""
-        complete = all(batch.has("embedding.npy") for batch in made.batches)
-        return cls(made.ids, made.batches) if complete else None
+        complete = all(batch.has("embedding.npy") for batch in reconstructions.batches)
+        return cls(reconstructions.ids, reconstructions.batches) if complete else None
 
     @property
     def keys(self) -> list[str]:
@@ -66,7 +66,7 @@ class DecoderSpaceScorer(Scorer):
     def __init__(self, run: Scoring) -> None:
         super().__init__(run)
         self.true: Embedding | None = None
-        embeddings = {place: Embedding.of(made) for place, made in run.decoded.items()}
+        embeddings = {place: Embedding.of(reconstructions) for place, reconstructions in run.decoded.items()}
         self.decoded = {place: embedding for place, embedding in embeddings.items() if embedding is not None}
 
     @staticmethod
@@ -112,10 +112,10 @@ class DecoderSpaceScorer(Scorer):
             )
             for part in parts
         ]
-        known = {"model": model.key, "micro_batch": size, "device": model.device.partition(":")[0]}
+        ingredients = {"model": model.key, "micro_batch": size, "device": model.device.partition(":")[0]}
         with run.stage("embed", len(stimuli)) as advance:
             common = {"store": run.store, "executor": run.executor, "progress": advance}
-            artifacts = cached_map("embed", items, embed_batch, depends_on=known, **common)
+            artifacts = cached_map("embed", items, embed_batch, depends_on=ingredients, **common)
         return Embedding(stimuli.ids, tuple(artifacts))
 
     def score(self, metric: MetricRef) -> Scored:
@@ -140,7 +140,9 @@ class DecoderSpaceScorer(Scorer):
                     nothing = np.full(len(embedding.ids), np.nan)
                     scores.append(Score(metric, shuffled[id(images)], "stimulus", nothing))
         values = compared(metric, comparisons, store=run.store, executor=run.executor)
-        scores += [Score(metric, images, "stimulus", one[HEADLINE]) for images, one in zip(what, values)]
+        scores += [
+            Score(metric, images, "stimulus", of_images[HEADLINE]) for images, of_images in zip(what, values)
+        ]
         return Scored(images=scores)
 
     @staticmethod
@@ -159,14 +161,14 @@ class DecoderSpaceScorer(Scorer):
         """(N, N) float64 cosine of decoded embedding j and the true one of image i."""
         position = {name: k for k, name in enumerate(self.true.ids)}
         at = np.array([position[name] for name in embedding.ids], np.int64)
-        known = {"decoded": embedding.keys, "true": self.true.keys, "positions": at}
+        ingredients = {"decoded": embedding.keys, "true": self.true.keys, "positions": at}
         artifact = cached(
             "score",
             write_cosines,
             embedding.files,
             self.true.files,
             at,
-            depends_on={"model": self.run.decoder.key, **known},
+            depends_on={"model": self.run.decoder.key, **ingredients},
             store=self.run.store,
             executor=self.run.executor,
         )

@@ -98,7 +98,8 @@ class EmbeddingScorer(Scorer):
         place = {"device": torch_device(row, run.device)}
         values = compared(metric, comparisons, store=run.store, executor=run.executor, depends_on=place)
         scores += [
-            Score.of(metric, images, target, one[HEADLINE]) for (images, target), one in zip(what, values)
+            Score.of(metric, images, target, of_images[HEADLINE])
+            for (images, target), of_images in zip(what, values)
         ]
         return Scored(images=scores)
 

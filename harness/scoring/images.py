@@ -46,7 +46,7 @@ class _Block:
     def identity(self) -> dict[str, Any]:
         hashes = {name: digest(stimuli.image_hashes()) for name, stimuli in self.sources.items()}
         return {
-            "pairs": [(hashes[one], hashes[other]) for one, other in self.pairs],
+            "pairs": [(hashes[first], hashes[second]) for first, second in self.pairs],
             "shifts": list(self.shifts),
         }
 

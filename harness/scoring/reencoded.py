@@ -83,18 +83,18 @@ class ReencodedScorer(Scorer):
                 f"{space.subject}; expected {space.n_voxels} voxels"
             )
         measured = Held(self._measured(images.images.ids))
-        known = [self.run.data.test.responses.sha, images.images.ids, space.sha]
+        identity = [self.run.data.test.responses.sha, images.images.ids, space.sha]
         valid = np.flatnonzero(space.valid)
         comparisons = []
         for inside in members.values():
             at = valid[inside]
             things = (
                 Offer(Columns(predicted.reference, at), [predicted.identity, at]),
-                Offer(Columns(measured, np.flatnonzero(inside)), [known, at]),
+                Offer(Columns(measured, np.flatnonzero(inside)), [identity, at]),
             )
             comparisons.append(Comparison(things, orders=orders))
         scores = compared(metric, comparisons, store=self.run.store, executor=self.run.executor)
-        return {key: one[HEADLINE] for key, one in zip(members, scores)}
+        return {key: of_members[HEADLINE] for key, of_members in zip(members, scores)}
 
     def _measured(self, ids: tuple[str, ...]) -> np.ndarray:
         """(N, U) mean measured responses of the valid voxels, read once for all rows of the same images."""

@@ -59,11 +59,11 @@ def ceiling_of(data: SubjectData) -> tuple[np.ndarray | None, CeilingSource | No
     if ceiling is not None:
         return ceiling, data.space.ncsnr_source or CeilingSource("ncsnr that came with the data")
     parts = [(part.responses.data, part.responses.image_index) for part in (data.train, data.test)]
-    found = variance_components(parts)
-    if found is None:
+    components = variance_components(parts)
+    if components is None:
         return None, None
-    source = CeilingSource(found.source(("training", "test")), found.within, found.between)
-    return found.noise_ceiling(counts), source
+    source = CeilingSource(components.source(("training", "test")), components.within, components.between)
+    return components.noise_ceiling(counts), source
 
 
 @dataclass(frozen=True)

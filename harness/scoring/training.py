@@ -38,6 +38,10 @@ class TrainingScorer(EmbeddingScorer):
         stimuli = run.data.test.stimuli
         sets = [*run.once, RowImages(STIMULUS.name, -1, 0, stimuli, stimuli, None)]
         training = self.embedded(backbone, run.data.train.stimuli)
-        comparisons = [Comparison((self.embedded(backbone, one.images), training)) for one in sets]
+        comparisons = [
+            Comparison((self.embedded(backbone, row_images.images), training)) for row_images in sets
+        ]
         values = compared(metric, comparisons, store=run.store, executor=run.executor)
-        return Scored(images=[Score(metric, one, TARGET, v[HEADLINE]) for one, v in zip(sets, values)])
+        return Scored(
+            images=[Score(metric, row_images, TARGET, v[HEADLINE]) for row_images, v in zip(sets, values)]
+        )

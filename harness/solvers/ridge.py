@@ -241,8 +241,8 @@ def _choose(
     # The grid ascends: the last of equal minima is the largest penalty.
     last = len(error) - 1
     if shared:
-        one = last - relative[:, varying].mean(axis=1)[::-1].argmin() if varying.any() else last
-        best = np.full(error.shape[1], one)
+        shared_best = last - relative[:, varying].mean(axis=1)[::-1].argmin() if varying.any() else last
+        best = np.full(error.shape[1], shared_best)
     else:
         best = np.where(varying, last - relative[::-1].argmin(axis=0), last)
     r2 = 1 - np.take_along_axis(relative, best[None], axis=0)[0]

@@ -104,8 +104,8 @@ def _inverses(
     """The inverse with a penalty, and the plain one."""
     probes = noise_probes(data, count=PROBES, seed=seed)
     stream = Stream("noise", -1, 0, probes, image_seeds(seed, probes.ids, 0))
-    made, images = decode(stream)
-    ours, wanted = _compared(model, made, images, data, features)
+    decoded, images = decode(stream)
+    ours, wanted = _compared(model, decoded, images, data, features)
     grids = (PENALTIES, (NO_PENALTY,))
     return {
         row: ridge(ours, probes.mean(), wanted, probes.ids, penalties=grid) for row, grid in zip(rows, grids)
@@ -113,10 +113,10 @@ def _inverses(
 
 
 def _compared(
-    model: Model, made: Reconstructions, images: ImageSet, data: SubjectData, features: FeatureStore
+    model: Model, decoded: Reconstructions, images: ImageSet, data: SubjectData, features: FeatureStore
 ) -> tuple[np.ndarray, np.ndarray]:
     """(P, D) of what the probes decoded to, and (N, D) of the true test images."""
-    embedded, test = made.optional("embedding"), data.test.stimuli
+    embedded, test = decoded.optional("embedding"), data.test.stimuli
     if embedded is not None and hasattr(model.ref.load(), "embed"):
         decoder = guarded(model.ref, "cannot be loaded", lambda: model.load(data.space))
         true: Any = guarded(

@@ -96,5 +96,5 @@ def check_overlap(train: Split, test: Split) -> None:
 
 def overlapping_images(train: Stimuli, test: Stimuli) -> list[str]:
     """Ids of test images whose content is among the training images."""
-    known = set(train.image_hashes())
-    return [name for name, sha in zip(test.ids, test.image_hashes()) if sha in known]
+    train_hashes = set(train.image_hashes())
+    return [name for name, sha in zip(test.ids, test.image_hashes()) if sha in train_hashes]

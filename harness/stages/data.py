@@ -211,13 +211,15 @@ def read_subject(artifact: Artifact) -> SubjectData:
     return SubjectData(space, splits["train"], splits["test"], **extra)
 
 
-def _read_stimuli(artifact: Artifact, name: str, known: dict[str, Any]) -> Stimuli:
-    labels = {label: np.array(artifact.array(f"{name}_label_{k}")) for k, label in enumerate(known["labels"])}
+def _read_stimuli(artifact: Artifact, name: str, description: dict[str, Any]) -> Stimuli:
+    labels = {
+        label: np.array(artifact.array(f"{name}_label_{k}")) for k, label in enumerate(description["labels"])
+    }
     return Stimuli(
-        known["ids"],
+        description["ids"],
         FileReader(str(artifact.folder / f"{name}_images.npy")),
-        captions=known["captions"],
-        hashes=known["hashes"],
+        captions=description["captions"],
+        hashes=description["hashes"],
         labels=labels,
     )
 

@@ -69,8 +69,8 @@ class Reconstructions:
         """Id -> caption; empty where the decoder gave none.  Not to be changed."""
         if not all(batch.has("caption.json") for batch in self.batches):
             return {}
-        found = [str(caption) for batch in self.batches for caption in batch.json("caption")]
-        return dict(zip(self.ids, found, strict=True))
+        captions = [str(caption) for batch in self.batches for caption in batch.json("caption")]
+        return dict(zip(self.ids, captions, strict=True))
 
     def optional(self, name: str) -> np.ndarray | None:
         """(N, ...) array ``embedding``, ``low_level`` or ``candidate_scores``, if the decoder gave it."""

@@ -111,8 +111,8 @@ def _candidate_scores(decoder: Any, decoded: Decoded) -> np.ndarray | None:
     n, candidates = decoded.images.shape[:2]
     if candidates == 1 or decoded.embedding is None or not hasattr(decoder, "embed"):
         return None
-    made = np.asarray(decoder.embed(decoded.images.reshape(-1, *decoded.images.shape[2:])), np.float64)
-    made = made.reshape(n, candidates, -1)
+    embeddings = np.asarray(decoder.embed(decoded.images.reshape(-1, *decoded.images.shape[2:])), np.float64)
+    embeddings = embeddings.reshape(n, candidates, -1)
     wanted = np.asarray(decoded.embedding, np.float64).reshape(n, 1, -1)
-    norm = np.linalg.norm(made, axis=2) * np.linalg.norm(wanted, axis=2)
-    return np.divide((made * wanted).sum(axis=2), norm, out=np.zeros((n, candidates)), where=norm > 0)
+    norm = np.linalg.norm(embeddings, axis=2) * np.linalg.norm(wanted, axis=2)
+    return np.divide((embeddings * wanted).sum(axis=2), norm, out=np.zeros((n, candidates)), where=norm > 0)

@@ -39,16 +39,16 @@ def encode(
     names : under which the plugin gets the images; seeds are those of their ids.
     """
     module = model.ref.load().__module__
-    known: list[SavedFeatures] = []
+    held: list[SavedFeatures] = []
 
     def saved() -> SavedFeatures:
-        if not known:
+        if not held:
             opened = model.build()
-            known.append(features.saved(tuple(opened.wants()), [stimuli]))
+            held.append(features.saved(tuple(opened.wants()), [stimuli]))
             if hasattr(opened, "require"):
                 fitted = guarded(model.ref, "cannot be loaded", lambda: model.load(space))
                 guarded(model.ref, "refuses the stimuli", lambda: fitted.require(stimuli))
-        return known[0]
+        return held[0]
 
     def item(ids: tuple[str, ...]) -> Item:
         seeds = sample_seeds(seed, ids, samples)

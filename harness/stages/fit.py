@@ -103,8 +103,8 @@ def fit_decoder(
     """Fit on the training split of `data`, or load what a pretrained decoder brings."""
     identity = plugin_identity(ref, params)
     if is_pretrained(ref.load(), params):
-        known = {**identity, "space": data.space.sha}
-        return Model(ref, params, key_of("fit", known) if is_known(known) else "", "", device)
+        of_pretrained = {**identity, "space": data.space.sha}
+        return Model(ref, params, key_of("fit", of_pretrained) if is_known(of_pretrained) else "", "", device)
     plugin = Configured(ref, params)
     decoder = plugin.build()
     takes, layers = takes_features(decoder, ref), wanted(decoder)

@@ -56,12 +56,12 @@ class GivenImages:
         form, colon, path = text.partition(":")
         if not colon or form not in ("folder", "file"):
             return None
-        found = Path(path).expanduser()
-        if form == "file" and not found.is_file():
-            problem = "is not a file" if found.exists() else "is not there"
-            raise DataError(f"{found} {problem}; give one of {', '.join(SUFFIXES)}, or folder:PATH")
+        location = Path(path).expanduser()
+        if form == "file" and not location.is_file():
+            problem = "is not a file" if location.exists() else "is not there"
+            raise DataError(f"{location} {problem}; give one of {', '.join(SUFFIXES)}, or folder:PATH")
         if form == "folder":
-            _check_folder(found)
+            _check_folder(location)
         return cls(path, form)
 
     def rows(self, stimuli: Stimuli, *, flat_row: str) -> dict[str, ImageSet]:
@@ -99,16 +99,16 @@ class GivenImages:
         if self.form == "file":
             return _file_rows(root, flat_row)
         _check_folder(root)
-        found: dict[str, _Held] = {}
+        rows: dict[str, _Held] = {}
         for child in sorted(root.iterdir()):
             arrays = child.is_file() and child.suffix.lower() in SUFFIXES
             row = child.stem if arrays else child.name
             if row not in ROWS or not (arrays or child.is_dir()):
                 continue
-            if row in found:
+            if row in rows:
                 raise DataError(f"{root} holds the row '{row}' twice; keep the folder or one file of it")
-            found[row] = _file_rows(child, row)[row] if arrays else _folder(child)
-        return found or {flat_row: _folder(root)}
+            rows[row] = _file_rows(child, row)[row] if arrays else _folder(child)
+        return rows or {flat_row: _folder(root)}
 
 
 def check_given(path: str) -> None:
@@ -180,9 +180,11 @@ class _ArrayImages:
         self._to_last = _channels(self._array, self.what)
         self.names = file.ids(self._array.shape[0], what="reconstructions")
         matches = match_ids(ids, self.names, what=str(file.path))
-        self.missing = tuple(one for one in ids if one not in matches)
-        place = {one: k for k, one in enumerate(self.names)}
-        self._rows = np.array([place[matches[one]] if one in matches else -1 for one in ids], np.int64)
+        self.missing = tuple(image_id for image_id in ids if image_id not in matches)
+        place = {image_id: k for k, image_id in enumerate(self.names)}
+        self._rows = np.array(
+            [place[matches[image_id]] if image_id in matches else -1 for image_id in ids], np.int64
+        )
 
     def read(self, positions: np.ndarray) -> np.ndarray:
         """Images (n, H, W, 3) of the ids at `positions`."""

@@ -14,21 +14,21 @@ from ..errors import ConfigError
 from .decode import Reconstructions
 
 
-def choose(made: Reconstructions, rule: str, stimuli: Stimuli) -> np.ndarray:
+def choose(reconstructions: Reconstructions, rule: str, stimuli: Stimuli) -> np.ndarray:
     """(N,) number of the chosen candidate of each image."""
-    n, candidates = len(made.ids), made.candidates()
+    n, candidates = len(reconstructions.ids), reconstructions.candidates()
     if candidates == 1 or rule == "first":
         return np.zeros(n, np.int64)
     if rule == "predicted-embedding":
-        scores = made.optional("candidate_scores")
+        scores = reconstructions.optional("candidate_scores")
         if scores is None:
             raise ConfigError(
                 "--selection predicted-embedding needs a decoder that predicts an embedding and has embed(); "
                 "this one does not. Type --selection first"
             )
         return scores.argmax(axis=1)
-    targets = _vectors(stimuli.select(made.ids))
-    columns = [_vectors(made.chosen(np.full(n, c))) for c in range(candidates)]
+    targets = _vectors(stimuli.select(reconstructions.ids))
+    columns = [_vectors(reconstructions.chosen(np.full(n, c))) for c in range(candidates)]
     return np.stack([(column * targets).sum(axis=1) for column in columns], axis=1).argmax(axis=1)
 
 

@@ -60,9 +60,9 @@ def variance_components(
 ) -> Components:
     """Components of `values` (n,) with their image, trial and sample; NaN values are left out."""
     values = np.asarray(values, np.float64)
-    known = np.isfinite(values)
-    y = values[known]
-    labels = [np.unique(np.asarray(side)[known], return_inverse=True)[1] for side in (image, trial, sample)]
+    finite = np.isfinite(values)
+    y = values[finite]
+    labels = [np.unique(np.asarray(side)[finite], return_inverse=True)[1] for side in (image, trial, sample)]
     images = labels[0]
     n = len(np.unique(images))
     nothing = dict.fromkeys(PARTS, float("nan"))
@@ -91,9 +91,11 @@ def _groupings(image: np.ndarray, trial: np.ndarray, sample: np.ndarray) -> dict
 
 def _henderson(y: np.ndarray, groupings: dict[str, np.ndarray]) -> dict[str, float]:
     parts = list(groupings)
-    one = np.zeros(len(y), np.int64)
-    left = np.array([[_k(groupings[f], groupings[g]) - _k(one, groupings[g]) for g in parts] for f in parts])
-    right = np.array([_t(y, groupings[f]) - _t(y, one) for f in parts])
+    single_group = np.zeros(len(y), np.int64)
+    left = np.array(
+        [[_k(groupings[f], groupings[g]) - _k(single_group, groupings[g]) for g in parts] for f in parts]
+    )
+    right = np.array([_t(y, groupings[f]) - _t(y, single_group) for f in parts])
     if np.linalg.matrix_rank(left, tol=1e-9 * len(y)) < len(parts):
         return {}
     return dict(zip(parts, np.linalg.solve(left, right).tolist(), strict=True))

@@ -53,10 +53,10 @@ def paired_difference(
     if a.shape != b.shape or a.ndim != 1:
         raise ValueError(f"paired values have shapes {a.shape} and {b.shape}; expected the same (N,)")
     difference = a - b
-    known = np.isfinite(difference)
+    finite = np.isfinite(difference)
     return paired_differences(
-        difference[known, None],
-        rivalry=None if rivalry is None else np.asarray(rivalry)[known, None],
+        difference[finite, None],
+        rivalry=None if rivalry is None else np.asarray(rivalry)[finite, None],
         flips=flips,
         seed=seed,
         level=level,
@@ -115,7 +115,7 @@ def sign_flip_ps(matrix: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> np
     observed one counted among them (Phipson & Smyth 2010), so never below 1 / (draws + 1).  NaN is
     no difference; a column (of any subject) of nothing else has p NaN.
     """
-    matrix, known = _contributions(matrix)
+    matrix, tested = _contributions(matrix)
     n = len(matrix)
     # Patterns whose sum is equal in exact arithmetic may differ by rounding.
     bound = np.abs(matrix.sum(axis=0)) - 1e-12 * np.abs(matrix).sum(axis=0)
@@ -129,7 +129,7 @@ def sign_flip_ps(matrix: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> np
             signs = generator.integers(0, 2, size=(size, n), dtype=np.int8).astype(np.float64)
             extreme += (np.abs((2.0 * signs - 1.0) @ matrix) >= bound).sum(axis=0)
         p = extreme / (draws + 1)
-    return np.where(known, p, np.nan)
+    return np.where(tested, p, np.nan)
 
 
 def holm(pvalues: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -146,10 +146,10 @@ def holm(pvalues: Sequence[float] | np.ndarray) -> np.ndarray:
 def _contributions(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(N, K) what each image adds to the sum that is tested, and (K,) whether there is one."""
     matrix = np.asarray(matrix, np.float64)
-    known = np.isfinite(matrix)
-    matrix = np.where(known, matrix, 0.0)  # a missing difference adds 0 under either sign
+    finite = np.isfinite(matrix)
+    matrix = np.where(finite, matrix, 0.0)  # a missing difference adds 0 under either sign
     if matrix.ndim == 2:
-        return matrix, known.any(axis=0)
-    counts = known.sum(axis=1)  # (S, K)
+        return matrix, finite.any(axis=0)
+    counts = finite.sum(axis=1)  # (S, K)
     shares = matrix / np.maximum(counts, 1)[:, None]
     return shares.sum(axis=0), (counts > 0).all(axis=0)

@@ -158,15 +158,15 @@ def scale(case: BenchmarkCase) -> Iterator[Problem]:
 
 def same_twice(case: BenchmarkCase) -> Iterator[Problem]:
     """Loaded twice, equal."""
-    one, other = case.data, case.loaded(case.build())
-    if one.space.sha != other.space.sha:
+    first, second = case.data, case.loaded(case.build())
+    if first.space.sha != second.space.sha:
         yield Problem(
             "the same voxel space when it is loaded again", "another", "Draw nothing without a fixed seed."
         )
         return
     for name in ("train", "test"):
         for part in ("stimuli", "responses"):
-            if getattr(getattr(one, name), part).sha != getattr(getattr(other, name), part).sha:
+            if getattr(getattr(first, name), part).sha != getattr(getattr(second, name), part).sha:
                 yield Problem(
                     f"the same {name} {part} when they are loaded again",
                     "others",

@@ -214,21 +214,21 @@ CONDUCT = {"printing": printing, "random state": random_state, "network": networ
 """Last, since they look back at all that was called."""
 
 
-def difference(one: Any, other: Any) -> float:
-    """Largest difference, as a share of the spread of `one`; inf where shapes differ or one is not finite."""
-    one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
-    if one.shape != other.shape or not (np.isfinite(one) == np.isfinite(other)).all():
+def difference(first: Any, second: Any) -> float:
+    """Largest difference, as a share of the spread of `first`; inf where shapes or finite places differ."""
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if first.shape != second.shape or not (np.isfinite(first) == np.isfinite(second)).all():
         return float("inf")
-    both = np.isfinite(one)
+    both = np.isfinite(first)
     if not both.any():
         return 0.0
-    spread = one[both].std() or np.abs(one[both]).max() or 1.0
-    return float(np.abs(one[both] - other[both]).max() / spread)
+    spread = first[both].std() or np.abs(first[both]).max() or 1.0
+    return float(np.abs(first[both] - second[both]).max() / spread)
 
 
-def differs(one: Any, other: Any, limit: float) -> str:
+def differs(first: Any, second: Any, limit: float) -> str:
     """By how much two results differ, in words; ``""`` within `limit`."""
-    by = difference(one, other)
+    by = difference(first, second)
     if by <= limit:
         return ""
     if np.isfinite(by):

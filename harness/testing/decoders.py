@@ -91,11 +91,11 @@ def as_floats(images: Any) -> np.ndarray:
     return images / 255.0 if images.dtype == np.uint8 else images.astype(np.float64)
 
 
-def unlike(one: np.ndarray, other: np.ndarray) -> str:
+def unlike(first: np.ndarray, second: np.ndarray) -> str:
     """By how much images differ, in words; ``""`` within :data:`LEVELS`."""
-    if one.shape == other.shape and np.abs(one - other).max() <= LEVELS:
+    if first.shape == second.shape and np.abs(first - second).max() <= LEVELS:
         return ""
-    return differs(one, other, CLOSE)
+    return differs(first, second, CLOSE)
 
 
 def signatures(case: DecoderCase) -> Iterator[Problem]:

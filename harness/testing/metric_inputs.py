@@ -96,9 +96,9 @@ def features(metric: Metric, n: int, seed: int, same: bool) -> Sample:
 def training(metric: Metric, n: int, seed: int, same: bool) -> Sample:
     """Embeddings of results (n, D) and of training images (2 n, D)."""
     rng = np.random.default_rng(seed)
-    known = rng.standard_normal((2 * n, FEATURES)).astype(np.float32)
+    training_set = rng.standard_normal((2 * n, FEATURES)).astype(np.float32)
     result = rng.standard_normal((n, FEATURES)).astype(np.float32)
-    return Sample((known[:n].copy() if same else result, known), by_image=(0,))
+    return Sample((training_set[:n].copy() if same else result, training_set), by_image=(0,))
 
 
 def pictures(metric: Metric, n: int, seed: int, same: bool) -> Sample:

@@ -114,8 +114,8 @@ def _restore(states: dict[str, Any]) -> None:
         sys.modules["torch"].set_rng_state(states["torch"])
 
 
-def _equal(one: Any, other: Any) -> bool:
+def _equal(first: Any, second: Any) -> bool:
     """Whether two states, of arrays, tensors and tuples of them, are equal."""
-    if isinstance(one, tuple):
-        return len(one) == len(other) and all(map(_equal, one, other))
-    return bool(np.array_equal(np.asarray(one), np.asarray(other)))
+    if isinstance(first, tuple):
+        return len(first) == len(second) and all(map(_equal, first, second))
+    return bool(np.array_equal(np.asarray(first), np.asarray(second)))

@@ -54,7 +54,7 @@ def training_sets(
     """For each subject what is trained on and what is held out, and the hash of all training images."""
     generator, embedder = Generator.load(GENERATOR), BigGTokens()
     scale = generator.settings.latent_scale
-    known, fresh, images = [], [], hashlib.sha256()
+    training, fresh, images = [], [], hashlib.sha256()
     for name in others:
         data = VERSIONS[version](EmbeddedParams(n_test=MAX_TEST)).load(name)
         if common := set(data.train.stimuli.image_hashes()) & set(data.test.stimuli.image_hashes()):
@@ -64,10 +64,10 @@ def training_sets(
         parts = {"latents": targets["latents"], "views": (targets["clean"], targets["augmented"])}
         whole = TrainingSet.of(data.train, targets["tokens"], **parts)
         last = whole.image_index >= len(whole.tokens) - HELD_OUT
-        for out, at in ((known, ~last), (fresh, last)):
+        for out, at in ((training, ~last), (fresh, last)):
             trials = {"responses": whole.responses[at], "image_index": whole.image_index[at]}
             out.append(replace(whole, **trials))
-    return known, fresh, images.hexdigest()
+    return training, fresh, images.hexdigest()
 
 
 def _targets(data, generator, embedder, scale, *, file: Path) -> dict[str, np.ndarray]:
@@ -121,12 +121,12 @@ def train(
     torch.set_num_threads(1)
     began = time.monotonic()
     others = [name for name in SUBJECTS if name != subject]
-    known, fresh, images = training_sets(others, cache=cache, version=version)
+    training, fresh, images = training_sets(others, cache=cache, version=version)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        network = MindEye2Network([data.responses.shape[1] for data in known], SIZES)
+        network = MindEye2Network([data.responses.shape[1] for data in training], SIZES)
     file = out / shared_file(subject, version).name
-    history = fit_network(network, known, settings, seed=SEED, checkpoint_dir=cache / file.stem)
+    history = fit_network(network, training, settings, seed=SEED, checkpoint_dir=cache / file.stem)
     held_out = scores(network, fresh)
     network.ridge.linears = torch.nn.ModuleList()  # a new subject has a ridge layer of its own
     save_network(network, file, half=True)

@@ -60,8 +60,8 @@ class UNetTask(Task):
     def prepare(self, drawn: DrawnScenes, *, cache: Path) -> None:
         """Tokens (n, 16, 64) and scaled latents (n, 12, 8, 8) of all scenes, float16, kept in `cache`."""
         vae, embedder = trained_vae(), BigGTokens()
-        known = hashlib.sha256((file_sha(VAE_FILE) + embedder.identity() + drawn.sha).encode())
-        stem = cache / f"unet-{known.hexdigest()[:12]}"
+        key = hashlib.sha256((file_sha(VAE_FILE) + embedder.identity() + drawn.sha).encode())
+        stem = cache / f"unet-{key.hexdigest()[:12]}"
         files = [stem.with_name(f"{stem.name}-{name}.npy") for name in ("tokens", "latents")]
         if not all(file.is_file() for file in files):
             parts: tuple[list, list] = ([], [])

@@ -58,8 +58,8 @@ class TransformerTask(Task):
         with torch.inference_mode():
             parts = [quantizer(torch.from_numpy(np.array(x))).codes for x in np.array_split(features, 100)]
         self._codes = torch.cat(parts).numpy()
-        known = hashlib.sha256((embedder.identity() + drawn.sha).encode()).hexdigest()
-        file = cache / f"levels-{known[:12]}.npy"
+        key = hashlib.sha256((embedder.identity() + drawn.sha).encode()).hexdigest()
+        file = cache / f"levels-{key[:12]}.npy"
         if not file.is_file():
             levels = []
             with torch.inference_mode():
@@ -87,7 +87,7 @@ class TransformerTask(Task):
         """Pictures drawn from true tokens against the scenes, those of other scenes' tokens beside."""
         embedder, network = BigGLevels(LEVELS), self.network.eval()
         null = list(self._null[None].flip(1).unbind(1))
-        made, truth, coded = [], [], []
+        drawn, truth, coded = [], [], []
         loss = []
         for start in range(0, len(held_out), 50):
             chosen = np.arange(start, min(start + 50, len(held_out)))
@@ -104,15 +104,15 @@ class TransformerTask(Task):
                 generators=image_generators(chosen.astype(np.uint64)),
                 settings=DRAWING,
             )[:, 0]
-            made.append(_pixels(self.vqvae.picture(latents)))
+            drawn.append(_pixels(self.vqvae.picture(latents)))
             coded.append(_pixels(self.vqvae.picture(self.vqvae.quantize.sums(codes)[-1])))
             truth.append(_pixels(x))
-        made, coded, truth = (np.concatenate(each) for each in (made, coded, truth))
-        found = {"held_out_loss": float(torch.stack(loss).mean())}
-        found["pixel_r"] = _pixel_r(made, truth)
-        found["pixel_r_of_other_scenes"] = _pixel_r(np.roll(made, 1, axis=0), truth)
-        found["pixel_r_true_codes"] = _pixel_r(coded, truth)
-        return {**found, **_two_ways(made, coded, truth)}
+        drawn, coded, truth = (np.concatenate(each) for each in (drawn, coded, truth))
+        scores = {"held_out_loss": float(torch.stack(loss).mean())}
+        scores["pixel_r"] = _pixel_r(drawn, truth)
+        scores["pixel_r_of_other_scenes"] = _pixel_r(np.roll(drawn, 1, axis=0), truth)
+        scores["pixel_r_true_codes"] = _pixel_r(coded, truth)
+        return {**scores, **_two_ways(drawn, coded, truth)}
 
 
 VQVAE_FILE = FOLDER / "vqvae.safetensors"
@@ -133,19 +133,19 @@ def _pixel_r(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.mean([np.corrcoef(x.ravel(), y.ravel())[0, 1] for x, y in zip(a, b)]))
 
 
-def _two_ways(made: np.ndarray, coded: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+def _two_ways(drawn: np.ndarray, coded: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Two-way identification on two scoring networks, of drawn pictures and of true codes."""
     from harness.backbones.tiny.alexnet import AlexNetTiny
     from harness.backbones.tiny.clip import ClipTiny
     from harness.metrics.identification import two_way
 
-    found = {}
+    scores = {}
     for network, layer in ((AlexNetTiny(), "conv5"), (ClipTiny(), "image")):
         network.open(device="cpu")
-        a, b, c = (network.extract(x, [layer])[layer].reshape(len(x), -1) for x in (made, coded, truth))
-        found[f"two_way_{network.name}_{layer}"] = float(two_way(a, c).mean())
-        found[f"two_way_true_codes_{network.name}_{layer}"] = float(two_way(b, c).mean())
-    return found
+        a, b, c = (network.extract(x, [layer])[layer].reshape(len(x), -1) for x in (drawn, coded, truth))
+        scores[f"two_way_{network.name}_{layer}"] = float(two_way(a, c).mean())
+        scores[f"two_way_true_codes_{network.name}_{layer}"] = float(two_way(b, c).mean())
+    return scores
 
 
 def build() -> TransformerTask:

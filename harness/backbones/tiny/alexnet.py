@@ -20,14 +20,14 @@ class SmallAlexNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        one, two, three, four, five = WIDTHS
-        self.conv1 = ConvNorm(3, one, size=7, stride=2)
-        self.conv2 = ConvNorm(one, two, size=5)
-        self.conv3 = ConvNorm(two, three)
-        self.conv4 = ConvNorm(three, four)
-        self.conv5 = ConvNorm(four, five)
+        n1, n2, n3, n4, n5 = WIDTHS
+        self.conv1 = ConvNorm(3, n1, size=7, stride=2)
+        self.conv2 = ConvNorm(n1, n2, size=5)
+        self.conv3 = ConvNorm(n2, n3)
+        self.conv4 = ConvNorm(n3, n4)
+        self.conv5 = ConvNorm(n4, n5)
         self.pool = nn.MaxPool2d(2)
-        self.fc6 = nn.Sequential(nn.Flatten(), nn.Linear(five * 16, UNITS), nn.ReLU())
+        self.fc6 = nn.Sequential(nn.Flatten(), nn.Linear(n5 * 16, UNITS), nn.ReLU())
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """All layers, by name."""

@@ -122,10 +122,12 @@ def linear_probe(features: np.ndarray, held_out: DrawnScenes, *, penalty: float 
     """What a ridge regression on one half of the held-out scenes reads from features of the other."""
     half = len(features) // 2
     standard = (features - features[:half].mean(0)) / (features[:half].std(0) + 1e-6)
-    known, fresh = (np.concatenate([part, np.ones((len(part), 1))], 1) for part in np.split(standard, [half]))
+    training, fresh = (
+        np.concatenate([part, np.ones((len(part), 1))], 1) for part in np.split(standard, [half])
+    )
     truth = np.concatenate([np.eye(len(CATEGORIES))[held_out.category], held_out.presence], axis=1)
-    gram = known.T @ known + penalty * np.eye(known.shape[1])
-    answers = fresh @ np.linalg.solve(gram, known.T @ truth[:half])
+    gram = training.T @ training + penalty * np.eye(training.shape[1])
+    answers = fresh @ np.linalg.solve(gram, training.T @ truth[:half])
     category, presence = np.split(answers, 2, axis=1)
     return {
         "probe_category_accuracy": float((category.argmax(1) == held_out.category[half:]).mean()),

@@ -35,7 +35,7 @@ def benchmark_hashes() -> list[str]:
 def check(logs: Path, *, cache: Path) -> dict[str, object]:
     """Numbers of shared scenes by network, from the logs in the folder `logs`."""
     benchmark = benchmark_hashes()
-    known, networks = set(benchmark), {}
+    shas, networks = set(benchmark), {}
     for file in sorted(logs.glob("*.json")):
         log = json.loads(file.read_text())
         if "namespace" not in log:
@@ -45,7 +45,7 @@ def check(logs: Path, *, cache: Path) -> dict[str, object]:
             "namespace": log["namespace"],
             "images": len(drawn),
             "training_images_sha256": drawn.sha,
-            "shared_with_benchmark": len(known & set(drawn.hashes)),
+            "shared_with_benchmark": len(shas & set(drawn.hashes)),
         }
     return {"benchmark_images": len(benchmark), "networks": networks}
 

@@ -51,12 +51,12 @@ class VICRegTask(TwoViewTask):
     def agreement(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         """Alike across views, spread and uncorrelated within each."""
         total = 25 * functional.mse_loss(first, second)
-        for one in (first, second):
-            centred = one - one.mean(0)
+        for view in (first, second):
+            centred = view - view.mean(0)
             spread = (centred.var(0) + 1e-4).sqrt()
-            covariance = centred.T @ centred / (len(one) - 1)
+            covariance = centred.T @ centred / (len(view) - 1)
             off = covariance.pow(2).sum() - covariance.diagonal().pow(2).sum()
-            total = total + 12.5 * functional.relu(1 - spread).mean() + off / one.shape[1]
+            total = total + 12.5 * functional.relu(1 - spread).mean() + off / view.shape[1]
         return total
 
 
@@ -72,9 +72,9 @@ class SwAVTask(TwoViewTask):
     def agreement(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy of the two swapped predictions."""
         prototypes = functional.normalize(self.prototypes, dim=1)
-        one, two = (functional.normalize(view, dim=1) @ prototypes.T for view in (first, second))
+        left, right = (functional.normalize(view, dim=1) @ prototypes.T for view in (first, second))
         total = torch.zeros(())
-        for assigned, other in ((one, two), (two, one)):
+        for assigned, other in ((left, right), (right, left)):
             with torch.no_grad():
                 wanted = balanced(other)
             total = total - (wanted * (assigned / self.temperature).log_softmax(1)).sum(1).mean() / 2
