@@ -293,8 +293,8 @@ class _Files:
 
     def fitting(self, pattern: str) -> list[str]:
         file, key = (pattern, "") if is_volume(Path(pattern)) else split_reference(pattern)
-        found = sorted(glob.glob(str(self.path(file or pattern))))
-        return [f"{path}:{key}" if key else path for path in found]
+        paths = sorted(glob.glob(str(self.path(file or pattern))))
+        return [f"{path}:{key}" if key else path for path in paths]
 
     def betas(self, pattern: str) -> list[str]:
         files = self.fitting(pattern)

@@ -204,16 +204,16 @@ class ChosenImages:
 
 def require_same_kind(train: Stimuli, test: Stimuli, *, door: Door) -> None:
     """Raise :class:`DataError` unless both have images of one size and type."""
-    one, other = train.images(train.ids[:1])[0], test.images(test.ids[:1])[0]
-    if one.dtype != other.dtype:
+    first, second = train.images(train.ids[:1])[0], test.images(test.ids[:1])[0]
+    if first.dtype != second.dtype:
         raise DataError(
-            f"training images are {size_of(one)} {one.dtype} and test images {size_of(other)} {other.dtype}; "
-            "both need one type: save both as uint8, or both as float in [0, 1]"
+            f"training images are {size_of(first)} {first.dtype} and test images {size_of(second)} "
+            f"{second.dtype}; both need one type: save both as uint8, or both as float in [0, 1]"
         )
-    if one.shape != other.shape:
-        advice = door.sizes.format(height=one.shape[0], width=one.shape[1])
+    if first.shape != second.shape:
+        advice = door.sizes.format(height=first.shape[0], width=first.shape[1])
         raise DataError(
-            f"training images are {size_of(one)} pixels and test images {size_of(other)}; both need one "
+            f"training images are {size_of(first)} pixels and test images {size_of(second)}; both need one "
             f"size; {advice}"
         )
 

@@ -62,10 +62,10 @@ class SplitKeys:
         example = f"{where}: {{images: KEY, responses: KEY}}"
         if not isinstance(given, Mapping):
             raise ConfigError(f"{where} is {given!r}; expected keys and values, for example {example}")
-        known = [f.name for f in dataclasses.fields(cls)]
+        keys = [f.name for f in dataclasses.fields(cls)]
         for key, value in given.items():
-            if key not in known:
-                raise ConfigError(suggest(str(key), known, what=f"key of {where}"))
+            if key not in keys:
+                raise ConfigError(suggest(str(key), keys, what=f"key of {where}"))
             kind, word = (Mapping, "names and keys") if key == "labels" else (str, "the key of an array")
             if not isinstance(value, kind):
                 raise ConfigError(f"{where}.{key} is {value!r}; expected {word}")
@@ -177,11 +177,11 @@ class Params(ImageKeys):
             raise ConfigError("image_index needs index_base: 0, or 1 where the first image is number 1")
         if bool(self.roi_labels) != bool(self.roi_names):
             raise ConfigError("roi_labels and roi_names go together, for example roi_names: {V1: 1, V2: 2}")
-        known = {*self.rois, *self.roi_names}
+        rois = {*self.rois, *self.roi_names}
         for group, members in self.groups.items():
             for roi in members:
-                if roi not in known:
-                    raise ConfigError(suggest(roi, known, what=f"ROI of group '{group}'"))
+                if roi not in rois:
+                    raise ConfigError(suggest(roi, rois, what=f"ROI of group '{group}'"))
         self._check_ceiling()
         self.layout()
         self.scale()
@@ -230,10 +230,10 @@ class Params(ImageKeys):
             "normalise": NORMALISATIONS,
             "responses_layout": LAYOUTS,
         }
-        for name, known in choices.items():
+        for name, allowed in choices.items():
             given = getattr(self, name)
-            if given not in known:
-                raise ConfigError(suggest(given, known, what=name))
+            if given not in allowed:
+                raise ConfigError(suggest(given, allowed, what=name))
         for given in self.exclude:
             if given not in EXCLUSIONS:
                 raise ConfigError(suggest(given, EXCLUSIONS, what="reason to exclude"))

@@ -257,8 +257,8 @@ def lost_images(part: SplitTrials, other: SplitTrials, lost: Sequence[str], *, s
     )
 
 
-def absent_ids(absent: Sequence[str], known: Sequence[str], *, what: str) -> str:
-    near = nearest_id(absent[0], known)
+def absent_ids(absent: Sequence[str], ids: Sequence[str], *, what: str) -> str:
+    near = nearest_id(absent[0], ids)
     hint = f"; did you mean '{near}'?" if near else ""
     return f"{what}: {len(absent)} ids belong to no image, for example '{absent[0]}'{hint}"
 

@@ -105,11 +105,11 @@ def _ceiling_hint(key: str) -> str:
 
 def _require_range(values: np.ndarray, highest: float, *, what: str, hint: str) -> None:
     """Raise :class:`DataError` unless all `values` that are known are from 0 to `highest`."""
-    known = values[np.isfinite(values)]
-    if len(known) and known.min() < 0:
-        raise DataError(f"{what} is negative in {(known < 0).sum()} voxels (lowest: {known.min():.3g})")
-    if len(known) and known.max() > highest:
-        raise DataError(f"{what} holds values up to {known.max():.3g}; expected 0 to {highest:g}{hint}")
+    finite = values[np.isfinite(values)]
+    if len(finite) and finite.min() < 0:
+        raise DataError(f"{what} is negative in {(finite < 0).sum()} voxels (lowest: {finite.min():.3g})")
+    if len(finite) and finite.max() > highest:
+        raise DataError(f"{what} holds values up to {finite.max():.3g}; expected 0 to {highest:g}{hint}")
 
 
 def _require_length(length: int, n_voxels: int, *, what: str) -> None:

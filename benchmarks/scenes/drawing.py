@@ -135,7 +135,7 @@ class _Texture:
 def _mix(first: tuple[int, int, int], second: tuple[int, int, int], share: np.ndarray) -> np.ndarray:
     """Colour between two: `share` (64, 64) or broadcastable, 0 for the first, 256 for the second."""
     share = np.clip(share, 0, 256)
-    return np.stack([one + ((two - one) * share >> 8) for one, two in zip(first, second)], axis=-1)
+    return np.stack([low + ((high - low) * share >> 8) for low, high in zip(first, second)], axis=-1)
 
 
 def _horizon(texture: _Texture, sky: np.ndarray, ground: np.ndarray) -> np.ndarray:

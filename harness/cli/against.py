@@ -27,9 +27,9 @@ def _names(context: click.Context, option: click.Parameter, given: str | None) -
     from harness.reports.published import ALL
 
     names = tuple(name.strip() for name in (given or "").split(",") if name.strip())
-    known = [ALL, *(row.name for row in published_rows())] if names else []
-    if strange := [name for name in names if name not in known]:
-        raise ConfigError("--against: " + suggest(strange[0], known, what="published line"))
+    choices = [ALL, *(row.name for row in published_rows())] if names else []
+    if strange := [name for name in names if name not in choices]:
+        raise ConfigError("--against: " + suggest(strange[0], choices, what="published line"))
     return names
 
 

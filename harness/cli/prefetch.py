@@ -48,7 +48,7 @@ def prefetch(names: tuple[str, ...], run_file: Path | None, source: Path | None,
             )
         _list()
         return
-    wanted = list(dict.fromkeys(one for name in names for one in weights.members(name)))
+    wanted = list(dict.fromkeys(member for name in names for member in weights.members(name)))
     if source is not None and not source.is_dir() and len(wanted) != 1:
         raise ConfigError(
             f"--from {source} is one file for {len(wanted)} weights ({', '.join(wanted)}); give a folder "

@@ -80,7 +80,7 @@ def prune(
     age = None if older_than is None else _seconds(older_than)
     root = store_folder(store or outer).resolve()
     held = inventory(root)
-    present = {one.stage for one in held}
+    present = {artifact.stage for artifact in held}
     for name in stages:
         if name not in present:
             raise ConfigError(f"--stage {name}: " + suggest(name, present, what="stage"))
@@ -97,16 +97,16 @@ def prune(
 
 def size_of(held: Sequence[Held]) -> str:
     """Bytes of `held` together, as people say them."""
-    return _megabytes(sum(one.size for one in held))
+    return _megabytes(sum(artifact.size for artifact in held))
 
 
 def _table(held: Sequence[Held]) -> list[str]:
     """A line per stage: how many artifacts, how large, when they were used last."""
     lines = [f"{'stage':14} {'artifacts':>9} {'size':>10}  last used"]
     now = time.time()
-    for stage in sorted({one.stage for one in held}):
-        of = [one for one in held if one.stage == stage]
-        newest, oldest = (_ago(now - pick(one.used for one in of)) for pick in (max, min))
+    for stage in sorted({artifact.stage for artifact in held}):
+        of = [artifact for artifact in held if artifact.stage == stage]
+        newest, oldest = (_ago(now - pick(artifact.used for artifact in of)) for pick in (max, min))
         when = newest if newest == oldest else f"{newest} to {oldest}"
         lines.append(f"{stage:14} {len(of):9} {size_of(of):>10}  {when} ago")
     lines.append(f"{'in all':14} {len(held):9} {size_of(held):>10}")

@@ -101,7 +101,7 @@ def print_plan(plan: Plan, store: Store, console: Console, *, every_parameter: b
         table.add_row("left out", f"{names}: {why}")
     for line in plan.missing:
         table.add_row("missing", line)
-    table.add_row("store", f"{store.root} ({_known(plan, store)})")
+    table.add_row("store", f"{store.root} ({_what_is_stored(plan, store)})")
     console.print(table, highlight=False)
 
 
@@ -175,7 +175,7 @@ def _listed_up_to(few: int | None, names: Sequence[str]) -> str:
     return f"{', '.join(names[:few])} and {len(names) - few} more"
 
 
-def _known(plan: Plan, store: Store) -> str:
+def _what_is_stored(plan: Plan, store: Store) -> str:
     """Whether the data are generated yet; the later keys hang on them."""
     if not plan.benchmark.load().generated:
         return "data are read from the user's files"

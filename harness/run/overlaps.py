@@ -71,10 +71,10 @@ class Declared:
 
 def shared_images(trained: Iterable[str], tested: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """(training set, test set, why they share images) of every pair that does."""
-    for one in trained:
-        for other in tested:
-            if why := _why(one, other):
-                yield one, other, why
+    for training_set in trained:
+        for test_set in tested:
+            if why := _why(training_set, test_set):
+                yield training_set, test_set, why
 
 
 def _why(trained: str, tested: str) -> str:

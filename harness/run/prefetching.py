@@ -29,7 +29,7 @@ def plan_with_weights(request: Request, fetch: Callable[[Sequence[str]], None]) 
         What `fetch` raises; or a file that is no part of ``harness prefetch`` is not here.
     """
     backbone_identity.cache_clear()  # what it remembers, it does not ask for
-    known: set[str] = set()
+    fetched: set[str] = set()
     while True:
         problem: WeightsMissing | None = None
         with noting_names() as asked:
@@ -37,10 +37,10 @@ def plan_with_weights(request: Request, fetch: Callable[[Sequence[str]], None]) 
                 plan = make_plan(request)
             except WeightsMissing as missing:
                 problem = missing
-        new = [name for name in asked if name not in known]
+        new = [name for name in asked if name not in fetched]
         if new:
             fetch(new)
-            known.update(new)
+            fetched.update(new)
         elif problem is not None:
             raise problem
         else:

@@ -71,8 +71,8 @@ _DRAWS = "the 30 draws of 300 images are fixed by ids here, by one global genera
 _FLOAT = "CLIP is computed in float32 here, in float16 on a GPU there"
 
 PROTOCOLS: dict[str, Protocol] = {
-    one.name: one
-    for one in (
+    protocol.name: protocol
+    for protocol in (
         Protocol(
             name="mindeye2",
             title="MindEye2 (Scotti et al. 2024), refined reconstructions",
@@ -244,7 +244,10 @@ def differences(protocol: Protocol, run: RunFacts) -> list[str]:
 def side_by_side() -> list[dict[str, str]]:
     """One line per item: its heading and the words of every protocol."""
     return [
-        {"item": heading, **{one.name: _words(getattr(one, field)) for one in PROTOCOLS.values()}}
+        {
+            "item": heading,
+            **{protocol.name: _words(getattr(protocol, field)) for protocol in PROTOCOLS.values()},
+        }
         for heading, field in ITEMS
     ]
 

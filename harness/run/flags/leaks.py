@@ -34,7 +34,7 @@ def control_equals_measured(
     copies : row, or ``"stimulus"``, -> (N, h, w) small copies of its images (:mod:`.thumbnails`).  doubled :
     (N,) equal numbers for stimuli of equal content (:meth:`harness.data.Stimuli.copies`).
     """
-    first = {one.row: one.images for one in reversed(sets) if one.trial < 0}
+    first = {row_images.row: row_images.images for row_images in reversed(sets) if row_images.trial < 0}
     measured = first.get("measured")
     if measured is None:
         return
@@ -80,8 +80,8 @@ def above_ceiling(
     valid = data.space.valid
     if ceiling is not None and interval is not None:
         limit = np.sqrt(_upper(np.asarray(ceiling, np.float64)[valid], source))
-        known = np.isfinite(limit)
-        highest = float(limit[known].mean()) if known.any() else np.inf
+        finite = np.isfinite(limit)
+        highest = float(limit[finite].mean()) if finite.any() else np.inf
         mean, low, _ = interval
         if low > highest:
             yield Flag(

@@ -31,27 +31,29 @@ def declarations(plan: Plan) -> list[Declared]:
 
 
 def trained_on_test_images(data: SubjectData, declared: Sequence[Declared]) -> Iterator[Flag]:
-    for one in declared:
+    for party in declared:
         same = [
-            i for i, sha in zip(data.test.stimuli.ids, data.test.stimuli.image_hashes()) if sha in one.hashes
+            i
+            for i, sha in zip(data.test.stimuli.ids, data.test.stimuli.image_hashes())
+            if sha in party.hashes
         ]
         if same:
             yield Flag(
                 "trained-on-test-images",
                 "alarm",
-                f"{one.who} was trained on {len(same)} of {len(data.test)} test images, by their content "
+                f"{party.who} was trained on {len(same)} of {len(data.test)} test images, by their content "
                 f"(first: {same[0]}); scores on them measure memory",
             )
 
 
 def known_overlap(declared: Sequence[Declared], test_sets: Sequence[str]) -> Iterator[Flag]:
-    for one in declared:
-        for trained, tested, why in shared_images(one.sets, test_sets):
+    for party in declared:
+        for trained, tested, why in shared_images(party.sets, test_sets):
             yield Flag(
                 "trained-on-test-images",
                 "alarm",
-                f"{one.who} was trained on {trained}, which shares images with the test set {tested}: {why}; "
-                "scores on them measure memory",
+                f"{party.who} was trained on {trained}, which shares images with the test set {tested}: "
+                f"{why}; scores on them measure memory",
             )
 
 
@@ -79,7 +81,7 @@ def shared_backbones(
     wanted: Sequence[tuple[str, str]], scores: Sequence[Score], declared: Sequence[Declared] = ()
 ) -> Iterator[Flag]:
     looks = [("the encoder is built on", name) for name, _ in wanted]
-    looks += [(f"{one.who} looks through", name) for one in declared for name in one.networks]
+    looks += [(f"{party.who} looks through", name) for party in declared for name in party.networks]
     own: dict[str, tuple[str, str]] = {}
     for how, name in looks:
         own.setdefault(_weights(name), (how, name))

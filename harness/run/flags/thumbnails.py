@@ -51,7 +51,11 @@ def look_at(
     sets: Sequence[RowImages], data: SubjectData, store: Store, executor: Executor
 ) -> dict[str, np.ndarray]:
     """Small copies of the images of `ROWS`, of the stimuli and of the training images."""
-    first = {one.row: one.images for one in reversed(sets) if one.trial < 0 and one.row in ROWS}
+    first = {
+        row_images.row: row_images.images
+        for row_images in reversed(sets)
+        if row_images.trial < 0 and row_images.row in ROWS
+    }
     named = {"training": data.train.stimuli, "stimulus": data.test.stimuli, **first}
     return thumbnails(named, store, executor)
 
@@ -62,9 +66,9 @@ def near_duplicates(train: np.ndarray, test: np.ndarray) -> np.ndarray:
     `train` (M, h, w) and `test` (N, h, w) are small copies.  All pairs are correlated, a block of
     training images at a time; the most alike one of each test image is then compared cell by cell.
     """
-    found = np.full(len(test), -1, np.int64)
+    twins = np.full(len(test), -1, np.int64)
     if train.shape[1:] != test.shape[1:] or not len(test):
-        return found
+        return twins
     rows, shown = _standardised(test)
     best = np.full(len(test), ALIKE)
     for start in range(0, len(train), BLOCK):
@@ -74,11 +78,11 @@ def near_duplicates(train: np.ndarray, test: np.ndarray) -> np.ndarray:
         at = r.argmax(axis=1)
         top = r[np.arange(len(r)), at]
         better = (top > best) & shown
-        found[better], best[better] = start + at[better], top[better]
-    for k in np.flatnonzero(found >= 0):
-        if not _same_everywhere(np.asarray(train[found[k]]), test[k]):
-            found[k] = -1
-    return found
+        twins[better], best[better] = start + at[better], top[better]
+    for k in np.flatnonzero(twins >= 0):
+        if not _same_everywhere(np.asarray(train[twins[k]]), test[k]):
+            twins[k] = -1
+    return twins
 
 
 def _standardised(copies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -89,8 +93,8 @@ def _standardised(copies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return flat / np.where(shown, norm, 1)[:, None], shown
 
 
-def _same_everywhere(one: np.ndarray, other: np.ndarray) -> bool:
-    x, y = (side.ravel().astype(np.float64) for side in (one, other))
+def _same_everywhere(first: np.ndarray, second: np.ndarray) -> bool:
+    x, y = (side.ravel().astype(np.float64) for side in (first, second))
     dx, dy = x - x.mean(), y - y.mean()
     gain = (dx @ dy) / (dx @ dx)
     return bool(GAIN[0] <= gain <= GAIN[1] and np.abs(dx * gain - dy).max() <= LOCAL)
