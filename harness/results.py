@@ -23,11 +23,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from .errors import DataError, quoted
+from .reading.plain_files import npz_arrays
+from .reading.room import require_room
 from .run_record import SCHEMA, CeilingRecord, MetricRecord, PluginRecord, RowRecord, RunRecord
 from .verified import Verified, read_verified
 
@@ -166,9 +168,9 @@ class RunResult:
 
     @cached_property
     def gallery(self) -> dict[str, np.ndarray]:
-        """``ids`` (n,) and, per row name, (n, H, W, 3) uint8; the rule is ``record.gallery_rule``."""
-        with np.load(self.folder / "gallery.npz", allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        """``ids`` (n,) and, per row name, (n, H, W, 3) uint8; the rule is ``record.gallery_rule``; a missing or
+        damaged file is a :class:`DataError`."""
+        return npz_arrays(self.folder / "gallery.npz")
 
     @cached_property
     def verified(self) -> Verified | None:
@@ -207,7 +209,17 @@ class RunResult:
 
         # Opened here: pyarrow encodes names as UTF-8, which those of another locale are not.
         with open(self.folder / f"{name}.parquet", "rb") as file:
+            _require_room(file, what=f"{self.folder / name}.parquet")
             table = pd.read_parquet(file)
         if lacking := [column for column in columns if column not in table and column != "rivalry"]:
             raise ValueError(f"it has no column {', '.join(lacking)}")
         return table
+
+
+def _require_room(file: BinaryIO, *, what: str) -> None:
+    """Refuse a table that claims more rows than memory holds: one packed value may stand for billions."""
+    from pyarrow.parquet import read_metadata
+
+    head = read_metadata(file)
+    require_room(8 * head.num_rows * head.num_columns, what=what)
+    file.seek(0)

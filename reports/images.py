@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import zipfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,9 +136,8 @@ def _arrays(run: RunResult) -> dict[str, np.ndarray]:
     path = run.folder / "gallery.npz"
     try:
         arrays = dict(run.gallery)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as problem:
-        # numpy takes a damaged file for a pickle and advises to load it unsafely.
-        reason = getattr(problem, "strerror", None) or "it is damaged"
+    except DataError as problem:
+        reason = getattr(problem.__cause__, "strerror", None) or "it is damaged"
         raise DataError(f"{path} cannot be read ({reason}); type the run's command again") from None
     n = len(arrays.get("ids", ()))
     for name, images in arrays.items():

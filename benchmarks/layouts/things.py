@@ -15,6 +15,7 @@ from harness.reading.image_files import ImageFolder
 from harness.reading.pixels import Scale
 from harness.reading.prepared import Block
 from harness.reading.records import Records, read_records
+from harness.reading.room import require_room
 from harness.reading.sources import reading
 
 from ..assembly import VoxelFacts
@@ -104,6 +105,7 @@ def read_table(path: Path, n_trials: int, n_voxels: int) -> np.ndarray:
     """(trials, V) float32 of a pandas table of a row per voxel, some voxels at a time."""
     import h5py
 
+    require_room(4 * n_trials * n_voxels, what=str(path))
     out = np.empty((n_trials, n_voxels), np.float32)
     with reading(path), h5py.File(path, "r") as file:
         blocks = [

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..errors import DataError
 from .matlab import unsupported
+from .room import require_room
 from .sources import ArrayInfo, ArraySource, Entry, Hdf5Array, MemoryArray
 
 logger = logging.getLogger(__name__)
@@ -120,8 +121,13 @@ def _open(path: Path, key: str) -> ArraySource:
                 f"{what} is {_target(file.get(key, getlink=True))}; put it back, or copy the data in here"
             ) from None
         kind = _matlab_class(item)
+        require_room(math.prod(item.chunks or ()) * item.dtype.itemsize, what=f"a chunk of {what}")
         if kind and "MATLAB_empty" in item.attrs:
-            return MemoryArray(np.zeros(tuple(int(length) for length in item[()])), what)
+            if 0 not in (shape := _shape(item)):
+                raise DataError(f"{what} is said to be empty and claims the shape {shape}; it is damaged")
+            return MemoryArray(np.zeros(shape), what)
+        if kind or item.dtype.kind in "SO":
+            require_room((item.size or 0) * item.dtype.itemsize, what=what)
         if kind == "char":
             return MemoryArray(_matlab_text(item[()]), what)
         if kind == "cell" and h5py.check_ref_dtype(item.dtype) is h5py.Reference:

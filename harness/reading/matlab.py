@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import math
 import warnings
+import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from ..errors import DataError
+from .room import DEFLATE_AT_BEST, memory, require_room
 from .sources import ArrayInfo, Entry, MemoryArray
 
 _HEADER = 128
 """Bytes before the first variable of a version 5 file (MAT-File Format, MathWorks, "Level 5")."""
+
+
+_COMPRESSED = 15
+"""Type of a variable that is packed (miCOMPRESSED)."""
+
+_PART = 1 << 20
+"""Bytes that are unpacked at a time."""
 
 
 def matlab_entries(path: Path) -> list[Entry]:
@@ -58,12 +68,30 @@ def _require_whole(path: Path) -> None:
             file.seek(place)
             tag = file.read(8)
             length = int(np.frombuffer(tag, order)[1]) if len(tag) == 8 else 0
+            packed = len(tag) == 8 and int(np.frombuffer(tag, order)[0]) == _COMPRESSED
             if place + 8 + length > size or len(tag) < 8:
                 raise DataError(
                     f"{path} is damaged or truncated: the variable at byte {place} needs {8 + length} bytes "
                     f"and {size - place} are there; copy or export it again"
                 )
+            if packed:
+                _require_room_unpacked(file, length, what=f"the variable at byte {place} of {path}")
             place += 8 + length
+
+
+def _require_room_unpacked(file: BinaryIO, length: int, *, what: str) -> None:
+    """A variable that is packed in `length` bytes from here on may hold a thousand times as many."""
+    most = memory()
+    if length * DEFLATE_AT_BEST <= most:
+        return
+    stream, unpacked = zlib.decompressobj(), 0
+    while length > 0 and unpacked <= most:
+        rest = file.read(min(length, _PART))
+        length -= len(rest)
+        while rest and unpacked <= most:
+            unpacked += len(stream.decompress(rest, _PART))
+            rest = stream.unconsumed_tail
+    require_room(unpacked, what=what)
 
 
 def _fields(name: str, value: np.ndarray) -> Iterator[tuple[str, np.ndarray, str]]:
@@ -83,7 +111,10 @@ def _load(path: Path, name: str) -> np.ndarray:
         warnings.simplefilter("error", scipy.io.matlab.MatReadWarning)  # else the warning becomes the value
         content = scipy.io.loadmat(path, variable_names=[name], appendmat=False, mat_dtype=True)
     value = content[name]
-    return value.toarray() if scipy.sparse.issparse(value) else np.asarray(value)
+    if not scipy.sparse.issparse(value):
+        return np.asarray(value)
+    require_room(math.prod(value.shape) * value.dtype.itemsize, what=f"'{name}' of {path.name}")
+    return value.toarray()
 
 
 def _open(path: Path, key: str) -> MemoryArray:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from .sources import ArrayInfo, ArraySource, Entry, MemoryArray, NpyArray
+from .room import require_room
+from .sources import ArrayInfo, ArraySource, Entry, MemoryArray, NpyArray, reading
 from .texts import read_lines, read_text
 
 
@@ -68,9 +69,27 @@ def npz_entries(path: Path) -> list[Entry]:
 def _open_npz(path: Path, key: str) -> MemoryArray:
     what = f"'{key}' of {path.name}"
     with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as file:
-        _npy_header(file, what=what)
+        shape, dtype = _npy_header(file, what=what)
+        claimed, held = math.prod(shape) * dtype.itemsize, archive.getinfo(f"{key}.npy").file_size
+        if claimed > held:
+            raise DataError(
+                f"{what} claims {claimed:,} bytes of shape {shape} and holds {held:,}; it is damaged"
+            )
+        require_room(claimed, what=what)
     with np.load(path, allow_pickle=False) as archive:
         return MemoryArray(archive[key], what)
+
+
+def npz_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Every array of a ``.npz`` file, by name.
+
+    Raises
+    ------
+    DataError
+        The file is damaged, or an array is pickled or claims more than there is.
+    """
+    with reading(path):
+        return {entry.info.name: entry.open().read() for entry in npz_entries(path)}
 
 
 def txt_entries(path: Path) -> list[Entry]:

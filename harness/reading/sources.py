@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, HarnessError, no_permission
+from .room import require_room
 
 _WHOLE_BYTES = 2 << 30
 
@@ -137,6 +138,7 @@ class Hdf5Array:
     def read(self) -> np.ndarray:
         """The whole array; kept in memory."""
         if self._whole is None:
+            require_room(math.prod(self.shape) * self.dtype.itemsize, what=self.what)
             with reading(self.path):
                 self._whole = self._as_shown(self._dataset()[()])
         return self._whole

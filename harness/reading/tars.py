@@ -1,7 +1,7 @@
 """Archives of samples as webdataset writes them: members ``KEY.name.ending``, those of a sample in a row.
 
-Nothing is unpacked to disk, so no member's name can lead out of a folder; links and devices are refused;
-arrays are read without pickle and only as large as their member.
+Nothing is unpacked to disk, so no member's name can lead out of a folder; links, devices and packed archives
+are refused; arrays are read without pickle and only as large as their member.
 """
 
 from __future__ import annotations
@@ -21,13 +21,9 @@ from .sources import reading
 
 def samples(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
     """(key, name -> content) of each sample, in order."""
-    with reading(path), tarfile.open(path, "r:*") as archive:
+    with reading(path), tarfile.open(path, "r:") as archive:
         key, sample = "", {}
-        for member in archive:
-            if member.isdir():
-                continue
-            if not member.isfile():
-                raise DataError(f"{path} holds '{member.name}', a link or device; expected files")
+        for member in _files(archive, path):
             stem, _, name = Path(member.name).name.partition(".")
             if sample and stem != key:
                 yield key, sample
@@ -67,14 +63,28 @@ def members(path: Path) -> list[Member]:
     """What lies in an archive, read from its heads only."""
     with reading(path), tarfile.open(path, "r:") as archive:
         listed = []
-        for member in archive:
-            if member.isdir():
-                continue
-            if not member.isfile():
-                raise DataError(f"{path} holds '{member.name}', a link or device; expected files")
+        for member in _files(archive, path):
             key, _, name = Path(member.name).name.partition(".")
             listed.append(Member(path, key, name, member.offset_data, member.size))
     return listed
+
+
+def _files(archive: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
+    """The members of an archive that is not packed, each as large as it says; links, devices and files with
+    holes, which claim more than they hold, are refused."""
+    size = path.stat().st_size
+    for member in archive:
+        if member.isdir():
+            continue
+        if not member.isfile() or member.issparse():
+            raise DataError(
+                f"{path} holds '{member.name}', a link or device or one with holes; expected files"
+            )
+        if member.offset_data + member.size > size:
+            raise DataError(
+                f"{path} is truncated: '{member.name}' claims {member.size:,} bytes; copy it again"
+            )
+        yield member
 
 
 def array_of(content: bytes, *, what: str) -> np.ndarray:

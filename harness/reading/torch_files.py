@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ import numpy as np
 
 from ..errors import DataError
 from .sources import ArrayInfo, ArraySource, Entry, MemoryArray
+
+_MOST_ENTRIES = 100_000
+"""Tensors of a file that are looked at."""
 
 
 def torch_entries(path: Path) -> list[Entry]:
@@ -30,6 +33,7 @@ def torch_entries(path: Path) -> list[Entry]:
             held = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError:
         raise _refusal(path) from None
+    _require_held(held, path)
     if isinstance(held, (torch.Tensor, np.ndarray)):
         array = _as_array(held)
         return [Entry(_info(path.stem, array, bare=True), lambda: MemoryArray(array, path.name))]
@@ -63,14 +67,30 @@ def _of_arrays() -> list[Any]:
     return [*named, np.ndarray, np.dtype, *kinds]
 
 
-def _flat(held: Mapping[Any, Any], prefix: str = "", depth: int = 8) -> list[tuple[str, Any]]:
-    entries = []
+def _flat(held: Mapping[Any, Any], prefix: str = "", depth: int = 8) -> Iterator[tuple[str, Any]]:
     for name, value in held.items():
         if isinstance(value, Mapping) and depth:
-            entries += _flat(value, f"{prefix}{name}/", depth - 1)
+            yield from _flat(value, f"{prefix}{name}/", depth - 1)
         else:
-            entries.append((f"{prefix}{name}", value))
-    return entries
+            yield f"{prefix}{name}", value
+
+
+def _require_held(held: Any, path: Path) -> None:
+    """Refuse tensors that are spread from fewer numbers than they claim, and dictionaries that stand in each
+    other many times over: ten of them can name a billion."""
+    import torch
+
+    size = path.stat().st_size
+    values = _flat(held) if isinstance(held, Mapping) else [("", held)]
+    for count, (name, value) in enumerate(values):
+        if count >= _MOST_ENTRIES:
+            raise DataError(f"{path} names more than {_MOST_ENTRIES:,} tensors; save those that are needed")
+        if isinstance(value, torch.Tensor) and value.numel() * value.element_size() > size:
+            claimed = value.numel() * value.element_size()
+            raise DataError(
+                f"'{name or path.stem}' of {path.name} claims {claimed:,} bytes and the file has {size:,}; "
+                "save tensor.contiguous(), or copy the file again"
+            )
 
 
 def _as_array(value: Any) -> np.ndarray | None:

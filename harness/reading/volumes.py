@@ -15,12 +15,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, DataError
+from .room import DEFLATE_AT_BEST, require_room
 from .sources import reading
 
 ENDINGS = (".nii", ".nii.gz", ".mgh", ".mgz")
-
-_GZIP_AT_BEST = 1032
-"""Bytes that deflate makes of one at most (zlib's technical details)."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,7 @@ class Volume:
 
     def read(self) -> np.ndarray:
         """All values, in the axes of :attr:`shape`."""
+        require_room(math.prod(self.shape) * self.dtype.itemsize, what=str(self.path))
         with reading(self.path):
             return np.asarray(_image(self.path).dataobj)
 
@@ -68,7 +67,7 @@ def open_volume(path: str | Path) -> Volume:
         raise DataError(f"{path} claims shape {shape} of {dtype}; expected numbers")
     claimed, held = math.prod(shape) * dtype.itemsize, path.stat().st_size
     packed = path.name.lower().endswith(("gz", "mgz"))
-    if claimed > held * (_GZIP_AT_BEST if packed else 1):
+    if claimed > held * (DEFLATE_AT_BEST if packed else 1):
         raise DataError(
             f"{path} claims {claimed:,} bytes of shape {shape} and holds {held:,} on disk; it is "
             f"truncated or "

@@ -37,6 +37,7 @@ from ..run_record import (
     TrainSubject,
 )
 from ..scoring.response_target import ceiling_of
+from ..secrets import without_secrets
 from ..storage.content import plain
 from ..storage.disk import explained, put_in_place
 from ..storage.identity import LIBRARIES, installed_version
@@ -64,6 +65,7 @@ def write_run(outcome: Outcome, folder: Path, *, command: Sequence[str], store: 
     record = run_record(outcome, command=command, store=store, gallery_rule=rule)
     shas = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     record = record.model_copy(update={"files_sha": shas})
+    record = RunRecord.model_validate(without_secrets(record.content()))
     if _unchanged(folder, record):
         return False
     with explained(folder.parent):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..data import SubjectData
-from ..errors import DataError, quoted
+from ..errors import DataError
+from ..reading.plain_files import npz_arrays
 from ..results import RunResult
 from ..run.plan import requested_benchmark
 from ..run.record import data_facts
@@ -144,10 +144,9 @@ def check_responses(run: RunResult, data: SubjectData, findings: Findings) -> No
 def read_arrays(file: Path) -> dict[str, np.ndarray]:
     """Arrays of an ``.npz`` file of a submission; nothing in it is executed."""
     try:
-        with np.load(file, allow_pickle=False) as opened:
-            return {name: opened[name] for name in opened.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as problem:
-        raise DataError(f"{file} cannot be read ({quoted(str(problem))}); submit the run again") from None
+        return npz_arrays(file)
+    except DataError as problem:
+        raise DataError(f"{problem}; submit the run again") from None
 
 
 def _check_choice(
