@@ -168,8 +168,9 @@ class RunResult:
 
     @cached_property
     def gallery(self) -> dict[str, np.ndarray]:
-        """``ids`` (n,) and, per row name, (n, H, W, 3) uint8; the rule is ``record.gallery_rule``; a missing or
-        damaged file is a :class:`DataError`."""
+        """``ids`` (n,) and, per row name, (n, H, W, 3) uint8; the rule is ``record.gallery_rule``.
+
+        A missing or damaged file is a :class:`DataError`."""
         return npz_arrays(self.folder / "gallery.npz")
 
     @cached_property
