@@ -125,6 +125,9 @@ class RowRecord(_Record):
     reference: str = ""
     against_half: str = ""
     blind: bool = False
+    intact: str = ""
+    lesion: str = ""
+    area: str = ""
 
     @model_validator(mode="before")
     @classmethod

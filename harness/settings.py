@@ -84,6 +84,7 @@ class RunSettings:
     trial_rows: bool = False  # decode every single trial as well (row measured-trial)
     cheat_rows: bool = False  # beside the score, encoders that cheat (harness.stages.cheats)
     bottleneck: tuple[int, ...] = ()  # ranks K of the rows measured-rank-K (harness.rows.bottleneck)
+    lesions: tuple[str, ...] = ()  # areas, or groups or rois, kept, dropped, shuffled (harness.rows.lesions)
     rows: tuple[str, ...] = ()  # decoded beside measured and predicted; empty: all that apply
     derangements: int = 50  # re-pairings that the shuffled control averages
     limit: int | None = None  # test images, as a named subset; None means all

@@ -30,7 +30,6 @@ from harness.statistics.components import PARTS
 from .comparable import check_benchmark, comparable_metrics
 from .compared_images import ImageScores
 from .encoder_comparison import (
-    ALPHA,
     REGION_DIFFERENCE_COLUMNS,
     REGION_MEAN_COLUMNS,
     EncoderScores,
@@ -39,6 +38,7 @@ from .encoder_comparison import (
 )
 from .layout import MetricInfo, is_simulated, ordered_metrics
 from .systems import System, find_encoders, find_systems, seed_of
+from .tables import ALPHA
 from .values import image_values, stored
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from harness.statistics import ratio_of_means
 
 from .drawing import CONTROL, INK, MEASURED, to_svg
 from .grids import Body, Cell, Grid, Head
-from .layout import MetricInfo, bracket, left_out, number, ordered_metrics, ordered_rows, rank_of
+from .layout import MetricInfo, bracket, left_out, number, ordered_metrics, ordered_rows, percent, rank_of
 from .tables import score_table
 from .values import image_values, stored
 
@@ -171,10 +171,6 @@ def _share(values: pd.DataFrame, row: str, metric: MetricInfo) -> tuple[float, f
 def _cell(line: dict[str, Any] | None) -> Cell | None:
     if line is None:
         return None
-    share = f"{100 * line['share']:.0f}\u00a0% {_percent(line)}" if line["share"] == line["share"] else ""
+    share = percent(*(line[f"share{end}"] for end in ("", "_low", "_high")))
     note = ", ".join(filter(None, (share, left_out(line["missing"]))))
     return Cell(line["mean"], number(line["mean"]), bracket(line["low"], line["high"]), note)
-
-
-def _percent(line: dict[str, Any]) -> str:
-    return f"[{100 * line['share_low']:.0f},\u00a0{100 * line['share_high']:.0f}]"

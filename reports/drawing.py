@@ -37,7 +37,7 @@ _COLOURS = {
 INK, SOFT, LINE, MEASURED, PREDICTED, REFERENCE, CONTROL = _COLOURS
 _MEASURED_ROWS = ("measured", "measured-trial", "remeasured", "half-1", "half-2")
 _GROUP_COLOURS = {"compared": PREDICTED, "reference": REFERENCE, "control": CONTROL}
-_GROUP_COLOURS |= {"bottleneck": MEASURED, "other": SOFT}
+_GROUP_COLOURS |= {"bottleneck": MEASURED, "lesion": CONTROL, "other": SOFT}
 
 NARROWEST = 0.8
 """Least share of its size to which a chart shrinks; on a narrower page it scrolls, and stays readable."""

@@ -34,9 +34,9 @@ from harness.statistics import (
 from .comparable import definition_difference
 from .layout import MetricInfo, ordered_metrics
 from .systems import System
+from .tables import ALPHA
 from .values import ENCODING_ROWS, stored
 
-ALPHA = 0.05
 DEFAULT_KINDS = ("all", "group")
 KINDS = ("all", "group", "roi")
 

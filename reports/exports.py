@@ -14,7 +14,9 @@ from .captions import caption_table
 from .curves import curve_table
 from .functional import contrast_table
 from .layout import bracket, number
+from .lesions import lesion_table
 from .nearness import nearness_table
+from .priors import prior_table
 from .tables import agreement_table, encoding_table, paired_table, roi_table, score_table
 from .values import stored
 
@@ -60,6 +62,14 @@ EXPORTS: Mapping[str, Export] = {
     ),
     "bottleneck": Export(
         "scores by number of dimensions", curve_table, "for example --set run.bottleneck=[0,8,64]"
+    ),
+    "lesions": Export(
+        "scores with one area kept, dropped or shuffled, against the intact row",
+        lesion_table,
+        "--lesions, or --lesions V1,V2 for areas by name",
+    ),
+    "decoder": Export(
+        "scores from no brain to the generator ceiling, and where fMRI lies between", prior_table, _IMAGES
     ),
     "scores": Export(
         "every image score: row, target, image, trial, sample", lambda run: stored(run, "scores"), _IMAGES

@@ -172,6 +172,7 @@ def image_chart(run: RunResult) -> str:
     if values.empty:
         return ""
     rows = ordered_rows(run, values.columns.get_level_values("row"))
+    rows = [row for row in rows if row.group != "lesion"]  # which have a figure of their own
     order = [row.label for row in rows]
     colours = alt.Color(
         "label:N", legend=None, scale=alt.Scale(domain=order, range=[row_colour(run, r.name) for r in rows])

@@ -143,6 +143,7 @@ class Scale:
 
 
 def metric_head(metric: MetricInfo, scale: Scale | None = None) -> Head:
+    """Its label, direction and chance."""
     chance = "" if metric.chance is None else f", chance {chance_level(metric.chance)}"
     text = f"{'↑' if metric.higher_is_better else '↓'} {metric.direction.split()[0]} is better{chance}"
     return Head(metric.label, text, scale.chance if scale else None)
@@ -161,7 +162,8 @@ def _bodies(rows: list[RowInfo], columns: list[str], cells: dict[tuple[str, str]
     return tuple(bodies)
 
 
-_MOODS = {"better": "▲", "worse": "▼", "undecided": "≈"}
+MOODS = {"better": "▲", "worse": "▼", "undecided": "≈"}
+"""Verdict of a paired test -> its sign."""
 
 
 def paired_grids(run: RunResult, table: pd.DataFrame) -> list[Grid]:
@@ -172,7 +174,7 @@ def paired_grids(run: RunResult, table: pd.DataFrame) -> list[Grid]:
         cells = {
             (line.control, line.metric): Cell(
                 line.difference,
-                f"{_MOODS[line.verdict]} {number(line.difference)}",
+                f"{MOODS[line.verdict]} {number(line.difference)}",
                 bracket(line.low, line.high),
                 f"p {probability(line.p_holm)}",
                 mood=line.verdict,

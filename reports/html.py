@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.results import CeilingRecord, PluginRecord, RunResult
+from harness.results import RunResult
 
 from . import curves, figures
+from .answer import headline_metrics
 from .captions import caption_grid, caption_table
 from .drawing import Figures
 from .functional import (
@@ -37,8 +38,11 @@ from .layout import (
     ordered_metrics,
     title,
 )
+from .lesions import lesion_chart, lesion_grids, lesion_table
 from .nearness import nearness_grid, nearness_table
 from .page import render_page, write_page
+from .priors import prior_grid, prior_table
+from .provenance import provenance, shortened
 from .tables import agreement_table, encoding_table, paired_table, roi_table, score_table
 from .values import image_values, noise_floor, run_metrics
 
@@ -54,6 +58,9 @@ standard error of their paired difference of 0.075, falling as 1 / sqrt(N) (0.12
 errors are 0.10 at about 400 images, an extrapolation.  Under the linear decoder (0.65 and 0.10) fifty
 images told them apart in every one of 12 pools.  ``tests/speed/agreement_power.py`` computes such figures.
 """
+
+LESIONED = 4
+"""Scores whose lesions are drawn; the tables have all."""
 
 LEVELS = ("alarm", "warning", "info")
 
@@ -87,10 +94,12 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
     gallery = read_gallery(run, show_stimuli=show_stimuli)
     scores, encoding, agreement = score_table(run), encoding_table(run), agreement_table(run)
     by_region = roi_table(run)
-    curve = curves.curve_table(run, scores)
+    curve, lesions = curves.curve_table(run, scores), lesion_table(run)
+    headline = headline_metrics(run)
     drawn = Figures()
     charts = {
         "curve_chart": drawn.draw("scores by dimensions", lambda: curves.curve_chart(run, curve, scores)),
+        "lesion_chart": drawn.draw("lesions", lambda: lesion_chart(run, lesions, headline[:LESIONED])),
         "region_chart": drawn.draw("voxel r by region", lambda: figures.region_chart(run)),
         "ceiling_chart": drawn.draw("voxel r by noise ceiling", lambda: figures.ceiling_chart(run)),
         "ceiling_histogram": drawn.draw("noise ceilings", lambda: figures.ceiling_histogram(run)),
@@ -115,6 +124,8 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
         against_brain=score_grid(run, score_table(run, "brain"), "brain"),
         captions=caption_grid(run, caption_table(run)),
         curve=curves.curve_grid(run, curve),
+        lesions=lesion_grids(run, lesions),
+        priors=prior_grid(run, prior_table(run)),
         brain_regions=brain_region_grid(run, brain_region_table(run)),
         paired=paired_grids(run, paired_table(run)),
         gallery=gallery,
@@ -135,8 +146,8 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
         protocol=run.record.protocol,
         protocols=_protocols(run),
         protocol_names=list(_protocols(run)[0])[1:] if _protocols(run) else [],
-        provenance=_provenance(run),
-        record=json.dumps(_shortened(run.info), indent=1, ensure_ascii=False),
+        provenance=provenance(run),
+        record=json.dumps(shortened(run.info), indent=1, ensure_ascii=False),
         command=shlex.join(run.record.command),
     )
 
@@ -246,73 +257,3 @@ def _left_out(run: RunResult) -> list[tuple[str, str]]:
     for left_out in run.record.left_out_metrics:
         names.setdefault(left_out.why, []).append(left_out.metric)
     return [(why, ", ".join(metrics)) for why, metrics in names.items()]
-
-
-def _provenance(run: RunResult) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Sections of (name, value) pairs; a section without any is left out."""
-    record = run.record
-    git = record.git
-    dirty = " with uncommitted changes" if git and git.dirty else ""
-    sections = [
-        (
-            "run",
-            {
-                "name": record.run,
-                "created": record.created,
-                "seed": record.seed,
-                "samples": record.samples,
-                "device": record.device,
-                "platform": record.platform,
-                "peak memory": f"{record.peak_memory_mb} MB" if record.peak_memory_mb else None,
-                "harness": record.harness_version,
-                "git revision": f"{git.revision}{dirty}" if git and git.revision else None,
-                "result schema": record.schema_version,
-            },
-        ),
-        *((kind, _plugin(getattr(record, kind))) for kind in ("benchmark", "encoder", "decoder")),
-        ("voxel space", {k: v for k, v in record.space.content().items() if k not in ("rois", "groups")}),
-        ("noise ceilings", _ceiling_source(record.noise_ceiling_source)),
-        ("metrics (hash of the file)", {metric.name: metric.file_sha for metric in record.metrics}),
-        ("data hashes", record.data_sha.content()),
-        ("training data of the encoder", {s.subject: s.responses_sha for s in record.train_subjects}),
-        ("artifacts", record.artifacts),
-        ("seconds", record.timings),
-        ("computed, taken from the store", record.computed),
-        ("packages", record.packages),
-    ]
-    shown = [
-        (heading, [(str(k), _plain(v)) for k, v in pairs.items() if v not in (None, "")])
-        for heading, pairs in sections
-    ]
-    return [(heading, pairs) for heading, pairs in shown if pairs]
-
-
-def _ceiling_source(given: CeilingRecord | None) -> dict[str, Any]:
-    """Which trials the noise ceilings rest on."""
-    if given is None:
-        return {}
-    counts = {"within images": given.within, "between images": given.between}
-    freedom = {f"degrees of freedom {where}": count for where, count in counts.items() if count}
-    return {"from": given.trials, **freedom}
-
-
-def _plugin(given: PluginRecord | None) -> dict[str, Any]:
-    if given is None:
-        return {}
-    params = {f"{name} (parameter)": value for name, value in given.params.items()}
-    return {**{k: v for k, v in given.content().items() if k != "params"}, **params}
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list | tuple) and all(isinstance(item, int) for item in value):
-        return ", ".join(map(str, value))
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _shortened(value: Any) -> Any:
-    """`value` with long lists told by their length; run.json itself holds them."""
-    if isinstance(value, dict):
-        return {key: _shortened(item) for key, item in value.items()}
-    if isinstance(value, list) and len(value) > 24 and all(isinstance(v, (int, float)) for v in value):
-        return f"{len(value)} numbers, in run.json"
-    return [_shortened(item) for item in value] if isinstance(value, list) else value

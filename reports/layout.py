@@ -21,6 +21,7 @@ GROUPS: Mapping[str, str] = {
     "reference": "References",
     "control": "Controls: what a score is worth without the information",
     "bottleneck": "Measured responses through a bottleneck of so many dimensions",
+    "lesion": "Lesions: the same decoder, one area's voxels kept, dropped or shuffled",
     "other": "Other rows",
 }
 """Group of rows, as the record names it -> heading, in the order they are shown."""
@@ -148,6 +149,14 @@ def bracket(low: float | None, high: float | None, *, digits: int = 3) -> str:
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return ""
     return f"[{number(low, digits=digits)}, {number(high, digits=digits)}]"
+
+
+def percent(share: float, low: float = math.nan, high: float = math.nan) -> str:
+    """A share and its interval in whole percent, nothing where it is not known."""
+    if not math.isfinite(share):
+        return ""
+    known = math.isfinite(low) and math.isfinite(high)
+    return f"{100 * share:.0f}\u00a0%" + (f" [{100 * low:.0f}, {100 * high:.0f}]" if known else "")
 
 
 def chance_level(chance: float) -> str:

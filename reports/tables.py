@@ -35,6 +35,7 @@ from .values import (
 if TYPE_CHECKING:
     import pandas as pd
 
+ALPHA = 0.05
 FLIPS = 10_000
 SEED = 0
 
@@ -185,7 +186,7 @@ def paired_table(run: RunResult, *, flips: int = FLIPS, seed: int = SEED) -> pd.
                     "difference": test.mean,
                     **{name: getattr(test, name) for name in ("low", "high", "n", "p")},
                     "p_holm": float(corrected),
-                    "verdict": _verdict(test.low, test.high, float(corrected), metric),
+                    "verdict": verdict_of(test.low, test.high, float(corrected), metric),
                     "family": f"{len(pairs)} comparisons: {row.label} with its controls x image metrics",
                 }
             )
@@ -323,8 +324,9 @@ def _set_lines(run: RunResult) -> list[dict[str, Any]]:
     return lines
 
 
-def _verdict(low: float, high: float, p: float, metric: MetricInfo) -> str:
-    if not p < 0.05 or not (low > 0 or high < 0):
+def verdict_of(low: float, high: float, p: float, metric: MetricInfo) -> str:
+    """``better`` or ``worse``, with the metric's direction, where a corrected p and an interval agree."""
+    if not p < ALPHA or not (low > 0 or high < 0):
         return "undecided"
     return "better" if (low > 0) == metric.higher_is_better else "worse"
 

@@ -13,7 +13,10 @@ from harness.results import RunResult
 
 from .answer import Grid, answer
 from .captions import FIGURES, caption_cell, caption_table
+from .curves import curve_grid, curve_table
 from .functional import SELECTIVE, contrast_table
+from .grids import Grid as CellGrid
+from .grids import paired_grids, region_grid
 from .layout import (
     BY_CONSTRUCTION,
     GROUPS,
@@ -30,8 +33,10 @@ from .layout import (
     ordered_rows,
     title,
 )
+from .lesions import lesion_grids, lesion_table
 from .nearness import nearness_table
-from .tables import REFERENCES, agreement_table, encoding_table, score_table
+from .priors import prior_grid, prior_table
+from .tables import REFERENCES, agreement_table, encoding_table, paired_table, roi_table, score_table
 from .values import noise_floor, stored
 
 if TYPE_CHECKING:
@@ -210,6 +215,47 @@ def _agreement(run: RunResult, console: Console, mark: str) -> bool:
     return shown
 
 
+def _grids(make: Callable[[RunResult], Iterable[CellGrid | None]]) -> Callable[..., bool]:
+    """What prints the tables that a report shows too."""
+
+    def table(run: RunResult, console: Console, mark: str) -> bool:
+        grids = [grid for grid in make(run) if grid is not None]
+        for grid in grids:
+            _print_grid(console, grid, mark)
+        return bool(grids)
+
+    return table
+
+
+def _print_grid(console: Console, grid: CellGrid, mark: str) -> None:
+    from rich.text import Text
+
+    console.print()
+    console.print(Text(f"{grid.caption}{mark}", style="bold"))
+    columns = [(str(k), f"{head.text}\n{head.detail}".rstrip()) for k, head in enumerate(grid.heads)]
+    lines = [(body.heading, label, cells) for body in grid.bodies for label, _, cells in body.lines]
+    cells = {
+        (str(k), str(place)): " ".join(filter(None, (cell.text, cell.detail, cell.note)))
+        for k, (_, _, own) in enumerate(lines)
+        for place, cell in enumerate(own)
+        if cell is not None
+    }
+    room = console.width - min(_LABEL, 1 + max(len(label) for _, label, _ in lines))
+    for position, cut in enumerate(_cuts(columns, cells, room)):
+        if position:
+            console.print()
+        table = _empty_table(grid.corner, cut)
+        heading = ""
+        for k, (above, label, _) in enumerate(lines):
+            if above != heading:
+                heading = above
+                table.add_section()
+                table.add_row(Text(heading, style="dim"))
+            texts = [label, *(cells.get((str(k), name), "") for name, _ in cut)]
+            table.add_row(*map(Text, texts))
+        console.print(table)
+
+
 def _flags(run: RunResult, console: Console, mark: str) -> bool:
     notes = _notes(run)
     if notes:
@@ -281,14 +327,9 @@ def _cuts(
 def _table(
     rows: Iterable[RowInfo], columns: Sequence[tuple[str, str]], cells: dict[tuple[str, str], str]
 ) -> Table:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
-    table.add_column("row", max_width=_LABEL, overflow="fold")
-    for _, head in columns:
-        table.add_column(Text(head), overflow="fold")
+    table = _empty_table("row", columns)
     group = None
     for row in rows:
         texts = [cells.get((row.name, name)) for name, _ in columns]
@@ -300,6 +341,19 @@ def _table(
         label = f"{row.label}*" if row.group == "control" else row.label
         style = _GROUP_STYLES.get(row.group, "")
         table.add_row(*(Text(text or "", style=style) for text in (label, *texts)))
+    return table
+
+
+def _empty_table(corner: str, columns: Sequence[tuple[str, str]]) -> Table:
+    """Columns of `columns` (name, heading) after one for labels."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    table.add_column(Text(corner), max_width=_LABEL, overflow="fold")
+    for _, head in columns:
+        table.add_column(Text(head), overflow="fold")
     return table
 
 
@@ -322,7 +376,12 @@ TABLES: Mapping[str, Callable[[RunResult, Console, str], bool]] = {
     "scores": _stimulus_scores,
     "captions": _captions,
     "nearness": _nearness,
+    "paired": _grids(lambda run: paired_grids(run, paired_table(run))),
+    "decoder": _grids(lambda run: [prior_grid(run, prior_table(run))]),
+    "bottleneck": _grids(lambda run: [curve_grid(run, curve_table(run))]),
+    "lesions": _grids(lambda run: lesion_grids(run, lesion_table(run))),
     "encoding": _encoding,
+    "regions": _grids(lambda run: [region_grid(run, roi_table(run))]),
     "contrasts": _contrasts,
     "agreement": _agreement,
     "flags": _flags,

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.cli.run import _as_assignments, run
+
 
 @pytest.fixture
 def finished(undisturbed, tmp_path) -> Path:
@@ -141,3 +143,13 @@ def test_inspect_lists_arrays(harness, tmp_path):
 def test_doctor_finds_nothing_broken(harness):
     done = harness("doctor")
     assert "all plugins load" in done.stdout
+
+
+def test_areas_of_lesions_are_named_or_all_groups():
+    def settings(*words: str) -> list[str]:
+        with run.make_context("run", ["--encoder", "ridge", *words]) as context:
+            return [text for text in _as_assignments(context.params) if "lesions" in text]
+
+    assert settings("--lesions", "--decoder", "linear") == ['run.lesions=["groups"]']
+    assert settings("--lesions", "V1, a: b") == ['run.lesions=["V1", "a: b"]']
+    assert settings() == []

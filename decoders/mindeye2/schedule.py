@@ -46,7 +46,7 @@ def build_optimizer(
         named = list(part.named_parameters())
         groups.append({"params": [p for n, p in named if "bias" not in n], "weight_decay": decay})
         groups.append({"params": [p for n, p in named if "bias" in n], "weight_decay": 0.0})
-    return torch.optim.AdamW(groups, lr=learning_rate)
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
 
 
 def rates(*, steps: int, epochs: int, learning_rate: float = LEARNING_RATE) -> OneCycle:

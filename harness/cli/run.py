@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,11 @@ _ROWS_HELP = (
     "as these [all that apply]"
 )
 
+_LESIONS = (
+    "areas (comma-separated ROIs or cortical groups; groups or rois for all of them) whose voxels are kept, "
+    "dropped and shuffled, the decoder left as it is; without names: groups"
+)
+
 _MISSING = (
     "score the test images that folder:, file: or captions: has, leave the others out of every row, and "
     "say so"
@@ -81,6 +87,7 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
             for name, kind in _RUN_OPTIONS.items()
         ),
         click.option("--rows", help=_ROWS_HELP),
+        click.option("--lesions", is_flag=False, flag_value="groups", metavar="[A,B]", help=_LESIONS),
         click.option("--allow-missing", is_flag=True, help=_MISSING),
         click.option(
             "--store", type=click.Path(path_type=Path), help="artifacts [$HARNESS_STORE or ~/.cache]"
@@ -242,6 +249,9 @@ def _as_assignments(given: dict[str, Any]) -> Sequence[str]:
         assignments.append("run.allow_missing=true")
     if given["rows"]:
         assignments.append(f"run.rows=[{given['rows']}]")
+    if given["lesions"]:
+        areas = [name.strip() for name in given["lesions"].split(",") if name.strip()]
+        assignments.append(f"run.lesions={json.dumps(areas)}")
     if given["metrics"]:
         assignments.append(f"run.metrics=[{given['metrics']}]")
     return assignments

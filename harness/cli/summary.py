@@ -143,11 +143,13 @@ def _rows(plan: Plan) -> list[str]:
     rows += ["measured-trial"] if plan.settings.trial_rows else []
     rows += CHEATS if plan.settings.cheat_rows else []
     rows += [f"{BOTTLENECK}{rank}" for rank in sorted(set(plan.settings.bottleneck))]
+    rows += [f"lesions of {', '.join(plan.settings.lesions)}"] if plan.settings.lesions else []
     rows += ["oracle"] if plan.benchmark.load().simulated else []
     rows += ["generator-ceiling"] if hasattr(plan.decoder.load(), "generate") else []
     rows += ["re-measurement where there are repeats"]
     if plan.settings.rows:
         rows = ["measured", *(["predicted"] if plan.encoder else []), *plan.settings.rows]
+        rows += [f"lesions of {', '.join(plan.settings.lesions)}"] if plan.settings.lesions else []
     return [*rows, "shuffled", *controls]
 
 

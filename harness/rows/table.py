@@ -6,7 +6,8 @@ applies is on by default and none is shown alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ class Row:
     """All that is to be known of a row before it is computed.
 
     label, note : how people read it.
-    group : ``compared``, ``reference``, ``control`` or ``bottleneck``, under which reports show it.
+    group : ``compared``, ``reference``, ``control``, ``bottleneck`` or ``lesion``; reports show rows by it.
     shuffled : the control made of its own re-paired images; a blurry row has a higher floor than a sharp one.
     nearest : the control made from its own inputs without any decoder.
     redrawn : the same responses decoded with other noise, which is no row of a table.  Two reconstructions of
@@ -31,6 +32,8 @@ class Row:
         behind the measured side, so what is divided by the agreement of one half with the other has to be
         compared with that same half.
     blind : its input is the same for every image.
+    intact, lesion, area : of a lesion (:mod:`harness.rows.lesions`), the row that it is one of, which of
+        :data:`LESIONS`, and where.
     """
 
     name: str
@@ -43,6 +46,9 @@ class Row:
     reference: str = "measured"
     against_half: str = ""
     blind: bool = False
+    intact: str = ""
+    lesion: str = ""
+    area: str = ""
 
 
 BELOW = "; never with their own, which wins as a rival: 2-way of N from (N - 2) / (2 N - 2) to 0.5"
@@ -203,8 +209,28 @@ BOTTLENECK = "measured-rank-"
 """First part of the names of rows that pass through a bottleneck (:mod:`harness.rows.bottleneck`)."""
 
 
+LESIONS: Mapping[str, tuple[str, str]] = {
+    "keep": ("{}, only {}", "every voxel outside {} at its mean training response, decoded"),
+    "drop": ("{}, without {}", "every voxel of {} at its mean training response, decoded"),
+    "shuffle": ("{}, {} shuffled", "the voxels of {} from another test image, decoded"),
+}
+"""What is done to an area (:mod:`harness.rows.lesions`) -> label, of row and area, and note, of the area."""
+
+_LESION = re.compile(rf"(measured|predicted)-({'|'.join(LESIONS)})-(.+)", re.DOTALL)
+
+
+def lesion_row(intact: str, lesion: str, area: str) -> str:
+    """Name of the row of `intact` with `lesion` (of :data:`LESIONS`) in `area`."""
+    return f"{intact}-{lesion}-{area}"
+
+
+def is_lesion(row: str) -> bool:
+    """Whether the row called `row` is a lesion of another."""
+    return row not in ROWS and _LESION.fullmatch(row) is not None
+
+
 def row_named(name: str) -> Row:
-    """The row called `name`, those with a number in their name included.
+    """The row called `name`, those with a number or an area in their name included.
 
     Raises
     ------
@@ -215,16 +241,28 @@ def row_named(name: str) -> Row:
         rank = name.removeprefix(BOTTLENECK)
         note = "all repeats, through that many principal components of the training responses, decoded"
         return Row(name, f"measured, rank {rank}", note, "bottleneck", reference="")
+    if is_lesion(name):
+        intact, lesion, area = _LESION.fullmatch(name).groups()
+        label, note = LESIONS[lesion]
+        # Agreement with measured reconstructions, of which those of lesioned measured responses are made.
+        reference = ROWS[intact].reference
+        return Row(
+            *(name, label.format(intact, area), note.format(area), "lesion"),
+            **{"reference": reference, "intact": intact, "lesion": lesion, "area": area},
+        )
     return STIMULUS if name == STIMULUS.name else ROWS[name]
 
 
 def in_order(names: Iterable[str]) -> list[Row]:
-    """The rows called `names`, each once, in the order of reports; bottlenecks by falling rank."""
+    """The rows called `names`, each once, in the order of reports; bottlenecks by falling rank, lesions as
+    they come."""
     order = {name: place for place, name in enumerate((STIMULUS.name, *ROWS))}
 
     def place(row: Row) -> tuple[int, int]:
         if row.group == "bottleneck":
             return len(order), -int(row.name.removeprefix(BOTTLENECK))
+        if row.group == "lesion":
+            return len(order) + 1 + order[row.intact], 0
         return order[row.name], 0
 
     return sorted((row_named(name) for name in dict.fromkeys(names)), key=place)

@@ -16,7 +16,8 @@ from ..errors import OutOfMemory
 from ..notices import Flag
 from ..rows.adapters import fit_adapter
 from ..rows.bottleneck import bottleneck_streams
-from ..rows.table import Stream, response_streams
+from ..rows.lesions import Lesions, lesion_streams
+from ..rows.table import Stream, is_lesion, response_streams
 from ..seeds import image_seeds
 from ..settings import RunSettings
 from ..stages.cheats import cheat_responses, cheat_streams
@@ -80,6 +81,7 @@ def decoder_branch(context: Context, prepared: Prepared) -> FittedDecoder | None
     plan, settings, data = context.plan, context.settings, prepared.data
     if plan.decoder is None or isinstance(plan.decoder, GivenImages | GivenCaptions):
         return None
+    Lesions.of(data, settings.lesions)  # what cannot be made is said before the fit
     with context.stage("fit decoder", 1):
         decoder = fit_decoder(
             plan.decoder,
@@ -145,6 +147,7 @@ def row_streams(context: Context, data: SubjectData, cheats: Mapping[str, np.nda
     again = decoder.stochastic and any(metric.load().independent for metric in plan.metrics)
     streams = response_streams(data, trial_rows=settings.trial_rows, redrawn=again, **from_trials)
     streams += bottleneck_streams(data, settings.bottleneck, **context.place, **from_trials)
+    streams += lesion_streams(data, Lesions.of(data, settings.lesions), **from_trials)
     streams += cheat_streams(cheats, data, **drawn)
     return [stream for stream in streams if wants_row(settings, stream.row)]
 
@@ -154,12 +157,14 @@ ALWAYS = ("measured", "measured-redrawn", "predicted")
 
 
 def wants_row(settings: RunSettings, row: str) -> bool:
-    """Whether a row is decoded: with ``run.rows``, those of :data:`ALWAYS` and those named there."""
-    return not settings.rows or row in ALWAYS or row.removesuffix("-redrawn") in settings.rows
+    """Whether a row is decoded: with ``run.rows``, those of :data:`ALWAYS`, those named there, and lesions,
+    which a setting of their own asks for."""
+    named = row.removesuffix("-redrawn") in settings.rows
+    return not settings.rows or row in ALWAYS or named or is_lesion(row)
 
 
 def predicted_streams(context: Context, data: SubjectData, encoded: Encoded) -> list[Stream]:
-    """The predicted row's, one for each draw of the encoder or of the decoder."""
+    """The predicted row's, one for each draw of the encoder or of the decoder, and its lesions'."""
     settings, ids, predicted = context.settings, data.test.stimuli.ids, encoded.predicted
     decoder = context.plan.decoder.load()
     adapter = fit_adapter(
@@ -176,7 +181,8 @@ def predicted_streams(context: Context, data: SubjectData, encoded: Encoded) -> 
         if decoder.repeats == "inputs" and responses.n_trials > len(ids):
             responses = Responses.single(data.space, ids, responses.mean())
         streams.append(Stream("predicted", -1, sample, responses, seeds))
-    return streams
+    lesions = Lesions.of(data, settings.lesions)
+    return streams if lesions is None else [*streams, *(s for row in streams for s in lesions.streams(row))]
 
 
 def _cheats(context: Context, prepared: Prepared, decoder: Model) -> dict[str, np.ndarray]:

@@ -47,6 +47,9 @@ _FETCH = "its weights are not on this machine. Type, where there is internet: ha
 EXECUTION = ("device", "executor", "workers", "shard_size", "lost_after", "slurm")
 """Settings that must not change a number; they are no part of a plan's identity."""
 
+LATER = ("rows", "lesions")
+"""Settings that came after the first runs, whose names and identities stay where these are not used."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -93,7 +96,7 @@ class Plan:
                 "settings": {
                     k: v
                     for k, v in settings.items()
-                    if k not in (*EXECUTION, "metrics") and (v or k != "rows")
+                    if k not in (*EXECUTION, "metrics") and (v or k not in LATER)
                 },
                 "metrics": [metric.identity for metric in self.metrics],
                 "libraries": library_versions(),
@@ -107,7 +110,7 @@ class Plan:
         parts = (self.benchmark.name, self.subject, *self._others(), *plugins)
         settings = {f.name: getattr(self.settings, f.name) for f in fields(RunSettings)}
         given = [self.benchmark_params, self.encoder_params, self.decoder_params, parts]
-        given.append({k: v for k, v in settings.items() if k not in EXECUTION and (v or k != "rows")})
+        given.append({k: v for k, v in settings.items() if k not in EXECUTION and (v or k not in LATER)})
         given += [self.trained_on] if self.trained_on else []
         given.append(self.benchmark.load().version)  # another version is another run
         readable = "-".join("".join(c if c.isalnum() else "_" for c in part)[-24:] for part in parts)
@@ -171,6 +174,8 @@ def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
             f"were made elsewhere"
         )
     _check_rows(settings)
+    if settings.lesions and not isinstance(decoder, PluginRef):
+        raise ConfigError("--lesions is for a decoder that runs here; leave it out, or name one: --decoder")
     captions = _captions(decoder, decoder_params)
     metrics, left_out = _chosen_metrics(
         settings,

@@ -23,7 +23,7 @@ from ..metrics.ceilings import measured_floor
 from ..metrics.encoding import noise_floor
 from ..plugins import PluginRef
 from ..results import SCHEMA
-from ..rows.table import in_order
+from ..rows.table import in_order, is_lesion
 from ..run_record import (
     CeilingRecord,
     DataHashes,
@@ -238,7 +238,9 @@ def _gallery(outcome: Outcome) -> tuple[bytes, str]:
     label = "" if score is None else f"{score.metric.label} of the row '{first}'"
     ids, rule = choose_ids(outcome.data.test.stimuli.ids, values, label=label)
     sets = {"stimulus": outcome.data.test.stimuli}
-    sets |= {s.row: s.images for s in reversed(outcome.sets) if s.trial < 0 and s.against_stimuli}
+    # Lesions are many, and are read by their scores.
+    shown = [s for s in reversed(outcome.sets) if s.trial < 0 and s.against_stimuli and not is_lesion(s.row)]
+    sets |= {s.row: s.images for s in shown}
     return pack(ids, sets), rule
 
 

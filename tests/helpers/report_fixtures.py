@@ -305,3 +305,36 @@ def with_ranks(folder: Path, ranks: tuple[int, ...] = (0, 4, 32)) -> Path:
 
     change_scores(folder, "scores", add)
     return folder
+
+
+LESIONED = {"keep": 0.4, "drop": 0.1, "shuffle": 0.2}
+"""Kind of lesion -> part of the way to the mean training response that it takes; half in other areas."""
+
+
+def with_lesions(folder: Path, areas: tuple[str, ...] = ("early", "higher")) -> Path:
+    """Add lesions of the measured and predicted rows, between these and ``train-mean``, with some noise."""
+    info = json.loads((folder / "run.json").read_text())
+    names = [
+        f"{row}-{kind}-{area}" for row in ("measured", "predicted") for area in areas for kind in LESIONED
+    ]
+    info["rows"] += [asdict(row) for row in in_order(names)]
+    (folder / "run.json").write_text(json.dumps(info))
+
+    def add(frame: pd.DataFrame) -> pd.DataFrame:
+        ours = frame[(frame["target"] == "stimulus") & ~frame["metric"].isin(CAPTIONS)]
+        keys = ["metric", "image_id"]
+        parts = [frame]
+        for number, name in enumerate(names):
+            intact, kind, area = name.split("-")
+            ends = [
+                part.groupby(keys, as_index=False).first()
+                for part in (ours[ours["row"] == "train-mean"], ours[ours["row"] == intact])
+            ]
+            share = 1 - LESIONED[kind] * (1 if area == "early" else 0.5)
+            noise = np.random.default_rng(number).normal(0, 0.02, len(ends[0]))
+            value = (1 - share) * ends[0]["value"].to_numpy() + share * ends[1]["value"].to_numpy() + noise
+            parts.append(ends[1].assign(row=name, value=value)[list(SCORE_COLUMNS)])
+        return pd.concat(parts, ignore_index=True)
+
+    change_scores(folder, "scores", add)
+    return folder

@@ -18,7 +18,7 @@ from harness.results import RunResult
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     folder = fixtures.write_run(tmp_path_factory.mktemp("run"), images=10, voxels=24, side=8)
-    return RunResult.open(fixtures.with_ranks(fixtures.with_captions(folder)))
+    return RunResult.open(fixtures.with_lesions(fixtures.with_ranks(fixtures.with_captions(folder))))
 
 
 @pytest.mark.parametrize("name", sorted(set(EXPORTS) - {"contrasts", "regions", "nearness"}))

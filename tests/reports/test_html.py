@@ -192,7 +192,7 @@ def test_distances_to_training_images_are_not_called_better(fresh: Path) -> None
 
     fixtures.change_scores(fresh, "scores", lambda f: add(f[f["metric"] == "pixcorr@1"]))
     text = words(Page(render_html(RunResult.open(fresh))))
-    near = text[text.index("How near to the training images") : text.index("Paired differences")]
+    near = text[text.index("How near to the training images") : text.index("Provenance")]
     assert "beside the stimuli themselves" in near
     assert "is better" not in near
 

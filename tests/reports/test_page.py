@@ -34,7 +34,8 @@ from harness.reports.page import write_page
 
 
 def _report(folder: Path) -> Path:
-    return write_report(fixtures.with_ranks(fixtures.with_captions(fixtures.write_run(folder))))
+    fixtures.with_lesions(fixtures.with_ranks(fixtures.with_captions(fixtures.write_run(folder))))
+    return write_report(folder)
 
 
 def _leaderboard(folder: Path) -> Path:
