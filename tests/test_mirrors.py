@@ -91,6 +91,7 @@ TESTED_IN = {
     "harness/notices.py": "run/flags/test_warnings.py",
     "harness/run/descriptions.py": "test_run_record.py",
     "harness/run/encoding.py": "run/test_subjects.py",
+    "harness/run/predictions.py": "cli/test_predict.py",
     "harness/run/protocol_notes.py": "run/test_protocols.py",
     **{
         f"harness/run/flags/{name}.py": "run/flags/test_flags.py"

@@ -24,6 +24,7 @@ COMMANDS = {
     "run": ("harness.cli.run:run", "Encode, decode, score and report one subject."),
     "plan": ("harness.cli.run:plan", "Say what a run would do, without doing it."),
     "score": ("harness.cli.run:score", "Score a folder of finished reconstructions."),
+    "predict": ("harness.cli.predict:predict", "Predict responses to new images by a fitted encoder."),
     "experiment": ("harness.cli.experiment:experiment", "Run a suite of experiments and print its table."),
     "report": ("harness.cli.report:report", "Write a run's report.html again."),
     "export": ("harness.cli.report:export", "Write a run's tables as CSV, parquet, Markdown or LaTeX."),
