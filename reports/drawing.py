@@ -12,6 +12,7 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ from .layout import ordered_rows
 
 if TYPE_CHECKING:
     import altair as alt
+    import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +41,23 @@ _MEASURED_ROWS = ("measured", "measured-trial", "remeasured", "half-1", "half-2"
 _GROUP_COLOURS = {"compared": PREDICTED, "reference": REFERENCE, "control": CONTROL}
 _GROUP_COLOURS |= {"bottleneck": MEASURED, "lesion": CONTROL, "other": SOFT}
 
+FOLDER = "figures"
+"""Where the figures of a page lie, beside it."""
+
 NARROWEST = 0.8
 """Least share of its size to which a chart shrinks; on a narrower page it scrolls, and stays readable."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure as a page shows it, and what lies beside the page: itself alone, and the table behind it.
+
+    file : name of both in :data:`FOLDER`, without an ending.  svg : for inlining.
+    """
+
+    file: str
+    svg: str
+    table: pd.DataFrame
 
 
 @dataclass
@@ -50,18 +67,34 @@ class Figures:
     failed : (name, why) of those that could not be drawn, for the report to say.
     """
 
+    drawn: list[Figure] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
 
-    def draw(self, name: str, figure: Callable[[], str]) -> str:
-        """What `figure` returns; ``""`` where it raises, which is noted under `name`."""
+    def draw(self, name: str, figure: Callable[[], str], table: Callable[[], pd.DataFrame]) -> Figure | None:
+        """What `figure` returns with the `table` behind it; None where it draws nothing, or where one of them
+        raises, which is noted under `name`."""
         try:
-            return figure()
+            svg = figure()
+            if not svg:
+                return None
+            self.drawn.append(Figure(name.replace(" ", "-"), svg, table()))
+            return self.drawn[-1]
         except Exception as problem:
             why = f"{type(problem).__name__}: {problem}"
             logger.debug("the figure '%s' fails", name, exc_info=True)
             logger.warning("the figure '%s' is left out of the report: %s", name, why)
             self.failed.append((name, why))
-            return ""
+            return None
+
+
+def alone(svg: str) -> str:
+    """An inlined drawing of :func:`to_svg` as a file: with its name space and the colours of light paper."""
+    light = (Path(__file__).parent / "page.css").read_text("utf-8").partition("}")[0]
+    colours = dict(re.findall(r"(--[\w-]+):\s*(#\w+)", light))
+    svg = re.sub(r"var\((--[\w-]+)\)", lambda match: colours[match[1]], svg)
+    width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups()
+    start = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
+    return re.sub(r' style="width:100%;[^"]*"', "", svg.replace("<svg", start, 1), count=1)
 
 
 def bin_edges(values: np.ndarray, count: int) -> np.ndarray:

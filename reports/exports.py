@@ -16,6 +16,7 @@ from .functional import contrast_table
 from .layout import bracket, number
 from .lesions import lesion_table
 from .nearness import nearness_table
+from .predicted import predicted_table
 from .priors import prior_table
 from .tables import agreement_table, encoding_table, paired_table, roi_table, score_table
 from .values import stored
@@ -35,10 +36,14 @@ class Export:
 
 _IMAGES = "a decoder, and metrics of its images such as pixcorr"
 _RESPONSES = "an encoder, and metrics of its responses such as voxel-r"
+_BOTH = "an encoder and a decoder"
 _REGIONS = "ROIs or cortical groups of the voxels"
 
 EXPORTS: Mapping[str, Export] = {
     "summary": Export("means of every row and image metric with 95 % intervals", score_table, _IMAGES),
+    "predicted": Export(
+        "predicted beside measured reconstructions on the same images", predicted_table, _BOTH
+    ),
     "paired": Export("differences between rows on the same images, p and Holm's p", paired_table, _IMAGES),
     "encoding": Export("encoding scores of every row", encoding_table, _RESPONSES),
     "rois": Export("voxel r and noise ceiling by region", roi_table, _RESPONSES),
@@ -47,9 +52,7 @@ EXPORTS: Mapping[str, Export] = {
         contrast_table,
         "test images with a category, and ROIs that prefer one",
     ),
-    "agreement": Export(
-        "agreement with the measured reconstructions", agreement_table, "an encoder and a decoder"
-    ),
+    "agreement": Export("agreement with the measured reconstructions", agreement_table, _BOTH),
     "nearness": Export(
         "scores of test images near to the training set and far from it",
         nearness_table,

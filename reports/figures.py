@@ -159,6 +159,36 @@ def ceiling_histogram(run: RunResult) -> str:
     return to_svg((bars + middle.encode(x="x:Q")).properties(width=430, height=160), text)
 
 
+def ceiling_table(run: RunResult) -> pd.DataFrame:
+    """What :func:`ceiling_chart` and :func:`ceiling_histogram` draw: ``voxel``, ``noise_ceiling``, voxel r of
+    each row."""
+    wide, ceiling = voxel_values(run, "voxel-r"), noise_ceiling(run)
+    table = wide[[row for row in ENCODING_ROWS if row in wide]].add_prefix("voxel_r_")
+    if ceiling is not None:
+        table.insert(0, "noise_ceiling", ceiling[table.index.to_numpy(dtype=int)])
+    return table.rename_axis("voxel").rename_axis(columns=None).reset_index()
+
+
+def image_table(run: RunResult) -> pd.DataFrame:
+    """What :func:`image_chart` draws: of each metric and row percentiles over images, the 5th, 25th, 50th,
+    75th and 95th (``low``, ``q25``, ``median``, ``q75``, ``high``), and their number ``n``."""
+    import pandas as pd
+
+    values = image_values(run)
+    parts = []
+    for metric in ordered_metrics(run, values.columns.get_level_values("metric")):
+        boxes, _ = _distribution(values, _drawn_rows(run, values), metric.name)
+        parts.append(boxes.assign(metric=metric.name))
+    table = pd.concat(parts, ignore_index=True)
+    return table[["metric", *(column for column in table if column != "metric")]]
+
+
+def _drawn_rows(run: RunResult, values: pd.DataFrame) -> list[Any]:
+    """All but lesions, which have a figure of their own."""
+    rows = ordered_rows(run, values.columns.get_level_values("row"))
+    return [row for row in rows if row.group != "lesion"]
+
+
 def image_chart(run: RunResult) -> str:
     """Distribution over images of every row, one panel per image metric, as SVG; or ''.
 
@@ -171,8 +201,7 @@ def image_chart(run: RunResult) -> str:
     values = image_values(run)
     if values.empty:
         return ""
-    rows = ordered_rows(run, values.columns.get_level_values("row"))
-    rows = [row for row in rows if row.group != "lesion"]  # which have a figure of their own
+    rows = _drawn_rows(run, values)
     order = [row.label for row in rows]
     colours = alt.Color(
         "label:N", legend=None, scale=alt.Scale(domain=order, range=[row_colour(run, r.name) for r in rows])
@@ -230,8 +259,8 @@ def _distribution(values: pd.DataFrame, rows: list[Any], metric: str) -> tuple[p
         if not len(known):
             continue
         low, q25, median, q75, high = np.percentile(known, [5, 25, 50, 75, 95])
-        boxes.append((row.label, low, q25, median, q75, high))
+        boxes.append((row.label, low, q25, median, q75, high, len(known)))
         if row.group == "compared" and len(known) <= POINT_LIMIT:
             points += [(row.label, value) for value in known]
-    columns = ["label", "low", "q25", "median", "q75", "high"]
+    columns = ["label", "low", "q25", "median", "q75", "high", "n"]
     return pd.DataFrame(boxes, columns=columns), pd.DataFrame(points, columns=["label", "value"])

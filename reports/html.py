@@ -16,7 +16,8 @@ from harness.results import RunResult
 from . import curves, figures
 from .answer import headline_metrics
 from .captions import caption_grid, caption_table
-from .drawing import Figures
+from .drawing import FOLDER, Figure, Figures, alone
+from .exports import csv_content
 from .functional import (
     all_scores_grid,
     brain_region_grid,
@@ -27,9 +28,11 @@ from .functional import (
 )
 from .glossary import meanings
 from .grids import agreement_grid, encoding_grid, gallery_grid, paired_grids, region_grid, score_grid
-from .images import read_gallery
+from .images import SHOWN_FIRST, Gallery, read_gallery
+from .images import Tile as ImageTile
 from .layout import (
     SIMULATED,
+    MetricInfo,
     bracket,
     chance_level,
     is_agreement,
@@ -40,7 +43,15 @@ from .layout import (
 )
 from .lesions import lesion_chart, lesion_grids, lesion_table
 from .nearness import nearness_grid, nearness_table
-from .page import render_page, write_page
+from .page import render_page, write_folder, write_page
+from .predicted import (
+    LEAST_ALIKE,
+    agreement_by_image,
+    predicted_grid,
+    predicted_table,
+    scatter_chart,
+    scatter_table,
+)
 from .priors import prior_grid, prior_table
 from .provenance import provenance, shortened
 from .tables import agreement_table, encoding_table, paired_table, roi_table, score_table
@@ -78,33 +89,32 @@ class Tile:
 def write_report(run_folder: str | Path, *, show_stimuli: bool = True) -> Path:
     """Write ``report.html`` into `run_folder`, whole or not at all, and return its path.
 
+    Beside it lies ``figures/``, each figure as SVG and the table behind it as CSV.
+
     show_stimuli : False replaces stimuli, and images made from them without a brain response, by
         their id and average colour, for data whose terms forbid showing them.
 
     Raises :class:`harness.errors.DataError` when the folder holds no finished run or a damaged file.
     """
     run = RunResult.open(run_folder)
-    return write_page(run.folder / "report.html", render_html(run, show_stimuli=show_stimuli))
+    drawn = Figures()
+    text = render_html(run, show_stimuli=show_stimuli, drawn=drawn)
+    figure_files = {f"{figure.file}.svg": alone(figure.svg).encode() for figure in drawn.drawn}
+    figure_files |= {f"{figure.file}.csv": csv_content(figure.table) for figure in drawn.drawn}
+    write_folder(run.folder / FOLDER, figure_files)
+    return write_page(run.folder / "report.html", text)
 
 
-def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
-    """The report of `run` as text."""
-    from markupsafe import Markup
-
+def render_html(run: RunResult, *, show_stimuli: bool = True, drawn: Figures | None = None) -> str:
+    """The report of `run` as text; its figures are added to `drawn`."""
     gallery = read_gallery(run, show_stimuli=show_stimuli)
     scores, encoding, agreement = score_table(run), encoding_table(run), agreement_table(run)
     by_region = roi_table(run)
     curve, lesions = curves.curve_table(run, scores), lesion_table(run)
     headline = headline_metrics(run)
-    drawn = Figures()
-    charts = {
-        "curve_chart": drawn.draw("scores by dimensions", lambda: curves.curve_chart(run, curve, scores)),
-        "lesion_chart": drawn.draw("lesions", lambda: lesion_chart(run, lesions, headline[:LESIONED])),
-        "region_chart": drawn.draw("voxel r by region", lambda: figures.region_chart(run)),
-        "ceiling_chart": drawn.draw("voxel r by noise ceiling", lambda: figures.ceiling_chart(run)),
-        "ceiling_histogram": drawn.draw("noise ceilings", lambda: figures.ceiling_histogram(run)),
-        "image_chart": drawn.draw("scores of single images", lambda: figures.image_chart(run)),
-    }
+    paired = paired_table(run)
+    drawn = Figures() if drawn is None else drawn
+    charts = _charts(run, drawn, scores, headline, curve, lesions, by_region)
     others = [m.name for m in run_metrics(run, "measured") if not is_agreement(m)]
     against_measured = score_table(run, "measured", metrics=others)
     return render_page(
@@ -127,7 +137,9 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
         lesions=lesion_grids(run, lesions),
         priors=prior_grid(run, prior_table(run)),
         brain_regions=brain_region_grid(run, brain_region_table(run)),
-        paired=paired_grids(run, paired_table(run)),
+        paired=paired_grids(run, paired),
+        predicted=predicted_grid(run, predicted_table(run, paired)),
+        least_alike=_least_alike(run, gallery),
         gallery=gallery,
         gallery_rule=run.record.gallery_rule or "not recorded",
         gallery_scores=gallery_grid(run, image_values(run), gallery.ids) if gallery else None,
@@ -140,7 +152,7 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
         region_scores=all_scores_grid(run, region_table(run)),
         contrasts=contrast_grid(run, contrast_table(run)),
         agreement=agreement_grid(run, agreement),
-        **{name: Markup(svg) for name, svg in charts.items()},
+        **charts,
         failed_figures=drawn.failed,
         point_limit=figures.POINT_LIMIT,
         protocol=run.record.protocol,
@@ -150,6 +162,67 @@ def render_html(run: RunResult, *, show_stimuli: bool = True) -> str:
         record=json.dumps(shortened(run.info), indent=1, ensure_ascii=False),
         command=shlex.join(run.record.command),
     )
+
+
+def _charts(
+    run: RunResult,
+    drawn: Figures,
+    scores: pd.DataFrame,
+    headline: list[MetricInfo],
+    curve: pd.DataFrame,
+    lesions: pd.DataFrame,
+    by_region: pd.DataFrame,
+) -> dict[str, Figure | None]:
+    """The figures by the names that the template has for them."""
+    return {
+        "scatter_chart": drawn.draw(
+            "predicted against measured",
+            lambda: scatter_chart(run, headline),
+            lambda: scatter_table(run, headline),
+        ),
+        "curve_chart": drawn.draw(
+            "scores by dimensions", lambda: curves.curve_chart(run, curve, scores), lambda: curve
+        ),
+        "lesion_chart": drawn.draw(
+            "lesions", lambda: lesion_chart(run, lesions, headline[:LESIONED]), lambda: lesions
+        ),
+        "region_chart": drawn.draw("voxel r by region", lambda: figures.region_chart(run), lambda: by_region),
+        "ceiling_chart": drawn.draw(
+            *("voxel r by noise ceiling", lambda: figures.ceiling_chart(run)),
+            lambda: figures.ceiling_table(run),
+        ),
+        "ceiling_histogram": drawn.draw(
+            "noise ceilings", lambda: figures.ceiling_histogram(run), lambda: figures.ceiling_table(run)
+        ),
+        "image_chart": drawn.draw(
+            *("scores of single images", lambda: figures.image_chart(run)),
+            lambda: figures.image_table(run),
+        ),
+    }
+
+
+@dataclass(frozen=True)
+class Unlike:
+    """An image whose reconstructions differ: its id, how alike they are, and them with the stimulus."""
+
+    id: str
+    agreement: str
+    tiles: tuple[ImageTile, ...]
+
+
+def _least_alike(run: RunResult, gallery: Gallery | None) -> tuple[str, tuple[str, ...], list[Unlike]] | None:
+    """By what, headings, and the images of the gallery on which predicted and measured differ most."""
+    agreement, label = agreement_by_image(run)
+    if gallery is None or agreement.empty:
+        return None
+    columns = [column for column in gallery.columns if column.name in SHOWN_FIRST]
+    places = {name: k for k, name in enumerate(gallery.ids)}
+    ids = [name for name in agreement.index[:LEAST_ALIKE] if name in places]
+    unlike = [
+        Unlike(name, number(agreement[name]), tuple(column.tiles[places[name]] for column in columns))
+        for name in ids
+    ]
+    return (label, tuple(column.label for column in columns), unlike) if unlike else None
 
 
 def _summary(run: RunResult) -> list[tuple[str, str]]:

@@ -25,7 +25,8 @@ STIMULUS_ROWS = ("stimulus", "nearest-train", "nearest-train-measured", "mean-im
 """Columns that are stimuli, or made from them without any brain response in between."""
 
 _STIMULUS = RowInfo("stimulus", "stimulus", "what was shown", "compared")
-_SHOWN_FIRST = ("stimulus", "measured", "predicted", "reconstructions")
+SHOWN_FIRST = ("stimulus", "measured", "predicted", "reconstructions")
+"""Columns that are in sight before a reader asks for others."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def read_gallery(run: RunResult, *, show_stimuli: bool = True) -> Gallery | None
             )
             for name, image in zip(names, images)
         )
-        column = Column(row.name, row.label, row.note, row.name in _SHOWN_FIRST, hide, tiles)
+        column = Column(row.name, row.label, row.note, row.name in SHOWN_FIRST, hide, tiles)
         (single if row.name in constant else columns).append(column)
     pixelated = min(side, limit) <= LOSSLESS_SIDE
     return Gallery(ids, tuple(columns), tuple(single), pixelated, min(side, limit), limit < side)

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import os
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +55,18 @@ def write_whole(path: Path, content: bytes) -> Path:
     finally:
         fresh.unlink(missing_ok=True)
     return path
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Make `folder` hold `files` (name -> content) and nothing else; each is whole or not there."""
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        fresh = folder / f".{uuid.uuid4().hex}"
+        try:
+            fresh.write_bytes(content)
+            os.replace(fresh, folder / name)
+        finally:
+            fresh.unlink(missing_ok=True)
+    for file in folder.iterdir():
+        if file.name not in files:
+            file.unlink()

@@ -35,6 +35,7 @@ from .layout import (
 )
 from .lesions import lesion_grids, lesion_table
 from .nearness import nearness_table
+from .predicted import predicted_grid, predicted_table
 from .priors import prior_grid, prior_table
 from .tables import REFERENCES, agreement_table, encoding_table, paired_table, roi_table, score_table
 from .values import noise_floor, stored
@@ -376,6 +377,7 @@ TABLES: Mapping[str, Callable[[RunResult, Console, str], bool]] = {
     "scores": _stimulus_scores,
     "captions": _captions,
     "nearness": _nearness,
+    "predicted": _grids(lambda run: [predicted_grid(run, predicted_table(run))]),
     "paired": _grids(lambda run: paired_grids(run, paired_table(run))),
     "decoder": _grids(lambda run: [prior_grid(run, prior_table(run))]),
     "bottleneck": _grids(lambda run: [curve_grid(run, curve_table(run))]),

@@ -15,23 +15,44 @@ SIZE = 256
 """Largest side in pixels; bigger images are reduced, smaller ones kept."""
 
 
-def choose_ids(ids: tuple[str, ...], values: np.ndarray | None, *, label: str) -> tuple[tuple[str, ...], str]:
-    """Ids to show and the rule in words; `values` (N,) is the score that orders them, if any."""
+def choose_ids(
+    ids: tuple[str, ...],
+    values: np.ndarray | None,
+    *,
+    label: str,
+    agreement: np.ndarray | None = None,
+    agreement_label: str = "",
+) -> tuple[tuple[str, ...], str]:
+    """Ids to show and the rule in words.
+
+    values : (N,) the score that orders them, if any.  agreement : (N,) how alike measured and predicted
+    reconstructions are, if that is known; those that are least alike are shown besides.
+    """
     if len(ids) <= SHOWN:
         return ids, f"all {len(ids)} test images"
-    if values is None or not np.isfinite(values).any():
-        return subset(ids, SHOWN), f"{SHOWN} of {len(ids)} test images by the hash of their id"
     quarter = SHOWN // 4
-    order = [ids[k] for k in np.argsort(-np.where(np.isfinite(values), values, -np.inf), kind="stable")]
-    middle = len(order) // 2 - quarter // 2
-    chosen = [*order[:quarter], *order[middle : middle + quarter], *order[-quarter:]]
-    rest = [name for name in ids if name not in set(chosen)]
-    chosen += subset(rest, SHOWN - len(chosen))
-    rule = (
-        f"{quarter} best, {quarter} middle and {quarter} worst of {len(ids)} test images by {label}, in that "
-        f"order, then {quarter} others by the hash of their id"
-    )
-    return tuple(chosen), rule
+    if values is None or not np.isfinite(values).any():
+        chosen, rule = list(subset(ids, SHOWN)), f"{SHOWN} of {len(ids)} test images by the hash of their id"
+    else:
+        order = _falling(ids, values)
+        middle = len(order) // 2 - quarter // 2
+        chosen = [*order[:quarter], *order[middle : middle + quarter], *order[-quarter:]]
+        rest = [name for name in ids if name not in set(chosen)]
+        chosen += subset(rest, SHOWN - len(chosen))
+        rule = (
+            f"{quarter} best, {quarter} middle and {quarter} worst of {len(ids)} test images by {label}, in "
+            f"that order, then {quarter} others by the hash of their id"
+        )
+    if agreement is None or not np.isfinite(agreement).any():
+        return tuple(chosen), rule
+    least = [name for name in _falling(ids, -agreement)[:quarter] if name not in set(chosen)]
+    return (*chosen, *least), f"{rule}, and the {quarter} of least {agreement_label}"
+
+
+def _falling(ids: tuple[str, ...], values: np.ndarray) -> list[str]:
+    """Ids by falling value, those without one last."""
+    known = np.where(np.isfinite(values), values, -np.inf)
+    return [ids[k] for k in np.argsort(-known, kind="stable")]
 
 
 def pack(ids: tuple[str, ...], sets: Mapping[str, ImageSet]) -> bytes:

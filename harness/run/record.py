@@ -236,7 +236,9 @@ def _gallery(outcome: Outcome) -> tuple[bytes, str]:
     score = _scored(outcome, first) if first else None
     values = None if score is None else score.values
     label = "" if score is None else f"{score.metric.label} of the row '{first}'"
-    ids, rule = choose_ids(outcome.data.test.stimuli.ids, values, label=label)
+    alike = _agreement(outcome)
+    apart = {} if alike is None else {"agreement": alike.values, "agreement_label": alike.metric.label}
+    ids, rule = choose_ids(outcome.data.test.stimuli.ids, values, label=label, **apart)
     sets = {"stimulus": outcome.data.test.stimuli}
     # Lesions are many, and are read by their scores.
     shown = [s for s in reversed(outcome.sets) if s.trial < 0 and s.against_stimuli and not is_lesion(s.row)]
@@ -247,6 +249,15 @@ def _gallery(outcome: Outcome) -> tuple[bytes, str]:
 def _scored(outcome: Outcome, row: str) -> Any:
     """The first image score of `row` against the stimulus."""
     return next((s for s in outcome.scored.images if s.images.row == row and s.target == "stimulus"), None)
+
+
+def _agreement(outcome: Outcome) -> Any:
+    """How alike the reconstructions from measured and from other responses are, if that was scored."""
+    for score in outcome.scored.images:
+        compared = score.images.row in ("predicted", "reconstructions")
+        if compared and tuple(score.metric.load().targets) == ("measured",):
+            return score
+    return None
 
 
 def _unchanged(folder: Path, record: RunRecord) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from xml.etree import ElementTree
 
 import altair as alt
 import numpy as np
@@ -10,7 +11,16 @@ import pandas as pd
 import pytest
 import report_fixtures as fixtures
 
-from harness.reports.drawing import CONTROL, MEASURED, PREDICTED, Figures, bin_edges, row_colour, to_svg
+from harness.reports.drawing import (
+    CONTROL,
+    MEASURED,
+    PREDICTED,
+    Figures,
+    alone,
+    bin_edges,
+    row_colour,
+    to_svg,
+)
 from harness.results import RunResult
 
 
@@ -44,10 +54,23 @@ def test_a_figure_that_fails_costs_itself_alone(caplog):
     def broken() -> str:
         raise ValueError("no such column")
 
-    assert figures.draw("first", broken) == ""
-    assert figures.draw("second", lambda: "<svg/>") == "<svg/>"
+    table = pd.DataFrame({"r": [0.5]})
+    assert figures.draw("first", broken, lambda: table) is None
+    assert figures.draw("of nothing", lambda: "", broken) is None
+    second = figures.draw("voxel r", lambda: "<svg/>", lambda: table)
+    assert (second.file, second.svg, second.table is table) == ("voxel-r", "<svg/>", True)
     assert figures.failed == [("first", "ValueError: no such column")]
+    assert figures.drawn == [second]
     assert "the figure 'first' is left out of the report" in caplog.text
+
+
+def test_a_figure_alone_is_an_svg_file_in_the_colours_of_light_paper(svg):
+    root = ElementTree.fromstring(alone(svg))
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "var(" not in alone(svg)
+    assert float(root.get("width")) > 200
+    assert float(root.get("height")) > 80
+    assert "#16191d" in alone(svg)  # --ink of light paper
 
 
 @pytest.mark.parametrize("values", [[0.1, 0.9], [1.0, 1.0], [0.0, 0.0], [1.0, 1.0 + 1e-15], [-3.0, -3.0]])

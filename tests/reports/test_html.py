@@ -55,7 +55,8 @@ def test_report_asks_nothing_of_a_network(folder: Path, page: Page) -> None:
     for _, attrs in page.tags:
         for name in ("src", "href", "srcset", "action", "data", "poster", "xlink:href"):
             value = attrs.get(name) or ""
-            assert value == "" or value.startswith(("data:", "#"))
+            beside = name == "href" and re.fullmatch(r"figures/[a-z-]+\.(svg|csv)", value)
+            assert value == "" or value.startswith(("data:", "#")) or beside
         assert "url(" not in (attrs.get("style") or "").replace("url(#", "")
     text = (folder / "report.html").read_text("utf-8")
     assert not re.search(r"https?:|@import|ftp:|wss?:", text)
@@ -64,6 +65,27 @@ def test_report_asks_nothing_of_a_network(folder: Path, page: Page) -> None:
     for style in page.styles:
         assert "url(" not in style
     assert len(text) < 5_000_000
+
+
+def test_every_figure_lies_beside_the_report_as_svg_and_as_the_table_behind_it(
+    folder: Path, page: Page
+) -> None:
+    linked = {attrs["href"] for attrs in page.all("a") if attrs["href"].startswith("figures/")}
+    assert {f"figures/{file.name}" for file in (folder / "figures").iterdir()} == linked
+    names = {Path(link).stem for link in linked}
+    assert len(linked) == 2 * len(names)
+    assert names == {
+        *("predicted-against-measured", "voxel-r-by-region", "voxel-r-by-noise-ceiling", "noise-ceilings"),
+        "scores-of-single-images",
+    }
+    for name in names:
+        assert (folder / "figures" / f"{name}.svg").read_text().startswith("<svg xmlns=")
+        assert len(pd.read_csv(folder / "figures" / f"{name}.csv")) > 0
+    boxes = pd.read_csv(folder / "figures" / "scores-of-single-images.csv").set_index(["metric", "label"])
+    values = RunResult.open(folder).scores.query("target == 'stimulus' and row == 'measured'")
+    assert boxes.loc[("ssim@1", "measured fMRI"), "median"] == pytest.approx(
+        values[values.metric == "ssim@1"]["value"].median()
+    )
 
 
 def test_ids_are_unique_and_images_have_alternative_text(folder: Path, page: Page) -> None:

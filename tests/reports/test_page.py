@@ -108,9 +108,9 @@ def test_the_keyboard_comes_to_every_control(browser: Browser, file: Path) -> No
         assert_quiet(visit)
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_nothing_is_seriously_hard_to_perceive(browser: Browser, file: Path, dark: bool) -> None:
-    with browser.open(file, dark=dark) as visit:
+@pytest.mark.parametrize(("dark", "width"), [(False, "desk"), (True, "phone")], ids=["light", "dark"])
+def test_nothing_is_seriously_hard_to_perceive(browser: Browser, file: Path, dark: bool, width: str) -> None:
+    with browser.open(file, dark=dark, width=WIDTHS[width]) as visit:
         assert_accessible(visit)
         assert_quiet(visit)
 

@@ -44,6 +44,21 @@ def test_without_scores_the_choice_hangs_on_ids_alone(values):
     assert set(choose_ids(IDS[::-1], values, label="")[0]) == set(chosen)
 
 
+def test_images_whose_reconstructions_are_least_alike_are_shown_besides():
+    generator = np.random.default_rng(0)
+    values, agreement = generator.permutation(40).astype(float), generator.permutation(40).astype(float)
+    agreement[3] = np.nan
+    before, _ = choose_ids(IDS, values, label="ssim")
+    chosen, rule = choose_ids(IDS, values, label="ssim", agreement=agreement, agreement_label="agreement")
+    least = {IDS[k] for k in np.argsort(agreement)[:4]}
+    assert chosen[:SHOWN] == before
+    assert set(chosen) == set(before) | least
+    assert len(set(chosen)) == len(chosen)
+    assert rule.endswith("and the 4 of least agreement")
+    few, rule = choose_ids(IDS[:3], values[:3], label="ssim", agreement=agreement[:3], agreement_label="x")
+    assert (few, rule) == (IDS[:3], "all 3 test images")
+
+
 def unpacked(content: bytes) -> dict[str, np.ndarray]:
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         return dict(archive)
