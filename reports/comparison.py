@@ -22,6 +22,7 @@ from harness.statistics import (
     holm,
     mean_intervals,
     paired_differences,
+    paired_effects,
     tie_letters,
     variance_components,
 )
@@ -52,8 +53,8 @@ TARGETS = ("stimulus", "measured", "responses", "training", "brain")
 MEAN_COLUMNS = ("system", "metric", "metric_label", "target", "higher_is_better", "chance")
 MEAN_COLUMNS += ("mean", "low", "high", "n", "missing", "doubt", "subjects", "seeds", "group")
 DIFFERENCE_COLUMNS = ("a", "b", "metric", "metric_label", "target", "higher_is_better", "difference")
-DIFFERENCE_COLUMNS += ("low", "high", "p", "p_holm", "p_t", "n", "subjects", "seeds_a", "seeds_b")
-DIFFERENCE_COLUMNS += ("better", "family")
+DIFFERENCE_COLUMNS += ("low", "high", "p", "p_holm", "p_t", "effect", "better_on", "n", "subjects")
+DIFFERENCE_COLUMNS += ("seeds_a", "seeds_b", "better", "family")
 SUBJECT_COLUMNS = ("system", "subject", "seed", "run", "metric", "mean", "n")
 VARIANCE_COLUMNS = ("system", "subject", "seed", "metric", "metric_label", "target", "mean")
 VARIANCE_COLUMNS += (*PARTS, *(f"{part}_share" for part in PARTS), "n", "values")
@@ -68,7 +69,9 @@ class Comparison:
     differences : one line per metric and pair, `a` less `b`.  ``p`` by sign flips, or of the
         interval where a side has several seeds (``seeds_a``, ``seeds_b``), ``p_holm`` corrected over all
         lines of this table, which ``family`` describes, ``p_t`` of the interval; ``better`` names the better
-        system, told apart when ``p_holm`` is below 0.05 and the interval excludes 0, else ``""``.
+        system, told apart when ``p_holm`` is below 0.05 and the interval excludes 0, else ``""``.  ``effect``
+        is the difference over its standard deviation over images, ``better_on`` the share of images on which
+        `a` is the better (:mod:`harness.statistics.effects`).
     subjects : the points behind each mean, one for each subject and seed.
     variance : components per system, subject, seed and metric, where trials or samples vary.
     encoders : the systems as encoders, and region_means and region_differences like means and
@@ -213,8 +216,10 @@ def _differences(
     """Lines of the table, and metric -> (M, M) which systems were told apart."""
     pairs = list(itertools.combinations(range(len(systems)), 2))
     first, second = (list(side) for side in zip(*pairs))
+    differences = arrays.flat(arrays.values[:, :, first] - arrays.values[:, :, second])
+    effects = paired_effects(differences)
     tests = paired_differences(
-        arrays.flat(arrays.values[:, :, first] - arrays.values[:, :, second]),
+        differences,
         rivalry=arrays.flat(arrays.rivalry[:, :, first] - arrays.rivalry[:, :, second]),
         seeds=[
             first_seeds + second_seeds
@@ -231,7 +236,7 @@ def _differences(
     for k, metric in enumerate(infos):
         for number, (a, b) in enumerate(pairs):
             at = number * len(infos) + k
-            test, p = tests[at], float(corrected[at])
+            test, p, effect = tests[at], float(corrected[at]), effects[at]
             apart = p < ALPHA and (test.low > 0 or test.high < 0)
             told[metric.name][[a, b], [b, a]] = apart
             winner = systems[a if (test.low > 0) == metric.higher_is_better else b].label
@@ -243,6 +248,8 @@ def _differences(
                     "difference": test.mean,
                     **{name: getattr(test, name) for name in ("low", "high", "p", "p_t", "n")},
                     "p_holm": p,
+                    "effect": effect.d,
+                    "better_on": effect.above if metric.higher_is_better else 1 - effect.above,
                     "subjects": len(arrays.subjects),
                     "seeds_a": len(systems[a].seeds),
                     "seeds_b": len(systems[b].seeds),

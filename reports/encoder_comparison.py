@@ -20,6 +20,7 @@ import numpy as np
 from harness.errors import DataError, suggest
 from harness.results import RunResult
 from harness.statistics import (
+    Effect,
     Interval,
     PairedDifference,
     SeedSpread,
@@ -27,6 +28,7 @@ from harness.statistics import (
     contributed_intervals,
     holm,
     mean_over_seeds,
+    paired_effects,
     seed_spread,
     tie_letters,
 )
@@ -47,7 +49,8 @@ REGION_MEAN_COLUMNS = ("system", "metric", "metric_label", "region", "kind", "un
 REGION_MEAN_COLUMNS += ("chance", "n_voxels", "mean", "low", "high", "n", "subjects", "seeds", "group")
 REGION_DIFFERENCE_COLUMNS = ("a", "b", "metric", "metric_label", "region", "kind", "unit")
 REGION_DIFFERENCE_COLUMNS += ("higher_is_better", "n_voxels", "difference", "low", "high")
-REGION_DIFFERENCE_COLUMNS += ("p", "p_holm", "p_t", "n", "subjects", "seeds_a", "seeds_b", "better", "family")
+REGION_DIFFERENCE_COLUMNS += ("p", "p_holm", "p_t", "effect", "n", "subjects", "seeds_a", "seeds_b")
+REGION_DIFFERENCE_COLUMNS += ("better", "family")
 
 UNIT = "image"
 """What intervals and flips are over; voxels are neither independent nor a sample."""
@@ -144,6 +147,7 @@ def encoder_tables(
     arrays = _Arrays.of(scores, keys)
     pairs = list(itertools.combinations(range(len(scores.encoders)), 2))
     tests = arrays.tests(pairs, flips=max(flips, int(2 * len(pairs) * len(keys) / ALPHA)), seed=seed)
+    effects = arrays.effects(pairs)
     corrected = holm([test.p for test in tests])
     family = family_name(len(pairs), "encoders", len(keys), "regional voxel score")
     means, differences = [], []
@@ -152,7 +156,8 @@ def encoder_tables(
         common = _described(info, key) | {"n_voxels": arrays.voxels[k], "subjects": len(scores.subjects)}
         apart = np.zeros((len(scores.encoders),) * 2, bool)
         for number, (a, b) in enumerate(pairs):
-            test, p = tests[number * len(keys) + k], float(corrected[number * len(keys) + k])
+            at = number * len(keys) + k
+            test, p = tests[at], float(corrected[at])
             first, second = scores.encoders[a], scores.encoders[b]
             told = p < ALPHA and (test.low > 0 or test.high < 0)
             apart[[a, b], [b, a]] = told
@@ -163,7 +168,7 @@ def encoder_tables(
                 | {"a": first.label, "b": second.label, "difference": test.mean}
                 | {"seeds_a": len(first.seeds), "seeds_b": len(second.seeds)}
                 | estimate
-                | {"p_holm": p, "better": winner if told else "", "family": family}
+                | {"p_holm": p, "effect": effects[at].d, "better": winner if told else "", "family": family}
             )
         intervals = arrays.intervals(k)
         sign = -1 if info.higher_is_better else 1
@@ -228,6 +233,12 @@ class _Arrays:
         return contributed_intervals(
             self.values[..., k], self.contributions[..., k], seeds=[own[k] for own in self.spreads]
         )
+
+    def effects(self, pairs: Sequence[tuple[int, int]]) -> Sequence[Effect]:
+        """Of what images contribute to each of `pairs`, for each of the K keys, in this order."""
+        a, b = (list(side) for side in zip(*pairs))
+        differences = self.contributions[:, :, a] - self.contributions[:, :, b]
+        return paired_effects(differences.reshape(*differences.shape[:2], -1))
 
     def tests(self, pairs: Sequence[tuple[int, int]], *, flips: int, seed: int) -> Sequence[PairedDifference]:
         """Of each of `pairs`, for each of the K keys, in this order."""

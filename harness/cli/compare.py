@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import ConfigError
 from ..results import RunResult
 from .tables import print_table, say
 
@@ -55,6 +57,13 @@ TARGETS = ("stimulus", "measured", "responses", "training", "brain")
     default=None,
     help="of the voxel scores: names, separated by commas, or all  [default: all voxels and cortical groups]",
 )
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="also write a page (.html), with every ROI in it",
+)
+@click.option("--no-stimuli", is_flag=True, help="leave the stimuli out of the page")
 @click.option("--json", "as_json", is_flag=True, help="print all tables as JSON instead")
 @click.option("--csv", type=click.Path(path_type=Path), help="also write one table to this file")
 @click.option(
@@ -66,6 +75,8 @@ def compare(
     target: str,
     metrics: str | None,
     regions: str | None,
+    out: Path | None,
+    no_stimuli: bool,
     as_json: bool,
     csv: Path | None,
     table: str,
@@ -83,17 +94,27 @@ def compare(
 
     from .output import check_output, write_output
 
-    if csv is not None:
-        check_output(csv)
+    if out is not None and out.suffix != ".html":
+        raise ConfigError(
+            f"-o {out}: a page ends in .html; type -o {shlex.quote(str(out.with_suffix('.html')))}"
+        )
+    for file in filter(None, (csv, out)):
+        check_output(file)
+    named = regions if regions is not None or out is None else "all"
     comparison = compare_runs(
         [RunResult.open(folder) for folder in folders],
         rows=tuple(dict.fromkeys(rows)),
         target=target,
         metrics=None if metrics is None else [name.strip() for name in metrics.split(",")],
-        regions=None if regions is None else [name.strip() for name in regions.split(",")],
+        regions=None if named is None else [name.strip() for name in named.split(",")],
     )
     if csv is not None:
         write_output(csv, csv_content(comparison.tables[table]))
+    if out is not None:
+        from harness.reports.comparison_page import render_comparison
+
+        page = render_comparison(comparison, show_stimuli=not no_stimuli)
+        write_output(out, page.encode("utf-8", "backslashreplace"))
     if as_json:
         click.echo(json.dumps(as_dict(comparison), indent=1, allow_nan=False))
     else:

@@ -6,6 +6,7 @@ Trials, samples and voxels are averaged before; subjects are held fixed and shar
 from .bootstrap import bootstrap_weights
 from .components import Components, variance_components
 from .contributed import contributed_differences, contributed_interval, contributed_intervals
+from .effects import Effect, paired_effects
 from .groups import tie_groups, tie_letters
 from .intervals import (
     FEW,
@@ -37,6 +38,7 @@ __all__ = [
     "FEW_IMAGES",
     "NEARLY_ALIKE",
     "Components",
+    "Effect",
     "Estimate",
     "Interval",
     "PairedDifference",
@@ -53,6 +55,7 @@ __all__ = [
     "pair_resamples",
     "paired_difference",
     "paired_differences",
+    "paired_effects",
     "pairwise_ps",
     "ratio_of_means",
     "seed_spread",

@@ -108,6 +108,19 @@ def test_json_and_csv_hold_the_tables(harness, tmp_path, runs):
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "means.csv"), found.region_means, check_dtype=False)
 
 
+def test_a_page_has_every_region_and_the_same_tests(runs, tmp_path):
+    page = tmp_path / "new" / "page.html"
+    words = [str(runs["good"]), str(runs["noisy"]), "-o", str(page), "--no-stimuli", "--json"]
+    printed = json.loads(CliRunner().invoke(command, words, catch_exceptions=False).output)
+    text = page.read_text("utf-8")
+    assert "Stimuli are withheld" in text
+    regions = {line["region"] for line in printed["region_differences"]}
+    assert len(regions) > 1
+    assert all(region in text for region in regions)
+    every = compare(opened(runs, "good", "noisy"), regions=["all"]).region_differences
+    assert regions == set(every.region)
+
+
 def test_the_tables_are_those_of_the_stored_values(runs):
     good, noisy = opened(runs, "good", "noisy")
     found = compare([good, noisy])
@@ -322,6 +335,7 @@ def test_equal_systems_are_told_by_their_run(runs, tmp_path):
             ["{good}", "{noisy}", "--row", "shuffled", "--target", "measured"],
             "share no metric against 'measured'",
         ),
+        (["{good}", "{noisy}", "-o", "page.txt"], "a page ends in .html; type -o page.html"),
         ([], "Missing argument"),
     ],
 )

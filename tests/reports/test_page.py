@@ -28,9 +28,12 @@ from browser import (
 )
 from report_pages import EVIL, Page
 
+from harness.reports.comparison import compare
+from harness.reports.comparison_page import render_comparison
 from harness.reports.html import write_report
 from harness.reports.leaderboard import leaderboard
 from harness.reports.page import write_page
+from harness.results import RunResult
 
 
 def _report(folder: Path) -> Path:
@@ -47,10 +50,21 @@ def _leaderboard(folder: Path) -> Path:
     return next(path for path in leaderboard(runs).write(folder / "board") if path.suffix == ".html")
 
 
-PAGES: dict[str, Callable[[Path], Path]] = {"report": _report, "leaderboard": _leaderboard}
+def _comparison(folder: Path) -> Path:
+    """Two encoders under two decoders, of several seeds, by every region."""
+    runs = [*several(folder / "runs"), board_run(folder / "runs/again", encoder="mlp", seed=1)]
+    compared = compare([RunResult.open(run) for run in runs], regions=["all"], flips=100)
+    return write_page(folder / "comparison.html", render_comparison(compared))
+
+
+PAGES: dict[str, Callable[[Path], Path]] = {
+    "report": _report,
+    "leaderboard": _leaderboard,
+    "comparison": _comparison,
+}
 """Name -> what writes the page into an empty folder and returns its path."""
 
-WITH_IMAGES = ("report",)
+WITH_IMAGES = ("report", "comparison")
 """Pages whose images open large."""
 
 
