@@ -194,6 +194,8 @@ class Decoder(Protocol):
     ``from_pretrained(params, space, *, device)``, a class method in place of `fit`, where
     ``pretrained = True`` or, where that depends, a static method ``pretrained(params) -> bool`` says so; what
     it reads is in the decoder's identity, and the voxel space is in the key;
+    a static method ``costs(params, *, images) -> harness.nn.costs.DecodingCosts | None``, what decoding
+    `images` images at once takes, counted without weights, which plans show before anything is loaded;
     ``identity``, ``training_sets``, ``training_hashes``, ``networks`` and ``missing`` as for an
     :class:`Encoder`.
     """

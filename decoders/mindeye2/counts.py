@@ -9,14 +9,15 @@ fragments) is not in it.  Nothing here is measured.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import nn
 
 from harness.backbones.openclip import text_tower
-from harness.nn.counting import Count, count, weight_bytes
+from harness.nn.costs import Count, DecodingCosts, PartCount
+from harness.nn.counting import count, weight_bytes
 from harness.nn.halving import DTYPES, cast, halve_products
 
 from .conditions import conditions_once
@@ -32,36 +33,6 @@ WORDS = 77
 """Numbers of words that both text towers read."""
 
 
-@dataclass(frozen=True)
-class PartCount:
-    """One part while it decodes `images` images.
-
-    weights : bytes of them on the device.  work : the whole of its calls for these images.  calls : how
-    often the weights are read for them.
-    """
-
-    name: str
-    images: int
-    weights: int
-    work: Count
-    calls: int
-
-    @property
-    def memory(self) -> int:
-        """Bytes on the device while it works."""
-        return self.weights + self.work.working
-
-    @property
-    def least_traffic(self) -> int:
-        """Bytes that must be read if nothing but weights were, once per call."""
-        return self.weights * self.calls
-
-
-def peak(parts: Sequence[PartCount]) -> PartCount:
-    """The part that needs most memory."""
-    return max(parts, key=lambda part: part.memory)
-
-
 def decoding(
     params: MindEye2Params,
     *,
@@ -69,33 +40,48 @@ def decoding(
     images: int = 1,
     repeats: int = 3,
     sizes: PublicSizes | None = None,
-) -> list[PartCount]:
-    """Parts in the order in which they decode `images` images of `repeats` trials.
+) -> DecodingCosts:
+    """Parts in the order in which they decode `images` images of `repeats` trials, and what is kept of each.
 
     The words of captions need few operations and are not counted, nor is the image tower, which decoding does
     not need.
     """
     sizes = sizes or PublicSizes()
     with torch.device("meta"):
-        parts = list(_parts(params, sizes, voxels, images, repeats))
-    return parts
+        parts = tuple(_parts(params, sizes, voxels, images, repeats))
+    latents, kept = sizes.network.backbone, picture_numbers(sizes) * params.candidates
+    kept += latents.tokens * latents.token_dim
+    if params.low_level:
+        kept += 3 * (8 * latents.latent_side) ** 2
+    return DecodingCosts(parts, kept * (4 if params.half == "float32" else 2))
+
+
+def picture_numbers(sizes: PublicSizes) -> int:
+    """Numbers of one picture."""
+    return 3 * (8 * sizes.drawing.side) ** 2
 
 
 def _parts(
     params: MindEye2Params, sizes: PublicSizes, voxels: int, images: int, repeats: int
 ) -> Iterator[PartCount]:
-    dtype = DTYPES[params.half]
     yield from _network(params, sizes, voxels, images, repeats)
-    latents, scale = sizes.network.backbone, 8 * sizes.drawing.side
+    latents = sizes.network.backbone
     if params.low_level:
         small = torch.empty(images, latents.latent_channels, latents.latent_side, latents.latent_side)
         yield _vae("VAE of the blurry image", sizes, small, torch.float32)
     if params.captions:
         yield _captioner(sizes, images)
+    for part in _drawing(params, sizes, images):
+        yield part.again(params.candidates)
+
+
+def _drawing(params: MindEye2Params, sizes: PublicSizes, images: int) -> Iterator[PartCount]:
+    """What draws one candidate of every image."""
+    dtype, scale = DTYPES[params.half], 8 * sizes.drawing.side
     latent = torch.empty(images, sizes.unet.latent_channels, sizes.drawing.side, sizes.drawing.side)
     vae = dtype if params.vae_fix else torch.float32
     unet = cast(build_unet(sizes.unet), dtype)
-    tokens = torch.empty(2 * images, latents.tokens, sizes.unet.token_dim, dtype=dtype)
+    tokens = torch.empty(2 * images, sizes.network.backbone.tokens, sizes.unet.token_dim, dtype=dtype)
     vector = torch.empty(2 * images, sizes.unet.vector_dim, dtype=dtype)
     more = {"encoder_hidden_states": tokens, "class_labels": vector}
     yield _unet("UNet of unCLIP", unet, latent, more, steps=params.steps, dtype=dtype)
@@ -128,9 +114,10 @@ def _network(
         network.diffusion_prior.net(noisy, time, condition=noisy)
 
     calls = params.prior_steps - (params.prior_steps < sizes.network.prior.timesteps)  # DDIM ends at time -1
-    yield PartCount("ridge layer and backbone", images, weights, count(network, [trials]), 1)
+    half = dtype != torch.float32
+    yield PartCount("ridge layer and backbone", images, weights, count(network, [trials]), 1, half)
     prior = count(denoise).times(calls)
-    yield PartCount("diffusion prior", images, weights, prior, calls)
+    yield PartCount("diffusion prior", images, weights, prior, calls, half)
 
 
 def _unet(
@@ -151,7 +138,7 @@ def _unet(
         if getattr(block, "attn2", None) is not None
     )
     work = Count(work.operations, work.traffic, work.working + kept)
-    return PartCount(name, len(latent), weight_bytes(unet), work, steps)
+    return PartCount(name, len(latent), weight_bytes(unet), work, steps, dtype != torch.float32)
 
 
 def _refiner(
@@ -179,7 +166,7 @@ def _vae(
     work = count(lambda: vae.encode(slice_) if encodes else vae.decode(slice_)).times(calls)
     pictures = values.nbytes if encodes else values[:, :1].nbytes * 3 * 64
     work = Count(work.operations, work.traffic, work.working + pictures)
-    return PartCount(name, images, weight_bytes(vae), work, calls)
+    return PartCount(name, images, weight_bytes(vae), work, calls, dtype != torch.float32)
 
 
 def _prompts(sizes: PublicSizes, images: int) -> PartCount:

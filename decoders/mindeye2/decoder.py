@@ -7,6 +7,7 @@ ones.
 from __future__ import annotations
 
 from harness.api import VoxelSpace
+from harness.nn.costs import DecodingCosts
 
 from .checkpoints import read_weights
 from .core import MindEye2Core
@@ -51,6 +52,15 @@ class MindEye2Decoder(MindEye2Core):
         decoder.take_up(read_weights(file), space, file=file)
         decoder.open(space, device=device)
         return decoder
+
+    @staticmethod
+    def costs(params: MindEye2Params, *, images: int) -> DecodingCosts | None:
+        """What decoding `images` images at once takes at the released sizes; None of the small parts."""
+        if params.weights == "tiny":
+            return None
+        from . import counts
+
+        return counts.decoding(params, images=images)
 
     @staticmethod
     def captions(params: MindEye2Params) -> bool:

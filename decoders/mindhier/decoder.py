@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.api import Decoded, Features, Responses, SubjectData, VoxelSpace
+from harness.nn.costs import DecodingCosts
 
 from .checkpoints import pretrained_files, read_weights
 from .core import MindHierCore
@@ -62,6 +63,15 @@ class MindHierDecoder(MindHierCore):
     def missing(params: MindHierParams, *, subject: str) -> list[str]:
         """A line for each file of weights that is not there."""
         return _source(params).missing(params)
+
+    @staticmethod
+    def costs(params: MindHierParams, *, images: int) -> DecodingCosts | None:
+        """What drawing `images` images at once takes at the released sizes; None of the small parts."""
+        if params.weights == "tiny":
+            return None
+        from . import counts
+
+        return counts.decoding(params, images=images)
 
     def networks(self) -> tuple[str, ...]:
         """Backbones of the harness that it looks through: CLIP ViT-L/14, both halves of which also score."""

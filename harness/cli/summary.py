@@ -15,12 +15,19 @@ from rich.table import Table
 from ..errors import visible
 from ..results import RunResult
 from ..rows.table import BOTTLENECK, CHEATS
+from ..run.costs_ahead import cost_lines
 from ..run.plan import Given, Plan
 from ..run.protocols import PROTOCOLS
 from ..stages.given_captions import GivenCaptions
 from ..storage.content import plain
 from ..storage.disk import explained
 from ..storage.store import Store
+
+NEEDS_NO_DECODER = ("mean-image", "flat-grey", "nearest-train")
+"""Controls made of images alone."""
+
+_UNDECODED = ("shuffled", *NEEDS_NO_DECODER)
+"""Rows of :func:`_rows` that cost no decoding."""
 
 _FEW = 3
 """Metrics that the short form of a plan names."""
@@ -93,7 +100,10 @@ def print_plan(plan: Plan, store: Store, console: Console, *, every_parameter: b
     )
     if settings.protocol:
         table.add_row("protocol", PROTOCOLS[settings.protocol].title)
-    table.add_row("rows", ", ".join(_rows(plan)))
+    rows = _rows(plan)
+    table.add_row("rows", ", ".join(rows))
+    for line in cost_lines(plan, [row for row in rows if row not in _UNDECODED]):
+        table.add_row("cost", line)
     few = _FEW if not every_parameter else None
     table.add_row("metrics", _listed_up_to(few, [metric.ref.name for metric in plan.metrics]))
     for why in dict.fromkeys(why for _, why in plan.left_out):
@@ -134,7 +144,7 @@ def _rows(plan: Plan) -> list[str]:
     """Rows to come; those of truth and of fresh or split repeats depend on the data."""
     if plan.decoder is None:
         return ["encoding scores only"]
-    controls = ["mean-image", "flat-grey", "nearest-train"]
+    controls = list(NEEDS_NO_DECODER)
     if isinstance(plan.decoder, GivenCaptions):
         return ["captions", "shuffled-captions", "constant-caption", "human-caption where there are several"]
     if isinstance(plan.decoder, Given):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,29 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-
-@dataclass(frozen=True)
-class Count:
-    """What one computation takes.
-
-    operations : of all products.
-    traffic : bytes that operators read and write, weights included.
-    working : most bytes of tensors alive at once, besides those that were there before.
-    """
-
-    operations: int
-    traffic: int
-    working: int
-
-    def times(self, number: int) -> Count:
-        """The same computation `number` times, one after another."""
-        return Count(number * self.operations, number * self.traffic, self.working)
-
-    def then(self, other: Count) -> Count:
-        """This computation, and `other` after it."""
-        most = max(self.working, other.working)
-        return Count(self.operations + other.operations, self.traffic + other.traffic, most)
-
+from .costs import Count
 
 NOTHING = Count(0, 0, 0)
 

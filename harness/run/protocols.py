@@ -38,6 +38,7 @@ class Protocol:
     units : how they scaled responses; `unit_names` are the :class:`harness.data.VoxelSpace` units that agree.
     average : what is averaged over an image's repeats, ``inputs``, ``outputs`` or either, "".
     stimulus_side : pixels of the stimulus files, 0 for whatever is there.
+    eight_bit : their metrics see 8-bit pictures, so that nothing is lost where pictures are kept so.
     weights : the group of weights that ``harness prefetch`` knows.
     not_reproduced : what this harness does otherwise or leaves out.
     """
@@ -60,6 +61,7 @@ class Protocol:
     ties: str
     weights: str
     not_reproduced: tuple[str, ...]
+    eight_bit: bool = False
 
 
 _FIELD = ("pixcorr", "ssim", "alexnet2", "alexnet5", "inception", "clip", "efficientnet", "swav")
@@ -126,6 +128,7 @@ PROTOCOLS: dict[str, Protocol] = {
                 "EfficientNet-B1 has torchvision's first weights, as there; SSIM is that of columns, as "
                 "there: neither is comparable with anybody else's",
             ),
+            eight_bit=True,
         ),
         Protocol(
             name="synbrain",

@@ -93,11 +93,13 @@ def decode(
     executor: Executor,
     micro_batch: int,
     shard_size: int,
+    eight_bit: bool = False,
     names: OpaqueNames = TRUE_IDS,
     progress: Callable[[int], None] = lambda images: None,
 ) -> list[Reconstructions]:
     """Reconstruct every stream; the result is in the order of `streams`.
 
+    eight_bit : pictures are kept as uint8, a quarter of float32.
     names : under which the plugin gets the images; the result has their ids.
     """
     plugin = model.ref.load()
@@ -112,7 +114,9 @@ def decode(
             responses, seeds = names.responses(stream.responses.select(ids)), stream.seeds[at]
             identity = {"responses": responses.sha, "seeds": seeds, "calibration": sha}
             items.append(
-                Item(identity, (model, responses, seeds, calibration), count=len(ids), plugin=module)
+                Item(
+                    identity, (model, responses, seeds, calibration, eight_bit), count=len(ids), plugin=module
+                )
             )
     artifacts = iter(
         cached_map(
@@ -121,7 +125,7 @@ def decode(
             decode_batch,
             store=store,
             executor=executor,
-            depends_on=_common(model, micro_batch, space),
+            depends_on=_common(model, micro_batch, space, eight_bit),
             progress=progress,
             together=_together(micro_batch, shard_size),
         )
@@ -143,6 +147,7 @@ def generate(
     executor: Executor,
     micro_batch: int,
     shard_size: int,
+    eight_bit: bool = False,
     progress: Callable[[int], None] = lambda images: None,
 ) -> Reconstructions:
     """The generator ceiling: the decoder's ``generate`` given the true images' embedding."""
@@ -151,7 +156,7 @@ def generate(
 
     def item(ids: tuple[str, ...]) -> Item:
         part, seeds = stimuli.select(ids), image_seeds(seed, ids, 0)
-        arguments = lambda: (model, space, ids, pictures(part), seeds)  # noqa: E731
+        arguments = lambda: (model, space, ids, pictures(part), seeds, eight_bit)  # noqa: E731
         return Item({"images": part.sha, "seeds": seeds}, arguments, count=len(ids), plugin=module)
 
     artifacts = cached_map(
@@ -160,7 +165,7 @@ def generate(
         generate_batch,
         store=store,
         executor=executor,
-        depends_on=_common(model, micro_batch, space),
+        depends_on=_common(model, micro_batch, space, eight_bit),
         progress=progress,
         together=_together(micro_batch, shard_size),
     )
@@ -194,8 +199,9 @@ class SharedResponses:
         return Responses(self.space, self.ids, self.trials.load(), self.image_index, **more)
 
 
-def _common(model: Model, micro_batch: int, space: VoxelSpace) -> dict[str, Any]:
-    return {
+def _common(model: Model, micro_batch: int, space: VoxelSpace, eight_bit: bool) -> dict[str, Any]:
+    kept = {"pictures": "uint8"} if eight_bit else {}
+    return kept | {
         "model": model.key,
         "space": space.sha,
         "micro_batch": micro_batch,

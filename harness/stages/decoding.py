@@ -18,15 +18,21 @@ from .model import Model
 
 
 def decode_batch(
-    folder: Path, model: Model, responses: Responses, seeds: np.ndarray, calibration: Reference | None
+    folder: Path,
+    model: Model,
+    responses: Responses,
+    seeds: np.ndarray,
+    calibration: Reference | None,
+    in_8_bit: bool,
 ) -> None:
     """Write what `model` makes of `responses`.
 
     calibration : all inputs of the row, for transductive decoders only.
+    in_8_bit : keep pictures as uint8.
     """
     decoder = _opened(model, responses.space, calibration)
     decoded = guarded(model.ref, "fails while decoding", lambda: decoder.decode(responses, seeds=seeds))
-    _write(folder, decoder, checked(decoded, model.ref, responses.ids))
+    _write(folder, decoder, checked(decoded, model.ref, responses.ids), in_8_bit)
 
 
 def generate_batch(
@@ -36,11 +42,12 @@ def generate_batch(
     ids: tuple[str, ...],
     images: Reference,
     seeds: np.ndarray,
+    in_8_bit: bool,
 ) -> None:
     """Write what the generator of `model` makes of the embedding of the true `images`, called `ids`."""
     decoder, given = _opened(model, space, None), images.load()
     decoded = guarded(model.ref, "fails while decoding", lambda: decoder.generate(given, seeds=seeds))
-    _write(folder, decoder, checked(decoded, model.ref, ids))
+    _write(folder, decoder, checked(decoded, model.ref, ids), in_8_bit)
 
 
 def _opened(model: Model, space: VoxelSpace, calibration: Reference | None) -> Any:
@@ -59,9 +66,12 @@ def _opened(model: Model, space: VoxelSpace, calibration: Reference | None) -> A
     return kept_open(("decoder", model.key, model.folder, space.sha, calibrated), opened)
 
 
-def _write(folder: Path, decoder: Any, decoded: Decoded) -> None:
-    save_array(folder, "images", decoded.images)
-    save_json(folder, "hashes", [[image_sha(c) for c in candidates] for candidates in decoded.images])
+def _write(folder: Path, decoder: Any, decoded: Decoded, in_8_bit: bool) -> None:
+    images = decoded.images
+    if in_8_bit:
+        images = eight_bit(images)
+    save_array(folder, "images", images)
+    save_json(folder, "hashes", [[image_sha(c) for c in candidates] for candidates in images])
     for field in ("embedding", "low_level"):
         if getattr(decoded, field) is not None:
             save_array(folder, field, stored(getattr(decoded, field)))
@@ -98,6 +108,13 @@ def checked(decoded: Any, ref: PluginRef, ids: tuple[str, ...]) -> Decoded:
                 f"decoder '{ref.name}' returned {len(value)} {name} entries for {len(ids)} images"
             )
     return Decoded(images, decoded.embedding, decoded.caption, decoded.low_level)
+
+
+def eight_bit(images: np.ndarray) -> np.ndarray:
+    """uint8 or float in [0, 1] -> uint8, the nearest level, as metrics of 8-bit pictures round them."""
+    if images.dtype == np.uint8:
+        return images
+    return np.round(images.astype(np.float32) * np.float32(255)).astype(np.uint8)
 
 
 def stored(values: Any) -> np.ndarray:

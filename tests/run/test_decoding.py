@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from commands import HELPERS, call_harness, only_run
 
+from harness.backbones import preprocessing
 from harness.errors import ConfigError, OutOfMemory, PluginError
 from harness.plugins import PluginRef
+from harness.results import RunResult
+from harness.run.decoding import eight_bit
+from harness.settings import RunSettings
 from harness.stages.decoding import stored
 from harness.stages.guard import guarded
 
@@ -19,6 +24,9 @@ import numpy as np
 from toys import Decoded, ToyBenchmark, ToyDecoder
 
 
+CALLS = []
+
+
 class OutOfMemoryError(RuntimeError):
     """As torch's."""
 
@@ -27,7 +35,8 @@ class Crowded(ToyDecoder):
     """Has room for {most} images at once; gives float16."""
 
     def decode(self, responses, *, seeds):
-        if len(responses.ids) > {most}:
+        CALLS.append(len(responses.ids))
+        if len(responses.ids) > {most} and len(CALLS) > {late}:
             raise OutOfMemoryError("tried to allocate 20 GB")
         made = super().decode(responses, seeds=seeds)
         images = (made.images / np.float32(255)).astype(np.float16)
@@ -35,9 +44,9 @@ class Crowded(ToyDecoder):
 '''
 
 
-def run(folder, *more, most=3, check=True):
+def run(folder, *more, most=3, late=0, check=True):
     file = folder / "crowded.py"
-    file.write_text(SMALL.format(helpers=str(HELPERS), most=most))
+    file.write_text(SMALL.format(helpers=str(HELPERS), most=most, late=late))
     words = ["run", "--benchmark", f"{file}:ToyBenchmark", "--decoder", f"{file}:Crowded", "--no-report"]
     words += ["--metrics", "pixcorr", "--set", "run.derangements=2", *more]
     return call_harness(folder, *words, check=check)
@@ -48,8 +57,10 @@ def test_where_memory_ends_the_batches_are_smaller_and_the_run_says_so(tmp_path)
     run(tmp_path, "--rows", "zero")
     made = only_run(tmp_path)
     flags = [flag for flag in made.record.flags if flag.name == "out-of-memory"]
-    assert flags
-    assert "in micro-batches of 2, not 16: --set run.micro_batch=2 starts with these" in flags[-1].message
+    assert {flag.message.partition("again ")[2] for flag in flags} == {
+        f"in micro-batches of {size}, not 16: --set run.micro_batch={size} starts with these"
+        for size in (8, 4, 2)
+    }
     kept = sorted((tmp_path / "store").rglob("decode/*/*/images.npy")) or [
         f for f in (tmp_path / "store").rglob("images.npy") if "decode" in f.parts
     ]
@@ -60,6 +71,56 @@ def test_where_memory_ends_the_batches_are_smaller_and_the_run_says_so(tmp_path)
     assert not {"train-mean", "oracle", "generator-ceiling", "half-1"} & set(scores.row.astype(str))
     again = run(tmp_path, "--rows", "zero", "--set", "run.micro_batch=2")
     assert "decode" not in again.stdout.partition("computed:")[2].partition(";")[0]
+
+
+def test_memory_that_ends_at_the_predictions_makes_all_rows_smaller(tmp_path):
+    """Rows of two sizes of micro-batch would not be comparable."""
+    toys = ("--rows", "zero", "--workers", "1", "--encoder", f"{HELPERS / 'toys.py'}:ToyEncoder")
+    run(tmp_path, *toys, late=2)
+    result = only_run(tmp_path)
+    flags = [flag.message for flag in result.record.flags if flag.name == "out-of-memory"]
+    assert sorted(text.partition("micro-batches of ")[2][0] for text in flags) == ["2", "4", "8"]
+    again = run(tmp_path, *toys, "--set", "run.micro_batch=2", late=2)
+    assert "decode" not in again.stdout.partition("computed:")[2].partition(";")[0]
+
+
+def test_pictures_in_8_bit_where_they_are_asked_for_or_scored_so(tmp_path):
+    """A quarter of the disk; what a metric of 8-bit pictures says stays as it is."""
+    run(tmp_path, "--rows", "zero", "--metrics", "brain-diffuser-pixcorr", most=99)
+    run(
+        tmp_path,
+        "--rows",
+        "zero",
+        "--metrics",
+        "brain-diffuser-pixcorr",
+        "--set",
+        "run.pictures=uint8",
+        most=99,
+    )
+    kept = [np.load(file, mmap_mode="r") for file in (tmp_path / "store" / "decode").rglob("images.npy")]
+    halves = [array for array in kept if array.dtype == np.float16]
+    bytes_ = [array for array in kept if array.dtype == np.uint8]
+    assert len(halves) == len(bytes_) == len(kept) // 2 > 0
+    rounded = {preprocessed(np.asarray(array, np.float32)).tobytes() for array in halves}
+    assert {array.tobytes() for array in bytes_} == rounded
+    plain, small = (RunResult.open(folder).scores for folder in sorted((tmp_path / "runs").iterdir()))
+    columns = ["metric", "row", "target", "image_id", "value"]
+    pd.testing.assert_frame_equal(plain[columns].astype(str), small[columns].astype(str))
+
+
+def preprocessed(images: np.ndarray) -> np.ndarray:
+    return preprocessing.eight_bit(images.reshape(-1, *images.shape[2:])).reshape(images.shape)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "pictures", "expected"),
+    [
+        *(("", "", False), ("", "uint8", True), ("mindeye2", "", False)),
+        *(("brain-diffuser", "", True), ("brain-diffuser", "as-made", False)),
+    ],
+)
+def test_a_protocol_of_8_bit_pictures_keeps_such(protocol, pictures, expected):
+    assert eight_bit(RunSettings(protocol=protocol, pictures=pictures)) is expected
 
 
 def test_a_row_that_no_decoder_makes_is_refused_with_the_near_one(tmp_path):

@@ -1,0 +1,22 @@
+"""What decoding costs is said before anything is loaded, even where the weights are not there yet."""
+
+from __future__ import annotations
+
+import re
+
+
+def test_a_plan_says_hours_disk_and_memory_of_a_full_size_decoder(harness, tmp_path):
+    """MindHier draws 17 TFLOP per image: 229 ms of a 4090's float32 for its transformer alone."""
+    paper = ("--set", "decoder.preset=paper", "--set", f"decoder.weights={tmp_path}", "--decoder", "mindhier")
+    done = harness("plan", *paper, "--set", "run.micro_batch=1", "--metrics", "pixcorr", check=False)
+    text = " ".join(done.stdout.split())
+    assert "a row of 1,000 images: at best 4 min on one RTX 4090 or 4 min on one H100 SXM" in text
+    assert "3.9 GB on disk" in text  # 512 x 512 x 3 and 257 x 768 numbers in float32
+    assert "the 6 rows above that are decoded: at best 25 min on one RTX 4090" in text
+    assert re.search(
+        r"memory of the device: 10\.\d GB at the peak \(keys and values, 1 images at once\)", text
+    )
+
+
+def test_a_small_decoder_costs_nothing_worth_saying(harness):
+    assert "cost " not in harness("plan", "--decoder", "linear").stdout
