@@ -190,7 +190,7 @@ class Decoder(Protocol):
     before they are scored where no protocol says another, 0 without it.  `decode` and `generate` return
     pictures with nothing mixed in.  The field of ``Params`` that sets it, as any that neither `fit` nor
     `decode` reads, may have the metadata ``{"identity": False}``: another value then fits and decodes nothing
-    again;
+    again; a field of an encoder's that `fit` does not read and `predict` does, ``{"fit": False}``;
     ``from_pretrained(params, space, *, device)``, a class method in place of `fit`, where
     ``pretrained = True`` or, where that depends, a static method ``pretrained(params) -> bool`` says so; what
     it reads is in the decoder's identity, and the voxel space is in the key;

@@ -28,6 +28,9 @@ RANGES = {
     "samples": (1, 10_000),
     "micro_batch": (1, 65_536),
     "derangements": (1, 100_000),
+    "adapt_images": (1, math.inf),
+    "decoder_images": (1, math.inf),
+    "synthetic_images": (0, math.inf),
     "workers": (1, 1024),
     "shard_size": (1, math.inf),
     "lost_after": (1.0, 1e6),
@@ -91,6 +94,9 @@ class RunSettings:
     limit: int | None = None  # test images, as a named subset; None means all
     allow_missing: bool = False  # score the test images that have a given reconstruction, and flag the others
     protocol: str = ""  # a paper's metrics and blending (harness.run.protocols), in place of the default ones
+    adapt_images: int | None = None  # of the scored subject, that an encoder is adapted on; None: all
+    decoder_images: int | None = None  # training images that the decoder is fitted on; None: all
+    synthetic_images: int = 0  # others, with the encoder's responses, that the decoder is fitted on too
     metrics: tuple[str, ...] = ()  # empty: every installed metric whose backbone is at hand
     # execution
     device: str = "cpu"

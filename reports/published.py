@@ -98,9 +98,8 @@ def differences(run: RunResult, published: PublishedRow) -> list[str]:
         lines.append(f"encoder '{record.encoder.name}' here, {published.system} there")
     if published.decoder and record.decoder and record.decoder.name != published.decoder:
         lines.append(f"decoder '{record.decoder.name}' here, '{published.decoder}' there")
-    preset = _small(run)
-    if preset:
-        lines.append(preset)
+    if _is_small(run):
+        lines.append("small networks of this project here")
     for metric in record.metrics:
         near = nearest(published, metric.name)
         if near and base_name(metric.name) != near:
@@ -108,11 +107,10 @@ def differences(run: RunResult, published: PublishedRow) -> list[str]:
     return [*lines, *published.differs]
 
 
-def _small(run: RunResult) -> str:
-    """Which parts of the run are small networks of this project."""
+def _is_small(run: RunResult) -> bool:
+    """Whether the run's systems are built on small networks of this project."""
     parts = [run.record.encoder, run.record.decoder]
-    small = [part.name for part in parts if part is not None and "tiny" in str(part.params)]
-    return f"small networks of this project in {' and '.join(small)} here" if small else ""
+    return any("tiny" in str(part.params) for part in parts if part is not None)
 
 
 def _of_systems(run: RunResult, every: Sequence[PublishedRow]) -> list[PublishedRow]:

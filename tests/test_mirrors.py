@@ -68,6 +68,7 @@ TESTED_IN = {
     "harness/cli/report.py": "test_commands.py",
     "harness/cli/run.py": "cli/test_wrong_words.py",
     "harness/cli/submit.py": "submitting/test_write.py",
+    "harness/cli/suite_tables.py": "run/test_suites.py",
     "harness/cli/tables.py": "cli/test_compare.py",
     "harness/cli/store.py": "storage/test_pruning.py",
     "harness/storage/spool_worker.py": "storage/test_pooled.py",

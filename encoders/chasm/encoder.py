@@ -90,7 +90,11 @@ class ChasmEncoder:
         out = np.zeros((*seeds.shape, space.n_voxels), np.float32)
         for number, subject in enumerate(model.subjects):
             if subject.space.sha == space.sha:
-                out[..., space.valid] = subject.scale.restored(model.predict(visual, number, seeds))
+                if self.params.predicts == "clusters":
+                    coarse = model.clusters(visual, number)[:, None, subject.clusters.label]
+                    out[..., space.valid] = subject.scale.restored(coarse)
+                else:
+                    out[..., space.valid] = subject.scale.restored(model.predict(visual, number, seeds))
                 return out
         for subject in self.transferred:
             if subject.space.sha == space.sha:

@@ -9,7 +9,7 @@ parameters and 2.31 G multiply-accumulates, or by custom where nothing is known.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.api import ConfigError, check_ranges
@@ -74,6 +74,7 @@ class ChasmParams:
     latent_samples : draw the latent from each image's seeds; else its mean.
     intervention : at prediction only, on the same weights: patch stream or CLS stream alone, inputs
         swapped, patches in random order.
+    predicts : ``clusters`` gives every voxel what Stage 1 alone predicts for its cluster.
     """
 
     backbone: str = "dinov2"
@@ -140,7 +141,8 @@ class ChasmParams:
 
     latent_samples: bool = False
     sample_temperature: float = 1.0
-    intervention: Intervention = "both"
+    intervention: Intervention = field(default="both", metadata={"fit": False})
+    predicts: Literal["voxels", "clusters"] = field(default="voxels", metadata={"fit": False})
 
     transfer_epochs: int = 30
     transfer_rate: float = 1e-3

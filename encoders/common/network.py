@@ -131,11 +131,13 @@ class NetworkEncoder(SubjectModels):
         seed: int,
         device: str,
         checkpoint_dir: Path,
+        start: Model | None = None,
     ) -> None:
+        """Train a network for `subjects`, from the weights and the scale of inputs of `start` if given."""
         params, self._device = self.params, local_device(device)
         held_out = validation_images(subjects, params.validation, seed=seed)
         layers = [read(self.layers(), self.axes, features, s.train.stimuli) for s in subjects]
-        scales = scales_of(layers, self.scaled)
+        scales = scales_of(layers, self.scaled) if start is None else start.scales
         sets = [training_set(s, train_on=params.train_on, held_out=held_out) for s in subjects]
         fitted = [
             FittedSubject(s.space, data.scale, self.facts(s.space))
@@ -144,6 +146,8 @@ class NetworkEncoder(SubjectModels):
         shapes = {name: tuple(values.shape[1:]) for name, values in layers[0].items()}
         with seeded(seed, self.name, "first weights"):
             network = self.network(shapes, fitted).to(self._device)
+        if start is not None:
+            network.load_state_dict(start.network.state_dict())
         numbers = sum(parameter.numel() for parameter in network.parameters())
         logger.info("%s: a network of %d numbers", self.name, numbers)
         inputs = [Inputs(own, scales) for own in layers]

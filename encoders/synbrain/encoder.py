@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from harness.api import Features, SubjectData
 from harness.nn.sit import SiT
 
 from ..common.network import Batch, FittedSubject, Stage
@@ -45,6 +47,22 @@ class SynBrainEncoder(TokenEncoder):
         inner: int = 2048
         spread: float = 0.23
 
+    def adapt(
+        self,
+        subject: SubjectData,
+        features: Features,
+        *,
+        seed: int,
+        device: str,
+        checkpoint_dir: Path,
+    ) -> None:
+        """Few-shot, as the authors do it: the autoencoder is tuned as a whole, of the map the MLPs alone.
+
+        The network of those it was fitted on stays as it is.
+        """
+        how = {"seed": seed, "device": device, "checkpoint_dir": Path(checkpoint_dir)}
+        self._add([subject], features, **how, start=self.models[0])
+
     def network(self, shapes: Mapping[str, tuple[int, ...]], subjects: Sequence[FittedSubject]) -> nn.Module:
         """``vae`` and ``s2n``."""
         p, (tokens, width) = self.params, shapes["tokens"]
@@ -65,6 +83,9 @@ class SynBrainEncoder(TokenEncoder):
     def stages(self, network: nn.Module, subjects: Sequence[FittedSubject]) -> Sequence[Stage]:
         """Autoencoder; then the map to its latent of the same trial."""
         p, vae = self.params, network.vae
+        if self.models:  # one was fitted on others before
+            for name, parameter in network.s2n.named_parameters():
+                parameter.requires_grad_(".mlp." in name)
         weights = {"reconstruction": 1.0, "kl": p.kl, "contrast": p.contrast}
 
         def autoencoder(batch: Batch) -> Mapping[str, Tensor]:

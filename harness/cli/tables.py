@@ -13,8 +13,13 @@ def say(console: Console, text: str, style: str = "") -> None:
     console.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
 
 
-def print_table(console: Console, heads: tuple[str, ...], lines: list[tuple[str, ...]]) -> None:
-    """`lines` of cells under `heads`; what a first cell repeats is left blank."""
+def print_table(
+    console: Console, heads: tuple[str, ...], lines: list[tuple[str, ...]], *, grouped: bool = True
+) -> None:
+    """`lines` of cells under `heads`; what a first cell repeats is left blank.
+
+    grouped : leave room where the first cell changes.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -24,7 +29,7 @@ def print_table(console: Console, heads: tuple[str, ...], lines: list[tuple[str,
         table.add_column(head, overflow="fold")
     before = None
     for line in lines:
-        if before not in (None, line[0]):
+        if grouped and before not in (None, line[0]):
             table.add_section()
         table.add_row(*(Text(text) for text in ("" if line[0] == before else line[0], *line[1:])))
         before = line[0]

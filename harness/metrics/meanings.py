@@ -123,3 +123,15 @@ MEANINGS: Mapping[str, str] = {
     "energy-distance": "how far the distribution of an encoder's draws is from that of measured repeats",
 }
 """Name of a metric, without version, family (``@tiny``) or ``-v2`` -> its meaning."""
+
+MEANINGS |= {
+    f"neighbours{size}-{score}": meaning
+    for size in (10, 30)
+    for score, meaning in (
+        (
+            "r",
+            f"correlation over test images of the mean of {size} neighbouring voxels, predicted and measured",
+        ),
+        ("mse", f"mean squared error of the mean of {size} neighbouring voxels"),
+    )
+}

@@ -129,6 +129,21 @@ RESPONSES = (
         unit="image",
         higher_is_better=False,
     ),
+    *(
+        encoding(
+            f"neighbours{size}-{score}",
+            f"{label} of {size} neighbours",
+            call(f"harness.metrics.neighbours:neighbours_{score}", size=size),
+            unit="set",
+            default=False,
+            **more,
+        )
+        for size in (10, 30)
+        for score, label, more in (
+            ("r", "r", {"chance": 0.0}),
+            ("mse", "MSE", {"higher_is_better": False}),
+        )
+    ),
     _published("synbrain-mse", "SynBrain MSE", "synbrain_mse", higher_is_better=False),
     _published("synbrain-r", "SynBrain r", "synbrain_r"),
     _published("synbrain-cosine", "SynBrain cosine", "synbrain_cosine"),

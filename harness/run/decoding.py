@@ -31,6 +31,7 @@ from .context import Context
 from .encoding import Encoded
 from .preparation import Prepared
 from .protocols import blended, declared_blend, protocol_named
+from .shares import decoder_share
 
 logger = logging.getLogger(__name__)
 
@@ -76,17 +77,23 @@ class FittedDecoder:
     micro_batch: int
 
 
-def decoder_branch(context: Context, prepared: Prepared) -> FittedDecoder | None:
-    """Fit and rows that need no encoder; None where images were given, or none are asked for."""
+def decoder_branch(
+    context: Context, prepared: Prepared, encoded: Encoded | None = None
+) -> FittedDecoder | None:
+    """Fit and rows that need no encoder; None where images were given, or none are asked for.
+
+    encoded : where the decoder is fitted on an encoder's responses too.
+    """
     plan, settings, data = context.plan, context.settings, prepared.data
     if plan.decoder is None or isinstance(plan.decoder, GivenImages | GivenCaptions):
         return None
     Lesions.of(data, settings.lesions)  # what cannot be made is said before the fit
+    predicted = None if encoded is None else encoded.training
     with context.stage("fit decoder", 1):
         decoder = fit_decoder(
             plan.decoder,
             plan.decoder_params,
-            data,
+            decoder_share(data, settings.decoder_images, settings.synthetic_images, predicted),
             features=context.features,
             **context.place,
             seed=settings.seed,

@@ -18,6 +18,7 @@ from ..stages.fit import adapt_encoder, fit_encoder, wanted
 from ..stages.model import Model
 from .context import Context
 from .preparation import Prepared
+from .shares import few
 
 Layers = tuple[tuple[str, str], ...]
 """(backbone, layer) pairs."""
@@ -28,7 +29,8 @@ class Encoded:
     """What an encoder predicts.
 
     predicted : (N, S, V) for the test images, before any adapter.
-    training : (M, V) for the scored subject's training images, where an adapter is fitted on them.
+    training : (M, V) for the scored subject's training images, where an adapter or the decoder is fitted on
+        them.
     wanted : what the encoder is built on.
     keys : artifacts of the encoder that predicts and of what it was adapted from.
     """
@@ -51,15 +53,16 @@ def encoder_branch(context: Context, prepared: Prepared) -> Encoded | None:
         return None
     encoder = plan.encoder.load()(plan.encoder_params)
     models = fitted_encoders(context, prepared)
-    fits_adapter = context.settings.adapter != "none"
-    with context.stage("encode", len(data.test) + fits_adapter * len(data.train)) as advance:
+    settings = context.settings
+    also_training = settings.adapter != "none" or settings.synthetic_images > 0
+    with context.stage("encode", len(data.test) + also_training * len(data.train)) as advance:
         predict = partial(_predict, context, prepared, models[-1], advance)
         names = TRUE_IDS if getattr(encoder, "by_id", False) else prepared.names
         predicted = predict(data.test.stimuli, context.samples(encoder.stochastic), names)
-        training = predict(data.train.stimuli, 1, TRUE_IDS)[:, 0] if fits_adapter else None
-    keys = {"encoder": models[-1].key}
+        training = predict(data.train.stimuli, 1, TRUE_IDS)[:, 0] if also_training else None
+    keys = {"encoder": models[-1].fit_key or models[-1].key}
     if len(models) > 1:
-        keys["encoder before its transfer"] = models[0].key
+        keys["encoder before its transfer"] = models[0].fit_key or models[0].key
     warned = tuple(flag for model in models for flag in model.warned)
     return Encoded(predicted, training, wanted(encoder), keys, warned)
 
@@ -105,7 +108,7 @@ def fitted_encoders(context: Context, prepared: Prepared) -> list[Model]:
         models = [fit_encoder(plan.encoder, plan.encoder_params, list(prepared.training), **common)]
     if plan.transfers:
         with context.stage("adapt encoder", 1):
-            models.append(adapt_encoder(models[0], prepared.data, **common))
+            models.append(adapt_encoder(models[0], few(prepared.data, settings.adapt_images), **common))
     return models
 
 

@@ -50,11 +50,15 @@ def _carried_out(context: Context) -> Outcome:
     prepared = prepare(context)
     extract_features(context, prepared)
     # Neither of these two needs the other; they meet where predictions are decoded.
-    encoded, decoder = side_by_side(
-        context.executor,
-        partial(encoder_branch, context, prepared),
-        partial(decoder_branch, context, prepared),
-    )
+    if context.settings.synthetic_images:  # unless the decoder learns of what the encoder predicts
+        encoded = encoder_branch(context, prepared)
+        decoder = decoder_branch(context, prepared, encoded)
+    else:
+        encoded, decoder = side_by_side(
+            context.executor,
+            partial(encoder_branch, context, prepared),
+            partial(decoder_branch, context, prepared),
+        )
     decoded = decoded_rows(context, prepared, encoded, decoder)
     model = None if decoder is None else decoder.model
     sets = finished_sets(context, prepared, decoded)

@@ -49,7 +49,7 @@ EXECUTION = ("device", "executor", "workers", "shard_size", "lost_after", "slurm
 LATER = ("rows", "pictures")
 """Settings that came later; they are a part of it where they are given."""
 
-LATER = ("rows", "lesions")
+LATER = ("rows", "lesions", "adapt_images", "decoder_images", "synthetic_images")
 """Settings that came after the first runs, whose names and identities stay where these are not used."""
 
 

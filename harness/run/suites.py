@@ -1,63 +1,76 @@
-"""Experiment suites: a YAML file says which encoders meet which decoders, and a run is one cell of it.
+"""Experiment suites as YAML files: which encoders meet which decoders, on what, and what is printed of it.
 
 ``harness/configs/experiments/NAME.yaml``, or any file of the same form::
 
     title: Which encoder is better, and does the decoder matter?
-    table: matrix                  # what is printed of it (harness.reports.suites)
+    table: matrix                  # what is printed of it (harness.reports.suites, .beside)
     benchmark: {name: embedded, n_train: 1500}
-    encoders:
+    subjects: [subj01]             # every cell once for each; without it the benchmark's first
+    encoders:                      # without any, decoders read measured fMRI alone
       ridge: {encoder: ridge, preset: cls}         # a plugin and its parameters
       noisy: {graded: {noise: 1}}                  # made of the truth (harness.run.graded)
-    decoders:
+      other: {encoder: chasm, cell: {subject: subj04, train_subjects: [subj01]}}
+    decoders:                      # without any, responses alone are scored
       linear: {decoder: linear}
     seeds: [0]
     run: {samples: 1}              # settings of every cell
     metrics: [pixcorr, voxel-r]
+    columns: [voxel-r, voxel-r/early]              # of the table, where they are not the metrics
+    row: measured                  # that the table reads, where it is not the encoder's
     cheats: true                   # rows of encoders that cheat, once for every decoder
     published: [...]               # figures to read beside the table, each with its source and what differs
+    absent: [...]                  # what the published table has and this one has not, and why
+    differs: [...]                 # what else is done otherwise than in the paper
+    measured: {...}                # the same keys, in place of the above, for a benchmark of measured data
     smoke: {...}                   # the same keys, in place of the above, for a trial within minutes
 
-Cells share fits and scores by their hashes in the store; a finished one is not computed again, and one that
-fails costs no other.
+A variant's ``cell`` says what concerns its runs rather than its plugin: ``subject``, ``train_subjects``,
+``run`` (settings), ``published`` (the line of configs/published.yaml, or of published-variants.yaml, that it
+stands beside).  :mod:`.cells` carries a suite out.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, HarnessError, suggest, what_happened
-from ..progress import Reporter
-from ..results import RunResult
-from ..settings import Request, mapping, read_yaml
-from ..stages.data import load_subject
-from ..stages.model import Configured
-from ..storage.executors import Inline
-from ..storage.store import Store
-from .graded import write_graded
-from .pipeline import run_plan
-from .plan import Plan, make_plan
-from .record import command_line, write_run
+from ..errors import ConfigError, suggest
+from ..published import published_rows
+from ..settings import mapping, read_yaml
 
-logger = logging.getLogger(__name__)
-
-KEYS = ("title", "table", "benchmark", "subject", "encoders", "decoders", "seeds", "run", "metrics", "cheats")
-KEYS += ("published", "smoke")
+KEYS = ("title", "table", "benchmark", "subjects", "encoders", "decoders", "seeds", "run", "metrics")
+KEYS += ("columns", "row", "cheats", "published", "absent", "differs", "measured", "smoke")
 PUBLISHED = ("what", "value", "source", "differs")
+ABSENT = ("what", "why")
+CELL = ("subject", "train_subjects", "run", "published")
+
+ALONE = {"encoder": "measured fMRI", "decoder": "no decoder"}
+"""Name of what stands for the encoders, or the decoders, of a suite that has none."""
+
+VARIANTS = "published-variants.yaml"
+"""Published numbers of ablations, which no leaderboard shows."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """An encoder or decoder of a suite: its name in tables, and a plugin with parameters, or a graded one."""
+    """An encoder or decoder of a suite: its name in tables, and a plugin with parameters, or a graded one.
+
+    plugin : ``""`` where there is none.  run : settings of its cells.  published : name of the published line
+    that it stands beside.
+    """
 
     label: str
     plugin: str
     params: Mapping[str, Any] = field(default_factory=dict)
     graded: Mapping[str, Any] | None = None
+    subject: str | None = None
+    train_subjects: tuple[str, ...] = ()
+    run: Mapping[str, Any] = field(default_factory=dict)
+    published: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,36 +82,26 @@ class Suite:
     table: str
     benchmark: str
     benchmark_params: Mapping[str, Any]
-    subject: str | None
+    subjects: tuple[str | None, ...]
     encoders: tuple[Variant, ...]
     decoders: tuple[Variant, ...]
     seeds: tuple[int, ...]
     run: Mapping[str, Any]
+    columns: tuple[str, ...]
+    row: str
     cheats: bool
     published: tuple[Mapping[str, Any], ...]
+    absent: tuple[Mapping[str, Any], ...]
+    differs: tuple[str, ...]
 
-
-@dataclass(frozen=True)
-class Cell:
-    """One run of a suite."""
-
-    encoder: Variant
-    decoder: Variant
-    seed: int
-    request: Request
-
-    @property
-    def name(self) -> str:
-        return f"{self.encoder.label} × {self.decoder.label}, seed {self.seed}"
-
-
-@dataclass(frozen=True)
-class CellResult:
-    """A cell and its finished run, or in a sentence why there is none."""
-
-    cell: Cell
-    run: RunResult | None = None
-    problem: str = ""
+    def on(self, benchmark: str, params: Mapping[str, Any]) -> Suite:
+        """The same suite on another benchmark."""
+        return replace(
+            self,
+            name=f"{self.name}-{benchmark.replace('@', '-')}",
+            benchmark=benchmark,
+            benchmark_params=dict(params),
+        )
 
 
 def suite_names() -> list[str]:
@@ -106,8 +109,9 @@ def suite_names() -> list[str]:
     return sorted(file.stem for file in _folder().glob("*.yaml"))
 
 
-def read_suite(name: str, *, smoke: bool = False) -> Suite:
-    """The suite called `name`, or in the ``.yaml`` file of that name; its `smoke` setting where asked for.
+def read_suite(name: str, *, smoke: bool = False, measured: bool = False) -> Suite:
+    """The suite called `name`, or in the ``.yaml`` file of that name; its `smoke` setting, or that for
+    `measured` data, where asked for.
 
     Raises
     ------
@@ -118,154 +122,94 @@ def read_suite(name: str, *, smoke: bool = False) -> Suite:
     if not file.is_file() and not name.endswith((".yaml", ".yml")):
         raise ConfigError(suggest(name, suite_names(), what="experiment"))
     content = mapping(read_yaml(file), keys=KEYS, where=str(file))
-    trial = mapping(content.pop("smoke", None) or {}, keys=KEYS[:-1], where=f"{file}: smoke")
-    if smoke and not trial:
-        raise ConfigError(f"{file} has no smoke setting; leave --smoke out")
-    content |= trial if smoke else {}
-    for key in ("encoders", "decoders", "benchmark", "table"):
+    for key, wanted in (("measured", measured), ("smoke", smoke)):
+        other = mapping(content.pop(key, None) or {}, keys=KEYS[:-2], where=f"{file}: {key}")
+        if wanted and not other and key == "smoke":
+            raise ConfigError(f"{file} has no smoke setting; leave --smoke out")
+        content |= other if wanted else {}
+    for key in ("benchmark", "table"):
         if not content.get(key):
             raise ConfigError(f"{file}: '{key}' is missing or empty")
+    if not content.get("encoders") and not content.get("decoders"):
+        raise ConfigError(
+            f"{file}: 'encoders' and 'decoders' are missing or empty; give at least one of them"
+        )
     where = f"{file}: benchmark"
     benchmark = mapping(content["benchmark"], where=where)
     run = mapping(content.get("run") or {}, where=f"{file}: run")
-    if metrics := content.get("metrics"):
-        run["metrics"] = tuple(_listed(metrics, where=f"{file}: metrics"))
+    metrics = tuple(_listed(content.get("metrics") or [], where=f"{file}: metrics"))
+    if metrics:
+        run["metrics"] = metrics
     return Suite(
         file.stem + ("-smoke" if smoke else ""),
         str(content.get("title") or file.stem),
         str(content["table"]),
         str(benchmark.pop("name", "embedded")),
         benchmark,
-        None if content.get("subject") is None else str(content["subject"]),
-        tuple(_variants(content["encoders"], "encoder", where=f"{file}: encoders")),
-        tuple(_variants(content["decoders"], "decoder", where=f"{file}: decoders")),
+        tuple(map(str, _listed(content.get("subjects") or [], where=f"{file}: subjects"))) or (None,),
+        tuple(_variants(content.get("encoders"), "encoder", where=f"{file}: encoders")),
+        tuple(_variants(content.get("decoders"), "decoder", where=f"{file}: decoders")),
         tuple(_listed(content.get("seeds", [0]), where=f"{file}: seeds")),
         run,
+        tuple(map(str, _listed(content.get("columns") or list(metrics), where=f"{file}: columns"))),
+        str(content.get("row") or ""),
         bool(content.get("cheats", False)),
-        tuple(_published(content.get("published") or [], where=f"{file}: published")),
+        tuple(_entries(content.get("published") or [], PUBLISHED, where=f"{file}: published")),
+        tuple(_entries(content.get("absent") or [], ABSENT, where=f"{file}: absent")),
+        tuple(map(str, _listed(content.get("differs") or [], where=f"{file}: differs"))),
     )
 
 
-def cells(suite: Suite, folder: Path) -> list[Cell]:
-    """The plan of `suite`, decoder by decoder; graded encoders are files in `folder`."""
-    planned = []
-    for seed in suite.seeds:
-        for decoder in suite.decoders:
-            for place, encoder in enumerate(suite.encoders):
-                file = f"file:{folder / 'graded' / encoder.label}.npz"
-                run = {**suite.run, "seed": seed}
-                run |= {"cheat_rows": True} if suite.cheats and not place else {}
-                values = {
-                    "benchmark": suite.benchmark_params,
-                    "encoder": encoder.params,
-                    "decoder": decoder.params,
-                    "run": run,
-                }
-                request = Request(
-                    benchmark=suite.benchmark,
-                    encoder=encoder.plugin if encoder.graded is None else file,
-                    decoder=decoder.plugin,
-                    subject=suite.subject,
-                    values=values,
-                )
-                planned.append(Cell(encoder, decoder, seed, request))
-    return planned
-
-
-def carry_out(
-    suite: Suite,
-    folder: Path,
-    *,
-    store: Store,
-    reporter: Callable[[], Reporter],
-    told: Callable[[CellResult, bool], None] = lambda result, computed: None,
-) -> list[CellResult]:
-    """Every cell of `suite`, each in a folder of its own in `folder`; what is finished there stays.
-
-    told : called after each cell, and whether it was computed now.
-
-    Raises
-    ------
-    ConfigError
-        A graded encoder cannot be made.
-    """
-    _write_graded(suite, folder, store)
-    results = []
-    for cell in cells(suite, folder):
-        try:
-            plan = make_plan(cell.request)
-            done = _finished(plan, folder / plan.name)
-            result = CellResult(cell, done or _computed(plan, folder / plan.name, store, reporter()))
-            computed = done is None
-        except (HarnessError, OSError, MemoryError, ArithmeticError, ValueError, RuntimeError) as problem:
-            logger.debug("cell %s", cell.name, exc_info=problem)
-            result, computed = CellResult(cell, problem=what_happened(problem)), True
-        results.append(result)
-        told(result, computed)
-    return results
-
-
-def _computed(plan: Plan, folder: Path, store: Store, reporter: Reporter) -> RunResult:
-    plan.require_files()
-    outcome = run_plan(plan, store, reporter=reporter)
-    write_run(outcome, folder, command=command_line(), store=store)
-    if outcome.scored.failures:
-        names = ", ".join(failure.metric for failure in outcome.scored.failures)
-        raise ConfigError(f"{len(outcome.scored.failures)} metrics failed ({names}); type the command again")
-    return RunResult.open(folder)
-
-
-def _finished(plan: Plan, folder: Path) -> RunResult | None:
-    """The run in `folder`, where it is that of `plan` and nothing failed."""
-    if not (folder / "run.json").is_file():
-        return None
-    try:
-        run = RunResult.open(folder)
-    except HarnessError:
-        return None
-    same = run.record.identity == plan.identity and not run.record.failed_metrics
-    return run if same else None
-
-
-def _write_graded(suite: Suite, folder: Path, store: Store) -> None:
-    """Predictions of the suite's graded encoders, in files."""
-    wanted = [encoder for encoder in suite.encoders if encoder.graded is not None]
-    if not wanted:
-        return
-    decoder = suite.decoders[0]
-    request = Request(
-        benchmark=suite.benchmark,
-        decoder=decoder.plugin,
-        subject=suite.subject,
-        values={"benchmark": suite.benchmark_params, "decoder": decoder.params, "run": suite.run},
-    )
-    plan = make_plan(request)
-    benchmark = Configured(plan.benchmark, plan.benchmark_params)
-    data, _, _ = load_subject(benchmark, plan.subject, store=store, executor=Inline())
-    for encoder in wanted:
-        write_graded(data, encoder.graded, folder / "graded" / f"{encoder.label}.npz")
+@cache
+def published_lines() -> dict[str, Any]:
+    """Name -> published line that a variant may stand beside."""
+    others = published_rows(Path(str(resources.files("harness.configs"))) / VARIANTS)
+    return {row.name: row for row in (*published_rows(), *others)}
 
 
 def _variants(given: Any, kind: str, *, where: str) -> Iterator[Variant]:
+    if not given:
+        yield Variant(ALONE[kind], "")
+        return
     for label, value in mapping(given, where=where).items():
         params = mapping(value or {}, where=f"{where}.{label}")
+        cell = _cell(params.pop("cell", None) or {}, where=f"{where}.{label}.cell")
         if kind == "encoder" and "graded" in params:
             graded = mapping(params.pop("graded") or {}, where=f"{where}.{label}.graded")
             if params:
                 raise ConfigError(
                     f"{where}.{label}: a graded encoder has no other keys, found {', '.join(params)}"
                 )
-            yield Variant(label, "", graded=graded)
+            yield Variant(label, "", graded=graded, **cell)
             continue
-        yield Variant(label, str(params.pop(kind, label)), params)
+        plugin = params.pop(kind, label)
+        yield Variant(label, "" if plugin is None else str(plugin), params, **cell)
 
 
-def _published(given: Any, *, where: str) -> Iterator[Mapping[str, Any]]:
+def _cell(given: Any, *, where: str) -> dict[str, Any]:
+    cell = mapping(given, keys=CELL, where=where)
+    if "train_subjects" in cell:
+        cell["train_subjects"] = tuple(
+            map(str, _listed(cell["train_subjects"], where=f"{where}.train_subjects"))
+        )
+    if "run" in cell:
+        cell["run"] = mapping(cell["run"] or {}, where=f"{where}.run")
+    for key in ("subject", "published"):
+        if key in cell:
+            cell[key] = str(cell[key])
+    if (name := cell.get("published")) and name not in (lines := published_lines()):
+        raise ConfigError(f"{where}.published: " + suggest(name, lines, what="published line"))
+    return cell
+
+
+def _entries(given: Any, keys: Sequence[str], *, where: str) -> Iterator[Mapping[str, Any]]:
     for place, entry in enumerate(_listed(given, where=where)):
-        line = mapping(entry, keys=PUBLISHED, where=f"{where}[{place}]")
-        if lacking := [key for key in PUBLISHED if key not in line]:
+        line = mapping(entry, keys=keys, where=f"{where}[{place}]")
+        if lacking := [key for key in keys if key not in line]:
             raise ConfigError(
                 f"{where}[{place}] lacks {', '.join(lacking)}: a figure has a source and its limits"
+                if keys is PUBLISHED
+                else f"{where}[{place}] lacks {', '.join(lacking)}"
             )
         yield line
 

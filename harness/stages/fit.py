@@ -15,6 +15,7 @@ from ..data import SubjectData
 from ..errors import PluginError
 from ..plugins import PluginRef
 from ..storage.cached import Item, cached_map
+from ..storage.content import digest
 from ..storage.executors import Executor
 from ..storage.identity import code_sha, named_files
 from ..storage.store import Store, is_known, key_of
@@ -26,10 +27,15 @@ from .model import Configured, Model
 from .plugin_features import PluginFeatures
 
 
-def plugin_identity(ref: PluginRef, params: Any) -> dict[str, Any]:
-    """Name, version, source, parameters with the files they name, and own weights of a plugin."""
+def plugin_identity(ref: PluginRef, params: Any, *, fitting: bool = False) -> dict[str, Any]:
+    """Name, version, source, parameters with the files they name, and own weights of a plugin.
+
+    fitting : without the parameters that predictions alone depend on.
+    """
     plugin = ref.load()
     given = _identifying(params)
+    if fitting and isinstance(given, dict):
+        given = {name: value for name, value in given.items() if name not in predicting(params, of_all=True)}
     identity = {
         "plugin": ref.name,
         "dist": f"{ref.dist} {ref.dist_version}",
@@ -58,7 +64,7 @@ def fit_encoder(
     plugin = Configured(ref, params)
     layers = wanted(plugin.build())
     ingredients = {
-        **plugin_identity(ref, params),
+        **plugin_identity(ref, params, fitting=True),
         "features": [(backbone_identity(name), layer) for name, layer in layers],
         **_training_identity(subjects, seed=seed, device=device),
     }
@@ -163,6 +169,17 @@ def _identifying(params: Any) -> Any:
     return {name: getattr(params, name) for name in named}
 
 
+def predicting(params: Any, *, of_all: bool = False) -> dict[str, Any]:
+    """Parameters that no fit reads, by their field's metadata ``{"fit": False}``, that are not the default.
+
+    of_all : those that are the default too.
+    """
+    if not dataclasses.is_dataclass(params):
+        return {}
+    named = [f for f in dataclasses.fields(params) if not f.metadata.get("fit", True)]
+    return {f.name: getattr(params, f.name) for f in named if of_all or getattr(params, f.name) != f.default}
+
+
 def _training_identity(subjects: Sequence[SubjectData], *, seed: int, device: str) -> dict[str, Any]:
     return {
         "training": [(data.space.sha, data.train.stimuli.sha, data.train.responses.sha) for data in subjects],
@@ -196,5 +213,7 @@ def _fit(
 
     item = Item(ingredients, arguments, resumable=True, plugin=plugin.ref.load().__module__)
     (artifact,) = cached_map("fit", [item], function, store=store, executor=executor)
-    key = artifact.key if is_known(ingredients) else ""
-    return Model(plugin.ref, plugin.params, key, str(artifact.folder), device, artifact.warned())
+    key = fit_key = artifact.key if is_known(ingredients) else ""
+    if fit_key and (own := predicting(plugin.params)):
+        key = digest([fit_key, own])  # one fit, other predictions
+    return Model(plugin.ref, plugin.params, key, str(artifact.folder), device, artifact.warned(), fit_key)

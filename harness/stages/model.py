@@ -38,12 +38,14 @@ class Model(Configured):
     key : identity of the fitted model, or ``""`` when it has none.
     folder : what ``save`` wrote; ``""`` for a model that loads its own pretrained weights.
     warned : what was warned of while it was fitted, now or long ago.
+    fit_key : of the artifact that holds it, which models that only predict otherwise share.
     """
 
     key: str
     folder: str
     device: str
     warned: tuple[Flag, ...] = ()
+    fit_key: str = ""
 
     def load(self, space: VoxelSpace) -> Any:
         """The fitted plugin object; decoders are opened for `space`."""

@@ -174,6 +174,6 @@ def test_one_image_does_not_raise(name):
     data = draw(4, n=1)
     values = score(name, data)
     per_image = ("pattern-r", "pattern-cosine", "synbrain-", "mindsimulator-mse", "mindsimulator-r")
-    errors = ("voxel-mse", "energy-distance", "sample-spread")
+    errors = ("voxel-mse", "energy-distance", "sample-spread", "neighbours10-mse", "neighbours30-mse")
     known = name.startswith((*per_image, *errors)) and name != "mindsimulator-r2"
     assert np.isfinite(values).all() == known, name

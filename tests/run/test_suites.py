@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from commands import TOYS, call_harness
 
+from harness.cli.suite_tables import TABLES
 from harness.errors import ConfigError
-from harness.run.suites import cells, read_suite, suite_names
+from harness.run.cells import cells, waves
+from harness.run.suites import published_lines, read_suite, suite_names
 
 SUITE = f"""
 title: Toys
@@ -31,11 +33,90 @@ def test_suites_that_come_with_the_harness_are_plans(tmp_path, name, smoke):
     from harness.run.plan import make_plan
 
     suite = read_suite(name, smoke=smoke)
+    assert suite.table in TABLES
     planned = cells(suite, tmp_path)
-    assert len(planned) == len(suite.encoders) * len(suite.decoders) * len(suite.seeds)
+    assert len(planned) == len(suite.encoders) * len(suite.decoders) * len(suite.seeds) * len(suite.subjects)
     first = {cell.decoder.label: cell for cell in reversed(planned) if cell.encoder.graded is None}
-    for cell in first.values():
-        make_plan(cell.request)
+    first |= {cell.encoder.label: cell for cell in planned if cell.encoder.graded is None}
+    plans = [make_plan(cell.request, need_decoder=False) for cell in first.values()]
+    # Every column that is printed is a score of every cell.
+    for plan in plans if suite.table == "beside" else ():
+        named = {metric.ref.name for metric in plan.metrics}
+        assert {column.partition("/")[0] for column in suite.columns} <= named
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_suites_are_files_for_measured_data_too(name):
+    """Another benchmark takes the same file; no small network of this project is left in it."""
+    suite = read_suite(name, measured=True)
+    if suite.table in ("matrix", "which-score"):
+        return
+    assert not [metric for metric in suite.run["metrics"] if metric.endswith("@tiny")]
+    assert not [v.label for v in suite.encoders if {"cls", "probes"} & {v.params.get("preset")}]
+
+
+def test_cells_of_one_fit_wait_for_it(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text(
+        "table: beside\nbenchmark: {name: embedded}\nmetrics: [voxel-r]\nencoders:\n"
+        "  a: {encoder: chasm}\n"
+        "  b: {encoder: chasm, intervention: what}\n"
+        "  c: {encoder: chasm, predicts: clusters, intervention: where}\n"
+        "  d: {encoder: chasm, topk: 0.5}\n"
+    )
+    assert list(waves(cells(read_suite(str(file)), tmp_path))) == [[0, 3], [1, 2]]
+
+
+def test_what_a_variant_stands_beside_is_a_published_line(tmp_path):
+    lines = published_lines()
+    named = {
+        v.published
+        for name in suite_names()
+        for v in (*read_suite(name).encoders, *read_suite(name).decoders)
+    }
+    assert named - {""} <= lines.keys()
+    # Lines of CHASMBrain, MindHier and SynBrain that no suite shows: those that it says are absent.
+    left = {n for n in lines if n.startswith(("chasm", "mindhier", "synbrain-"))} - named
+    assert left == {"chasm-3-schaefer"}
+    (tmp_path / "x.yaml").write_text(
+        "table: beside\nbenchmark: {name: embedded}\nencoders: {ridge: {cell: {published: chasn}}}"
+    )
+    with pytest.raises(ConfigError, match="did you mean 'chasm'"):
+        read_suite(str(tmp_path / "x.yaml"))
+
+
+BESIDE = f"""
+title: Beside
+table: beside
+benchmark: {{name: "{TOYS}:ToyBenchmark", n_test: 12}}
+encoders:
+  toy: {{encoder: "{TOYS}:ToyEncoder", cell: {{published: chasm}}}}
+  broken: {{encoder: nowhere}}
+metrics: [voxel-r, voxel-mse]
+absent: [{{what: another, why: nobody has it}}]
+differs: [toys]
+smoke: {{benchmark: {{name: "{TOYS}:ToyBenchmark", n_test: 8}}}}
+"""
+
+
+def test_a_table_stands_beside_the_printed_one_and_says_what_is_not_in_it(tmp_path):
+    (tmp_path / "b.yaml").write_text(BESIDE)
+    done = call_harness(tmp_path, "experiment", "b.yaml", "--smoke", "--workers", "2", check=False)
+    assert done.returncode
+    assert "1 of 2 cells failed" in done.stderr
+    for text in (
+        "(0.429)",
+        "(0.261)",
+        "failed: broken",
+        "not in this table: another: nobody has it",
+        "differs: toys",
+    ):
+        assert text in done.stdout, text
+    assert "differs from print: simulated, not brain data, here; NSD there" in done.stdout
+    table = (tmp_path / "runs" / "b-smoke" / "beside.csv").read_text()
+    assert table.startswith("encoder,decoder,runs,column,mean")
+    assert "toy" in table
+    assert "0.429" in table
 
 
 def test_a_suite_is_computed_once_and_prints_its_tables(tmp_path):
@@ -88,7 +169,7 @@ def test_a_cell_that_fails_costs_no_other(tmp_path):
     ("text", "message"),
     [
         ("titel: x", "title"),
-        ("table: matrix\nbenchmark: {name: embedded}\nencoders: {ridge: {}}", "'decoders' is missing"),
+        ("table: matrix\nbenchmark: {name: embedded}", "'encoders' and 'decoders' are missing"),
         (SUITE.replace("graded: {}", "graded: {}, folds: 3"), "no other keys"),
         (SUITE + "published: [{what: x}]", "lacks value, source, differs"),
         (SUITE.replace("[truth-r", "truth-r #"), "expected a list"),

@@ -218,3 +218,16 @@ def test_listing_the_class_needs_no_heavy_libraries():
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT.parent)
+
+
+def test_stage_one_alone_may_be_what_is_predicted(learned):
+    made, data, _ = learned
+    other = ChasmEncoder(replace(made.params, predicts="clusters"))
+    other.model = made.model
+    predicted = predict(other, data)[:, 0]
+    label = made.model.subjects[0].clusters.label
+    valid = np.flatnonzero(data.space.valid)
+    coarse = made.predict_clusters(data.test.stimuli, FEATURES, space=data.space)
+    scaled = made.model.subjects[0].scale.restored(coarse[:, label])
+    np.testing.assert_allclose(predicted[:, valid], scaled, rtol=1e-5, atol=1e-6)
+    assert np.abs(predicted - predict(made, data)[:, 0]).max() > 1e-3
