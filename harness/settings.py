@@ -41,6 +41,9 @@ RANGES = {
 EXECUTORS = ("inline", "processes", "slurm", "ray")
 """Names of executors: in this process, in worker processes of this machine, on a cluster."""
 
+CLUSTERS = EXECUTORS[2:]
+"""Those whose workers may be on other machines."""
+
 
 @dataclass(frozen=True)
 class SlurmSettings:

@@ -31,7 +31,7 @@ _HELP = {
     "limit": "only N test images: a named subset, the same for every model",
     "device": "cpu, cuda, cuda:N or mps",
     "executor": "inline, processes, slurm or ray [processes where there is more than one worker]",
-    "workers": "worker processes; no number depends on it [$HARNESS_WORKERS or 2 where there are the cores]",
+    "workers": "worker processes; no number depends on it [$HARNESS_WORKERS, or one for each GPU, or 2]",
     "shard_size": "images per task",
     "adapter": "none, match-std or add-trial-noise",
     "selection": "among a decoder's candidates: first, predicted-embedding or gt-selected",

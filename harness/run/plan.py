@@ -22,7 +22,7 @@ from ..rows.table import BOTTLENECK, CHEATS, ROWS
 from ..scoring.context import Circumstances
 from ..scoring.driver import scorer_of
 from ..scoring.scores import MetricRef, metric_ref
-from ..settings import Request, RunSettings, resolve_params
+from ..settings import CLUSTERS, Request, RunSettings, resolve_params
 from ..stages.features import backbone_identity
 from ..stages.given_captions import GivenCaptions
 from ..stages.precomputed import FilePredictions, predictions_ref
@@ -161,7 +161,7 @@ def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
     settings = with_workers(
         resolve_params(RunSettings, request.values.get("run", {}), section="run", sources=request.sources)
     )
-    _check_device(settings.device, here=settings.executor not in ("slurm", "ray"))
+    _check_device(settings.device, here=settings.executor not in CLUSTERS)
     if settings.allow_missing and not isinstance(decoder, Given):
         raise ConfigError(
             "--allow-missing is for images or captions made elsewhere (harness score PATH, --decoder "

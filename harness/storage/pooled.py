@@ -22,6 +22,7 @@ import numpy as np
 
 from ..errors import HarnessError, WorkerDied, what_happened
 from ..progress import Listener, listener
+from .disk import explained
 from .executors import Outcome, Task
 from .references import Filed, Reference
 from .signed import new_secret
@@ -32,7 +33,7 @@ from .tasks import outcome_of
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-"""Workers that may be lost over one task; then the task is thought to be the reason."""
+"""Workers that may die over one task; then the task is thought to be the reason."""
 
 STARTS = 10
 """Times that workers are started anew, for each that was asked for."""
@@ -130,8 +131,7 @@ class Pooled:
             time.sleep(POLL[0])
         self._launcher.stop()
         self._spool.write_driver(self._words(ended=True))
-        for name in ("tasks", "claimed", "answers", "shared"):
-            shutil.rmtree(self._spool.folder / name, ignore_errors=True)
+        self._spool.clear()
 
     def _open(self) -> None:
         """Make the folder and start workers, the first time."""
@@ -188,22 +188,23 @@ class Pooled:
         watcher = _Watcher(self)
         while not self._over.wait(BEAT):
             try:
-                self._spool.write_driver(self._words(beats=watcher.beats))
-                watcher.look()
+                with explained(self._spool.folder):
+                    self._spool.write_driver(self._words(beats=watcher.beats))
+                    watcher.look()
             except Exception as problem:
                 logger.debug("while watching workers", exc_info=True)
                 self._problem = problem if isinstance(problem, HarnessError) else _unwatched(problem)
                 return
 
     def _words(self, *, beats: int = 0, ended: bool = False) -> dict[str, Any]:
-        environment = {name: value for name, value in os.environ.items() if name.startswith("HARNESS_")}
+        names = [name for name in os.environ if name.startswith("HARNESS_") or name == "XDG_CACHE_HOME"]
         return {
             "name": self._name,
             "cluster": self._launcher.name,
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "directory": os.getcwd(),
-            "environment": environment,
+            "environment": {name: os.environ[name] for name in names},
             "workers": self._count,
             "handed_out": self._handed_out,
             "beats": beats,
@@ -233,9 +234,10 @@ class _Watcher:
         for name in sorted({name for _, name in self._spool.claimed()}):
             worker = workers.get(name)
             if alive is not None and name not in alive:
-                self._lose(name, worker, "ended in the middle of a task")
-            elif name in self._lost:
-                self._lose(name, worker, f"gave no sign of life for {self._pool._lost_after:.0f} s")
+                self._lose(name, worker, "ended in the middle of a task", died=True)
+            elif name in self._lost:  # which may be no fault of its task
+                silence = f"gave no sign of life for {self._pool._lost_after:.0f} s"
+                self._lose(name, worker, silence, died=False)
         if alive is not None and not self._spool.is_closed():
             gone = self._pool._count - len(set(alive) - self._lost)
             if gone > 0:
@@ -264,14 +266,14 @@ class _Watcher:
         self._asked = time.monotonic()
         return self._pool._launcher.alive()
 
-    def _lose(self, name: str, worker: Life | None, why: str) -> None:
+    def _lose(self, name: str, worker: Life | None, why: str, *, died: bool) -> None:
         who = _who(worker) if worker is not None else name
         for number in self._spool.give_back(name):
             sent = self._pool._sent.get(number)
             if sent is None:
                 self._spool.withdraw(number)
                 continue
-            sent.lost += 1
+            sent.lost += died
             if sent.lost >= ATTEMPTS:
                 raise WorkerDied(
                     f"{sent.lost} workers died over one task (out of memory?), the last one {who}: {why}; "
@@ -307,9 +309,13 @@ def _unwatched(problem: Exception) -> WorkerDied:
 
 
 def _forget_old(folder: Path) -> None:
-    """Remove all but the last folders of runs that are over."""
-    if not folder.is_dir():
-        return
-    over = [place for place in folder.iterdir() if Spool(place).driver().get("ended")]
+    """Remove all but the logs of runs that are over or were killed, and of the older ones these too."""
+    over = []
+    for spool in map(Spool, folder.iterdir() if folder.is_dir() else ()):
+        driver = spool.driver()
+        here = driver.get("host") == socket.gethostname() and Path("/proc/self").exists()
+        if driver.get("ended") or (here and not Path(f"/proc/{driver.get('pid')}").exists()):
+            spool.clear()
+            over.append(spool.folder)
     for place in sorted(over, key=lambda place: place.stat().st_mtime)[:-KEPT]:
         shutil.rmtree(place, ignore_errors=True)

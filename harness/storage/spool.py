@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -182,6 +183,11 @@ class Spool:
     def close(self) -> None:
         """Send workers home."""
         self._put("", "closed", b"")
+
+    def clear(self) -> None:
+        """Remove all that was passed on; logs and the last words of workers stay."""
+        for name in ("tasks", "claimed", "answers", "shared"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def is_closed(self) -> bool:
         """Whether nothing more will come."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HarnessError, PluginError, what_happened
+from .disk import is_out_of_space
 from .executors import single_thread
 from .signed import signed, verified
 from .spool import BEAT, Life, Spool, Watch
@@ -85,7 +86,7 @@ class _Working:
                 answer = self._answer(number)
                 if self._worker.name in _LEAVING:
                     break
-                self._spool.answer(number, self._worker.name, answer)
+                self._tell(number, answer)
                 self._change(task=-1, carried_out=self._life.carried_out + 1)
         finally:
             self._over.set()
@@ -105,6 +106,17 @@ class _Working:
                 return
             time.sleep(pause)
             pause = min(1.5 * pause, POLL[1])
+
+    def _tell(self, number: int, answer: tuple[bool, Any]) -> None:
+        """Pass the answer on; on a full disk, when there is space again or nobody waits for it."""
+        while not self._spool.is_closed():
+            try:
+                return self._spool.answer(number, self._worker.name, answer)
+            except OSError as problem:
+                if not is_out_of_space(problem):
+                    raise
+                logger.warning("the answer to task %d cannot be written: %s", number, problem)
+                time.sleep(BEAT)
 
     def _answer(self, number: int) -> tuple[bool, Any]:
         """(True, what came of the task) or (False, its exception)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -62,3 +63,16 @@ def values(run: RunResult, metric: str, row: str, target: str = "stimulus") -> n
     named = table.metric.str.partition("@")[0] == metric
     chosen = table[named & (table.row == row) & (table.target == target)]
     return chosen.sort_values("image_id").value.to_numpy()
+
+
+APART = ("tmp", "checkpoints", "jobs")
+"""Folders of a store in which no artifact lies."""
+
+
+def content(folder: Path) -> dict[str, str]:
+    """Every file of the store and of the run's tables -> its hash."""
+    run, store = only_run(folder).folder, folder / "store"
+    files = {f"store/{file.relative_to(store)}": file for file in store.rglob("*") if file.is_file()}
+    files = {name: file for name, file in files.items() if name.split("/")[1] not in APART}
+    files |= {file.name: file for file in run.glob("*.parquet")}
+    return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}

@@ -76,6 +76,23 @@ def pid(task: int) -> int:
     return os.getpid()
 
 
+def with_a_network(file: str) -> int:
+    """Notes in `file` that a network is loaded, where this process has not done so."""
+    from harness.storage.worker import kept_open
+
+    def load() -> int:
+        with open(file, "a") as notes:
+            notes.write("loaded\n")
+        return os.getpid()
+
+    return kept_open(("network", file), load)
+
+
+def written(folder: Path, number: int) -> None:
+    """Makes an artifact of a few bytes."""
+    (folder / "number.json").write_text(f"{number}")
+
+
 def time_of(task: int) -> float:
     return time.time()
 

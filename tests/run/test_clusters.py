@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-
 import pytest
-from commands import kill_words, only_run
-
-APART = ("tmp", "checkpoints", "jobs")
-"""Folders of a store in which no artifact lies."""
+from commands import content, kill_words
 
 ENVIRONMENTS = {
     "inline": lambda request: {},
@@ -17,15 +11,6 @@ ENVIRONMENTS = {
     "slurm": lambda request: request.getfixturevalue("slurm").environment,
     "ray": lambda request: {"RAY_ADDRESS": request.getfixturevalue("ray_cluster").address},
 }
-
-
-def content(folder: Path) -> dict[str, str]:
-    """Every file of the store and of the run's tables -> its hash."""
-    run, store = only_run(folder).folder, folder / "store"
-    files = {f"store/{file.relative_to(store)}": file for file in store.rglob("*") if file.is_file()}
-    files = {name: file for name, file in files.items() if name.split("/")[1] not in APART}
-    files |= {file.name: file for file in run.glob("*.parquet")}
-    return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
 
 
 @pytest.mark.cluster

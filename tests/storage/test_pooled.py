@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from local_workers import (
     squared,
     stopped_once,
     time_of,
+    with_a_network,
 )
 
 from harness.errors import DataError, PluginError, WorkerDied
@@ -66,6 +68,26 @@ def test_tasks_come_back_and_leave_logs_alone(tmp_path, opened):
         *("closed", "driver.json", "workers", LOG)
     }
     assert all(worker.ended for worker in Spool(tmp_path / "jobs" / "a").workers())
+
+
+def test_a_network_is_loaded_once_by_each_worker(tmp_path, opened):
+    notes = tmp_path / "notes"
+    executor = opened(workers=2)
+    pids = {pid for _ in range(2) for pid in executor.map(with_a_network, [str(notes)] * 8)}
+    assert len(notes.read_text().splitlines()) == len(pids) <= 2
+
+
+def test_a_run_that_was_killed_leaves_no_arrays_behind(tmp_path, opened):
+    killed, alive = (Spool(tmp_path / "jobs" / name) for name in ("killed", "alive"))
+    for spool, process in ((killed, 2**22 + 1), (alive, os.getpid())):
+        spool.create()
+        spool.write_driver({"host": socket.gethostname(), "pid": process})
+        (spool.folder / "shared" / "1.npy").write_bytes(b"large")
+        spool.note("was here")
+    assert list(opened().map(squared, [2])) == [4]
+    assert not (killed.folder / "shared").exists()
+    assert killed.log()
+    assert (alive.folder / "shared" / "1.npy").exists()
 
 
 def test_progress_and_warnings_are_heard_and_errors_are_what_they_were(opened, caplog):
