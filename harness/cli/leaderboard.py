@@ -94,12 +94,12 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
                     *(entry.encoder, entry.adapter, entry.decoder),
                     f"{number(own.mean.mean)} {bracket(own.mean.low, own.mean.high)}".rstrip(),
                     short_letters(own.group),
-                    ", ".join(scored.known[entry][0].texts()),
+                    ", ".join(scored.facts[entry][0].texts()),
                 )
                 for entry in scored.board.systems[:TOP]
                 if (own := estimates.get(entry)) is not None
             ]
-            heads = ("encoder", "adapter", "decoder", scored.ordered_by, "group", "known")
+            heads = ("encoder", "adapter", "decoder", scored.ordered_by, "group", "what is known")
             print_table(console, heads, lines)
         for note in scored.notes:
             show(f"note: {note}", "cyan")

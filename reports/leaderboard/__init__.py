@@ -44,7 +44,7 @@ decoded images come last, since they can put the worst encoder first."""
 class Scored:
     """One board, computed.
 
-    columns : its scores.  estimates : column -> line -> score.  known : badges and costs of each line.
+    columns : its scores.  estimates : column -> line -> score.  facts : badges and costs of each line.
     taus : column -> pairs of decoders.  ordered_by : label of the score that orders the lines.
     notes : what a reader must know.
     """
@@ -52,7 +52,7 @@ class Scored:
     board: Board
     columns: tuple[Column, ...]
     estimates: tuple[Mapping[Entry, Estimated], ...]
-    known: Mapping[Entry, tuple[Badges, Costs]]
+    facts: Mapping[Entry, tuple[Badges, Costs]]
     taus: tuple[list[dict[str, object]], ...]
     ordered_by: str
     notes: tuple[str, ...]
@@ -113,7 +113,7 @@ def leaderboard(
         own = _scored(board, read, versions or {})
         scored.append(own)
         for column, estimates, pairs in zip(own.columns, own.estimates, own.taus, strict=True):
-            lines += score_lines(own.board, column, estimates, own.known)
+            lines += score_lines(own.board, column, estimates, own.facts)
             taus += tau_lines(own.board, column, pairs)
     published = published_rows()
     table = frame([*lines, *published_lines(published)], TABLE_COLUMNS)
@@ -129,8 +129,8 @@ def open_runs(given: Sequence[str | Path | RunResult]) -> list[RunResult]:
         There is none in a folder.
     """
     runs: dict[Path, RunResult] = {}
-    for one in given:
-        for run in [one] if isinstance(one, RunResult) else _in_folder(Path(one)):
+    for item in given:
+        for run in [item] if isinstance(item, RunResult) else _in_folder(Path(item)):
             runs.setdefault(run.folder.resolve(), run)
     return list(runs.values())
 
@@ -138,13 +138,13 @@ def open_runs(given: Sequence[str | Path | RunResult]) -> list[RunResult]:
 def _in_folder(folder: Path) -> list[RunResult]:
     if (folder / "run.json").is_file() or not folder.is_dir():
         return [RunResult.open(folder)]
-    inner = [one for one in sorted(folder.iterdir()) if (one / "run.json").is_file()]
+    inner = [path for path in sorted(folder.iterdir()) if (path / "run.json").is_file()]
     if not inner:
         raise DataError(
             f"{folder} holds no run.json, and no folder in it does; give folders that 'harness run' or "
             "'harness submit' wrote, or the folder that they lie in"
         )
-    return [RunResult.open(one) for one in inner]
+    return [RunResult.open(path) for path in inner]
 
 
 def _read(entries: Sequence[Entry]) -> Read:

@@ -126,15 +126,15 @@ def _stale(record: RunRecord, versions: Mapping[str, Collection[str]]) -> list[s
     named = [(record.benchmark.name, record.benchmark.version)]
     named += [metric.name.rpartition("@")[::2] for metric in record.metrics]
     return [
-        f"{name}@{version}; installed is {' or '.join(f'{name}@{known}' for known in sorted(versions[name]))}"
+        f"{name}@{version}; installed is {' or '.join(f'{name}@{other}' for other in sorted(versions[name]))}"
         for name, version in named
         if name in versions and version not in versions[name]
     ]
 
 
 def _mean(values: Sequence[float | None]) -> float:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else math.nan
+    recorded = [value for value in values if value is not None]
+    return sum(recorded) / len(recorded) if recorded else math.nan
 
 
 def _largest(values: Sequence[float | None]) -> float:

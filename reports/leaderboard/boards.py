@@ -20,7 +20,7 @@ from ..comparable import benchmark
 from ..layout import RowInfo, is_simulated, ordered_rows
 from ..systems import System, plugin_labels, unlabelled_systems
 
-ENTRIES = ("predicted", "reconstructions")
+ENTRIES = ("predicted", "reconstructions", "captions")
 """Rows that are somebody's system."""
 
 BESIDE = ("compared", "reference", "control")
@@ -129,7 +129,7 @@ def find_boards(runs: Sequence[RunResult]) -> list[Board]:
             for system in unlabelled_systems([run for run in track.runs if row in _rows(run)], [row])
         ]
         covers = [frozenset(system.replicates) for system in systems] or [frozenset(track.tests)]
-        for cover in sorted(set(covers), key=lambda one: (-len(one), sorted(one))):
+        for cover in sorted(set(covers), key=lambda names: (-len(names), sorted(names))):
             subjects = tuple(name for name in track.tests if name in cover)
             own = [_restricted(system, subjects) for system, of in zip(systems, covers) if cover <= of]
             lines = _entries(own, track.runs, subjects)
@@ -152,7 +152,7 @@ def _entries(systems: Sequence[System], runs: Sequence[RunResult], subjects: Seq
         run = next(iter(system.runs.values()))
         fitted_on = [part.subject for part in run.record.train_subjects]
         own = fitted_on in ([], [run.record.subject]) or set(fitted_on) <= set(subjects) <= set(fitted_on)
-        encoder = "reconstructions made elsewhere" if system.row == "reconstructions" else encoder
+        encoder = encoder if system.row == "predicted" else f"{system.row} made elsewhere"
         encoder = encoder if own else f"{encoder}, fitted on {', '.join(fitted_on)}"
         (row,) = ordered_rows(run, [system.row])
         entries.append(Entry(encoder, run.record.adapter, decoder, ENTRY, row, system.replicates))

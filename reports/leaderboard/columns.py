@@ -119,8 +119,8 @@ def _note(
     variants: list[tuple[tuple[object, ...], dict[str, str]]], run: RunResult, name: str, pool: str
 ) -> None:
     definition, subject = _definition(run, name), run.record.subject
-    for known, pools in variants:
-        if known == definition and pools.get(subject, pool) == pool:
+    for other, pools in variants:
+        if other == definition and pools.get(subject, pool) == pool:
             pools.setdefault(subject, pool)
             return
     variants.append((definition, {subject: pool}))

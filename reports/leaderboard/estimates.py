@@ -59,7 +59,7 @@ class Estimated:
 class _Values:
     """One column of M lines: cube and rivalry (S, N, M), values (S, M) of scores that are no means, or None.
 
-    spreads : [line][subject] of the seeds, None of one seed.
+    spreads : [line][subject] of the seeds, None where there is one.
     """
 
     lines: tuple[Entry, ...]
@@ -153,28 +153,29 @@ def _values(board: Board, column: Column, read: Read) -> _Values:
             [column.of(run, line.row.name, read[id(run), line.row.name]) for run in line.replicates[subject]]
             for subject in board.subjects
         ]
-        if all(one is not None and np.isfinite(one.values).any() for own in of_line for one in own):
+        if all(score is not None and np.isfinite(score.values).any() for own in of_line for score in own):
             scored[line] = of_line
-    unique = {id(one.ids): one.ids for of_line in scored.values() for own in of_line for one in own}
+    every = [score for of_line in scored.values() for own in of_line for score in own]
+    unique = {id(score.ids): score.ids for score in every}
     ids = sorted({name for names in unique.values() for name in names})
     place = {name: k for k, name in enumerate(ids)}
     at = {key: np.array([place[name] for name in names], np.int64) for key, names in unique.items()}
     shape = (len(board.subjects), len(ids), len(scored))
     cube, rivalry = np.full(shape, np.nan), np.zeros(shape)
-    contributed = any(one.value is not None for of_line in scored.values() for own in of_line for one in own)
+    contributed = any(score.value is not None for score in every)
     values = np.full((shape[0], shape[2]), np.nan) if contributed else None
     spreads = []
     for m, of_line in enumerate(scored.values()):
         of_seeds = []
         for s, own in enumerate(of_line):
             scores, others = np.full((len(own), len(ids)), np.nan), np.zeros((len(own), len(ids)))
-            for r, one in enumerate(own):
-                scores[r, at[id(one.ids)]] = one.values
-                if one.rivalry is not None:
-                    others[r, at[id(one.ids)]] = one.rivalry
+            for r, score in enumerate(own):
+                scores[r, at[id(score.ids)]] = score.values
+                if score.rivalry is not None:
+                    others[r, at[id(score.ids)]] = score.rivalry
             cube[s, :, m], rivalry[s, :, m] = mean_over_seeds(scores), mean_over_seeds(others)
             if values is not None:
-                values[s, m] = np.mean([one.value for one in own])
+                values[s, m] = np.mean([score.value for score in own])
             spread = seed_spread(scores + np.nan_to_num(others)) if len(own) > 1 else None
             of_seeds.append(spread)
         spreads.append(of_seeds)

@@ -35,7 +35,7 @@ def write_files(leaderboard: Leaderboard, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     parts = list(_parts(leaderboard))
     texts = {
-        "html": render_leaderboard(leaderboard).encode("utf-8", "backslashreplace"),
+        "html": render_leaderboard(leaderboard, folder).encode("utf-8", "backslashreplace"),
         "md": _markdown(parts),
         "csv": csv_content(leaderboard.table),
         "tex": _latex(parts),

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from harness.results import RunResult
 
 from ..glossary import meanings
 from ..grids import Body, Cell, Grid, Head, Scale, metric_head
@@ -32,10 +38,15 @@ HEADINGS = {
 TITLE = "Leaderboard"
 
 
-def render_leaderboard(leaderboard: Leaderboard) -> str:
-    """The page as text."""
-    boards = [_board(scored, k) for k, scored in enumerate(leaderboard.boards)]
+def render_leaderboard(leaderboard: Leaderboard, folder: Path | None = None) -> str:
+    """The page as text.
+
+    folder : that it will lie in, from which runs' own reports are linked to; without it none are.
+    """
     simulated = [scored.board.simulated for scored in leaderboard.boards]
+    boards = [_board(scored, k, folder) for k, scored in enumerate(leaderboard.boards)]
+    if not all(simulated):
+        boards = [_marked(board) if board["simulated"] else board for board in boards]
     return render_page(
         "leaderboard.html",
         title=TITLE,
@@ -46,7 +57,15 @@ def render_leaderboard(leaderboard: Leaderboard) -> str:
     )
 
 
-def _board(scored: Scored, place: int) -> dict[str, Any]:
+def _marked(board: dict[str, Any]) -> dict[str, Any]:
+    """A board of simulated data on a page that has others, too: every caption says what it is."""
+    grids = {name: part for name, part in board.items() if isinstance(part, Grid)}
+    return board | {
+        name: replace(part, caption=f"{part.caption} ({SIMULATED})") for name, part in grids.items()
+    }
+
+
+def _board(scored: Scored, place: int, folder: Path | None) -> dict[str, Any]:
     """What the template needs of one board."""
     board = scored.board
     main = [k for k, column in enumerate(scored.columns) if column.main]
@@ -61,13 +80,22 @@ def _board(scored: Scored, place: int) -> dict[str, Any]:
         "main": _score_grid(scored, main, f"{place}-scores", "Scores", ends=True),
         "rest": _score_grid(scored, rest, f"{place}-more", "All other scores"),
         "subjects": _subject_grid(scored, main, f"{place}-subjects") if several else None,
-        "known": _known_grid(scored, f"{place}-known"),
+        "facts": _facts_grid(scored, f"{place}-facts"),
         "taus": _tau_grid(scored, f"{place}-decoders"),
         "meanings": meanings([scored.columns[k].metric for k in (*main, *rest)]),
         "runs": [
-            (entry.label, ", ".join(str(run.folder.name) for run in entry.runs)) for entry in board.systems
+            (entry.label, [(run.folder.name, _report(run, folder)) for run in entry.runs])
+            for entry in board.systems
         ],
     }
+
+
+def _report(run: RunResult, folder: Path | None) -> str:
+    """Where the report of `run` lies as seen from `folder`, as an address; ``""`` where there is none."""
+    path = run.folder.resolve() / "report.html"
+    if folder is None or not path.is_file():
+        return ""
+    return quote(os.path.relpath(path, folder.resolve()).replace(os.sep, "/"))
 
 
 def _summary(scored: Scored) -> list[tuple[str, str]]:
@@ -103,7 +131,7 @@ def _score_grid(
     heads += [Head("s / image", "↓ decoding"), Head("what is known")] if ends else []
 
     def line(entry: Entry) -> tuple[str, str, tuple[Cell | None, ...]]:
-        badges, costs = scored.known[entry]
+        badges, costs = scored.facts[entry]
         cells: list[Cell | None] = [_words(entry.adapter), _words(entry.decoder)]
         for of, column, scale in zip(means, columns, scales, strict=True):
             cells.append(_score(of[entry], column, scale, badges, entry) if entry in of else None)
@@ -170,7 +198,7 @@ def _subject_grid(scored: Scored, chosen: Sequence[int], name: str) -> Grid:
     return Grid(name, caption, "encoder", heads, _bodies(scored, line), spans)
 
 
-def _known_grid(scored: Scored, name: str) -> Grid | None:
+def _facts_grid(scored: Scored, name: str) -> Grid | None:
     """Costs and badges of the systems, spelt out."""
     if not scored.board.systems:
         return None
@@ -187,7 +215,7 @@ def _known_grid(scored: Scored, name: str) -> Grid | None:
     )
 
     def line(entry: Entry) -> tuple[str, str, tuple[Cell | None, ...]]:
-        known, costs = scored.known[entry]
+        own, costs = scored.facts[entry]
         numbers = [costs.decode_seconds, costs.encode_seconds, costs.memory_mb, costs.device_memory_mb]
         numbers += [costs.encoder_parameters, costs.decoder_parameters]
         train = entry.runs[0].record.n_train
@@ -196,8 +224,8 @@ def _known_grid(scored: Scored, name: str) -> Grid | None:
             _cost(len({run.record.seed for run in entry.runs})),
             _cost(math.nan if train is None else train),
             *map(_cost, numbers),
-            *map(_words, (costs.device, known.verified, known.contamination)),
-            *(_words(", ".join(part)) for part in (known.circular, known.stale, known.alarms)),
+            *map(_words, (costs.device, own.verified, own.contamination)),
+            *(_words(", ".join(part)) for part in (own.circular, own.stale, own.alarms)),
         )
         return entry.encoder, "", cells
 

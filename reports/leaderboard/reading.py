@@ -133,7 +133,7 @@ def _coded(table: Any, name: str) -> tuple[np.ndarray, list[str]]:
 def _means(cell: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Means of `values` by `cell`, a position in `shape`, over what is not NaN; NaN where nothing is."""
     size = shape[0] * shape[1]
-    known = np.isfinite(values)
-    counts = np.bincount(cell[known], minlength=size)
-    totals = np.bincount(cell[known], weights=values[known], minlength=size)
+    present = np.isfinite(values)
+    counts = np.bincount(cell[present], minlength=size)
+    totals = np.bincount(cell[present], weights=values[present], minlength=size)
     return np.divide(totals, counts, out=np.full(size, np.nan), where=counts > 0).reshape(shape)

@@ -53,14 +53,14 @@ def score_lines(
     board: Board,
     column: Column,
     estimated: Mapping[Entry, Estimated],
-    known: Mapping[Entry, tuple[Badges, Costs]],
+    facts: Mapping[Entry, tuple[Badges, Costs]],
 ) -> list[dict[str, Any]]:
     """Lines of :data:`TABLE_COLUMNS` of one score."""
     lines = []
     for entry in board.entries:
         if entry not in estimated:
             continue
-        own, (badges, costs) = estimated[entry], known[entry]
+        own, (badges, costs) = estimated[entry], facts[entry]
         seeds = {run.record.seed for run in entry.runs}
         common = {
             "board": board.title,
@@ -228,13 +228,12 @@ def _trailing(line: Any) -> dict[str, str]:
     """Costs and badges of a line; references have none of their own."""
     if line.kind != "system":
         return {}
-    known = "verified" if line.verified == "yes" else "not verified"
     badges = [
         *(["trained on test images"] if line.contamination == "yes" else []),
         *(["training unknown"] if line.contamination == "unknown" else []),
         *([f"alarms: {line.alarms}"] if line.alarms else []),
         *(["stale"] if line.stale else []),
-        known,
+        "verified" if line.verified == "yes" else "not verified",
     ]
     return {
         "s/image": amount(line.decode_seconds),

@@ -1,4 +1,4 @@
-"""``harness leaderboard``: what is given, what is written, and what is said of it."""
+"""``harness leaderboard``: what is given, what is written, and what is printed of it."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def folder(tmp_path_factory):
 
 
 def test_a_folder_of_runs_becomes_five_files_and_its_first_lines_are_printed(folder, tmp_path):
-    said = typed(folder, "-o", tmp_path / "new" / "board")
-    assert "6 systems" in said
-    assert "simulated, not brain data" in said
-    first = next(line for line in said.splitlines() if line.strip().startswith(("ridge", "chasm", "mlp")))
+    printed = typed(folder, "-o", tmp_path / "new" / "board")
+    assert "6 systems" in printed
+    assert "simulated, not brain data" in printed
+    first = next(line for line in printed.splitlines() if line.strip().startswith(("ridge", "chasm", "mlp")))
     assert "mindeye2" in first
     for kind in ("html", "md", "csv", "tex", "parquet"):
-        assert str(tmp_path / "new" / "board" / f"leaderboard.{kind}") in said.replace("\n", "")
+        assert str(tmp_path / "new" / "board" / f"leaderboard.{kind}") in printed.replace("\n", "")
         assert (tmp_path / "new" / "board" / f"leaderboard.{kind}").stat().st_size > 1000
 
 
 def test_a_run_that_is_given_twice_is_one(folder, tmp_path):
-    said = typed(folder, folder / "chasm-linear", folder, "-o", tmp_path / "board")
-    assert "6 systems" in said
+    printed = typed(folder, folder / "chasm-linear", folder, "-o", tmp_path / "board")
+    assert "6 systems" in printed
 
 
 @pytest.mark.parametrize("name", ["notes", "nowhere"])
@@ -63,5 +63,5 @@ def test_versions_are_those_of_what_is_installed(tmp_path):
     assert versions["embedded"] >= {"1", "2"}
     assert versions["decoded-agreement-controlled"] == {"2"}
     assert "toy" not in versions
-    said = typed(run, "-o", tmp_path / "board")
-    assert "stale" in said
+    printed = typed(run, "-o", tmp_path / "board")
+    assert "stale" in printed

@@ -16,7 +16,7 @@ from harness.verified import FILE, folder_hashes
 
 def first(folder, **versions):
     scored = leaderboard([folder], versions=versions).boards[0]
-    return scored.known[scored.board.systems[0]]
+    return scored.facts[scored.board.systems[0]]
 
 
 @pytest.fixture

@@ -37,18 +37,18 @@ def test_other_test_data_are_another_board(tmp_path, change):
     second = board_run(tmp_path / "b", images=4, encoder="mlp")
     assert [systems(board) for board in boards(first, second)] == [[("ridge", "linear"), ("mlp", "linear")]]
     change_info(second, **change)
-    found = boards(first, second)
-    assert [systems(board) for board in found] == [[("ridge", "linear")], [("mlp", "linear")]]
-    assert len({board.title for board in found}) == 2
+    apart = boards(first, second)
+    assert [systems(board) for board in apart] == [[("ridge", "linear")], [("mlp", "linear")]]
+    assert len({board.title for board in apart}) == 2
 
 
 def test_systems_of_other_subjects_meet_on_the_subjects_that_they_share(tmp_path):
     folders = [board_run(tmp_path / f"ridge-{k}", images=4, subject=f"s{k}") for k in (1, 2)]
     folders.append(board_run(tmp_path / "mlp", images=4, subject="s1", encoder="mlp"))
-    both, one = boards(*folders)
+    both, single = boards(*folders)
     assert (both.subjects, systems(both)) == (("s1", "s2"), [("ridge", "linear")])
-    assert (one.subjects, systems(one)) == (("s1",), [("ridge", "linear"), ("mlp", "linear")])
-    assert [run.folder.name for run in one.systems[0].runs] == ["ridge-1"]
+    assert (single.subjects, systems(single)) == (("s1",), [("ridge", "linear"), ("mlp", "linear")])
+    assert [run.folder.name for run in single.systems[0].runs] == ["ridge-1"]
 
 
 def test_seeds_are_one_line_and_settings_are_told(tmp_path):
@@ -98,3 +98,15 @@ def test_without_runs_there_is_no_leaderboard(tmp_path):
     empty = board_run(tmp_path / "run", images=4, rows=[])
     with pytest.raises(DataError, match="no system and no measured row"):
         boards(empty)
+
+
+@pytest.mark.parametrize("row", ["reconstructions", "captions"])
+def test_what_was_made_elsewhere_is_a_system(tmp_path, row):
+    folders = [
+        board_run(tmp_path / name, images=4, encoder=None, decoder=f"folder:some/{name}") for name in "ab"
+    ]
+    for folder in folders:
+        rows = json.loads((folder / "run.json").read_text())["rows"]
+        change_info(folder, rows=[r | {"name": row} for r in rows if r["name"] == "predicted"])
+    (board,) = boards(*folders)
+    assert systems(board) == [(f"{row} made elsewhere", "a"), (f"{row} made elsewhere", "b")]

@@ -18,7 +18,7 @@ def page(board):
 
 def test_every_board_has_scores_orders_costs_and_runs(page, board):
     tables = [table["id"] for table in page.all("table")]
-    assert tables == [f"table-0-{name}" for name in ("scores", "decoders", "known", "more")] + [
+    assert tables == [f"table-0-{name}" for name in ("scores", "decoders", "facts", "more")] + [
         "table-published"
     ]
     text = words(page)
@@ -46,9 +46,19 @@ def test_boards_of_simulated_and_of_measured_data_are_marked_apart(tmp_path):
         board_run(tmp_path / "b", images=4, benchmark=measured),
     ]
     page = Page(render_leaderboard(leaderboard(folders)))
-    assert words(page).count(SIMULATED) == 1
+    marked = [SIMULATED in caption for caption in page.captions]
+    assert marked[: len(marked) // 2] == [True] * 3  # scores, costs, others; then the same of measured data
+    assert not any(marked[3:])
     links = [attrs["href"] for attrs in page.all("a")]
     assert links == ["#board-0", "#board-0", "#board-1"]
+
+
+def test_reports_that_lie_there_are_linked_to(tmp_path):
+    folders = [board_run(tmp_path / "runs" / name, images=4, encoder=name) for name in ("a b#", "c")]
+    (folders[0] / "report.html").write_text("")
+    written = leaderboard(folders).write(tmp_path / "out")
+    page = Page(next(path for path in written if path.suffix == ".html").read_text("utf-8"))
+    assert [attrs["href"] for attrs in page.all("a")][1:] == ["../runs/a%20b%23/report.html"]
 
 
 def test_each_subject_is_shown_where_there_are_several(tmp_path):
