@@ -12,6 +12,7 @@ from harness.results import RunResult
 
 from .captions import caption_table
 from .curves import curve_table
+from .draws import draw_table
 from .functional import contrast_table
 from .layout import bracket, number
 from .lesions import lesion_table
@@ -73,6 +74,11 @@ EXPORTS: Mapping[str, Export] = {
     ),
     "decoder": Export(
         "scores from no brain to the generator ceiling, and where fMRI lies between", prior_table, _IMAGES
+    ),
+    "draws": Export(
+        "spread of scores over the draws of an image, beside that over images",
+        draw_table,
+        "a stochastic decoder or encoder and for example --set run.samples=4",
     ),
     "scores": Export(
         "every image score: row, target, image, trial, sample", lambda run: stored(run, "scores"), _IMAGES

@@ -17,6 +17,7 @@ from . import curves, figures
 from .answer import headline_metrics
 from .captions import caption_grid, caption_table
 from .drawing import FOLDER, Figure, Figures, alone
+from .draws import draw_grid, draw_table
 from .exports import csv_content
 from .functional import (
     all_scores_grid,
@@ -136,6 +137,7 @@ def render_html(run: RunResult, *, show_stimuli: bool = True, drawn: Figures | N
         curve=curves.curve_grid(run, curve),
         lesions=lesion_grids(run, lesions),
         priors=prior_grid(run, prior_table(run)),
+        draws=draw_grid(run, draw_table(run)),
         brain_regions=brain_region_grid(run, brain_region_table(run)),
         paired=paired_grids(run, paired),
         predicted=predicted_grid(run, predicted_table(run, paired)),

@@ -14,6 +14,7 @@ from harness.results import RunResult
 from .answer import Grid, answer
 from .captions import FIGURES, caption_cell, caption_table
 from .curves import curve_grid, curve_table
+from .draws import draw_grid, draw_table
 from .functional import SELECTIVE, contrast_table
 from .grids import Grid as CellGrid
 from .grids import paired_grids, region_grid
@@ -380,6 +381,7 @@ TABLES: Mapping[str, Callable[[RunResult, Console, str], bool]] = {
     "predicted": _grids(lambda run: [predicted_grid(run, predicted_table(run))]),
     "paired": _grids(lambda run: paired_grids(run, paired_table(run))),
     "decoder": _grids(lambda run: [prior_grid(run, prior_table(run))]),
+    "draws": _grids(lambda run: [draw_grid(run, draw_table(run))]),
     "bottleneck": _grids(lambda run: [curve_grid(run, curve_table(run))]),
     "lesions": _grids(lambda run: lesion_grids(run, lesion_table(run))),
     "encoding": _encoding,
