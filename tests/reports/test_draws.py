@@ -49,11 +49,11 @@ def test_the_spread_over_draws_is_that_which_was_put_in(fresh: Path) -> None:
     pd.testing.assert_frame_equal(export_table(run, "draws"), table)
     grid = draw_grid(run, table)
     assert [head.text for head in grid.heads] == ["measured fMRI"]
-    assert "How much the draw decides" in render_html(fresh)
+    assert "How much the draw decides" in render_html(run)
 
 
 def test_one_draw_has_no_spread(fresh: Path) -> None:
     fixtures.change_scores(fresh, "scores", lambda f: f[f["sample"] == 0])
     run = RunResult.open(fresh)
     assert draw_grid(run, draw_table(run)) is None
-    assert "How much the draw decides" not in render_html(fresh)
+    assert "How much the draw decides" not in render_html(run)
