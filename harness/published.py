@@ -1,4 +1,4 @@
-"""Numbers that papers print, in ``harness/configs/published.yaml``: reference rows, never targets.
+"""Numbers that papers print, in ``configs/published.yaml``: reference rows, never targets.
 
 Each line has its source, what was decoded or predicted, and in what it cannot be compared with a run.  Values
 are on the scale of this harness and under the names of its metrics whose definitions are nearest.

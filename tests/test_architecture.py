@@ -14,6 +14,8 @@ from sources import is_script
 
 PLUGIN_FOLDERS = ("encoders", "decoders", "benchmarks")
 ENGINE = sorted((ROOT / "harness").rglob("*.py"))
+DOORS = (ROOT / "harness" / "__main__.py", ROOT / "harness" / "notebook.py")
+"""What a user enters by; it may import anything, as the command line may."""
 
 
 def imported(file: Path) -> set[str]:
@@ -48,11 +50,17 @@ def test_reports_read_results_only():
 
 def test_the_engine_imports_no_plugin_folder():
     for file in ENGINE:
-        if file.is_relative_to(ROOT / "harness" / "cli") or file.name == "__main__.py" or is_script(file):
+        if file.is_relative_to(ROOT / "harness" / "cli") or file in DOORS or is_script(file):
             continue
         for name in imported(file):
             folders = tuple(f"harness.{f}" for f in (*PLUGIN_FOLDERS, "reports", "cli"))
             assert not under(name, *folders), f"{file.relative_to(ROOT)} imports {name}"
+
+
+def test_nothing_comes_in_by_the_door_of_notebooks():
+    """But the package that is called like the command."""
+    importing = {file for file in ENGINE if any(under(name, "harness.notebook") for name in imported(file))}
+    assert importing == {ROOT / "harness" / "run" / "__init__.py"}
 
 
 def test_contracts_need_numpy_and_the_standard_library_only():
@@ -114,7 +122,7 @@ def test_a_room_imports_only_those_below_it(room):
 
 def test_the_ground_carries_rooms_and_knows_none():
     for file in (ROOT / "harness").glob("*.py"):
-        if file.name in ("__main__.py", "toolkit.py"):
+        if file.name == "toolkit.py" or file in DOORS:
             continue
         for name in imported(file):
             where = f"{file.relative_to(ROOT)} imports {name}"

@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import ConfigError
 from .against import against_option
+
+if TYPE_CHECKING:
+    from ..run.outcome import Outcome
+    from ..run.plan import Plan
+    from ..storage.store import Store
+    from .progress import Bars
 
 _RUN_OPTIONS = {  # option -> run setting
     "seed": int,
@@ -145,7 +151,7 @@ def run(encoder: str | None, decoder: str | None, **given: Any) -> None:
 
     Everything finished is kept: the same command again goes on where it stopped.
     """
-    carry_out(_plan(given, encoder=encoder, decoder=decoder, need_decoder=True), given)
+    carry_out(plan_of_run(encoder=encoder, decoder=decoder, **given), given)
 
 
 @click.command()
@@ -158,14 +164,7 @@ def score(path: str, **given: Any) -> None:
     PATH is a folder of images named by id, a .npz, .npy, .h5, .mat or .pt of images and ids, or a .json of
     captions by id.
     """
-    from ..stages.given_captions import SUFFIX
-    from ..stages.reconstructions import check_given
-
-    check_given(path)
-    form = "file" if Path(path).expanduser().is_file() else "folder"
-    form = "captions" if form == "file" and path.lower().endswith(SUFFIX) else form
-    planned = _plan(given, encoder=None, decoder=f"{form}:{path}", need_decoder=True)
-    carry_out(planned, given)
+    carry_out(plan_of_score(path, **given), given)
 
 
 @click.command()
@@ -191,35 +190,69 @@ def plan(encoder: str | None, decoder: str | None, **given: Any) -> None:
     planned.require_files()
 
 
-def carry_out(planned: Any, given: dict[str, Any]) -> None:
+def plan_of_run(*, encoder: str | None, decoder: str | None, **given: Any) -> Plan:
+    """The plan that the options of ``harness run`` ask for."""
+    return _plan(given, encoder=encoder, decoder=decoder, need_decoder=True)
+
+
+def plan_of_score(path: str, **given: Any) -> Plan:
+    """The plan that ``harness score PATH`` asks for."""
+    from ..stages.given_captions import SUFFIX
+    from ..stages.reconstructions import check_given
+
+    check_given(path)
+    form = "file" if Path(path).expanduser().is_file() else "folder"
+    form = "captions" if form == "file" and path.lower().endswith(SUFFIX) else form
+    return _plan(given, encoder=None, decoder=f"{form}:{path}", need_decoder=True)
+
+
+def carry_out(planned: Plan, given: dict[str, Any]) -> None:
     """Run a plan, write its folder and its report, and print the final table."""
     from ..places import store_folder
     from ..results import RunResult
-    from ..run.pipeline import run_plan
-    from ..run.record import command_line, write_run
-    from ..storage.disk import explained
+    from ..run.record import command_line
     from ..storage.store import Store
     from .against import print_against
     from .progress import Bars, set_up_logging
-    from .summary import console, print_closing, print_plan, refresh_report
+    from .summary import console, print_closing, print_plan
 
     errors = console(errors=True)
     set_up_logging(given["verbose"], errors)
     store = Store(store_folder(given["store"]))
     print_plan(planned, store, errors)
     planned.require_files()
-    bars = Bars(errors)
+    outcome, folder, changed = compute(planned, given, store, bars=Bars(errors), command=command_line())
+    print_closing(RunResult.open(folder), store, console(), changed=changed, tables=given["tables"])
+    if given["against"]:
+        print_against(RunResult.open(folder), given["against"], console())
+    refuse_failures(outcome)
+
+
+def compute(
+    planned: Plan, given: dict[str, Any], store: Store, *, bars: Bars, command: Sequence[str]
+) -> tuple[Outcome, Path, bool]:
+    """Run a plan and write its folder and report: what came of it, the folder, whether its tables changed.
+
+    command : what the record says was typed.
+    """
+    from ..run.pipeline import run_plan
+    from ..run.record import write_run
+    from ..storage.disk import explained
+    from .summary import refresh_report
+
     with explained(store.root):
         outcome = run_plan(planned, store, reporter=bars)
     folder = given["out"] / planned.name
     with bars.stage("write tables"):
-        changed = write_run(outcome, folder, command=command_line(), store=store)
+        changed = write_run(outcome, folder, command=command, store=store)
     if not given["no_report"]:
         with bars.stage("draw report"):
             refresh_report(folder, changed=changed, show_stimuli=not given["no_stimuli"])
-    print_closing(RunResult.open(folder), store, console(), changed=changed, tables=given["tables"])
-    if given["against"]:
-        print_against(RunResult.open(folder), given["against"], console())
+    return outcome, folder, changed
+
+
+def refuse_failures(outcome: Outcome) -> None:
+    """Raise where metrics failed, after everything else was kept."""
     if outcome.scored.failures:
         names = ", ".join(failure.metric for failure in outcome.scored.failures)
         raise ConfigError(
@@ -228,7 +261,7 @@ def carry_out(planned: Any, given: dict[str, Any]) -> None:
         )
 
 
-def _plan(given: dict[str, Any], *, encoder: str | None, decoder: str | None, need_decoder: bool) -> Any:
+def _plan(given: dict[str, Any], *, encoder: str | None, decoder: str | None, need_decoder: bool) -> Plan:
     from ..run.plan import make_plan
     from ..settings import read_request
 

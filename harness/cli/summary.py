@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
 from rich.segment import Segment
@@ -33,16 +33,19 @@ _FEW = 3
 """Metrics that the short form of a plan names."""
 
 
-def console(*, errors: bool = False) -> Console:
-    """A console as wide as the terminal; where there is none, wide enough for a table.
+def console(*, errors: bool = False, file: TextIO | None = None, width: int = 160) -> Console:
+    """A console as wide as the terminal; where there is none, `width`, enough for a table.
+
+    file : where to print in place of the terminal.
 
     It prints what it is given: paths and ids with brackets or colons are neither styles nor emoji, and
     what a terminal would obey is written out (:func:`harness.errors.visible`).
     """
-    plainly = {"stderr": errors, "markup": False, "emoji": False, "highlight": False}
+    plainly = {"stderr": errors, "file": file, "markup": False, "emoji": False, "highlight": False}
+    plainly["force_jupyter"] = False  # text in a notebook, too
     terminal = Console(**plainly)
-    if not (terminal.is_terminal or os.environ.get("COLUMNS")):
-        terminal = Console(**plainly, width=160)
+    if file is not None or not (terminal.is_terminal or os.environ.get("COLUMNS")):
+        terminal = Console(**plainly, width=width)
     terminal.push_render_hook(_WrittenOut())
     return terminal
 

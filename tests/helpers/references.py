@@ -15,6 +15,8 @@ import sources
 from commands import ROOT
 from sources import absolute, modules
 
+import harness
+
 ROLE = re.compile(r":(?:attr|class|data|exc|func|meth|mod):`~?([^`]*)`")
 DOTTED = re.compile(r"(?<![\w./-])harness(?:\.[A-Za-z_]\w*)+(?![\w*])")
 FILE = re.compile(
@@ -113,6 +115,8 @@ def resolves(name: str, module: str = "") -> bool:
         return resolves(absolute(modules()[module], len(name) - len(bare), bare))
     path = name.split(".")
     if path[0] == "harness":
+        if (door := harness._DOORS.get(".".join(path[1:2]), ("", "")))[1]:  # imported when it is first used
+            path = ["harness", *door, *path[2:]]
         for length in range(len(path), 0, -1):
             if (base := ".".join(path[:length])) in modules():
                 return length == len(path) or _inside(base, path[length:])
