@@ -19,6 +19,7 @@ from .captions import caption_grid, caption_table
 from .drawing import FOLDER, Figure, Figures, alone
 from .draws import draw_grid, draw_table
 from .exports import csv_content
+from .flag_meanings import flag_meaning
 from .functional import (
     all_scores_grid,
     brain_region_grid,
@@ -43,6 +44,7 @@ from .layout import (
     title,
 )
 from .lesions import lesion_chart, lesion_grids, lesion_table
+from .methods import METHODS, REPRODUCE, methods_text, reproduce_text
 from .nearness import nearness_grid, nearness_table
 from .page import render_page, write_folder, write_page
 from .predicted import (
@@ -90,7 +92,8 @@ class Tile:
 def write_report(run_folder: str | Path, *, show_stimuli: bool = True) -> Path:
     """Write ``report.html`` into `run_folder`, whole or not at all, and return its path.
 
-    Beside it lies ``figures/``, each figure as SVG and the table behind it as CSV.
+    Beside it lie ``figures/``, each figure as SVG and the table behind it as CSV, ``methods.txt``, a
+    paragraph for a paper, and ``reproduce.yaml``, which runs it again.
 
     show_stimuli : False replaces stimuli, and images made from them without a brain response, by
         their id and average colour, for data whose terms forbid showing them.
@@ -103,6 +106,8 @@ def write_report(run_folder: str | Path, *, show_stimuli: bool = True) -> Path:
     figure_files = {f"{figure.file}.svg": alone(figure.svg).encode() for figure in drawn.drawn}
     figure_files |= {f"{figure.file}.csv": csv_content(figure.table) for figure in drawn.drawn}
     write_folder(run.folder / FOLDER, figure_files)
+    write_page(run.folder / METHODS, methods_text(run) + "\n")
+    write_page(run.folder / REPRODUCE, reproduce_text(run))
     return write_page(run.folder / "report.html", text)
 
 
@@ -160,6 +165,8 @@ def render_html(run: RunResult, *, show_stimuli: bool = True, drawn: Figures | N
         protocol=run.record.protocol,
         protocols=_protocols(run),
         protocol_names=list(_protocols(run)[0])[1:] if _protocols(run) else [],
+        methods=methods_text(run),
+        reproduce=reproduce_text(run),
         provenance=provenance(run),
         record=json.dumps(shortened(run.info), indent=1, ensure_ascii=False),
         command=shlex.join(run.record.command),
@@ -320,7 +327,7 @@ def _flags(run: RunResult) -> list[dict[str, str]]:
     # A level that this version does not know is shown as a warning rather than lost.
     levels = [flag.level if flag.level in LEVELS else "warning" for flag in run.record.flags]
     shown = [
-        {"name": flag.name, "level": level, "message": flag.message}
+        {"name": flag.name, "level": level, "message": flag.message, "meaning": flag_meaning(flag.name)}
         for flag, level in zip(run.record.flags, levels)
     ]
     return sorted(shown, key=lambda flag: LEVELS.index(flag["level"]))

@@ -89,3 +89,17 @@ if (large) {
   });
   large.addEventListener("close", () => lines[place]?.focus());
 }
+// Where a browser gives a page from disk no clipboard, the text is selected for the reader to copy.
+for (const button of document.querySelectorAll("button.copy")) {
+  button.addEventListener("click", async () => {
+    const text = document.getElementById(button.dataset.text);
+    const told = button.parentElement.querySelector("output");
+    getSelection().selectAllChildren(text);
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+      told.textContent = "copied";
+    } catch {
+      told.textContent = "selected: copy it now";
+    }
+  });
+}

@@ -55,7 +55,9 @@ def test_report_asks_nothing_of_a_network(folder: Path, page: Page) -> None:
     for _, attrs in page.tags:
         for name in ("src", "href", "srcset", "action", "data", "poster", "xlink:href"):
             value = attrs.get(name) or ""
-            beside = name == "href" and re.fullmatch(r"figures/[a-z-]+\.(svg|csv)", value)
+            beside = name == "href" and re.fullmatch(
+                r"figures/[a-z-]+\.(svg|csv)|methods.txt|reproduce.yaml", value
+            )
             assert value == "" or value.startswith(("data:", "#")) or beside
         assert "url(" not in (attrs.get("style") or "").replace("url(#", "")
     text = (folder / "report.html").read_text("utf-8")
