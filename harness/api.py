@@ -117,6 +117,9 @@ class Encoder(Protocol):
     encoder to one more subject.  It is called where the scored subject is none of those that the encoder was
     fitted on; then `save` keeps all that `predict` needs for its space.  ``any_space = True``, an attribute,
     where it predicts a space that it has met in neither.
+    Optional: ``own_space() -> VoxelSpace``, with ``pretrained = True`` and ``from_pretrained`` as a
+    :class:`Decoder` has it, where it brings weights and voxels of its own, so that ``harness predict``
+    needs no fit; ``takes``, the name of the parameter that ``NAME:VALUE`` gives.
     Optional: ``require(stimuli)`` raises what stands against predicting them, asked once for all stimuli
     before `predict` gets them by the batch.
     Optional, of encoders and decoders: ``identity() -> str``, a hash of what else the numbers depend on,

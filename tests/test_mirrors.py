@@ -24,6 +24,7 @@ TESTED_IN = {
         for name in ("alexnet", "bigg", "dinov2", "efficientnet", "inception", "swav")
     },
     # commands
+    "encoders/pretrained/base.py": "encoders/pretrained/test_img2fmri.py",
     "encoders/brain_transformer/encoder.py": "encoders/common/test_network.py",
     "encoders/braincorl/encoder.py": "encoders/common/test_network.py",
     "encoders/fwrf/encoder.py": "encoders/common/test_network.py",

@@ -25,6 +25,7 @@ NETWORKS: dict[str, tuple[str, Statistics]] = {
     "inception": ("harness.backbones.pooled:Inception", IMAGENET),
     "efficientnet": ("harness.backbones.pooled:EfficientNet", IMAGENET),
     "swav": ("harness.backbones.pooled:SwAV", IMAGENET),
+    "resnet18": ("harness.backbones.pooled:ResNet18", IMAGENET),
     "clip": ("harness.backbones.openclip:Clip", CLIP),
     "dinov2": ("harness.backbones.transformers_models:DINOv2", IMAGENET),
 }
@@ -35,6 +36,7 @@ _ANTIALIASED = "MindEyeV2's path with antialias on"
 _SCRIPTS = "brain-diffuser 31d52c0 scripts/eval_extract_features.py"
 _TORCHVISION = "torchvision's published transform of these weights without its central crop"
 _SWAV = "facebookresearch/swav eval_linear.py without its central crop"
+_IMG2FMRI = "img2fmri 1.0 predict.py without center_crop: Pillow, straight to 224 x 224"
 _OPENAI = "openai/CLIP clip.py; a square image loses nothing to its crop"
 _DINO = "preprocessor_config.json of facebook/dinov2-base, the whole image in place of its crop"
 
@@ -44,6 +46,7 @@ OWN: dict[str, Preprocessing] = {
     "inception":     Preprocessing((299,), "bilinear", True, IMAGENET, _TORCHVISION),
     "efficientnet":  Preprocessing((240,), "bilinear", True, IMAGENET, _TORCHVISION),
     "swav":          Preprocessing((224,), "bilinear", True, IMAGENET, _SWAV),
+    "resnet18":      Preprocessing((224,), "bilinear", True, IMAGENET, _IMG2FMRI, by="pictures"),
     "clip":          Preprocessing((224,), "bicubic", True, CLIP, _OPENAI),
     "dinov2":        Preprocessing((224,), "bicubic", True, IMAGENET, _DINO),
 }  # fmt: skip

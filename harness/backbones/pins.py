@@ -56,6 +56,12 @@ WEIGHTS: dict[str, PinnedWeights] = {
         megabytes=32,
         source="torchvision EfficientNet_B1_Weights.IMAGENET1K_V1",
     ),
+    "resnet18": PinnedWeights(
+        url="https://download.pytorch.org/models/resnet18-f37072fd.pth",
+        sha256_prefix="f37072fd",
+        megabytes=47,
+        source="torchvision ResNet18_Weights.IMAGENET1K_V1",
+    ),
     "swav": PinnedWeights(
         url="https://dl.fbaipublicfiles.com/deepcluster/swav_800ep_pretrain.pth.tar",
         sha256_prefix="",

@@ -1,12 +1,13 @@
-"""Networks that are read at their last pooled layer: Inception v3, EfficientNet-B1, SwAV's ResNet-50.
+"""Networks that are read at their last pooled layer: Inception v3, EfficientNet-B1, two ResNets.
 
-All three are torchvision's, whatever made their weights; the layer is its node ``avgpool``, flattened.
+All four are torchvision's, whatever made their weights; the layer is its node ``avgpool``, flattened.
 
 * Inception v3 (Szegedy et al. 2016), 2,048 units: "Incep" of reconstruction papers.  torchvision's
   builder turns ``transform_input`` on whenever it loads pretrained weights, since they expect inputs in
   [-1, 1]; it is part of the definition here.
 * EfficientNet-B1 (Tan & Le 2019), 1,280 units: "Eff".  MindEye2 takes the weights ``IMAGENET1K_V2``;
   Brain-Diffuser's ``weights=True`` gets ``IMAGENET1K_V1`` from torchvision: another network.
+* ResNet-18 (He et al. 2016), 512 units.
 * SwAV (Caron et al. 2020, arXiv:2006.09882), ResNet-50 after 800 epochs, 2,048 units.  Its checkpoint
   also holds a projection head and prototypes, which the published loading leaves out, and no classifier.
 """
@@ -64,6 +65,21 @@ class EfficientNet(Pooled):
             network = efficientnet_b1(weights=None)
         network = filled(network, state)
         network.classifier = torch.nn.Identity()
+        return network
+
+
+class ResNet18(Pooled):
+    """ResNet-18 with torchvision's ImageNet weights, which img2fmri's read-out was fitted on."""
+
+    def build(self, state: dict[str, torch.Tensor]) -> torch.nn.Module:
+        """See :class:`Pretrained`."""
+        import torch
+        from torchvision.models import resnet18
+
+        with torch.device("meta"):
+            network = resnet18(weights=None)
+        network = filled(network, state)
+        network.fc = torch.nn.Identity()
         return network
 
 

@@ -52,9 +52,10 @@ _SETTINGS = ("seed", "samples", "micro_batch", "device")
 def predict(model: str, images: Path, out: Path, **given: Any) -> None:
     """Predict responses to the images in the folder IMAGES by MODEL and write them to a .h5.
 
-    MODEL is the folder of a run, or the key of a fitted encoder in the store (beside it --benchmark and
-    --subject).  The file holds ids, predictions, the voxel space with its ceiling where that is known, and
-    how far each image lies from the training images.
+    MODEL is the folder of a run, the key of a fitted encoder in the store (beside it --benchmark and
+    --subject), or a pretrained encoder: img2fmri:SUBJECT, berg:NAME, mosaic:NAME.  The file holds ids,
+    predictions, the voxel space with its ceiling where that is known, and how far each image lies from the
+    training images.
     """
     from ..places import store_folder
     from ..run.context import Context
@@ -124,9 +125,29 @@ def _ready(
     elif Path(model).is_dir():
         raise DataError(f"{model} is a folder without run.json; give the folder of a run")
     else:
-        raise ConfigError(f"there is no run in {model}; give the folder of one, or the key of a fit")
+        return _pretrained(model, given)
     context = Context.open(make_plan(request, need_decoder=False), store, reporter=reporter)
     return fitted_encoder(context, key), context.settings
+
+
+def _pretrained(model: str, given: Mapping[str, Any]) -> tuple[ReadyEncoder, RunSettings]:
+    """An encoder that brings its weights and voxels, by name."""
+    from ..plugins import available, find
+    from ..run.plan import make_plan
+    from ..run.predictions import pretrained_encoder
+    from ..settings import read_request
+
+    name = model.partition(":")[0]
+    if name not in {ref.name for ref in available("encoders")} or "/" in model:
+        raise ConfigError(f"there is no run in {model}; give the folder of one, or the key of a fit")
+    if not hasattr(find("encoders", name).load(), "own_space"):
+        raise ConfigError(f"encoder '{name}' is fitted: give the folder of a run that fitted it")
+    request = read_request(None, list(given["assignments"]), plugins={"encoder": model})
+    values = {**request.values, "run": _settings(given)}
+    plan = make_plan(replace(request, values=values), need_decoder=False)
+    plan.require_files()
+    ready = pretrained_encoder(plan.encoder, plan.encoder_params, device=plan.settings.device)
+    return ready, plan.settings
 
 
 def _of_run(folder: Path, given: Mapping[str, Any]) -> tuple[Request, str]:

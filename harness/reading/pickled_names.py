@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..errors import DataError
+from .pickled_arrays import Parts, PartsUnpickler
 
 _LARGEST = 1 << 20
-
-
-class _Parts:
-    """Stands for numpy's arrays, of which only the content that is set afterwards is kept."""
-
-    def __init__(self, *given: Any) -> None:
-        self.content: Any = None
-
-    def __setstate__(self, state: Any) -> None:
-        self.content = state
-
-
-class _Names(pickle.Unpickler):
-    """Builds dictionaries, lists, texts and numbers, and :class:`_Parts` where numpy builds an array."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        home = module.removeprefix("numpy.").removeprefix("_")
-        if (home, name) in (("core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype")):
-            return _Parts
-        raise pickle.UnpicklingError(f"it wants {module}.{name}")
 
 
 def read_pickled_names(path: Path) -> dict[int, str]:
@@ -52,10 +31,10 @@ def read_pickled_names(path: Path) -> dict[int, str]:
             shape, _, dtype = read_header(file)
             if not dtype.hasobject or shape != ():
                 raise ValueError(f"it is an array of {dtype}, {shape}")
-            held = _Names(file).load()
+            held = PartsUnpickler(file).load()
     except Exception as problem:  # an altered pickle raises nearly anything
         raise DataError(f"{path} is no table of region names: {problem}") from None
-    while isinstance(held, _Parts):
+    while isinstance(held, Parts):
         held = held.content
     while isinstance(held, (tuple, list)) and held:
         held = held[-1]

@@ -12,6 +12,8 @@ from ..places import terms_folder
 TERMS = {
     "nsd": "https://cvnlab.slite.page/p/IB6BSeW_7o/Terms-and-Conditions (research and education only; "
     "nothing of the data, statistics or pictures included, is passed on; NSD is cited)",
+    "berg": "https://brain-encoding-response-generator.readthedocs.io/en/latest/about/"
+    "terms_and_conditions.html (code CC BY-NC 4.0, models for research only; NSD's terms for models of NSD)",
     "laion-fmri": "https://laion-fmri.hebartlab.com/terms (responses CC0; stimuli under a data use "
     "agreement: not passed on, no commercial use)",
 }

@@ -31,6 +31,7 @@ from ..storage.content import digest, plain
 from ..storage.identity import code_sha, library_versions, named_files
 from .protocols import protocol_named
 from .requirements import missing_files
+from .shorthand import with_argument
 from .subjects import subject_named, training_subjects
 from .workers import with_workers
 
@@ -141,6 +142,7 @@ def requested_benchmark(request: Request) -> tuple[PluginRef, Any]:
 
 def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
     """Find plugins, resolve parameters and check that what is asked for can be done."""
+    request = with_argument(request)
     if request.encoder is None and request.decoder is None:
         raise ConfigError("give at least one of --encoder and --decoder; 'harness list' names them")
     if need_decoder and request.decoder is None:

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..data import ImageSet, Stimuli, VoxelSpace
 from ..errors import ConfigError, DataError, SpaceMismatch
+from ..plugins import PluginRef
 from ..reading.image_files import ImageFolder, image_names, read_image
 from ..reading.pixels import FILE, Scale
 from ..reading.resizing import Resize
@@ -26,11 +27,13 @@ from ..solvers.novelty import novelty
 from ..solvers.saved import replaced
 from ..stages.encode import encode
 from ..stages.extraction import BATCH
-from ..stages.features import FeatureStore
+from ..stages.features import FeatureStore, backbone_identity
 from ..stages.fit import plugin_identity, wanted
+from ..stages.guard import guarded
 from ..stages.model import Configured, Model
 from ..stages.precomputed import FilePredictions
 from ..storage.content import plain
+from ..storage.store import is_known, key_of
 from .context import Context
 from .preparation import prepare
 
@@ -118,6 +121,23 @@ def fitted_encoder(context: Context, key: str) -> ReadyEncoder:
         bool(plan.benchmark.load().simulated),
         (*notes, *(flag.message for flag in artifact.warned())),
     )
+
+
+def pretrained_encoder(ref: PluginRef, params: Any, *, device: str) -> ReadyEncoder:
+    """An encoder that brings its weights and its voxel space.
+
+    Raises
+    ------
+    WeightsMissing, ConfigError
+        Its weights or a licence are not here.
+    """
+    built = Configured(ref, params).build()
+    space = guarded(ref, "cannot say what it predicts", built.own_space)
+    made_of = plugin_identity(ref, params) | {
+        "features": [(backbone_identity(name), layer) for name, layer in wanted(built)]
+    }
+    key = key_of("fit", made_of) if is_known(made_of) else ""
+    return ReadyEncoder(Model(ref, params, key, "", device), space)
 
 
 def predict(

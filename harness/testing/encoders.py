@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from ..api import Stimuli, SubjectData, VoxelSpace
-from ..errors import HarnessError, SpaceMismatch, suggest
+from ..errors import HarnessError, SpaceMismatch, WeightsMissing, suggest
 from ..plugins import available, find
 from ..seeds import sample_seeds
-from .case import CLOSE, CONDUCT, SAME, calls, contract, differs, parameters
+from ..stages.features import backbone_identity
+from .case import CLOSE, CONDUCT, SAME, calls, class_of, contract, differs, parameters
 from .fitting import (
     FittedCase,
     masked_voxels,
@@ -25,6 +26,7 @@ from .fitting import (
     trained_without_test,
 )
 from .report import NotChecked, Problem, Report, carry_out
+from .toys import FeaturesInMemory, toy_subject
 
 FIT = ("seed", "device", "checkpoint_dir")
 
@@ -33,6 +35,33 @@ class EncoderCase(FittedCase):
     """An encoder, fitted on the first of `subjects` in most checks."""
 
     group = "encoders"
+
+    def __init__(
+        self, plugin: Any, params: Any = None, *, subjects: tuple[SubjectData, ...] = (), device: str = "cpu"
+    ) -> None:
+        super().__init__(plugin, params, subjects=subjects, device=device)
+        self.absent = ""
+        if hasattr(class_of(plugin), "own_space") and not subjects:
+            self.subjects = (self._in_own_space(), *self.subjects[1:])
+
+    def _in_own_space(self) -> SubjectData:
+        """The first toy in the space of an encoder that brings its own; :attr:`absent` says what is not
+        here."""
+        try:
+            lines = self.plugin.missing(self.params, subject="") if hasattr(self.plugin, "missing") else ()
+            for backbone, _ in () if lines else self.build().wants():
+                backbone_identity(backbone)
+            self.absent = lines[0] if lines else ""
+        except WeightsMissing as problem:
+            self.absent = str(problem)
+        return self.subjects[0] if self.absent else toy_subject(space=self.build().own_space())
+
+    @property
+    def features(self) -> FeaturesInMemory:
+        """Features that it wants, where it can be had at all."""
+        if self.absent:
+            raise NotChecked(f"it brings weights that are not here: {self.absent}")
+        return super().features
 
     def fitted(self, subject: SubjectData, *, place: Path) -> Any:
         return self.fitted_on([subject], place=place)
@@ -82,6 +111,7 @@ def signatures(case: EncoderCase) -> Iterator[Problem]:
         "save": (("folder",), ()),
         "load": (("folder", "params"), ("device",)),
         "adapt": (("subject", "features"), FIT),
+        "own_space": ((), ()),
     }
     yield from calls(case, shapes)
     if not isinstance(inspect.getattr_static(case.plugin, "load", None), classmethod):

@@ -81,9 +81,10 @@ def toy_subject(
     n_test: int = 12,
     side: int = SIDE,
     voxels: int | None = None,
+    space: VoxelSpace | None = None,
 ) -> SubjectData:
-    """A whole subject; two of one name are equal."""
-    space = toy_space(subject, voxels)
+    """A whole subject; two of one name are equal.  `space` : in place of a toy's."""
+    space = space or toy_space(subject, voxels)
     seed = sum(subject.encode())
     train = toy_stimuli(f"{subject}-train", n_train, seed=seed, side=side)
     test = toy_stimuli("test", n_test, seed=1, side=side)

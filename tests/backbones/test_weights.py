@@ -228,6 +228,7 @@ def test_pins_are_what_publishers_say():
         "inception": models.Inception_V3_Weights.DEFAULT,
         "efficientnet": models.EfficientNet_B1_Weights.DEFAULT,
         "efficientnet-rwightman": models.EfficientNet_B1_Weights.IMAGENET1K_V1,
+        "resnet18": models.ResNet18_Weights.DEFAULT,
     }
     for name, kind in kinds.items():
         pin = weights.WEIGHTS[name]
