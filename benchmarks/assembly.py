@@ -31,6 +31,7 @@ class VoxelFacts:
     rois, groups : name -> (V,) bool.  coordinates : (V, 3) or (V, 2).
     ncsnr : (V,), NaN where unknown, with where it is from; None to estimate it from the repeats.
     identity : bytes that tell these voxels, in this order, from others; coordinates count as well.
+    vertices, template : as of :class:`harness.api.VoxelSpace`.
     """
 
     rois: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -39,6 +40,8 @@ class VoxelFacts:
     ncsnr_source: CeilingSource | None = None
     coordinates: np.ndarray | None = None
     identity: bytes = b""
+    vertices: np.ndarray | None = None
+    template: str = ""
 
 
 @dataclass(frozen=True)
@@ -201,6 +204,8 @@ class Assembly:
             coordinates=facts.coordinates,
             valid=valid,
             ncsnr_source=source,
+            vertices=facts.vertices,
+            template=facts.template,
         )
 
     def _hashes(self, part: SplitTrials) -> tuple[str, ...]:

@@ -36,6 +36,8 @@ from .paired_images import YAML, ResizeKeys
 from .paired_params import NORMALISATIONS, UNITS
 from .paired_responses import measured_trials
 
+TEMPLATES = ("", "mni152")
+
 
 @dataclass(frozen=True)
 class Params(ResizeKeys):
@@ -51,6 +53,7 @@ class Params(ResizeKeys):
     mask : volume; voxels above 0 are used.
     atlas, atlas_names : volume of numbers of regions, and a table with the columns ``number`` and ``name``.
     groups : cortical group -> names of regions that it unites.
+    template : ``mni152`` where the volumes are in that template's space: maps are then drawn on fsaverage.
     units : of the betas: ``raw``, ``percent``, ``zscore`` or ``zscore_session``; normalise : as for
     ``paired``.
     mean_over : columns of `trials`; volumes that agree in them and in the image are one trial, their mean.
@@ -72,6 +75,7 @@ class Params(ResizeKeys):
     atlas: str = ""
     atlas_names: str = ""
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    template: str = ""
     units: str = ""
     normalise: str = "none"
     mean_over: tuple[str, ...] = ()
@@ -93,6 +97,8 @@ class Params(ResizeKeys):
             raise ConfigError(
                 f"the units of the betas are not stated; add units: and one of {', '.join(UNITS)}"
             )
+        if self.template not in TEMPLATES:
+            raise ConfigError(suggest(self.template, TEMPLATES, what="template"))
         if self.normalise not in NORMALISATIONS:
             raise ConfigError(suggest(self.normalise, NORMALISATIONS, what="normalise"))
         for name, allowed in (("image_filter", FILTERS), ("image_fit", FITS)):
@@ -193,7 +199,7 @@ class Lab:
             groups[group] = np.any([rois[name] for name in members], axis=0)
         where = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
         identity = np.flatnonzero(mask).astype("<i8").tobytes()
-        return VoxelFacts(rois, groups, coordinates=where, identity=identity)
+        return VoxelFacts(rois, groups, coordinates=where, identity=identity, template=params.template)
 
 
 @dataclass(frozen=True)

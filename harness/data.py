@@ -67,6 +67,9 @@ class VoxelSpace:
     coordinates : (V, 3) voxel coordinates or (V, 2) sheet positions, or None.
     valid : (V,) bool; a False voxel is masked: its responses are held at 0 and every score
         leaves it out.
+    vertices : (V,) numbers of the vertices of fsaverage that the entries are, 0 to 163,841 of the left half
+        and from 163,842 on of the right one, or None.
+    template : ``mni152`` where coordinates are millimetres of that template; "" for the subject's own.
     """
 
     dataset: str
@@ -81,6 +84,8 @@ class VoxelSpace:
     coordinates: np.ndarray | None = None
     valid: np.ndarray | None = None
     ncsnr_source: CeilingSource | None = None
+    vertices: np.ndarray | None = None
+    template: str = ""
 
     def __post_init__(self) -> None:
         valid = np.ones(self.n_voxels, bool) if self.valid is None else np.asarray(self.valid, bool)
@@ -92,7 +97,7 @@ class VoxelSpace:
                         f"{kind} '{name}' of {self.subject} has shape {np.shape(members)}; expected "
                         f"({self.n_voxels},), one entry per voxel"
                     )
-        for name in ("valid", "ncsnr"):
+        for name in ("valid", "ncsnr", "vertices"):
             value = getattr(self, name)
             if value is not None and np.shape(value) != (self.n_voxels,):
                 raise DataError(

@@ -7,6 +7,7 @@
 ``set_scores.parquet``            one value per row x metric that exists only for the whole set
 ``region_scores.parquet``         one value per row x ROI or cortical group x metric (encoding scores)
 ``region_contributions.parquet``  what each image adds to voxel scores by region, to compare encoders
+``voxel_places.parquet``          where the valid voxels are, where the benchmark says so
 ``gallery.npz``                   the images that the report shows, chosen by a printed rule
 ``report.html``                   made from the files above by :mod:`harness.reports`
 ================================  ==========================================================
@@ -81,6 +82,11 @@ CONTRIBUTION_COLUMNS = (
     "contributions",  # list: what each image contributes to it, with itself as their mean
     "image_ids",  # list: the images, in the order of contributions
 )
+
+
+PLACE_COLUMNS = ("voxel", "x", "y", "z", "vertex", "template")
+"""``x``, ``y``, ``z``: millimetres, of a sheet without ``z``, NaN where unknown; ``vertex``: of fsaverage, -1
+where unknown (:class:`harness.data.VoxelSpace`)."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +171,11 @@ class RunResult:
         """What images contribute to voxel scores by region (:mod:`harness.scoring.contributions`),
         columns :data:`CONTRIBUTION_COLUMNS`; empty for runs from before they were kept."""
         return self._later_table("region_contributions", CONTRIBUTION_COLUMNS)
+
+    @cached_property
+    def voxel_places(self) -> pd.DataFrame:
+        """Where valid voxels are, columns :data:`PLACE_COLUMNS`; empty where it was not recorded."""
+        return self._later_table("voxel_places", PLACE_COLUMNS)
 
     @cached_property
     def gallery(self) -> dict[str, np.ndarray]:

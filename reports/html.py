@@ -16,6 +16,7 @@ from harness.results import RunResult
 from . import curves, figures
 from .answer import headline_metrics
 from .captions import caption_grid, caption_table
+from .cortex import cortex_figures, cortex_table
 from .drawing import FOLDER, Figure, Figures, alone
 from .draws import draw_grid, draw_table
 from .exports import csv_content
@@ -203,6 +204,7 @@ def _charts(
         "ceiling_histogram": drawn.draw(
             "noise ceilings", lambda: figures.ceiling_histogram(run), lambda: figures.ceiling_table(run)
         ),
+        "cortex": drawn.draw("maps on the cortex", lambda: cortex_figures(run), lambda: cortex_table(run)),
         "image_chart": drawn.draw(
             *("scores of single images", lambda: figures.image_chart(run)),
             lambda: figures.image_table(run),

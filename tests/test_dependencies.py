@@ -62,7 +62,7 @@ def imported(*folders: str) -> dict[str, str]:
 
 
 INSTALLED = requirements("options", "install_requires")
-EXTRAS = ("mamba", "nifti", "slurm", "ray")
+EXTRAS = ("mamba", "nifti", "surface", "slurm", "ray")
 """Extras of the product, whose imports may fail."""
 
 

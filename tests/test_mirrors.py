@@ -156,6 +156,8 @@ TESTED_IN = {
     # tables of reports
     "reports/compared_images.py": "cli/test_compare.py",
     "reports/functional.py": "scoring/test_responses.py",
+    "reports/cortex_drawing.py": "reports/test_cortex.py",
+    "harness/cli/cortex.py": "reports/test_cortex.py",
 }
 """Module -> the test in another place, or of several modules, that tests it."""
 

@@ -24,6 +24,7 @@ from ..assembly import VoxelFacts
 from ..paired_images import YAML
 from .benchmark import LayoutBenchmark
 from .nsd_design import image_name
+from .nsd_surface import SIDES, vertex_numbers
 from .recording import ComputedRows, Recording, trials_of
 
 _PICTURE = re.compile(r"train-(\d+)_nsd-(\d+)")
@@ -72,12 +73,26 @@ class Algonauts2023(LayoutBenchmark):
         source = ComputedRows((count, sum(widths)), what, partial(_side_by_side, sides))
         return Recording(
             trials_of(source, images, ids, np.arange(count)),
-            VoxelFacts(rois=self._regions(root, subject, widths)),
+            VoxelFacts(
+                rois=self._regions(root, subject, widths), vertices=self._vertices(root, subject, widths)
+            ),
             "zscore_session",
             {"tenth": tuple(name for name in ids if _chosen(name))},
             mask="challenge",
             normalised=True,
         )
+
+    def _vertices(self, root: Path, subject: str, widths: list[int]) -> np.ndarray | None:
+        manifest = self.manifest()
+        found = [manifest.entry(f"{side}_vertices").find(root, subject=subject) for side in SIDES]
+        if not all(found):
+            return None
+        masks = [open_array(files[0][1]).read().ravel() > 0 for files in found]
+        if [int(mask.sum()) for mask in masks] != widths:
+            raise DataError(
+                f"{found[0][0][1].parent}: the masks of all vertices are not of the responses' {widths}"
+            )
+        return vertex_numbers(masks)
 
     def _regions(self, root: Path, subject: str, widths: list[int]) -> dict[str, np.ndarray]:
         manifest = self.manifest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -19,6 +20,9 @@ from .nsd_design import Design, image_name
 from .recording import Recording, prepared, trials_of
 
 SIDES = ("left", "right")
+
+FSAVERAGE = 163_842
+"""Vertices of one half of fsaverage."""
 
 
 class NsdFsaverage(LayoutBenchmark):
@@ -86,7 +90,16 @@ class NsdFsaverage(LayoutBenchmark):
             source = CeilingSource("ncsnr of the data set (lh.ncsnr.mgh, rh.ncsnr.mgh)")
         vertices = [np.flatnonzero(mask).astype("<i8").tobytes() for mask in masks]
         present = {name: members for name, members in groups.items() if members.any()}
-        return VoxelFacts(rois, present, ncsnr, source, identity=b"|".join(vertices))
+        return VoxelFacts(
+            rois, present, ncsnr, source, identity=b"|".join(vertices), vertices=vertex_numbers(masks)
+        )
+
+
+def vertex_numbers(masks: Sequence[np.ndarray]) -> np.ndarray | None:
+    """(V,) numbers of the vertices in the left and the right mask on fsaverage; None on another mesh."""
+    if any(len(mask) != FSAVERAGE for mask in masks):
+        return None
+    return np.flatnonzero(np.concatenate(masks))
 
 
 def _by_atlas(found: list) -> list[tuple[str, Path]]:

@@ -27,6 +27,7 @@ COMMANDS = {
     "predict": ("harness.cli.predict:predict", "Predict responses to new images by a fitted encoder."),
     "experiment": ("harness.cli.experiment:experiment", "Run a suite of experiments and print its table."),
     "report": ("harness.cli.report:report", "Write a run's report.html again."),
+    "cortex": ("harness.cli.cortex:cortex", "Draw a run's scores, or what two differ in, on the cortex."),
     "export": ("harness.cli.report:export", "Write a run's tables as CSV, parquet, Markdown or LaTeX."),
     "submit": (
         "harness.cli.submit:submit",

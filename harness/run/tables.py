@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..data import VoxelSpace
 from ..results import CONTRIBUTION_COLUMNS, REGION_COLUMNS, SCORE_COLUMNS, SET_COLUMNS, VOXEL_COLUMNS
 from .outcome import Outcome
 
@@ -25,7 +26,25 @@ def table_files(outcome: Outcome) -> dict[str, bytes]:
         "region_scores": region_frame(outcome),
         "region_contributions": contribution_frame(outcome),
     }
+    if (places := place_frame(outcome.data.space)) is not None:
+        tables["voxel_places"] = places
     return {f"{name}.parquet": _parquet(table) for name, table in tables.items()}
+
+
+def place_frame(space: VoxelSpace) -> pd.DataFrame | None:
+    """Where the valid voxels are, columns :data:`harness.results.PLACE_COLUMNS`; None where nobody said."""
+    import pandas as pd
+
+    if space.coordinates is None and space.vertices is None:
+        return None
+    voxels = np.flatnonzero(space.valid)
+    frame = pd.DataFrame({"voxel": voxels, "x": np.nan, "y": np.nan, "z": np.nan, "vertex": -1})
+    if space.coordinates is not None:
+        for name, column in zip("xyz", np.asarray(space.coordinates, np.float64)[voxels].T):
+            frame[name] = column
+    if space.vertices is not None:
+        frame["vertex"] = np.asarray(space.vertices, np.int64)[voxels]
+    return frame.assign(template=space.template)
 
 
 def score_frame(outcome: Outcome) -> pd.DataFrame:

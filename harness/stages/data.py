@@ -197,6 +197,7 @@ def read_subject(artifact: Artifact) -> SubjectData:
         ncsnr=optional("space_ncsnr"),
         coordinates=optional("space_coordinates"),
         valid=optional("space_valid"),
+        vertices=optional("space_vertices"),
         ncsnr_source=None if (given := meta["ncsnr_source"]) is None else CeilingSource(**given),
     )
     splits = {}

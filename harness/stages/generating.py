@@ -27,7 +27,7 @@ def loaded_subject(benchmark: Configured, subject: str) -> SubjectData:
 def write_subject(data: SubjectData, folder: Path) -> None:
     """Write everything of `data` as plain arrays and JSON."""
     space = data.space
-    optional = {"ncsnr": space.ncsnr, "coordinates": space.coordinates, "valid": space.valid}
+    optional = {name: getattr(space, name) for name in ("ncsnr", "coordinates", "valid", "vertices")}
     for name, array in optional.items():
         if array is not None:
             save_array(folder, f"space_{name}", array)
@@ -36,7 +36,8 @@ def write_subject(data: SubjectData, folder: Path) -> None:
             save_array(folder, f"space_{table}_{number}", members)
     meta: dict[str, Any] = {
         "space": {
-            n: getattr(space, n) for n in ("dataset", "subject", "mask", "n_voxels", "units", "voxels_sha")
+            n: getattr(space, n)
+            for n in ("dataset", "subject", "mask", "n_voxels", "units", "voxels_sha", "template")
         },
         "rois": list(space.rois),
         "groups": list(space.groups),

@@ -22,7 +22,7 @@ from harness.benchmarks.layouts.mosaic import Mosaic
 from harness.benchmarks.layouts.nsd import Nsd
 from harness.benchmarks.layouts.nsd_design import Design, image_name
 from harness.benchmarks.layouts.nsd_imagery import NsdImagery
-from harness.benchmarks.layouts.nsd_surface import NsdFsaverage
+from harness.benchmarks.layouts.nsd_surface import FSAVERAGE, NsdFsaverage, vertex_numbers
 from harness.benchmarks.layouts.nsd_synthetic import NsdSynthetic
 from harness.benchmarks.layouts.numpy_files import NsdBrainDiffuser, NsdSynBrain
 from harness.benchmarks.layouts.things import ThingsFmri
@@ -222,7 +222,7 @@ def test_what_is_written_is_what_the_manifest_says(name, tmp_path):
     assert [line for finding in findings for line in finding.problems] == []
     there = {f.entry.form_of for f in findings if f.files} - {""}
     absent = {f.entry.name for f in findings if not f.files and f.entry.form_of not in there}
-    assert absent <= {"left_ncsnr", "right_ncsnr", "region_names"}
+    assert absent <= {"left_ncsnr", "right_ncsnr", "region_names", "left_vertices", "right_vertices"}
 
 
 @pytest.mark.parametrize("layout", CLASSES)
@@ -282,3 +282,24 @@ def test_a_list_of_ids_is_a_test_set_of_any_layout(tmp_path):
     listed.write_text("\n".join([*own, "nsd-99999"]) + "\n")
     with pytest.raises(DataError, match="names 1 images that were not shown"):
         load("nsd", root, test=str(listed))
+
+
+def test_vertices_of_fsaverage_are_numbered_left_then_right():
+    left, right = np.zeros(FSAVERAGE, bool), np.zeros(FSAVERAGE, bool)
+    left[[3, 9]], right[5] = True, True
+    assert vertex_numbers([left, right]).tolist() == [3, 9, FSAVERAGE + 5]
+    assert vertex_numbers([left[:100], right]) is None
+
+
+def test_algonauts_says_which_vertices_of_fsaverage_its_responses_are(tmp_path):
+    root = writers.write_algonauts(tmp_path)
+    assert load("algonauts2023", root).space.vertices is None
+    for side, width in (("left", 20), ("right", writers.V - 20)):
+        mask = np.zeros(FSAVERAGE, np.int64)
+        mask[:width] = 1
+        np.save(writers.path_of("algonauts2023", f"{side}_vertices", root, subject=writers.SUBJECT), mask)
+    vertices = load("algonauts2023", root).space.vertices
+    assert vertices.tolist() == [*range(20), *range(FSAVERAGE, FSAVERAGE + writers.V - 20)]
+    np.save(writers.path_of("algonauts2023", "left_vertices", root, subject=writers.SUBJECT), mask)
+    with pytest.raises(DataError, match="the masks of all vertices are not of the responses"):
+        load("algonauts2023", root)
