@@ -150,7 +150,7 @@ def _check_metrics(run: RunResult, findings: Findings) -> None:
     scored = {name for _, table in _all_tables(run) for name in table["metric"].unique()}
     excused = {one.metric for one in (*record.left_out_metrics, *record.failed_metrics)}
     for metric in record.metrics:
-        if metric.name not in scored and not {metric.name, metric.name.partition("@")[0]} & excused:
+        if metric.name not in scored and not {metric.name, metric.name.rpartition("@")[0]} & excused:
             findings.wrong.append(f"run.json has the metric '{metric.name}', which no table has")
         try:
             ref = metric_ref(metric.name.rpartition("@")[0])

@@ -11,6 +11,7 @@ from toy_runs import toy_run
 from harness.storage.store import Store
 
 METRICS = ["pixcorr", "ssim", "pixel-2way", "decoded-agreement", "voxel-r", "voxel-mse", "pattern-r"]
+METRICS += ["clip-100way@tiny"]  # left out: so many images there are not
 
 
 @pytest.fixture(scope="session")
