@@ -218,6 +218,7 @@ def settle(round: Round, expected: dict[str, str]) -> str:
     if code:
         return f"the command still fails: {log.splitlines()[-1:]}"
     if "Traceback" in log:
+        round.said += log[log.index("Traceback") :].splitlines()[:40]
         return "a traceback"
     got = content(round.folder)
     if missing := expected.keys() - got.keys():
@@ -275,7 +276,9 @@ def main() -> None:
             problem = settle(here, expected)
             failures += bool(problem)
             what, took = fault.__name__.replace("_", " "), time.monotonic() - started
-            print(f"round {number + 1}: {executor}, {what}: {problem or 'as it was'} ({took:.0f} s)")
+            print(
+                f"round {number + 1}: {executor}, {what}: {problem or 'as it was'} ({took:.0f} s)", flush=True
+            )
             for line in here.said:
                 print(f"    {line.strip()[:180]}", flush=True)
             if not problem:

@@ -72,7 +72,8 @@ APART = ("tmp", "checkpoints", "jobs")
 def content(folder: Path) -> dict[str, str]:
     """Every file of the store and of the run's tables -> its hash."""
     run, store = only_run(folder).folder, folder / "store"
-    files = {f"store/{file.relative_to(store)}": file for file in store.rglob("*") if file.is_file()}
-    files = {name: file for name, file in files.items() if name.split("/")[1] not in APART}
+    stages = [stage for stage in store.iterdir() if stage.is_dir() and stage.name not in APART]
+    artifacts = [file for stage in stages for file in stage.rglob("*") if file.is_file()]
+    files = {f"store/{file.relative_to(store)}": file for file in [*artifacts, store / "store.json"]}
     files |= {file.name: file for file in run.glob("*.parquet")}
     return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}

@@ -1,6 +1,6 @@
 """A subject of NSD's size through features, ridge, prediction and scores: memory, and cost by size.
 
-    python tests/speed/size.py [--folder FOLDER] [--full] [--images 1250 2500 5000] [--voxels 2000 4000 8000]
+    python tests/speed/size.py [--full] [--preset cls] [--images 1250 2500 5000] [--voxels 2000 4000 8000]
 
 Writes generated data in MindEye2's packaging (``nsd-mindeye2``): betas of three trials per image, pictures of
 224 px in a sparse file of 73,000, of which those shown are written.  Each size is measured in a fresh process
@@ -83,7 +83,7 @@ def add(tar: tarfile.TarFile, name: str, record: np.ndarray) -> None:
     tar.addfile(member, io.BytesIO(stream.getvalue()))
 
 
-def measure(folder: Path, store: Path) -> dict[str, object]:
+def measure(folder: Path, store: Path, preset: str) -> dict[str, object]:
     """In a process of its own: seconds of CPU by stage, peaks in GB, mean voxel r of the predicted row."""
     from harness.run.pipeline import run_plan
     from harness.run.plan import make_plan
@@ -96,7 +96,7 @@ def measure(folder: Path, store: Path) -> dict[str, object]:
         subject=SUBJECT,
         values={
             "benchmark": {"root": str(folder)},
-            "encoder": {"preset": "cls-patches"},
+            "encoder": {"preset": preset},
             "run": {"executor": "inline"},
         },
     )
@@ -139,12 +139,12 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
-def measured(place: Path, images: int, voxels: int) -> dict[str, object]:
+def measured(place: Path, images: int, voxels: int, preset: str) -> dict[str, object]:
     """Write, run in a fresh process, remove."""
     folder = place / f"{images}x{voxels}"
     try:
         write(folder / "data", images, voxels)
-        words = [sys.executable, __file__, "--measure", str(folder)]
+        words = [sys.executable, __file__, "--measure", str(folder), "--preset", preset]
         environment = {"HARNESS_ACCEPT_TERMS": "nsd", "HARNESS_PREPARED": str(folder / "prepared")}
         done = subprocess.run(words, stdout=subprocess.PIPE, check=True, env={**os.environ, **environment})
         figures = json.loads(done.stdout.splitlines()[-1])
@@ -157,7 +157,7 @@ def measured(place: Path, images: int, voxels: int) -> dict[str, object]:
         f"{figures['r']:.3f}; seconds: {parts}; peak so far, GB: {peaks}",
         flush=True,
     )
-    assert figures["r"] > 0.2, "the signal was not found"
+    assert figures["r"] > 0.05, "the signal was not found"
     return figures
 
 
@@ -179,16 +179,19 @@ def main() -> None:
     parser.add_argument("--images", type=int, nargs="+", default=[1250, 2500, 5000])
     parser.add_argument("--voxels", type=int, nargs="+", default=[2000, 4000, 8000])
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--preset", default="cls", help="of the encoder ridge [cls]")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
-        print(json.dumps(measure(given.measure / "data", given.measure / "store")))
+        print(json.dumps(measure(given.measure / "data", given.measure / "store", given.preset)))
         return
-    with tempfile.TemporaryDirectory(dir=given.folder) as place:
-        exponents("images", given.images, [measured(Path(place), n, given.voxels[0]) for n in given.images])
-        exponents("voxels", given.voxels, [measured(Path(place), given.images[0], v) for v in given.voxels])
+    few, narrow = given.images[0], given.voxels[0]
+    with tempfile.TemporaryDirectory(dir=given.folder) as name:
+        place, how = Path(name), given.preset
+        exponents("images", given.images, [measured(place, n, narrow, how) for n in given.images])
+        exponents("voxels", given.voxels, [measured(place, few, v, how) for v in given.voxels])
         if given.full:
-            figures = measured(Path(place), *FULL)
+            figures = measured(place, *FULL, how)
             if figures["peak"] >= LIMIT:
                 sys.exit(f"peak {figures['peak']:.2f} GB; expected less than {LIMIT:.0f}")
 

@@ -125,6 +125,7 @@ def test_a_killed_worker_costs_its_task_alone_and_the_log_says_so(tmp_path, open
     assert "1 of 2 workers are gone; w2 take their place" in log_of(tmp_path)
 
 
+@pytest.mark.cluster
 def test_a_node_that_hangs_loses_its_task_and_may_come_back(tmp_path, opened):
     executor = opened(workers=2, lost_after=2.0)
     tasks = [(str(tmp_path / "mark"), number) for number in range(6)]
@@ -137,12 +138,14 @@ def test_a_node_that_hangs_loses_its_task_and_may_come_back(tmp_path, opened):
     assert sorted(executor.map(squared, range(4))) == [0, 1, 4, 9]
 
 
+@pytest.mark.cluster
 def test_a_task_that_kills_whoever_takes_it_ends_the_run(tmp_path, opened):
     executor = opened(lost_after=1.0)
     with pytest.raises(WorkerDied, match=r"3 workers died over one task .* run the same command again"):
         list(executor.map(always_killed, [0]))
 
 
+@pytest.mark.cluster
 def test_a_clock_that_is_wrong_changes_nothing(tmp_path, opened):
     """A worker whose clock is a day behind, and gives its files such times, is neither lost nor slower."""
     executor = opened(
@@ -164,6 +167,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.cluster
 def test_workers_go_home_when_the_run_was_killed(tmp_path):
     driver = subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(tmp_path)],
