@@ -94,6 +94,25 @@ def test_a_single_held_out_image_is_enough_to_stop_by(name, tmp_path):
     assert np.isfinite([record["validation"] for record in curve]).all()
 
 
+def test_adapting_synbrain_tunes_a_copy_and_of_its_map_the_mlps_alone(tmp_path):
+    plugin, params = params_of("synbrain", **SHORT["synbrain"])
+    first, second = small()[:2]
+    encoder, features = plugin(params), FeaturesInMemory()
+    encoder.fit([first.training()], features, seed=0, device="cpu", checkpoint_dir=tmp_path)
+    before = {name: value.clone() for name, value in encoder.models[0].network.state_dict().items()}
+    encoder.adapt(second.training(), features, seed=0, device="cpu", checkpoint_dir=tmp_path / "adapt")
+    source, tuned = (model.network.state_dict() for model in encoder.models)
+    assert all(torch.equal(source[name], value) for name, value in before.items())
+    changed = {name for name, value in tuned.items() if not torch.equal(value, before[name])}
+    assert {name for name in changed if name.startswith("s2n.")} == {
+        name for name in tuned if name.startswith("s2n.") and ".mlp." in name
+    }
+    assert any(name.startswith("vae.") for name in changed)
+    seeds = np.zeros((len(second.test), 1), np.uint64)
+    predicted = encoder.predict(second.test.stimuli, features, space=second.space, seeds=seeds)
+    assert np.isfinite(predicted).all()
+
+
 def test_adapting_the_universal_encoder_leaves_its_network(tmp_path):
     first, second, _ = small()
     plugin, params = params_of("universal", **SHORT["universal"])
