@@ -136,12 +136,19 @@ class Pooled:
     def _open(self) -> None:
         """Make the folder and start workers, the first time."""
         with self._lock:
+            if self._problem is not None:
+                raise self._problem
             if self._watching is not None:
                 return
-            _forget_old(self._spool.folder.parent)
-            self._spool.create()
-            self._spool.write_driver(self._words())
-            self._start([f"w{number}" for number in range(self._count)])
+            try:
+                _forget_old(self._spool.folder.parent)
+                self._spool.create()
+                self._spool.write_driver(self._words())
+                self._start([f"w{number}" for number in range(self._count)])
+            except Exception as problem:
+                self._problem = problem
+                shutil.rmtree(self._spool.folder, ignore_errors=True)
+                raise
             self._watching = threading.Thread(target=self._watch, daemon=True)
             self._watching.start()
 

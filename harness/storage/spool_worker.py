@@ -113,6 +113,8 @@ class _Working:
             try:
                 return self._spool.answer(number, self._worker.name, answer)
             except OSError as problem:
+                if self._spool.is_closed():  # another worker was thought to be faster, and the run is over
+                    return
                 if not is_out_of_space(problem):
                     raise
                 logger.warning("the answer to task %d cannot be written: %s", number, problem)

@@ -51,7 +51,7 @@ class Round:
 
     @property
     def words(self) -> list[str]:
-        more = [] if self.executor == "inline" else ["--workers", "2", "--set", "run.lost_after=3"]
+        more = [] if self.executor == "inline" else ["--workers", "2", "--set", "run.lost_after=10"]
         return [*kill_words(TOY_WORDS), "--executor", self.executor, *more]
 
     def start(self, **given) -> subprocess.Popen:

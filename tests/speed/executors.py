@@ -4,9 +4,9 @@
 
 A cell is an artifact of a few bytes, computed and kept as a run's are; each executor does the same cells
 after the first ones, which start its workers.  SLURM and Ray are those of this machine
-(tests/helpers/clusters.py), left out where they are not installed.  With ``--decode`` a MindEye2 (tiny) that
-is fitted decodes the embedded images, by one worker process and by two in turn; the stage's seconds include
-the start of workers.  The tables of both must be equal.
+(tests/helpers/clusters.py), left out where they are not installed.  With ``--decode`` Takagi (tiny), fitted
+before, decodes the embedded images, by one worker process and by two in turn; the stage's seconds include the
+start of workers.  The tables of both must be equal.
 """
 
 from __future__ import annotations

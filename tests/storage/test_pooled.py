@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from commands import HELPERS
 from local_workers import (
+    LocalLauncher,
     always_killed,
     eventually,
     fails,
@@ -28,8 +29,9 @@ from local_workers import (
     with_a_network,
 )
 
-from harness.errors import DataError, PluginError, WorkerDied
+from harness.errors import DataError, HarnessError, PluginError, WorkerDied
 from harness.progress import listening
+from harness.storage.pooled import Pooled
 from harness.storage.spool import LOG, Spool
 
 
@@ -88,6 +90,19 @@ def test_a_run_that_was_killed_leaves_no_arrays_behind(tmp_path, opened):
     assert not (killed.folder / "shared").exists()
     assert killed.log()
     assert (alive.folder / "shared" / "1.npy").exists()
+
+
+def test_a_cluster_that_takes_no_worker_is_an_error_each_time(tmp_path):
+    class Refusing(LocalLauncher):
+        def start(self, workers):
+            raise HarnessError("no such partition")
+
+    executor = Pooled(Refusing(), 1, tmp_path / "jobs" / "a", name="toy")
+    for _ in range(2):  # as from two branches of a run
+        with pytest.raises(HarnessError, match="no such partition"):
+            list(executor.map(squared, [1]))
+    executor.close(wait=False)
+    assert list((tmp_path / "jobs").iterdir()) == []
 
 
 def test_progress_and_warnings_are_heard_and_errors_are_what_they_were(opened, caplog):
