@@ -17,6 +17,12 @@ from .room import require_room
 
 _WHOLE_BYTES = 2 << 30
 
+_LOOK_UP = 1 << 15
+"""Bytes that are read in the time in which HDF5 looks up one entry (tests/speed/betas.py)."""
+
+_POINTS = 512
+"""Entries that are looked up at a time: the time for one grows with their number."""
+
 
 @dataclass(frozen=True)
 class ArrayInfo:
@@ -128,12 +134,25 @@ class Hdf5Array:
             return np.take(self.read(), positions, axis=axis)
         with reading(self.path):
             increasing, back = np.unique(positions, return_inverse=True)  # h5py takes sorted indices only
-            first, last = int(increasing[0]), int(increasing[-1]) + 1
-            dense = last - first <= 4 * len(increasing)  # one slab is far faster than many points
-            chosen = slice(first, last) if dense else increasing
-            block = self._dataset()[(slice(None),) * stored + (chosen,)]
-            block = np.take(block, (increasing - first)[back] if dense else back, axis=stored)
+            entry = self.dtype.itemsize * math.prod(self.shape) // self.shape[axis]
+            groups = np.split(increasing, range(_POINTS, len(increasing), _POINTS))
+            parts = [self._entries(group, entry, stored) for group in groups]
+            block = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=stored)
+            if not np.array_equal(back, np.arange(len(increasing))):
+                block = np.take(block, back, axis=stored)
             return self._as_shown(block)
+
+    def _entries(self, increasing: np.ndarray, entry: int, stored: int) -> np.ndarray:
+        """The entries at `increasing` positions, of `entry` bytes each, along the `stored` axis.
+
+        Entries between them are read along, and left out, where that takes less than to look up each one.
+        """
+        first, last, before = int(increasing[0]), int(increasing[-1]) + 1, (slice(None),) * stored
+        between = last - first - len(increasing)
+        if between * entry > len(increasing) * _LOOK_UP:
+            return self._dataset()[(*before, increasing)]
+        slab = self._dataset()[(*before, slice(first, last))]
+        return slab[(*before, increasing - first)] if between else slab
 
     def read(self) -> np.ndarray:
         """The whole array; kept in memory."""
