@@ -10,6 +10,7 @@ ROWS = (
     plugin("benchmarks", "embedded", "harness.benchmarks.embedded:Embedded"),
     plugin("benchmarks", "embedded@2", "harness.benchmarks.embedded:Embedded2"),
     plugin("benchmarks", "god", "harness.benchmarks.layouts.god:GenericObjectDecoding"),
+    plugin("benchmarks", "kriegeskorte2008", "harness.benchmarks.kriegeskorte:Kriegeskorte2008"),
     plugin("benchmarks", "lab", "harness.benchmarks.lab:Lab"),
     plugin("benchmarks", "laion-fmri", "harness.benchmarks.layouts.laion:LaionFmri"),
     plugin("benchmarks", "mosaic", "harness.benchmarks.layouts.mosaic:Mosaic"),

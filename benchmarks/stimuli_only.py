@@ -98,13 +98,7 @@ class StimuliOnly:
 
     def load(self, subject: str) -> SubjectData:
         """Read and check the stimuli; every problem is a :class:`DataError`."""
-        stimuli = self._stimuli()
-        sha = hashlib.sha256(b"no voxels").hexdigest()
-        space = VoxelSpace(self.params.dataset, subject, "none", 0, "raw", sha)
-        nothing = Responses(space, (), np.zeros((0, 0), np.float32), np.zeros(0, np.int64))
-        unmeasured = Responses.single(space, stimuli.ids, np.zeros((len(stimuli), 0), np.float32))
-        none = Stimuli((), _no_pictures, captions=(), hashes=())
-        return SubjectData(space, Split(none, nothing), Split(stimuli, unmeasured))
+        return unmeasured(self.params.dataset, subject, self._stimuli())
 
     def _stimuli(self) -> Stimuli:
         params = self.params
@@ -145,6 +139,16 @@ class StimuliOnly:
             if len(ids) != len(images):
                 raise DataError(f"{params.ids}: {len(ids)} ids for {len(images)} images of {images.what}")
         return tuple(ids), images
+
+
+def unmeasured(dataset: str, subject: str, stimuli: Stimuli) -> SubjectData:
+    """A subject who saw `stimuli` and of whom there is no voxel and no training image."""
+    sha = hashlib.sha256(b"no voxels").hexdigest()
+    space = VoxelSpace(dataset, subject, "none", 0, "raw", sha)
+    nothing = Responses(space, (), np.zeros((0, 0), np.float32), np.zeros(0, np.int64))
+    responses = Responses.single(space, stimuli.ids, np.zeros((len(stimuli), 0), np.float32))
+    none = Stimuli((), _no_pictures, captions=(), hashes=())
+    return SubjectData(space, Split(none, nothing), Split(stimuli, responses))
 
 
 def _no_pictures(positions: np.ndarray) -> np.ndarray:

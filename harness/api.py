@@ -266,6 +266,9 @@ class Benchmark(Protocol):
     Optional: ``training_sets()`` and ``test_sets()``
     names of the image sets that training and test images are of, to detect known overlaps; ``missing`` as
     for an :class:`Encoder`.
+    ``rdms() -> {subject: (sessions, pairs)}``, measured dissimilarities of the test images (upper
+    triangle, row by row), and ``other_rdms() -> {name: (pairs,)}``, where ``harness rsa`` can compare with
+    them.
     ``measured = False`` where there are stimuli and no responses: `load` gives a space of no voxels, and
     what was made elsewhere is scored, nothing else.
     ``opaque_ids = True`` where an id tells what its image shows, so that it could be drawn again: encoders

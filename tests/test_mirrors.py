@@ -94,6 +94,8 @@ TESTED_IN = {
     "harness/run/descriptions.py": "test_run_record.py",
     "harness/run/encoding.py": "run/test_subjects.py",
     "harness/run/predictions.py": "cli/test_predict.py",
+    "harness/cli/rsa.py": "benchmarks/test_kriegeskorte.py",
+    "harness/run/similarities.py": "benchmarks/test_kriegeskorte.py",
     "harness/run/protocol_notes.py": "run/test_protocols.py",
     **{
         f"harness/run/flags/{name}.py": "run/flags/test_flags.py"

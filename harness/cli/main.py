@@ -25,6 +25,10 @@ COMMANDS = {
     "plan": ("harness.cli.run:plan", "Say what a run would do, without doing it."),
     "score": ("harness.cli.run:score", "Score a folder of finished reconstructions."),
     "predict": ("harness.cli.predict:predict", "Predict responses to new images by a fitted encoder."),
+    "rsa": (
+        "harness.cli.rsa:rsa",
+        "Compare models with measured RDMs by representational similarity.",
+    ),
     "experiment": ("harness.cli.experiment:experiment", "Run a suite of experiments and print its table."),
     "report": ("harness.cli.report:report", "Write a run's report.html again."),
     "cortex": ("harness.cli.cortex:cortex", "Draw a run's scores, or what two differ in, on the cortex."),

@@ -75,7 +75,7 @@ def predict(model: str, images: Path, out: Path, **given: Any) -> None:
     check_output(out)
     store = Store(store_folder(given["store"]))
     with explained(store.root):
-        ready, settings = _ready(model, store, Bars(errors), given)
+        ready, settings = ready_encoder(model, store, Bars(errors), given)
         executor = Inline()
         features = FeatureStore(store, executor, device=settings.device)
         context = Context(None, store, executor, features, Bars(errors))
@@ -110,7 +110,7 @@ def predict(model: str, images: Path, out: Path, **given: Any) -> None:
     store.close()
 
 
-def _ready(
+def ready_encoder(
     model: str, store: Store, reporter: Any, given: Mapping[str, Any]
 ) -> tuple[ReadyEncoder, RunSettings]:
     """The encoder that `model` names, and settings."""

@@ -48,6 +48,28 @@ def matlab_entries(path: Path) -> list[Entry]:
     return entries
 
 
+def matlab_structs(path: Path, name: str) -> list[dict[str, np.ndarray]]:
+    """The elements of the structure array `name`, in MATLAB's order, each as field -> array.
+
+    Raises
+    ------
+    DataError
+        There is no such file or variable, or it is no structure.
+    """
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
+    _require_whole(path)
+    try:
+        value = _load(path, name)
+    except (KeyError, ValueError, NotImplementedError, TypeError) as problem:
+        raise DataError(f"{path} holds no '{name}' that can be read ({problem})") from None
+    if not value.dtype.names:
+        raise DataError(f"'{name}' of {path.name} is {value.dtype} {value.shape}; expected a structure array")
+    return [
+        {field: np.asarray(item[field]) for field in value.dtype.names} for item in value.ravel(order="F")
+    ]
+
+
 def unsupported(what: str) -> DataError:
     """The error for what is no array of numbers or texts."""
     return DataError(
