@@ -7,6 +7,7 @@ from harness.catalogue import plugin
 _HERE = "harness.encoders"
 
 ROWS = (
+    plugin("encoders", "banded", f"{_HERE}.banded:BandedEncoder"),
     plugin("encoders", "berg", f"{_HERE}.pretrained:BergEncoder"),
     plugin("encoders", "brain-transformer", f"{_HERE}.brain_transformer:BrainTransformerEncoder"),
     plugin("encoders", "braincorl", f"{_HERE}.braincorl:BraincorlEncoder"),

@@ -34,6 +34,8 @@ class RidgeEncoder(SolvedEncoder[RidgeModel]):
 
         backbone, layers : features, concatenated; many layers at once are fine, since the kernel
             solver takes over where features outnumber images.
+        tokens : of layers that have several (N, tokens, D): ``all`` side by side, the ``first``, which is the
+            class token of a block, or their ``mean``.
         alphas : grid of penalties, each voxel takes its own by cross-validation.
         folds, fold_by : ``id`` shuffles images into folds by a hash; ``position`` cuts contiguous
             runs, for images in order of presentation.
@@ -44,6 +46,7 @@ class RidgeEncoder(SolvedEncoder[RidgeModel]):
 
         backbone: str = "pixels"
         layers: tuple[str, ...] = ("rgb16",)
+        tokens: Literal["all", "first", "mean"] = "all"
         alphas: tuple[float, ...] = PENALTIES
         folds: int = 5
         fold_by: Literal["id", "position"] = "id"
@@ -96,5 +99,17 @@ class RidgeEncoder(SolvedEncoder[RidgeModel]):
 
     def _design(self, stimuli: Stimuli, features: Features) -> np.ndarray:
         """(N, p) float32 layers, flattened and side by side."""
-        parts = [flat(features, backbone, layer, stimuli) for backbone, layer in self.wants()]
+        parts = [self._part(features, *pair, stimuli) for pair in self.wants()]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+    def _part(self, features: Features, backbone: str, layer: str, stimuli: Stimuli) -> np.ndarray:
+        """(N, p) float32 of a layer, or of the tokens that are asked for."""
+        if self.params.tokens == "all":
+            return flat(features, backbone, layer, stimuli)
+        values = np.asarray(features.layer(backbone, layer, stimuli), np.float32)
+        if values.ndim != 3:
+            raise ConfigError(
+                f"encoder.tokens is {self.params.tokens}; layer '{layer}' of '{backbone}' has shape "
+                f"{values.shape[1:]} and no tokens; leave it at all"
+            )
+        return values[:, 0] if self.params.tokens == "first" else values.mean(axis=1)

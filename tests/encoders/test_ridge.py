@@ -21,6 +21,8 @@ from harness.api import (
 )
 from harness.backbones.pixels import Pixels
 from harness.encoders.ridge import RidgeEncoder
+from harness.testing import toy_subject
+from harness.testing.toys import FeaturesInMemory
 
 FIT = {"seed": 0, "device": "cpu", "checkpoint_dir": Path("unused")}
 
@@ -191,3 +193,22 @@ def test_all_masked_is_an_error():
     space = replace(data.space, valid=np.zeros(20, bool))
     with pytest.raises(DataError, match="every voxel of s1 is masked"):
         encoder().fit([replace(data, space=space)], FEATURES, **FIT)
+
+
+@pytest.mark.parametrize("tokens", ["first", "mean"])
+def test_tokens_of_a_block_are_chosen(tokens):
+    subject, features = toy_subject(n_train=12, n_test=3), FeaturesInMemory()
+    encoder = RidgeEncoder(RidgeEncoder.Params(backbone="scenes@tiny", layers=("block1",), tokens=tokens))
+    block = features.layer("scenes@tiny", "block1", subject.train.stimuli)
+    design = encoder._design(subject.train.stimuli, features)
+    assert np.array_equal(design, block[:, 0] if tokens == "first" else block.mean(axis=1))
+    flat = RidgeEncoder(RidgeEncoder.Params(tokens=tokens))
+    with pytest.raises(ConfigError, match="leave it at all"):
+        flat._design(subject.train.stimuli, PixelsAsVectors())
+
+
+class PixelsAsVectors:
+    """A layer without tokens."""
+
+    def layer(self, backbone, layer, stimuli):
+        return np.zeros((len(stimuli), 4), np.float32)
