@@ -107,6 +107,15 @@ def differences(run: RunResult, published: PublishedRow) -> list[str]:
     return [*lines, *published.differs]
 
 
+def shared_differences(run: RunResult, rows: Sequence[PublishedRow]) -> list[tuple[str, tuple[str, ...]]]:
+    """What :func:`differences` says of `rows`, each sentence once with the names of its lines."""
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        for sentence in differences(run, row):
+            reasons.setdefault(sentence, []).append(row.name)
+    return [(sentence, tuple(names)) for sentence, names in reasons.items()]
+
+
 def _is_small(run: RunResult) -> bool:
     """Whether the run's systems are built on small networks of this project."""
     parts = [run.record.encoder, run.record.decoder]

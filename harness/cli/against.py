@@ -39,9 +39,9 @@ def against_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def print_against(run: RunResult, names: tuple[str, ...], console: Console) -> None:
-    """The run's scores beside published ones, then for each line what differs."""
+    """The run's scores beside published ones, then what differs and for which lines."""
     from harness.reports.layout import bracket, number
-    from harness.reports.published import against_table, chosen_rows, differences
+    from harness.reports.published import against_table, chosen_rows, shared_differences
 
     rows = chosen_rows(run, names)
     table = against_table(run, rows)
@@ -60,9 +60,10 @@ def print_against(run: RunResult, names: tuple[str, ...], console: Console) -> N
     ]
     say(console, "beside published numbers: references, never targets", "bold")
     print_table(console, ("published line", "score", "here", "printed", "printed as"), lines)
-    shown = set(table["published"])
-    for row in rows:
-        if row.name in shown:
-            say(console, f"{row.system} ({row.source}); differs:")
-            for line in differences(run, row):
-                say(console, f"  - {line}")
+    shown = [row for row in rows if row.name in set(table["published"])]
+    for source in dict.fromkeys(row.source for row in shown):
+        names = ", ".join(row.name for row in shown if row.source == source)
+        say(console, f"source of {names}: {source}")
+    for sentence, names in shared_differences(run, shown):
+        where = "" if len(names) == len(shown) else f" [{', '.join(names)}]"
+        say(console, f"differs: {sentence}{where}")

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from harness.cli.report import report
 from harness.errors import ConfigError
 from harness.published import published_rows
-from harness.reports.published import against_table, chosen_rows, differences, nearest
+from harness.reports.published import against_table, chosen_rows, differences, nearest, shared_differences
 from harness.results import RunResult
 
 PUBLISHED = {row.name: row for row in published_rows()}
@@ -49,6 +49,9 @@ def test_what_differs_is_said(run):
     assert "decoder 'linear' here, 'mindeye2' there" in lines
     assert any(line.startswith("subject s1 here, the mean over subj01") for line in lines)
     assert set(PUBLISHED["mindeye2"].differs) <= set(lines)
+    both = dict(shared_differences(run, [PUBLISHED["mindeye2"], PUBLISHED["mindeye1-rescored"]]))
+    assert both["24 test images here, 1000 there"] == ("mindeye2", "mindeye1-rescored")
+    assert both["decoder 'linear' here, 'mindeye2' there"] == ("mindeye2",)
 
 
 def test_small_networks_stand_for_those_they_imitate():
