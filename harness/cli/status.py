@@ -22,7 +22,7 @@ EVENTS = 8
 def status(store: Path | None, everything: bool) -> None:
     """Say what runs on a cluster (--executor slurm or ray) are at, and what happened to their workers.
 
-    It can be typed on any machine that sees the store.  Who lives is told by watching for three seconds.
+    It can be typed on any machine that sees the store.  Who lives is told by watching for five seconds.
     """
     from ..places import store_folder
     from ..storage.pruning import JOBS
@@ -47,7 +47,7 @@ def status(store: Path | None, everything: bool) -> None:
 def _watched_for() -> float:
     from ..storage.spool import BEAT
 
-    return 3 * BEAT
+    return 5 * BEAT
 
 
 def _beats(spool: Spool) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def test_a_run_is_seen_while_it_goes_on_and_when_it_is_over(tmp_path, monkeypatc
 
     def one_nap() -> None:
         with contextlib.suppress(WorkerDied):  # it is closed in the middle
-            list(executor.map(naps, [8.0]))
+            list(executor.map(naps, [30.0]))
 
     thread = threading.Thread(target=one_nap)
     thread.start()

@@ -83,13 +83,16 @@ class Slurm:
         return done.stdout
 
     def wait_until_idle(self) -> None:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while "idle" not in self.call("sinfo", "--noheader", "--format=%t"):
             assert time.monotonic() < until, f"SLURM does not start; its logs lie in {self.folder}"
             time.sleep(0.1)
 
     def stop(self) -> None:
         self.call("scancel", "--user=root")
+        until = time.monotonic() + 5
+        while self.call("squeue", "--noheader").strip() and time.monotonic() < until:
+            time.sleep(0.2)  # a step whose daemon is gone would stay for ever
         for daemon in reversed(self.daemons.values()):
             daemon.terminate()
         for daemon in self.daemons.values():

@@ -51,7 +51,7 @@ def pool(folder: Path, *, workers: int = 1, lost_after: float = 60.0, **launcher
     )
 
 
-def eventually(condition: Callable[[], object], *, seconds: float = 30.0) -> None:
+def eventually(condition: Callable[[], object], *, seconds: float = 120.0) -> None:
     """Wait until `condition` holds."""
     until = time.monotonic() + seconds
     while not condition():

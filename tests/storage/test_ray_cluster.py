@@ -49,11 +49,11 @@ def test_a_node_that_goes_takes_nothing_with_it(ray_cluster, workers, tmp_path):
     answers: list[float] = []
     thread = threading.Thread(target=lambda: answers.extend(workers.map(naps, [12.0, 12.5])))
     thread.start()
-    eventually(lambda: list(tmp_path.glob("jobs/*/claimed/*")), seconds=60)
-    eventually(lambda: len(list(tmp_path.glob("jobs/*/claimed/*"))) == 2, seconds=60)
+    eventually(lambda: list(tmp_path.glob("jobs/*/claimed/*")))
+    eventually(lambda: len(list(tmp_path.glob("jobs/*/claimed/*"))) == 2)
     gone = next(node for node in ray_cluster.list_all_nodes() if not node.head)
     ray_cluster.remove_node(gone, allow_graceful=False)
     ray_cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
-    thread.join(120)
+    thread.join(300)
     assert sorted(answers) == [12.0, 12.5]
     assert "computed again by another one" in log_of(tmp_path)

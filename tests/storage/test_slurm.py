@@ -102,7 +102,7 @@ def test_a_node_that_goes_down_loses_nothing(slurm, jobs, tmp_path):
     slurm.call("scontrol", "update", f"nodename={slurm.host}", "state=down", "reason=test")
     time.sleep(2)
     slurm.call("scontrol", "update", f"nodename={slurm.host}", "state=resume")
-    thread.join(120)
+    thread.join(300)
     assert sorted(answers) == [1.0, 1.0, 20.0]
     log = "\n".join(spool.log())
     assert "goes on" in log or "computed again" in log
