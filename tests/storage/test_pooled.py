@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -31,6 +32,7 @@ from local_workers import (
 
 from harness.errors import DataError, HarnessError, PluginError, WorkerDied
 from harness.progress import listening
+from harness.storage import spool_worker
 from harness.storage.pooled import Pooled
 from harness.storage.spool import LOG, Spool
 
@@ -128,6 +130,26 @@ def test_what_a_worker_cannot_read_is_an_error_and_no_death(opened):
     executor = opened(PYTHONPATH="")
     with pytest.raises(ImportError, match="local_workers"):
         list(executor.map(squared, [3]))
+
+
+def test_an_answer_waits_for_space_on_a_full_disk(tmp_path, monkeypatch, caplog):
+    spool = Spool(tmp_path / "a", b"secret")
+    spool.create()
+    spool.hand_out(1, (squared, 3))
+    answer, tries = Spool.answer, []
+
+    def on_a_full_disk(self, *given):
+        tries.append(given)
+        if len(tries) < 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        answer(self, *given)
+        self.close()
+
+    monkeypatch.setattr(Spool, "answer", on_a_full_disk)
+    monkeypatch.setattr(spool_worker, "BEAT", 0.01)
+    assert spool_worker.Worker(str(spool.folder), "w0", b"secret")() == 1
+    assert spool.collect(1) == (True, (9, []))
+    assert "the answer to task 1 cannot be written" in caplog.text
 
 
 def test_a_killed_worker_costs_its_task_alone_and_the_log_says_so(tmp_path, opened, caplog):
