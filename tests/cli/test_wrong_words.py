@@ -87,7 +87,7 @@ def wrong_commands():
     """The words of every command, in :func:`place`."""
     for file in ("absent.npz", "bytes.npz", "empty.npz", "folder.npz", "folder", "other.npz", "list.yaml"):
         yield ["plan", "--encoder", f"file:{file}", "--decoder", "linear"]
-        yield ["score", file, "--metrics", "pixcorr"]
+        yield ["score", file, "--benchmark", f"{TOYS}:ToyBenchmark", "--metrics", "pixcorr"]
         yield [*RUN, "--decoder", f"file:{file}", "--no-report"]
     for file in ("absent.mat", "folder", "list.yaml", "run.json"):
         yield ["inspect", file]

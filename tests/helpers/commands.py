@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,19 +31,81 @@ TOY_METRICS = "pixcorr,ssim,voxel-r,pattern-2way,rsa"
 EMBEDDED_METRICS = f"{TOY_METRICS},pixel-2way,decoded-agreement,decoded-agreement-controlled"
 
 
+class WarmCommand:
+    """``harness`` forked from a process that has its imports done (:mod:`warm_command`), one at a time."""
+
+    def __init__(self) -> None:
+        self._server: subprocess.Popen[str] | None = None
+        self._environment: dict[str, str] = {}
+        self._busy = threading.Lock()
+
+    def serves(self, environment: Mapping[str, str]) -> bool:
+        """Whether a forked command with `environment` is what a started one would be."""
+        if os.environ.get("OMP_NUM_THREADS") != "1":
+            return False  # the imports start threads, which a fork does not have
+        before = self._environment or os.environ
+        names = {name for name in {*before, *environment} if before.get(name) != environment.get(name)}
+        return all(
+            name.startswith("HARNESS_") or name in ("COLUMNS", "PYTEST_CURRENT_TEST") for name in names
+        )
+
+    def run(
+        self, command: list[str], folder: Path, environment: Mapping[str, str], timeout: float
+    ) -> subprocess.CompletedProcess[str]:
+        """As :func:`subprocess.run` with its output captured as text."""
+        with self._busy, tempfile.TemporaryDirectory() as place:
+            server = self._started()
+            printed = {name: Path(place) / name for name in ("out", "err")}
+            for file in printed.values():
+                file.touch()
+            request = {"words": command, "folder": str(folder), "environment": dict(environment)}
+            print(
+                json.dumps(request | {name: str(file) for name, file in printed.items()}),
+                file=server.stdin,
+                flush=True,
+            )
+            process = int(server.stdout.readline())
+            late = threading.Timer(timeout, os.kill, (process, signal.SIGKILL))
+            late.start()
+            status = int(server.stdout.readline())
+            in_time = late.is_alive()
+            late.cancel()
+            out, err = (file.read_text() for file in printed.values())
+        if not in_time:
+            raise subprocess.TimeoutExpired(command, timeout, out, err)
+        return subprocess.CompletedProcess(command, status, out, err)
+
+    def _started(self) -> subprocess.Popen[str]:
+        if self._server is None or self._server.poll() is not None:
+            self._environment = dict(os.environ)
+            self._server = subprocess.Popen(
+                [sys.executable, str(HELPERS / "warm_command.py")],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        return self._server
+
+
+WARM = WarmCommand()
+
+
 def call_harness(
     folder: Path, *words: str, check: bool = True, timeout: float = 1800, **env: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the installed ``harness`` in `folder`, with a store there."""
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("harness")), *map(str, words)],
-        cwd=folder,
-        env={**os.environ, "HARNESS_STORE": str(folder / "store"), "COLUMNS": "200", **env},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    """Run the installed ``harness`` in `folder`, with a store there.
+
+    What a command inherits when it starts is not to differ for one that is forked: those that change more of
+    the environment than the harness's own variables are started as programs.
+    """
+    command = [str(Path(sys.executable).with_name("harness")), *map(str, words)]
+    environment = {**os.environ, "HARNESS_STORE": str(folder / "store"), "COLUMNS": "200", **env}
+    if WARM.serves(environment):
+        done = WARM.run(command, folder, environment, timeout)
+    else:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+        )
     if check:
         assert done.returncode == 0, f"{done.args}\n{done.stdout}\n{done.stderr}"
     return done

@@ -69,7 +69,7 @@ def artifacts(store: Path) -> int:
     return sum(1 for stage in stages for _ in stage.glob("*/*/manifest.json"))
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_kills_change_nothing(harness, tmp_path, toy_words, undisturbed, reference, kills):
     """SIGKILL at random moments of the work, the same command again each time."""
     draw = random.Random(1)
@@ -98,7 +98,7 @@ def test_kills_change_nothing(harness, tmp_path, toy_words, undisturbed, referen
     "words",
     [
         pytest.param(["--workers", "2"], marks=pytest.mark.slow),
-        ["--shard-size", "3"],
+        pytest.param(["--shard-size", "3"], marks=pytest.mark.slow),
         ["--shard-size", "7", "--workers", "2"],
         pytest.param(["--executor", "processes", "--workers", "1"], marks=pytest.mark.slow),
     ],

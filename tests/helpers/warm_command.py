@@ -1,0 +1,72 @@
+"""A process that has imported what commands import, and forks for each that is typed to it.
+
+Much of the time of a small command goes into imports.  ``python warm_command.py`` reads requests, a line of
+JSON each (words, folder, environment, and the files for what is printed), and answers with two lines: the
+number of the process that carries the request out, and its exit status.  What is forked has run nothing of
+harness but imports.  Hashes of text begin alike in all that one such process forks; they do not in commands that
+are started as programs, as those that tests kill or pipe from are, and under another worker of the tests.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import sys
+from typing import Any
+
+IMPORTED = (
+    *(
+        "numpy",
+        "scipy.stats",
+        "scipy.linalg",
+        "scipy.optimize",
+        "pandas",
+        "pyarrow.parquet",
+        "torch",
+        "PIL.Image",
+    ),
+    *("yaml", "pydantic", "click", "rich.progress", "rich.table", "jinja2", "altair", "threadpoolctl"),
+    *("harness.cli.run", "harness.cli.progress", "harness.cli.summary", "harness.run.pipeline"),
+    *("harness.reports.page", "harness.reports.comparison", "harness.scoring.driver"),
+)
+"""What most commands import."""
+
+
+def answer_requests() -> dict[str, Any] | None:
+    """Fork for every request; None where no more come, the request in the process that is to carry it out."""
+    gc.freeze()  # pages that no collection touches stay shared
+    for line in sys.stdin:
+        process = os.fork()
+        if not process:
+            return json.loads(line)
+        print(process, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+    return None
+
+
+def carry_out(request: dict[str, Any]) -> None:
+    """Be the command `request`."""
+    for number, place in enumerate((os.devnull, request["out"], request["err"])):
+        file = os.open(place, os.O_RDWR | os.O_APPEND)
+        os.dup2(file, number)
+        os.close(file)
+    sys.stdin = open(0)  # noqa: SIM115
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    program = request["words"][0]
+    sys.argv[:] = request["words"]
+    sys.path[0] = os.path.dirname(program)
+    sys.modules["__main__"].__file__ = program  # which spawned workers import
+    from harness.cli.main import main
+
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    for name in IMPORTED:
+        importlib.import_module(name)
+    if (request := answer_requests()) is not None:
+        carry_out(request)
