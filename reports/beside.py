@@ -55,9 +55,10 @@ def beside_table(
 
     lines = []
     for (encoder, decoder), own in itertools.groupby(
-        sorted(runs, key=lambda one: _place(runs, one)), key=lambda one: (one.encoder, one.decoder)
+        sorted(runs, key=lambda suite_run: _place(runs, suite_run)),
+        key=lambda suite_run: (suite_run.encoder, suite_run.decoder),
     ):
-        several = [cell_scores(one.run, row=row) for one in own]
+        several = [cell_scores(suite_run.run, row=row) for suite_run in own]
         printed = published.get(f"{encoder} × {decoder}")
         for column in columns:
             values = [scores[column] for scores in several if column in scores]
@@ -88,7 +89,7 @@ def why_they_differ(
     """Sentence -> systems whose printed line it is true of, in the order of the systems."""
     reasons: dict[str, list[str]] = {}
     for system, row in published.items():
-        own = [one for one in runs if f"{one.encoder} × {one.decoder}" == system]
+        own = [suite_run for suite_run in runs if f"{suite_run.encoder} × {suite_run.decoder}" == system]
         for sentence in differences(own[0].run, row) if own else ():
             reasons.setdefault(sentence, []).append(system)
     return {sentence: tuple(systems) for sentence, systems in reasons.items()}
@@ -99,24 +100,24 @@ def spread_table(runs: Sequence[SuiteRun]) -> pd.DataFrame:
     import pandas as pd
 
     lines = []
-    for one in runs:
-        scores = stored(one.run, "scores")
-        row = _read_row(one.run)
+    for suite_run in runs:
+        scores = stored(suite_run.run, "scores")
+        row = _read_row(suite_run.run)
         own = scores[(scores["row"] == row) & (scores["target"] == "stimulus")]
-        labels = {metric.name: metric.label for metric in one.run.record.metrics}
+        labels = {metric.name: metric.label for metric in suite_run.run.record.metrics}
         for metric, part in own.groupby("metric", sort=False, observed=True):
-            found = variance_components(part["value"], part["image_id"], part["trial"], part["sample"])
-            samples = found.samples if np.isfinite(found.samples) else found.rest
+            components = variance_components(part["value"], part["image_id"], part["trial"], part["sample"])
+            samples = components.samples if np.isfinite(components.samples) else components.rest
             lines.append(
                 {
-                    "encoder": one.encoder,
-                    "decoder": one.decoder,
+                    "encoder": suite_run.encoder,
+                    "decoder": suite_run.decoder,
                     "metric": metric,
                     "metric_label": labels.get(metric, metric),
-                    "mean": found.mean,
-                    "between_images": float(np.sqrt(max(found.images, 0))),
+                    "mean": components.mean,
+                    "between_images": float(np.sqrt(max(components.images, 0))),
                     "between_samples": float(np.sqrt(max(samples, 0))) if np.isfinite(samples) else np.nan,
-                    "n": found.n,
+                    "n": components.n,
                 }
             )
     return pd.DataFrame(lines, columns=list(SPREAD_COLUMNS))
@@ -130,17 +131,17 @@ def nearest_column(row: PublishedRow, column: str) -> str:
 def cell_scores(run: RunResult, *, row: str = "") -> dict[str, tuple[float, float, float]]:
     """Column -> mean with its 95 % interval over images, NaN where there is none."""
     row = row or _read_row(run)
-    found: dict[str, tuple[float, float, float]] = {}
+    scores: dict[str, tuple[float, float, float]] = {}
     for table in (score_table(run), encoding_table(run)):
         for line in table[table["row"] == row].to_dict("records"):
-            found.setdefault(
+            scores.setdefault(
                 base_name(line["metric"]), (line["mean"], _number(line["low"]), _number(line["high"]))
             )
     regions = stored(run, "region_scores")
     own = regions[(regions["row"] == row) & (regions["part"] == "") & (regions["kind"] != "all")]
     for line in own.itertuples():
-        found[f"{base_name(line.metric)}/{line.region}"] = (float(line.value), np.nan, np.nan)
-    return found
+        scores[f"{base_name(line.metric)}/{line.region}"] = (float(line.value), np.nan, np.nan)
+    return scores
 
 
 def _read_row(run: RunResult) -> str:
@@ -148,11 +149,11 @@ def _read_row(run: RunResult) -> str:
     return next((name for name in ("predicted", "measured") if name in names), "")
 
 
-def _place(runs: Sequence[SuiteRun], one: SuiteRun) -> tuple[int, int]:
+def _place(runs: Sequence[SuiteRun], suite_run: SuiteRun) -> tuple[int, int]:
     encoders, decoders = (
         list(dict.fromkeys(getattr(run, key) for run in runs)) for key in ("encoder", "decoder")
     )
-    return encoders.index(one.encoder), decoders.index(one.decoder)
+    return encoders.index(suite_run.encoder), decoders.index(suite_run.decoder)
 
 
 def _number(value: Any) -> float:

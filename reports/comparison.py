@@ -131,12 +131,13 @@ def compare(
         raise DataError(f"{twice[0]} is given twice; give each run once")
     notes = check_benchmark(runs)
     for run, row in itertools.product(runs, rows):
-        known = list(
+        stored_rows = list(
             dict.fromkeys([*stored(run, "scores")["row"], *stored(run, "region_contributions")["row"]])
         )
-        if row not in known:
+        if row not in stored_rows:
             raise DataError(
-                f"{run.folder} has no row '{row}'; its rows: {', '.join(known)}. Type --row with one of them"
+                f"{run.folder} has no row '{row}'; its rows: {', '.join(stored_rows)}. "
+                "Type --row with one of them"
             )
     systems = find_systems(runs, rows)
     if len(systems) < 2:
@@ -276,7 +277,7 @@ def _means(
     for k, metric in enumerate(infos):
         own = intervals[k :: len(infos)]
         sign = -1 if metric.higher_is_better else 1
-        best_first = np.argsort([sign * one.mean for one in own], kind="stable").tolist()
+        best_first = np.argsort([sign * estimate.mean for estimate in own], kind="stable").tolist()
         letters = tie_letters(told[metric.name], best_first)
         for system, interval, group in zip(systems, own, letters):
             fields = ("mean", "low", "high", "n", "missing", "doubt")
@@ -336,10 +337,10 @@ def _asked(
     kinds: Sequence[list[str]], left_out: list[tuple[str, str]], asked: Collection[str]
 ) -> list[list[str]]:
     """Those of each list of metrics that were `asked` for; `left_out` keeps those too."""
-    known = [*itertools.chain(*kinds), *(name for name, _ in left_out)]
-    for one in asked:
-        if not any(one in (name, name.rpartition("@")[0]) for name in known):
-            raise DataError(suggest(one, [name.rpartition("@")[0] for name in known], what="metric"))
+    metrics = [*itertools.chain(*kinds), *(name for name, _ in left_out)]
+    for wanted in asked:
+        if not any(wanted in (name, name.rpartition("@")[0]) for name in metrics):
+            raise DataError(suggest(wanted, [name.rpartition("@")[0] for name in metrics], what="metric"))
     left_out[:] = [pair for pair in left_out if {pair[0], pair[0].rpartition("@")[0]} & set(asked)]
     return [[name for name in names if {name, name.rpartition("@")[0]} & set(asked)] for names in kinds]
 

@@ -198,9 +198,9 @@ def sampled(where: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:
     index = tuple(np.round((where - low) / step).astype(int).T)
     affine = np.diag([step, step, step, 1.0])
     affine[:3, 3] = low
-    known = np.isfinite(values)
+    finite = np.isfinite(values)
     grids = {"values": np.zeros(shape), "weights": np.zeros(shape)}
-    grids["values"][index], grids["weights"][index] = np.where(known, values, 0), known
+    grids["values"][index], grids["weights"][index] = np.where(finite, values, 0), finite
     paths = _nilearn().datasets.fetch_surf_fsaverage("fsaverage5")
     halves = {}
     for half in HALVES:

@@ -42,8 +42,8 @@ class Scale:
     @classmethod
     def of(cls, values: np.ndarray, *, signed: bool) -> Scale:
         """From 0 to the 99th percentile, or as far below 0 as above where values are `signed`."""
-        known = np.abs(values[np.isfinite(values)])
-        most = float(np.percentile(known, 99)) if len(known) else 1.0
+        strengths = np.abs(values[np.isfinite(values)])
+        most = float(np.percentile(strengths, 99)) if len(strengths) else 1.0
         most = most or 1.0
         return cls(-most, most, DIVERGING) if signed else cls(0.0, most, SEQUENTIAL)
 
@@ -108,11 +108,11 @@ def draw_dots(places: np.ndarray, values: np.ndarray, scale: Scale, *, title: st
 def _triangle_colours(surface: Surface, values: np.ndarray, scale: Scale) -> np.ndarray:
     """(m, 3) uint8: the mean of the corners that have a value; else grey by the depth of the sulci."""
     corners = values[surface.triangles]
-    known = np.isfinite(corners)
+    finite = np.isfinite(corners)
     sulcus = surface.sulci[surface.triangles].mean(axis=1) > 0
     colours = np.where(sulcus[:, None], 165, 205).astype(np.uint8).repeat(3, axis=1)
-    some = known.any(axis=1)
-    means = np.where(known, corners, 0).sum(axis=1)[some] / known.sum(axis=1)[some]
+    some = finite.any(axis=1)
+    means = np.where(finite, corners, 0).sum(axis=1)[some] / finite.sum(axis=1)[some]
     colours[some] = scale.colours(means)
     return colours
 

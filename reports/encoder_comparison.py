@@ -106,7 +106,7 @@ class EncoderScores:
         shared = [
             key
             for key in (sides[0] if sides else ())
-            if key[0] in self.names and all(key in one and np.isfinite(one[key].value) for one in sides)
+            if key[0] in self.names and all(key in side and np.isfinite(side[key].value) for side in sides)
         ]
         return sorted(shared, key=lambda key: KINDS.index(key[1]) if key[1] in KINDS else len(KINDS))
 
@@ -114,12 +114,12 @@ class EncoderScores:
         """Keys of the `regions` named; None: all voxels and the groups; ``all``: every region."""
         if regions is None:
             return [key for key in self.keys if key[1] in DEFAULT_KINDS]
-        known = list(dict.fromkeys(region for _, _, region in self.keys))
-        if "all" in regions or not known:
+        names = list(dict.fromkeys(region for _, _, region in self.keys))
+        if "all" in regions or not names:
             return self.keys
-        for one in regions:
-            if one not in known:
-                raise DataError(suggest(one, known, what="region"))
+        for wanted in regions:
+            if wanted not in names:
+                raise DataError(suggest(wanted, names, what="region"))
         return [key for key in self.keys if key[2] in regions]
 
 
@@ -172,9 +172,9 @@ def encoder_tables(
             )
         intervals = arrays.intervals(k)
         sign = -1 if info.higher_is_better else 1
-        order = np.argsort([sign * one.mean for one in intervals], kind="stable").tolist()
-        for encoder, one, group in zip(scores.encoders, intervals, tie_letters(apart, order)):
-            estimate = {name: getattr(one, name) for name in ("mean", "low", "high", "n")}
+        order = np.argsort([sign * interval.mean for interval in intervals], kind="stable").tolist()
+        for encoder, interval, group in zip(scores.encoders, intervals, tie_letters(apart, order)):
+            estimate = {name: getattr(interval, name) for name in ("mean", "low", "high", "n")}
             seeds = {"seeds": len(encoder.seeds)}
             means.append(common | {"system": encoder.label, "group": group} | estimate | seeds)
     return means, differences
@@ -249,9 +249,7 @@ class _Arrays:
                 *self.contributions.shape[:2], -1
             ),
             seeds=[
-                first + second
-                for one, other in pairs
-                for first, second in zip(self.spreads[one], self.spreads[other])
+                first + second for a, b in pairs for first, second in zip(self.spreads[a], self.spreads[b])
             ],
             flips=flips,
             seed=seed,

@@ -209,7 +209,7 @@ def _against(run: RunResult, name: str, target: str) -> pd.DataFrame:
             f"--target goes with the tables summary and scores, not with '{name}'; leave it out"
         )
     scores = stored(run, "scores")
-    known = sorted(set(scores["target"]))
-    if target not in known:
-        raise ConfigError(suggest(target, known, what="target in this run"))
+    targets = sorted(set(scores["target"]))
+    if target not in targets:
+        raise ConfigError(suggest(target, targets, what="target in this run"))
     return score_table(run, target) if name == "summary" else scores[scores["target"] == target]

@@ -90,10 +90,10 @@ def ceiling_chart(run: RunResult) -> str:
         text = f"Histogram over {len(r)} voxels of voxel r, {label}; median {number(float(r.median()))}."
         return to_svg(bars.properties(width=430, height=260), text)
     limit = np.sqrt(np.clip(ceiling[r.index.to_numpy(dtype=int)], 0, None))
-    known = np.isfinite(limit)
-    if not known.any():
+    finite = np.isfinite(limit)
+    if not finite.any():
         return ""
-    sides = (limit[known], r.to_numpy()[known])
+    sides = (limit[finite], r.to_numpy()[finite])
     counts, left, bottom = np.histogram2d(*sides, bins=[bin_edges(side, 36) for side in sides])
     i, j = np.nonzero(counts)
     frame = pd.DataFrame(
@@ -123,8 +123,8 @@ def ceiling_chart(run: RunResult) -> str:
         color=INK, strokeWidth=1.2, strokeDash=[4, 3]
     )
     text = (
-        f"Density of {int(known.sum())} voxels: voxel r, {label}, against the highest possible r; "
-        f"medians {number(float(r[known].median()))} and {number(float(np.median(limit[known])))}."
+        f"Density of {int(finite.sum())} voxels: voxel r, {label}, against the highest possible r; "
+        f"medians {number(float(r[finite].median()))} and {number(float(np.median(limit[finite])))}."
     )
     return to_svg((cells + diagonal.encode(x="x:Q", y="y:Q")).properties(width=430, height=300), text)
 
@@ -135,10 +135,10 @@ def ceiling_histogram(run: RunResult) -> str:
     import pandas as pd
 
     ceiling = noise_ceiling(run)
-    known = np.array([]) if ceiling is None else ceiling[np.isfinite(ceiling)]
-    if not len(known):
+    finite = np.array([]) if ceiling is None else ceiling[np.isfinite(ceiling)]
+    if not len(finite):
         return ""
-    counts, edges = np.histogram(known * 100, bins=30, range=(0, 100 * max(float(known.max()), 0.01)))
+    counts, edges = np.histogram(finite * 100, bins=30, range=(0, 100 * max(float(finite.max()), 0.01)))
     frame = pd.DataFrame({"start": edges[:-1], "end": edges[1:], "voxels": counts})
     bars = (
         alt.Chart(frame)
@@ -149,11 +149,11 @@ def ceiling_histogram(run: RunResult) -> str:
             y=alt.Y("voxels:Q", title="voxels"),
         )
     )
-    middle = alt.Chart(pd.DataFrame({"x": [float(np.median(known * 100))]})).mark_rule(
+    middle = alt.Chart(pd.DataFrame({"x": [float(np.median(finite * 100))]})).mark_rule(
         color=INK, strokeWidth=1.5
     )
     text = (
-        f"Histogram over {len(known)} voxels of the noise ceiling; median {np.median(known * 100):.0f} % "
+        f"Histogram over {len(finite)} voxels of the noise ceiling; median {np.median(finite * 100):.0f} % "
         "of the variance of the test mean."
     )
     return to_svg((bars + middle.encode(x="x:Q")).properties(width=430, height=160), text)
@@ -243,8 +243,8 @@ def _is_hit_or_miss(values: pd.DataFrame, metric: str) -> bool:
     rows = [row for row, name in values if name == metric]
     rows = [row for row in rows if not row.startswith("shuffled")]
     rows = [row for row in rows if row != "measured-trial"] or rows
-    known = values[[(row, metric) for row in rows]].to_numpy(dtype=float)
-    return bool(rows) and bool(np.isin(known[np.isfinite(known)], (0.0, 1.0)).all())
+    scores = values[[(row, metric) for row in rows]].to_numpy(dtype=float)
+    return bool(rows) and bool(np.isin(scores[np.isfinite(scores)], (0.0, 1.0)).all())
 
 
 def _distribution(values: pd.DataFrame, rows: list[Any], metric: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -255,12 +255,12 @@ def _distribution(values: pd.DataFrame, rows: list[Any], metric: str) -> tuple[p
     for row in rows:
         if (row.name, metric) not in values:
             continue
-        known = values[row.name, metric].dropna().to_numpy()
-        if not len(known):
+        scores = values[row.name, metric].dropna().to_numpy()
+        if not len(scores):
             continue
-        low, q25, median, q75, high = np.percentile(known, [5, 25, 50, 75, 95])
-        boxes.append((row.label, low, q25, median, q75, high, len(known)))
-        if row.group == "compared" and len(known) <= POINT_LIMIT:
-            points += [(row.label, value) for value in known]
+        low, q25, median, q75, high = np.percentile(scores, [5, 25, 50, 75, 95])
+        boxes.append((row.label, low, q25, median, q75, high, len(scores)))
+        if row.group == "compared" and len(scores) <= POINT_LIMIT:
+            points += [(row.label, value) for value in scores]
     columns = ["label", "low", "q25", "median", "q75", "high", "n"]
     return pd.DataFrame(boxes, columns=columns), pd.DataFrame(points, columns=["label", "value"])

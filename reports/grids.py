@@ -137,8 +137,8 @@ class Scale:
     def marks(self, line: Any) -> tuple[float, float, float] | None:
         if not np.isfinite(line.mean):
             return None
-        known = np.isfinite(line.low) and np.isfinite(line.high)
-        low, high = (line.low, line.high) if known else (line.mean, line.mean)
+        bounded = np.isfinite(line.low) and np.isfinite(line.high)
+        low, high = (line.low, line.high) if bounded else (line.mean, line.mean)
         return self.at(low), self.at(line.mean), self.at(high)
 
 

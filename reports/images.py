@@ -152,9 +152,9 @@ def _arrays(run: RunResult) -> dict[str, np.ndarray]:
 
 def _withheld(run: RunResult, arrays: dict[str, np.ndarray]) -> set[str]:
     hidden = {name for name in STIMULUS_ROWS if name in arrays}
-    known = {image.tobytes() for name in hidden - {"mean-image"} for image in arrays[name]}
+    hidden_pixels = {image.tobytes() for name in hidden - {"mean-image"} for image in arrays[name]}
     free = [name for name in arrays if name not in hidden]
-    copies = any(image.tobytes() in known for name in free for image in arrays[name])
+    copies = any(image.tobytes() in hidden_pixels for name in free for image in arrays[name])
     return set(arrays) if copies or _retrieves(run) else hidden
 
 

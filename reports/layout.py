@@ -155,8 +155,8 @@ def percent(share: float, low: float = math.nan, high: float = math.nan) -> str:
     """A share and its interval in whole percent, nothing where it is not known."""
     if not math.isfinite(share):
         return ""
-    known = math.isfinite(low) and math.isfinite(high)
-    return f"{100 * share:.0f}\u00a0%" + (f" [{100 * low:.0f}, {100 * high:.0f}]" if known else "")
+    bounded = math.isfinite(low) and math.isfinite(high)
+    return f"{100 * share:.0f}\u00a0%" + (f" [{100 * low:.0f}, {100 * high:.0f}]" if bounded else "")
 
 
 def chance_level(chance: float) -> str:

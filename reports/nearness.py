@@ -54,13 +54,13 @@ def nearness_table(run: RunResult) -> pd.DataFrame:
             if (row.name, metric.name) not in values:
                 continue
             ours, others = (frame[row.name, metric.name].to_numpy(float) for frame in (values, rivalry))
-            known = np.isfinite(ours)
-            sides = [known & near, known & ~near]
+            finite = np.isfinite(ours)
+            sides = [finite & near, finite & ~near]
             if min(side.sum() for side in sides) < FEWEST // 2:
                 continue
             means = [float(ours[side].mean()) for side in sides]
             parts = [_contributions(part, sides) for part in (ours, others)]
-            (interval,) = mean_intervals(parts[0][known, None], rivalry=parts[1][known, None])
+            (interval,) = mean_intervals(parts[0][finite, None], rivalry=parts[1][finite, None])
             lines.append(
                 {
                     "row": row.name,
@@ -71,7 +71,7 @@ def nearness_table(run: RunResult) -> pd.DataFrame:
                     "worth": interval.mean,
                     "low": interval.low,
                     "high": interval.high,
-                    "n": int(known.sum()),
+                    "n": int(finite.sum()),
                     "by": by.label,
                 }
             )

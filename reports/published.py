@@ -33,15 +33,15 @@ def chosen_rows(run: RunResult, names: Sequence[str]) -> tuple[PublishedRow, ...
         There is no line of such a name.
     """
     every = published_rows()
-    known = {row.name: row for row in every}
+    by_name = {row.name: row for row in every}
     picked: list[PublishedRow] = []
     for name in names:
         if name == ALL:
             picked += _of_systems(run, every)
-        elif name in known:
-            picked.append(known[name])
+        elif name in by_name:
+            picked.append(by_name[name])
         else:
-            raise ConfigError("--against: " + suggest(name, (*known, ALL), what="published line"))
+            raise ConfigError("--against: " + suggest(name, (*by_name, ALL), what="published line"))
     return tuple({row.name: row for row in picked}.values())
 
 
@@ -139,8 +139,8 @@ def _row(run: RunResult, published: PublishedRow) -> str:
 
 def _scores(run: RunResult) -> dict[str, dict[str, dict[str, object]]]:
     """Row -> metric -> line of the tables of scores against stimuli and of responses."""
-    found: dict[str, dict[str, dict[str, object]]] = {}
+    lines: dict[str, dict[str, dict[str, object]]] = {}
     for table in (score_table(run), encoding_table(run)):
         for line in table.to_dict("records"):
-            found.setdefault(line["row"], {}).setdefault(line["metric"], line)
-    return found
+            lines.setdefault(line["row"], {}).setdefault(line["metric"], line)
+    return lines

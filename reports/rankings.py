@@ -59,7 +59,7 @@ def ranking_table(compared: Comparison) -> pd.DataFrame:
                 _verdict(better, metric, (ours[a], ours[b]), (theirs[a], theirs[b]))
                 for a, b in itertools.combinations(common, 2)
             ]
-            orders = [", ".join(common[k] for k in np.argsort(one, kind="stable")) for one in values]
+            orders = [", ".join(common[k] for k in np.argsort(column, kind="stable")) for column in values]
             lines.append(
                 {
                     "metric": metric,

@@ -158,70 +158,74 @@ def _recovers(tau: Tau) -> str:
 
 def _by_decoder(runs: Sequence[SuiteRun]) -> dict[str, list[SuiteRun]]:
     grouped: dict[str, list[SuiteRun]] = {}
-    for one in runs:
-        grouped.setdefault(one.decoder, []).append(one)
+    for suite_run in runs:
+        grouped.setdefault(suite_run.decoder, []).append(suite_run)
     return grouped
 
 
 def _image_scores(runs: Sequence[SuiteRun], *, rows: Sequence[str]) -> dict[tuple[str, str], _Score]:
     """(metric, target) -> score of images of each encoder and of `rows`, means over seeds."""
-    found: dict[tuple[str, str], _Score] = {}
+    scores: dict[tuple[str, str], _Score] = {}
     for target in ("stimulus", "measured"):
         of_metrics = _of_target(runs, target, rows)
-        for info in _metrics([one.run for one in runs], target):
-            found[info.base, target] = _Score(info, target, _joined(of_metrics.get(info.name, {})))
-    return {key: score for key, score in found.items() if len(score.values) > 1}
+        for info in _metrics([suite_run.run for suite_run in runs], target):
+            scores[info.base, target] = _Score(info, target, _joined(of_metrics.get(info.name, {})))
+    return {key: score for key, score in scores.items() if len(score.values) > 1}
 
 
 def _response_scores(runs: Sequence[SuiteRun], *, rows: Sequence[str]) -> dict[tuple[str, str], _Score]:
     """(metric, ``responses``) -> scores before any decoder: contributions of images where there are any."""
-    found: dict[tuple[str, str], _Score] = {}
+    scores: dict[tuple[str, str], _Score] = {}
     images = {**_of_target(runs, "responses", rows), **_contributions(runs, rows)}
     for info in ordered_metrics(runs[0].run, _response_names(runs[0].run)):
         values: dict[str, list[Any]] = dict(images.get(info.name, {}))
         if not values:
-            for one, (row, label) in itertools.product(runs, _shown(rows)):
-                number = _mean_of(one.run, info.name, row)
+            for suite_run, (row, label) in itertools.product(runs, _shown(rows)):
+                number = _mean_of(suite_run.run, info.name, row)
                 if number is not None:
-                    values.setdefault(label or one.encoder, []).append(number)
-        found[info.base, "responses"] = _Score(info, "responses", _joined(values))
-    return {key: score for key, score in found.items() if len(score.values) > 1}
+                    values.setdefault(label or suite_run.encoder, []).append(number)
+        scores[info.base, "responses"] = _Score(info, "responses", _joined(values))
+    return {key: score for key, score in scores.items() if len(score.values) > 1}
 
 
 def _of_target(
     runs: Sequence[SuiteRun], target: str, rows: Sequence[str]
 ) -> dict[str, dict[str, list[pd.Series]]]:
     """Metric -> encoder -> what each image gives it against `target`."""
-    found: dict[str, dict[str, list[pd.Series]]] = {}
-    for one in runs:
-        table, rivalry = (image_values(one.run, target, column=column) for column in ("value", "rivalry"))
+    series_of: dict[str, dict[str, list[pd.Series]]] = {}
+    for suite_run in runs:
+        table, rivalry = (
+            image_values(suite_run.run, target, column=column) for column in ("value", "rivalry")
+        )
         for (shown, label), (row, metric) in itertools.product(_shown(rows), table.columns):
             if row == shown:
                 series = table[row, metric] + rivalry[row, metric].fillna(0)
-                found.setdefault(metric, {}).setdefault(label or one.encoder, []).append(series)
-    return found
+                series_of.setdefault(metric, {}).setdefault(label or suite_run.encoder, []).append(series)
+    return series_of
 
 
 def _contributions(runs: Sequence[SuiteRun], rows: Sequence[str]) -> dict[str, dict[str, list[pd.Series]]]:
     """Metric -> encoder -> what each image contributes to the mean over all voxels."""
     import pandas as pd
 
-    found: dict[str, dict[str, list[pd.Series]]] = {}
-    for one in runs:
-        table = stored(one.run, "region_contributions")
+    series_of: dict[str, dict[str, list[pd.Series]]] = {}
+    for suite_run in runs:
+        table = stored(suite_run.run, "region_contributions")
         whole = table[table["kind"] == "all"]
         for line, (row, label) in itertools.product(whole.itertuples(), _shown(rows)):
             if line.row == row:
                 series = pd.Series(list(line.contributions), index=list(line.image_ids))
-                found.setdefault(line.metric, {}).setdefault(label or one.encoder, []).append(series)
-    return found
+                series_of.setdefault(line.metric, {}).setdefault(label or suite_run.encoder, []).append(
+                    series
+                )
+    return series_of
 
 
 def _response_names(run: RunResult) -> list[str]:
     names = [*stored(run, "voxel_scores")["metric"], *stored(run, "set_scores")["metric"]]
     names += stored(run, "scores").query("target == 'responses'")["metric"].tolist()
-    known = {metric.name for metric in run.record.metrics}
-    return [name for name in dict.fromkeys(names) if name in known]
+    recorded = {metric.name for metric in run.record.metrics}
+    return [name for name in dict.fromkeys(names) if name in recorded]
 
 
 def _mean_of(run: RunResult, metric: str, row: str) -> float | None:
@@ -252,10 +256,10 @@ def _joined(values: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray]:
 
     joined: dict[str, np.ndarray] = {}
     series = {name: several for name, several in values.items() if isinstance(several[0], pd.Series)}
-    ids = sorted({one for several in series.values() for one in several[0].index})
+    ids = sorted({image_id for several in series.values() for image_id in several[0].index})
     for name, several in values.items():
         if name in series:
-            joined[name] = np.mean([one.reindex(ids).to_numpy(float) for one in several], axis=0)
+            joined[name] = np.mean([of_seed.reindex(ids).to_numpy(float) for of_seed in several], axis=0)
         else:
             joined[name] = np.float64(np.mean(several))
     return joined

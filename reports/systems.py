@@ -112,15 +112,17 @@ def _labels(
     traits: Sequence[dict[str, str]], members: Sequence[dict[str, tuple[RunResult, ...]]]
 ) -> list[str]:
     """Short names: the encoder, whatever else differs, and the run's name where that does not suffice."""
-    differing = [key for key in traits[0] if len({one[key] for one in traits}) > 1]
+    differing = [key for key in traits[0] if len({system[key] for system in traits}) > 1]
     shown = [key for key in differing if not key.endswith("settings")]
     shown = shown if "encoder" in shown or "row" in shown else ["encoder", *shown]
     if any(key.endswith("settings") for key in differing):
         shown = [*shown, "changed"]
     texts = []
-    for one in traits:
+    for system in traits:
         texts.append(
-            " · ".join(filter(None, (_changed(one, traits) if k == "changed" else one[k] for k in shown)))
+            " · ".join(
+                filter(None, (_changed(system, traits) if k == "changed" else system[k] for k in shown))
+            )
         )
     return [
         text if texts.count(text) == 1 else f"{text} ({next(iter(runs.values()))[0].folder.name})"
@@ -128,14 +130,14 @@ def _labels(
     ]
 
 
-def _changed(one: dict[str, str], traits: Sequence[dict[str, str]]) -> str:
+def _changed(system: dict[str, str], traits: Sequence[dict[str, str]]) -> str:
     """``key=value`` of the plugin parameters in which systems of the same plugins differ."""
     texts = []
-    for kind in (kind for kind in ("encoder", "decoder") if kind in one):
+    for kind in (kind for kind in ("encoder", "decoder") if kind in system):
         same = [
-            json.loads(other[f"{kind} settings"])[1] or {} for other in traits if other[kind] == one[kind]
+            json.loads(other[f"{kind} settings"])[1] or {} for other in traits if other[kind] == system[kind]
         ]
-        own = json.loads(one[f"{kind} settings"])[1] or {}
+        own = json.loads(system[f"{kind} settings"])[1] or {}
         texts += [
             f"{key}={value}" for key, value in own.items() if any(other.get(key) != value for other in same)
         ]

@@ -291,7 +291,7 @@ def _voxel_lines(run: RunResult) -> list[dict[str, Any]]:
                 lines.append({"row": "noise-ceiling", **_described(metric), **over})
             if is_r and ceiling is not None:
                 limits = ceiling[part["voxel"].to_numpy(dtype=int)]
-                known = int((np.isfinite(values) & np.isfinite(limits)).sum())
+                count = int((np.isfinite(values) & np.isfinite(limits)).sum())
                 lines.append(
                     {
                         "row": row,
@@ -300,8 +300,8 @@ def _voxel_lines(run: RunResult) -> list[dict[str, Any]]:
                         "over": "set",
                         "higher_is_better": True,
                         "mean": ceiling_fraction(values, limits),
-                        "n": known,
-                        "missing": len(values) - known,
+                        "n": count,
+                        "missing": len(values) - count,
                     }
                 )
     return lines

@@ -130,11 +130,11 @@ def base_names(metrics: pd.Series) -> pd.Series:
 def quartiles(values: np.ndarray) -> Quartiles:
     """Mean and quartiles of the finite entries of `values`."""
     values = np.asarray(values, np.float64)
-    known = values[np.isfinite(values)]
-    if not len(known):
+    finite = values[np.isfinite(values)]
+    if not len(finite):
         return Quartiles(np.nan, np.nan, np.nan, np.nan, 0, len(values))
-    low, middle, high = (float(value) for value in np.percentile(known, [25, 50, 75]))
-    return Quartiles(float(known.mean()), low, middle, high, len(known), len(values) - len(known))
+    low, middle, high = (float(value) for value in np.percentile(finite, [25, 50, 75]))
+    return Quartiles(float(finite.mean()), low, middle, high, len(finite), len(values) - len(finite))
 
 
 def ceiling_fraction(r: np.ndarray, ceiling: np.ndarray | None) -> float:
@@ -144,9 +144,9 @@ def ceiling_fraction(r: np.ndarray, ceiling: np.ndarray | None) -> float:
     """
     if ceiling is None:
         return float("nan")
-    known = np.isfinite(r) & np.isfinite(ceiling)
-    total = float(ceiling[known].sum())
-    return float((np.clip(r[known], 0, None) ** 2).sum() / total) if total > 0 else float("nan")
+    finite = np.isfinite(r) & np.isfinite(ceiling)
+    total = float(ceiling[finite].sum())
+    return float((np.clip(r[finite], 0, None) ** 2).sum() / total) if total > 0 else float("nan")
 
 
 def voxel_r_ceiling(ceiling: np.ndarray | None, voxels: np.ndarray) -> float:

@@ -57,7 +57,7 @@ class Algonauts2023(LayoutBenchmark):
                 raise DataError(f"two pictures of {path.parent} are called train-{match[1]}")
             names[int(match[1])] = path
         sides = [
-            open_array(manifest.entry(f"{side}_responses").one(root, subject=subject))
+            open_array(manifest.entry(f"{side}_responses").file(root, subject=subject))
             for side in ("left", "right")
         ]
         count = sides[0].shape[0]
@@ -84,13 +84,13 @@ class Algonauts2023(LayoutBenchmark):
 
     def _vertices(self, root: Path, subject: str, widths: list[int]) -> np.ndarray | None:
         manifest = self.manifest()
-        found = [manifest.entry(f"{side}_vertices").find(root, subject=subject) for side in SIDES]
-        if not all(found):
+        by_side = [manifest.entry(f"{side}_vertices").find(root, subject=subject) for side in SIDES]
+        if not all(by_side):
             return None
-        masks = [open_array(files[0][1]).read().ravel() > 0 for files in found]
+        masks = [open_array(files[0][1]).read().ravel() > 0 for files in by_side]
         if [int(mask.sum()) for mask in masks] != widths:
             raise DataError(
-                f"{found[0][0][1].parent}: the masks of all vertices are not of the responses' {widths}"
+                f"{by_side[0][0][1].parent}: the masks of all vertices are not of the responses' {widths}"
             )
         return vertex_numbers(masks)
 

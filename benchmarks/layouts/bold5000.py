@@ -40,13 +40,13 @@ class Bold5000(LayoutBenchmark):
     def read(self, root: Path, subject: str) -> Recording:
         """Trials of all sessions, named by the one list for all of them."""
         manifest = self.manifest()
-        mask_file = manifest.entry("mask").one(root, subject=subject)
+        mask_file = manifest.entry("mask").file(root, subject=subject)
         mask = open_volume(mask_file).read() > 0
         files = without_gaps(manifest.entry("betas").find(root, subject=subject), subject)
         counts = [header(path)[0][-1] for path in files]
         shown = [
             stem(name.strip())
-            for name in read_lines(manifest.entry("image_names").one(root, subject=subject))
+            for name in read_lines(manifest.entry("image_names").file(root, subject=subject))
         ]
         if len(shown) != sum(counts):
             raise DataError(
@@ -69,7 +69,7 @@ class Bold5000(LayoutBenchmark):
                 f"'{images.missing[0]}'"
             )
         place = {name: k for k, name in enumerate(ids)}
-        repeated = {stem(name.strip()) for name in read_lines(manifest.entry("repeated_images").one(root))}
+        repeated = {stem(name.strip()) for name in read_lines(manifest.entry("repeated_images").file(root))}
         return Recording(
             trials_of(
                 source,
@@ -100,7 +100,7 @@ class Bold5000(LayoutBenchmark):
             for group, areas in GROUPS.items()
             if any(area in rois for area in areas)
         }
-        affine = open_volume(self.manifest().entry("mask").one(root, subject=subject)).affine
+        affine = open_volume(self.manifest().entry("mask").file(root, subject=subject)).affine
         where = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
         return VoxelFacts(
             {name: members for name, members in rois.items() if members.any()},

@@ -36,7 +36,7 @@ class GenericObjectDecoding(LayoutBenchmark):
 
     def read(self, root: Path, subject: str) -> Recording:
         """Samples of training and test; those of imagery are left out."""
-        path = self.manifest().entry("responses").one(root, subject=subject)
+        path = self.manifest().entry("responses").file(root, subject=subject)
         data = open_array(path, "dataset").read()
         keys = as_names(open_array(path, "metadata/key"))
         kinds = dict(zip(keys, open_array(path, "metadata/value").read()))
@@ -46,7 +46,7 @@ class GenericObjectDecoding(LayoutBenchmark):
                 raise DataError(f"{path} has no kind of column '{name}'; it has {', '.join(keys)}")
             return np.flatnonzero(np.nan_to_num(kinds[name]) == 1)
 
-        def one(name: str) -> np.ndarray:
+        def only_column(name: str) -> np.ndarray:
             if len(columns(name)) != 1:
                 raise DataError(f"{path} has {len(columns(name))} columns of '{name}'; expected one")
             return data[:, columns(name)[0]]
@@ -54,7 +54,7 @@ class GenericObjectDecoding(LayoutBenchmark):
         voxels = columns("VoxelData")
         image_kind = next((name for name in _IMAGE_KINDS if name in kinds), _IMAGE_KINDS[0])
         session_kind = next((name for name in _SESSION_KINDS if name in kinds), "")
-        shown, kind = one(image_kind), one("DataType")
+        shown, kind = only_column(image_kind), only_column("DataType")
         seen = np.isin(kind, (TRAIN, TEST))
         ids = [image_id(value) for value in np.where(seen, shown, shown[seen][0])]
         names = list(dict.fromkeys(ids))
@@ -75,7 +75,7 @@ class GenericObjectDecoding(LayoutBenchmark):
             images,
             names,
             np.array([place[name] for name in ids]),
-            session=one(session_kind).astype(np.int64) if session_kind else None,
+            session=only_column(session_kind).astype(np.int64) if session_kind else None,
         )
         rois = {
             name.removeprefix("ROI_"): np.nan_to_num(kinds[name])[voxels] == 1

@@ -45,7 +45,7 @@ class LaionFmri(LayoutBenchmark):
     def read(self, root: Path, subject: str) -> Recording:
         """Trials of all sessions that are there, each with its own list."""
         manifest = self.manifest()
-        mask_file = manifest.entry("mask").one(root, subject=subject)
+        mask_file = manifest.entry("mask").file(root, subject=subject)
         mask = open_volume(mask_file).read() > 0
         lists = {v["session"]: path for v, path in manifest.entry("trials").find(root, subject=subject)}
         blocks, files, shown, session = [], [], [], []
@@ -91,7 +91,7 @@ class LaionFmri(LayoutBenchmark):
 
     def _images(self, root: Path, names: Sequence[str]) -> PackedImages:
         manifest = self.manifest()
-        listed = manifest.entry("stimulus_names").one(root)
+        listed = manifest.entry("stimulus_names").file(root)
         held = read_records(listed, needs=("image_name",)).text("image_name")
         matches = match_ids(names, held, what=str(listed))
         absent = [name for name in names if name not in matches]
@@ -99,7 +99,7 @@ class LaionFmri(LayoutBenchmark):
             raise DataError(f"{listed} lists no picture for {len(absent)} labels, for example '{absent[0]}'")
         place = {name: k for k, name in enumerate(held)}
         rows = np.array([place[matches[name]] for name in names])
-        return PackedImages(manifest.entry("stimuli").one(root), rows, len(held), self.params.resize())
+        return PackedImages(manifest.entry("stimuli").file(root), rows, len(held), self.params.resize())
 
     def _splits(
         self, root: Path, subject: str, names: Sequence[str]
@@ -126,7 +126,7 @@ class LaionFmri(LayoutBenchmark):
             share = np.clip(open_volume(path).read()[mask].astype(np.float64) / 100, 0, 1 - 1e-9)
             ncsnr = np.sqrt(share / (1 - share) / REPEATS)
             source = CeilingSource(f"noise ceiling of the data set ({path.name})")
-        affine = open_volume(manifest.entry("mask").one(root, subject=subject)).affine
+        affine = open_volume(manifest.entry("mask").file(root, subject=subject)).affine
         where = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
         return VoxelFacts(
             {name: members for name, members in rois.items() if members.any()},

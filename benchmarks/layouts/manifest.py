@@ -49,27 +49,27 @@ class FileEntry:
     form_of: str = ""
     source: str = ""
 
-    def find(self, root: Path, **known: str) -> list[tuple[dict[str, str], Path]]:
-        """The files that are there, with what stands in place of the names that are not `known`.
+    def find(self, root: Path, **given: str) -> list[tuple[dict[str, str], Path]]:
+        """The files that are there, with what stands in place of the names that are not `given`.
 
         In the order of these, numbers as numbers; of several forms of one file the first is taken.
         """
         files: dict[tuple[str, ...], tuple[dict[str, str], Path]] = {}
         for pattern in (self.path, *self.instead):
-            for values, path in _matches(root, pattern, known):
+            for values, path in _matches(root, pattern, given):
                 files.setdefault(tuple(values.values()), (values, path))
-        return sorted(files.values(), key=lambda found: [_by_number(v) for v in found[0].values()])
+        return sorted(files.values(), key=lambda pair: [_by_number(v) for v in pair[0].values()])
 
-    def one(self, root: Path, **known: str) -> Path:
+    def file(self, root: Path, **given: str) -> Path:
         """The one file; absent it is a :class:`DataError` that says which and how large it is."""
-        files = self.find(root, **known)
+        files = self.find(root, **given)
         if files:
             return files[0][1]
-        raise DataError(self.absent(root, **known))
+        raise DataError(self.absent(root, **given))
 
-    def absent(self, root: Path, **known: str) -> str:
+    def absent(self, root: Path, **given: str) -> str:
         """That the file is not there, with its size at full scale."""
-        path = _FIELD.sub(lambda m: known.get(m[1], m[0]), self.path)
+        path = _FIELD.sub(lambda m: given.get(m[1], m[0]), self.path)
         large = f" ({self.gigabytes:g} GB at full size)" if self.gigabytes else ""
         return f"there is no {root / path}{large}: {self.name.replace('_', ' ')}"
 
@@ -154,11 +154,11 @@ def read_manifest(name: str) -> Manifest:
 def examine(manifest: Manifest, root: Path, subject: str) -> list[Finding]:
     """Compare what lies under `root` with the manifest, reading headers only."""
     lengths: dict[str, tuple[int, str]] = {}
-    found = manifest.find(root, subject)
-    missing = manifest.missing(root, subject, found)
+    by_entry = manifest.find(root, subject)
+    missing = manifest.missing(root, subject, by_entry)
     findings = []
     for entry in manifest.files:
-        files = found[entry.name]
+        files = by_entry[entry.name]
         if not files:
             problems = (missing[entry.name],) if entry.name in missing else ()
             findings.append(Finding(entry, 0, problems=problems))
@@ -203,15 +203,15 @@ def _differences(
     return problems
 
 
-def _matches(root: Path, pattern: str, known: Mapping[str, str]) -> list[tuple[dict[str, str], Path]]:
-    """Files under `root` that fit `pattern`, with the values of its names that are not `known`."""
+def _matches(root: Path, pattern: str, given: Mapping[str, str]) -> list[tuple[dict[str, str], Path]]:
+    """Files under `root` that fit `pattern`, with the values of its names that are not `given`."""
     glob, expression, names = "", "", []
     at = 0
     for match in _FIELD.finditer(pattern):
         text = pattern[at : match.start()]
         glob, expression, at = glob + text, expression + re.escape(text), match.end()
-        if match[1] in known:
-            glob, expression = glob + known[match[1]], expression + re.escape(known[match[1]])
+        if match[1] in given:
+            glob, expression = glob + given[match[1]], expression + re.escape(given[match[1]])
         elif match[1] in names:
             glob, expression = glob + "*", expression + f"(?P={match[1]})"
         else:
@@ -219,12 +219,12 @@ def _matches(root: Path, pattern: str, known: Mapping[str, str]) -> list[tuple[d
             digits = r"\d+" if match[2] else r"[^/]+?"
             glob, expression = glob + "*", expression + f"(?P<{match[1]}>{digits})"
     glob, expression = glob + pattern[at:], expression + re.escape(pattern[at:])
-    found = []
+    matches = []
     for path in root.glob(glob):
         match = re.fullmatch(expression, path.relative_to(root).as_posix())
         if match:
-            found.append((match.groupdict(), path))
-    return found
+            matches.append((match.groupdict(), path))
+    return matches
 
 
 def _by_number(text: str) -> tuple[str, int, str]:

@@ -50,7 +50,7 @@ class NsdMindEye2(LayoutBenchmark):
             read_trials(manifest.entry(name), root, subject) for name in ("training_trials", TEST_SETS[test])
         ]
         entry = manifest.entry("betas")
-        betas = open_array(entry.one(root, subject=subject), entry.key)
+        betas = open_array(entry.file(root, subject=subject), entry.key)
         behav = np.concatenate(parts)
         rows = behav[:, ROW]
         if len(np.unique(rows)) < len(rows):
@@ -60,7 +60,7 @@ class NsdMindEye2(LayoutBenchmark):
                 f"{subject}: a record names row {rows.max()} of {betas.what}, which has {betas.shape[0]}"
             )
         entry = manifest.entry("stimuli")
-        pictures = open_array(entry.one(root), entry.key)
+        pictures = open_array(entry.file(root), entry.key)
         images = ArrayImages(pictures, ImageLayout("nchw"), scale=Scale(), resize=self.params.resize())
         shown, session = np.zeros(betas.shape[0], np.int64), np.ones(betas.shape[0], np.int64)
         shown[rows], session[rows] = behav[:, IMAGE], behav[:, SESSION]

@@ -39,7 +39,7 @@ class Mosaic(LayoutBenchmark):
 
     def read(self, root: Path, subject: str) -> Recording:
         """The trials of the file, train and test as their attributes say."""
-        path = self.manifest().entry("responses").one(root, subject=subject)
+        path = self.manifest().entry("responses").file(root, subject=subject)
         names, shown, phases, n_voxels = _trials(path)
         blocks = [names[k : k + _TRIALS] for k in range(0, len(names), _TRIALS)]
         source = prepared(

@@ -53,7 +53,7 @@ def read_trials(benchmark: LayoutBenchmark, root: Path, subject: str) -> Recordi
     """NSD's own trials for a `benchmark` whose manifest holds the files of ``nsd``."""
     manifest = benchmark.manifest()
     design = Design.read(manifest, root)
-    mask_file = manifest.entry("mask").one(root, subject=subject)
+    mask_file = manifest.entry("mask").file(root, subject=subject)
     mask = open_volume(mask_file).read() > 0  # 0 is outside, too
     if not mask.any():
         raise DataError(f"{mask_file} has no voxel above 0")
@@ -90,7 +90,7 @@ def read_trials(benchmark: LayoutBenchmark, root: Path, subject: str) -> Recordi
 def stimuli(manifest: Manifest, root: Path, benchmark: LayoutBenchmark) -> ArrayImages:
     """The 73,000 pictures, read on demand."""
     entry = manifest.entry("stimuli")
-    source = open_array(entry.one(root), entry.key)
+    source = open_array(entry.file(root), entry.key)
     return ArrayImages(source, ImageLayout("nhwc"), scale=Scale(), resize=benchmark.params.resize())
 
 

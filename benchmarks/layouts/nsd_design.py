@@ -42,7 +42,7 @@ class Design:
     @classmethod
     def read(cls, manifest: Manifest, root: Path) -> Design:
         """From ``nsd_expdesign.mat``, whose numbers count from 1."""
-        path = manifest.entry("experiment_design").one(root)
+        path = manifest.entry("experiment_design").file(root)
         order = as_integers(open_array(path, "masterordering")) - 1
         images = open_array(path, "subjectim").read().astype(np.int64) - 1
         shared = as_integers(open_array(path, "sharedix")) - 1

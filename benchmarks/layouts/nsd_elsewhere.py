@@ -69,7 +69,7 @@ class NsdElsewhere(LayoutBenchmark):
         own = np.isin(core.trials.ids, list(core.training_sets["shared1000"]))
         trials = chosen_trials(core.trials, own[core.trials.image_index])
         manifest = self.manifest()
-        mask_file = manifest.entry("mask").one(root, subject=subject)
+        mask_file = manifest.entry("mask").file(root, subject=subject)
         mask = open_volume(mask_file).read() > 0
         files = [path for name in (self.betas, f"{self.betas}_hdf5") for _, path in self._find(name, subject)]
         shape = header(files[0], "" if is_volume(files[0]) else "betas")[0]

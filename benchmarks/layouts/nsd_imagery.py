@@ -95,7 +95,7 @@ class NsdImagery(NsdElsewhere):
         entry = self.manifest().entry("imagery_runs")
         for run in RUNS:
             kind, letter = run[:3], run[3]
-            conditions = read_records(entry.one(root, subject=subject, run=run), needs=("CONDITION",)).text(
+            conditions = read_records(entry.file(root, subject=subject, run=run), needs=("CONDITION",)).text(
                 "CONDITION"
             )
             if kind == "att":

@@ -38,9 +38,9 @@ class NsdFsaverage(LayoutBenchmark):
         design = Design.read(manifest, root)
         masks, files = [], []
         for side in SIDES:
-            masks.append(open_volume(manifest.entry(f"{side}_mask").one(root)).read().ravel() > 0)
-            found = manifest.entry(f"{side}_betas").find(root, subject=subject)
-            files.append({int(values["session"]): path for values, path in found})
+            masks.append(open_volume(manifest.entry(f"{side}_mask").file(root)).read().ravel() > 0)
+            listed = manifest.entry(f"{side}_betas").find(root, subject=subject)
+            files.append({int(values["session"]): path for values, path in listed})
         sessions = sorted(files[0])
         if sorted(files[1]) != sessions or sessions != list(range(1, len(sessions) + 1)):
             raise DataError(
@@ -74,10 +74,10 @@ class NsdFsaverage(LayoutBenchmark):
     def _facts(self, root: Path, subject: str, masks: list[np.ndarray]) -> VoxelFacts:
         manifest = self.manifest()
         names = {values["atlas"]: path for values, path in manifest.entry("region_names").find(root)}
-        found = [dict(_by_atlas(manifest.entry(f"{side}_regions").find(root))) for side in SIDES]
+        by_atlas = [dict(_by_atlas(manifest.entry(f"{side}_regions").find(root))) for side in SIDES]
         rois, groups = {}, {}
-        for atlas in sorted(set(found[0]) & set(found[1]) - {"nsdgeneral"}):
-            sides = [open_volume(paths[atlas]).read().ravel() for paths in found]
+        for atlas in sorted(set(by_atlas[0]) & set(by_atlas[1]) - {"nsdgeneral"}):
+            sides = [open_volume(paths[atlas]).read().ravel() for paths in by_atlas]
             labels = np.concatenate([side[mask] for side, mask in zip(sides, masks)])
             rois |= regions(labels, atlas, names.get(atlas))
             if atlas == "streams":
@@ -102,8 +102,8 @@ def vertex_numbers(masks: Sequence[np.ndarray]) -> np.ndarray | None:
     return np.flatnonzero(np.concatenate(masks))
 
 
-def _by_atlas(found: list) -> list[tuple[str, Path]]:
-    return [(values["atlas"], path) for values, path in found]
+def _by_atlas(pairs: list) -> list[tuple[str, Path]]:
+    return [(values["atlas"], path) for values, path in pairs]
 
 
 def _read(pair: tuple[Path, Path], masks: list[np.ndarray]) -> np.ndarray:

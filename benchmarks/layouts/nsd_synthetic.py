@@ -56,15 +56,15 @@ class NsdSynthetic(NsdElsewhere):
         """All pictures, and those common to all subjects."""
         manifest = self.manifest()
         entry = manifest.entry("synthetic_design")
-        order = as_integers(open_array(entry.one(root), entry.key)) - 1
+        order = as_integers(open_array(entry.file(root), entry.key)) - 1
         sources = [
-            open_array(manifest.entry(name).one(root, subject=subject), "imgBrick")
+            open_array(manifest.entry(name).file(root, subject=subject), "imgBrick")
             for name in ("synthetic_stimuli", "color_stimuli")
         ]
         common, own = (source.shape[0] for source in sources)
         if len(order) and order.min() < 0:
             raise DataError(
-                f"{entry.one(root)} counts from 0; NSD's own file counts from 1, and so is it read"
+                f"{entry.file(root)} counts from 0; NSD's own file counts from 1, and so is it read"
             )
         images = SyntheticImages(tuple(sources), self.params.gamma, self.resize(root))
         names = [f"nsdsynthetic-{k:03d}" for k in range(common)]

@@ -46,10 +46,10 @@ class NumpyFiles(LayoutBenchmark):
         tables, pictures = [], []
         for split in ("training", "test"):
             entry = manifest.entry(f"{split}_betas")
-            source = open_array(entry.one(root, subject=subject))
+            source = open_array(entry.file(root, subject=subject))
             layout = "images-repeats-voxels" if len(source.shape) == 3 else "trials-first"
             tables.append(ResponseTable(source, layout))
-            pictures.append(open_array(manifest.entry(f"{split}_stimuli").one(root, subject=subject)))
+            pictures.append(open_array(manifest.entry(f"{split}_stimuli").file(root, subject=subject)))
         counts = [table.shape[0] // table.repeats for table in tables]
         for table, source, count in zip(tables, pictures, counts):
             if source.shape[0] != count:

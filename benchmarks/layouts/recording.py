@@ -117,9 +117,9 @@ def read_masked(path: Path, mask: np.ndarray) -> np.ndarray:
     return values[mask].T.astype(np.float32)
 
 
-def without_gaps(found: Sequence[tuple[Mapping[str, str], Path]], subject: str) -> list[Path]:
+def without_gaps(pairs: Sequence[tuple[Mapping[str, str], Path]], subject: str) -> list[Path]:
     """The files of sessions 1, 2, ...; a gap is a :class:`DataError`: trials are told by their place."""
-    files = {int(values["session"]): path for values, path in found}
+    files = {int(values["session"]): path for values, path in pairs}
     absent = sorted(set(range(1, max(files, default=1) + 1)) - set(files))
     if absent:
         later = f" and session {max(files)} is; get it, or remove the later ones" if files else ""

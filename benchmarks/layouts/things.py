@@ -39,11 +39,11 @@ class ThingsFmri(LayoutBenchmark):
     def read(self, root: Path, subject: str) -> Recording:
         """Columns of the table as trials, named by the list of stimuli."""
         manifest = self.manifest()
-        table = manifest.entry("responses").one(root, subject=subject)
+        table = manifest.entry("responses").file(root, subject=subject)
         stimuli = read_records(
-            manifest.entry("stimuli").one(root, subject=subject), needs=("stimulus", "trial_type", "session")
+            manifest.entry("stimuli").file(root, subject=subject), needs=("stimulus", "trial_type", "session")
         )
-        voxels = read_records(manifest.entry("voxels").one(root, subject=subject), needs=("voxel_id",))
+        voxels = read_records(manifest.entry("voxels").file(root, subject=subject), needs=("voxel_id",))
         order, n_trials = _layout_of(table)
         if n_trials != len(stimuli):
             raise DataError(f"{table} has {n_trials} trials and {stimuli.path.name} lists {len(stimuli)}")

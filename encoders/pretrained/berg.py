@@ -109,8 +109,8 @@ class BergEncoder(PretrainedEncoder):
             with _quietly():
                 responses, metadata = berg.encode(model, blank, return_metadata=True)
             counts.append(np.asarray(responses).shape[1])
-            known = np.ravel(metadata.get("fmri", {}).get("ncsnr", ()))
-            ncsnr.append(known if len(known) == counts[-1] else None)
+            ratios = np.ravel(metadata.get("fmri", {}).get("ncsnr", ()))
+            ncsnr.append(ratios if len(ratios) == counts[-1] else None)
         ends = np.cumsum([0, *counts])
         where = np.arange(ends[-1])
         p = self.params
@@ -145,8 +145,8 @@ class BergEncoder(PretrainedEncoder):
 @contextlib.contextmanager
 def _quietly() -> Any:
     """What the package prints goes to the log."""
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
         yield
-    for line in said.getvalue().splitlines():
+    for line in printed.getvalue().splitlines():
         logger.info("BERG: %s", line)

@@ -89,8 +89,8 @@ class MosaicEncoder(PretrainedEncoder):
     def _network(self) -> Any:
         self.require(None)
         p = self.params
-        said = io.StringIO()
-        with contextlib.redirect_stdout(said):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
             network = importlib.import_module("mosaic").from_pretrained(
                 backbone_name=p.model,
                 framework=p.framework,
@@ -98,7 +98,7 @@ class MosaicEncoder(PretrainedEncoder):
                 vertices=p.vertices,
                 folder=str(Path(p.folder).expanduser()),
             )
-        for line in said.getvalue().splitlines():
+        for line in printed.getvalue().splitlines():
             logger.info("MOSAIC: %s", line)
         return network.to(self.device).eval()
 

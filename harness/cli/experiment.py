@@ -46,8 +46,8 @@ def experiment(name: str | None, only_plan: bool, verbose: int, **given: Any) ->
     from .summary import console
 
     if name is None:
-        for known in suite_names():
-            click.echo(f"{known}: {read_suite(known).title}")
+        for suite_name in suite_names():
+            click.echo(f"{suite_name}: {read_suite(suite_name).title}")
         return
     suites = [_asked(each, given) for each in (suite_names() if name == EVERY else [name])]
     for suite in suites:

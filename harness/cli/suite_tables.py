@@ -28,7 +28,7 @@ def show(suite: Suite, results: list[CellResult], folder: Path, console: Console
         if result.run is not None
     ]
     say(console, f"{suite.title} ({len(runs)} of {len(results)} cells)", "bold")
-    if runs and any(is_simulated(one.run) for one in runs):
+    if runs and any(is_simulated(suite_run.run) for suite_run in runs):
         say(console, f"*** {SIMULATED} ***", "bold magenta")
     for name, table in TABLES[suite.table](suite, runs, console).items() if runs else ():
         file = folder / f"{name}.csv"
@@ -126,7 +126,7 @@ def _beside(suite: Suite, runs: list[Any], console: Console) -> dict[str, pd.Dat
     say(console, "computed here (printed in the paper)", "bold")
     rows = [(*(line[place] for place in kept), *line[2:]) for line in lines]
     print_table(console, (*heads, *shown), rows, grouped=len(kept) > 1)
-    beside = {f"{one.encoder} × {one.decoder}" for one in runs} & printed.keys()
+    beside = {f"{suite_run.encoder} × {suite_run.decoder}" for suite_run in runs} & printed.keys()
     for sentence, systems in why_they_differ(runs, printed).items():
         named = [" × ".join(name.split(" × ")[place] for place in kept) for name in systems]
         where = "" if len(systems) == len(beside) else f" [{_named(named)}]"

@@ -35,10 +35,10 @@ from .shares import decoder_share
 
 logger = logging.getLogger(__name__)
 
-Made = tuple[str, int, int]
+Place = tuple[str, int, int]
 """(row, trial, sample)."""
 
-CEILING: Made = ("generator-ceiling", -1, 0)
+CEILING: Place = ("generator-ceiling", -1, 0)
 """What the decoder's generator makes of the true images' embedding."""
 
 
@@ -54,13 +54,13 @@ class DecodedRows:
     candidates : most of any image.  blended : share of the decoder's low-level images in what is scored.
     """
 
-    images: Mapping[Made, ImageSet] = field(default_factory=dict)
+    images: Mapping[Place, ImageSet] = field(default_factory=dict)
     inputs: Mapping[str, np.ndarray] = field(default_factory=dict)
-    reconstructions: Mapping[Made, Reconstructions] = field(default_factory=dict)
+    reconstructions: Mapping[Place, Reconstructions] = field(default_factory=dict)
     cheats: Mapping[str, np.ndarray] = field(default_factory=dict)
     candidates: int = 1
     blended: float = 0.0
-    captions: Mapping[Made, Mapping[str, str]] = field(default_factory=dict)
+    captions: Mapping[Place, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class FittedDecoder:
 
     model: Model
     cheats: Mapping[str, np.ndarray]
-    reconstructions: dict[Made, Reconstructions]
+    reconstructions: dict[Place, Reconstructions]
     micro_batch: int
 
 
@@ -120,28 +120,30 @@ def decoded_rows(
     reconstructions = decoder.reconstructions
     if encoded is not None:
 
-        def all_rows(micro_batch: int) -> dict[Made, Reconstructions]:
+        def all_rows(micro_batch: int) -> dict[Place, Reconstructions]:
             """Of one size of micro-batch, the smaller one where only predictions had no memory."""
-            made = dict(decoder.reconstructions)
+            decoded = dict(decoder.reconstructions)
             if micro_batch != decoder.micro_batch:
-                made = _decoded_without_encoder(context, prepared, decoder.model, decoder.cheats, micro_batch)
+                decoded = _decoded_without_encoder(
+                    context, prepared, decoder.model, decoder.cheats, micro_batch
+                )
             predictions = _decoded_predictions(context, prepared, decoder.model, encoded, micro_batch)
-            of_ceiling = {CEILING: made.pop(CEILING)} if CEILING in made else {}
-            return made | predictions | of_ceiling
+            of_ceiling = {CEILING: decoded.pop(CEILING)} if CEILING in decoded else {}
+            return decoded | predictions | of_ceiling
 
         reconstructions, _ = _in_memory(context, decoder.micro_batch, all_rows)
     inputs = {"measured": prepared.data.test.responses.mean()}
     if encoded is not None:
         inputs["predicted"] = encoded.mean().astype(np.float32)
-    parts = {name: made.optional_parts("low_level") for name, made in reconstructions.items()}
+    parts = {name: of_row.optional_parts("low_level") for name, of_row in reconstructions.items()}
     share = _share(context) if any(low_level is not None for low_level in parts.values()) else 0.0
     images = {}
-    for name, made in reconstructions.items():
-        chosen = made.chosen(choose(made, context.settings.selection, stimuli))
+    for name, of_row in reconstructions.items():
+        chosen = of_row.chosen(choose(of_row, context.settings.selection, stimuli))
         enlarge = bool(context.settings.protocol)
         mixes = share and parts[name] is not None
         images[name] = blended(chosen, parts[name], share=share, enlarge=enlarge) if mixes else chosen
-    most = max(made.candidates() for made in reconstructions.values())
+    most = max(of_row.candidates() for of_row in reconstructions.values())
     return DecodedRows(images, inputs, reconstructions, decoder.cheats, most, share)
 
 
@@ -199,8 +201,8 @@ def _cheats(context: Context, prepared: Prepared, decoder: Model) -> dict[str, n
     def decoded_alone(stream: Stream) -> tuple[Reconstructions, ImageSet]:
         """What a stream that is no row becomes, and its first candidates."""
         with context.stage("decode noise", len(stream.responses.ids)) as advance:
-            (made,) = decode(decoder, [stream], progress=advance, **_tools(context, prepared))
-        return made, made.chosen(np.zeros(len(made.ids), np.int64))
+            (decoded,) = decode(decoder, [stream], progress=advance, **_tools(context, prepared))
+        return decoded, decoded.chosen(np.zeros(len(decoded.ids), np.int64))
 
     return cheat_responses(
         prepared.data,
@@ -213,8 +215,8 @@ def _cheats(context: Context, prepared: Prepared, decoder: Model) -> dict[str, n
 
 
 def _in_memory(
-    context: Context, micro_batch: int, decoded: Callable[[int], dict[Made, Reconstructions]]
-) -> tuple[dict[Made, Reconstructions], int]:
+    context: Context, micro_batch: int, decoded: Callable[[int], dict[Place, Reconstructions]]
+) -> tuple[dict[Place, Reconstructions], int]:
     """``decoded(micro_batch)``, or in smaller ones where the device has no memory for these, and their size.
 
     The size is in every key, and the run says that it is another than the one asked for.
@@ -236,7 +238,7 @@ def _in_memory(
 
 def _decoded_without_encoder(
     context: Context, prepared: Prepared, decoder: Model, cheats: Mapping[str, np.ndarray], micro_batch: int
-) -> dict[Made, Reconstructions]:
+) -> dict[Place, Reconstructions]:
     """Every row that needs no encoder and, where the decoder can, its generator given the true images."""
     test, settings = prepared.data.test, context.settings
     streams = row_streams(context, prepared.data, cheats)
@@ -244,15 +246,15 @@ def _decoded_without_encoder(
     total = sum(len(stream.responses.ids) for stream in streams) + ceiling * len(test)
     with context.stage("decode", total) as advance:
         tools = _tools(context, prepared) | {"progress": advance, "micro_batch": micro_batch}
-        made = _of_streams(decoder, streams, names=prepared.names, **tools)
+        reconstructions = _of_streams(decoder, streams, names=prepared.names, **tools)
         if ceiling:
-            made[CEILING] = generate(decoder, test.stimuli, seed=settings.seed, **tools)
-    return made
+            reconstructions[CEILING] = generate(decoder, test.stimuli, seed=settings.seed, **tools)
+    return reconstructions
 
 
 def _decoded_predictions(
     context: Context, prepared: Prepared, decoder: Model, encoded: Encoded, micro_batch: int
-) -> dict[Made, Reconstructions]:
+) -> dict[Place, Reconstructions]:
     """The predicted row."""
     streams = predicted_streams(context, prepared.data, encoded)
     with context.stage("decode predictions", sum(len(stream.responses.ids) for stream in streams)) as advance:
@@ -260,9 +262,9 @@ def _decoded_predictions(
         return _of_streams(decoder, streams, names=prepared.names, **tools)
 
 
-def _of_streams(decoder: Model, streams: list[Stream], **how: Any) -> dict[Made, Reconstructions]:
+def _of_streams(decoder: Model, streams: list[Stream], **how: Any) -> dict[Place, Reconstructions]:
     of_streams = decode(decoder, streams, **how)
-    return {(s.row, s.trial, s.sample): made for s, made in zip(streams, of_streams, strict=True)}
+    return {(s.row, s.trial, s.sample): decoded for s, decoded in zip(streams, of_streams, strict=True)}
 
 
 def _tools(context: Context, prepared: Prepared) -> dict[str, Any]:

@@ -51,8 +51,8 @@ def choose_ids(
 
 def _falling(ids: tuple[str, ...], values: np.ndarray) -> list[str]:
     """Ids by falling value, those without one last."""
-    known = np.where(np.isfinite(values), values, -np.inf)
-    return [ids[k] for k in np.argsort(-known, kind="stable")]
+    comparable = np.where(np.isfinite(values), values, -np.inf)
+    return [ids[k] for k in np.argsort(-comparable, kind="stable")]
 
 
 def pack(ids: tuple[str, ...], sets: Mapping[str, ImageSet]) -> bytes:

@@ -144,9 +144,9 @@ def cached_map(
         for inner, more in result.counts.items():
             store.count(inner, **more)
         store.take_on(result.transient)
-        for keys, made, error in result.outcomes:
+        for keys, computed, error in result.outcomes:
             errors |= dict.fromkeys(keys, error) if error is not None else {}
-            store.count(stage, computed=made)
+            store.count(stage, computed=computed)
             progress(counts[keys[0]])
     return [_artifacts(store, stage, item, of_item, errors) for item, of_item in zip(items, places)]
 
@@ -197,7 +197,7 @@ def _carry_out(task: _Task) -> _Result:
     """Make what is missing of one task, each unit's artifacts as soon as they are computed."""
     store = store_at(task.root)
     before = store.counted()
-    outcomes = [_made(store, task, unit) for unit in task.units]
+    outcomes = [_outcome(store, task, unit) for unit in task.units]
     after = store.counted()
     inner = {
         stage: {what: n - before.get(stage, {}).get(what, 0) for what, n in of_stage.items()}
@@ -207,7 +207,7 @@ def _carry_out(task: _Task) -> _Result:
     return _Result(outcomes, inner, store.hand_over())
 
 
-def _made(store: Store, task: _Task, unit: _Unit) -> _Outcome:
+def _outcome(store: Store, task: _Task, unit: _Unit) -> _Outcome:
     missing = [place for place in unit.places if store.open(task.stage, place[1]) is None]
     keys = tuple(key for _, key, _ in unit.places)
     if not missing:

@@ -147,10 +147,10 @@ ENDS = 2**16
 
 def modules_sha(modules: Iterable[str]) -> str:
     """Hash of the source of `modules` and of all that they import from ``harness`` or their own packages."""
-    found = {module: _find(module) for module in modules}
-    if any(file is None for file in found.values()):
+    files = {module: _find(module) for module in modules}
+    if any(file is None for file in files.values()):
         return UNKNOWN
-    return digest({module: _closure_sha(module, file) for module, file in found.items()})
+    return digest({module: _closure_sha(module, file) for module, file in files.items()})
 
 
 def function_identity(function: Callable[..., Any]) -> dict[str, Any]:
@@ -181,9 +181,11 @@ def _closure_sha(name: str, file: Path) -> str:
         files[module] = source
         names = imported_names(module, source)
         pending += [
-            (name, found)
+            (name, source_file)
             for name in names
-            if name.partition(".")[0] in roots and name not in files and (found := _find(name)) is not None
+            if name.partition(".")[0] in roots
+            and name not in files
+            and (source_file := _find(name)) is not None
         ]
     sha = hashlib.sha256()
     for module in sorted(files):

@@ -311,8 +311,8 @@ def _who(worker: Life) -> str:
 
 
 def _unwatched(problem: Exception) -> WorkerDied:
-    said = what_happened(problem)
-    return WorkerDied(f"workers can no longer be watched ({said}); run the same command again")
+    reason = what_happened(problem)
+    return WorkerDied(f"workers can no longer be watched ({reason}); run the same command again")
 
 
 def _forget_old(folder: Path) -> None:

@@ -68,11 +68,11 @@ def chosen(
     key is not among `kept`."""
     now = time.time() if now is None else now
     return [
-        one
-        for one in held
-        if (not stages or one.stage in stages)
-        and one.key not in kept
-        and (older_than is None or now - one.used > older_than)
+        artifact
+        for artifact in held
+        if (not stages or artifact.stage in stages)
+        and artifact.key not in kept
+        and (older_than is None or now - artifact.used > older_than)
     ]
 
 
@@ -94,12 +94,12 @@ def remove(root: Path, doomed: Sequence[Held]) -> int:
     """Remove `doomed` from the store at `root` that no other process uses; the bytes that were freed."""
     freed = 0
     with _alone(root), explained(root):
-        for one in doomed:
+        for artifact in doomed:
             trash = root / "tmp" / f"pruned-{uuid.uuid4().hex}"
             # Renamed first: an artifact exists whole or not at all, also where this process is killed.
             with contextlib.suppress(FileNotFoundError):
-                os.replace(one.folder, trash)
-                freed += one.size
+                os.replace(artifact.folder, trash)
+                freed += artifact.size
         for trash in (root / "tmp").glob("pruned-*"):
             shutil.rmtree(trash, ignore_errors=True)
     return freed

@@ -135,10 +135,10 @@ class _Working:
         try:
             verified(signed(value, b""), b"", origin="")
         except Exception:
-            said = what_happened(value) if isinstance(value, Exception) else type(value).__name__
+            reason = what_happened(value) if isinstance(value, Exception) else type(value).__name__
             if isinstance(value, HarnessError):
-                return type(value)(str(value)) if not isinstance(value, PluginError) else PluginError(said)
-            return PluginError(f"a task ended with what no other process can read: {said}")
+                return type(value)(str(value)) if not isinstance(value, PluginError) else PluginError(reason)
+            return PluginError(f"a task ended with what no other process can read: {reason}")
         return value
 
     def _hear(self, what: str, done: int, total: int) -> None:

@@ -107,12 +107,12 @@ class Store:
         file = self.root / "store.json"
         if file.is_file():
             try:
-                found = int(json.loads(file.read_text())["schema"])
+                schema = int(json.loads(file.read_text())["schema"])
             except (ValueError, KeyError, TypeError):
                 raise StoreError(f"{file} is damaged; move the store away or give another --store") from None
-            if found > SCHEMA:
+            if schema > SCHEMA:
                 raise StoreError(
-                    f"the store {self.root} has schema {found}, this harness knows up to {SCHEMA}. "
+                    f"the store {self.root} has schema {schema}, this harness knows up to {SCHEMA}. "
                     "Type: pip install -U fmri-harness, or give another --store"
                 )
             return
@@ -174,10 +174,10 @@ class Store:
         with one thread, since the number of threads is no ingredient and must change nothing.
         """
         key = self.key(stage, ingredients)
-        known = self.open(stage, key)
-        if known is not None:
+        stored = self.open(stage, key)
+        if stored is not None:
             self.count(stage, reused=1)
-            return known
+            return stored
         with self.writing(stage, key, ingredients) as folder, single_thread():
             make(folder)
         self.count(stage, computed=1)
@@ -307,13 +307,13 @@ def _damage(folder: Path) -> str:
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
         files = manifest["files"]
-        for name, known in files.items():
+        for name, listed in files.items():
             file = folder / name
             if not file.is_file():
                 return f"{name} is missing"
-            if file.stat().st_size != known["bytes"]:
-                return f"{name} has {file.stat().st_size} bytes instead of {known['bytes']}"
-            if file_sha(file) != known["sha256"]:
+            if file.stat().st_size != listed["bytes"]:
+                return f"{name} has {file.stat().st_size} bytes instead of {listed['bytes']}"
+            if file_sha(file) != listed["sha256"]:
                 return f"the content of {name} changed"
             if problem := _unreadable(file, of_plugin=manifest["stage"] == "fit"):
                 return f"{name} {problem}"

@@ -95,9 +95,9 @@ def _declared(plan: Plan, kind: str) -> Declared:
 
 
 def _licence(ref: PluginRef) -> str:
-    said = getattr(_class(ref), "licence", "")
-    if said:
-        return str(said)
+    licence = getattr(_class(ref), "licence", "")
+    if licence:
+        return str(licence)
     try:
         about = metadata(ref.dist)
     except PackageNotFoundError:
@@ -107,8 +107,8 @@ def _licence(ref: PluginRef) -> str:
 
 def _citation(ref: PluginRef) -> str:
     kind = _class(ref)
-    if said := getattr(kind, "citation", ""):
-        return str(said)
+    if citation := getattr(kind, "citation", ""):
+        return str(citation)
     module = importlib.import_module(kind.__module__)
     package = importlib.import_module(module.__package__) if module.__package__ else module
     own = package.__doc__ if kind.__name__ in getattr(package, "__all__", ()) else module.__doc__

@@ -40,8 +40,8 @@ class Findings:
         elif isinstance(recomputed, list | tuple) and isinstance(given, list | tuple):
             if len(given) != len(recomputed):
                 self.compare(what, f"the length of {where}", len(given), len(recomputed))
-            for place, (one, other) in enumerate(zip(given, recomputed)):
-                self.compare_tree(what, f"{where}[{place}]", one, other)
+            for place, (item, again) in enumerate(zip(given, recomputed)):
+                self.compare_tree(what, f"{where}[{place}]", item, again)
         else:
             self.compare(what, where, given, recomputed)
 

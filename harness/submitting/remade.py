@@ -59,12 +59,12 @@ def remade_plan(record: RunRecord, *, own_code: bool = False) -> tuple[Plan | No
 
 def request_of(record: RunRecord) -> Request:
     """What was asked for, parameters resolved."""
-    known = {field.name for field in fields(RunSettings)}
+    setting_names = {field.name for field in fields(RunSettings)}
     trained_on = tuple(part.subject for part in record.train_subjects)
     plugins = {kind: getattr(record, kind) for kind in ("encoder", "decoder")}
     values: dict[str, Any] = {kind: dict(part.params) for kind, part in plugins.items() if part is not None}
     values["benchmark"] = dict(record.benchmark.params)
-    values["run"] = {key: value for key, value in record.settings.items() if key in known}
+    values["run"] = {key: value for key, value in record.settings.items() if key in setting_names}
     values = {key: _params_of(plugins.get(key), given) for key, given in values.items()}
     benchmark = record.benchmark
     return Request(
@@ -96,8 +96,8 @@ def finished(
         decoder = decoder_branch(context, prepared)
         decoded = decoded_rows(context, prepared, encoded, decoder)
         images = {
-            row: made.select(pick(made)).held()
-            for (row, trial, sample), made in decoded.images.items()
+            row: row_images.select(pick(row_images)).held()
+            for (row, trial, sample), row_images in decoded.images.items()
             if row in ROWS and trial < 0 and sample == 0
         }
         return Finished(images, None if encoded is None else encoded.mean(), prepared.data)

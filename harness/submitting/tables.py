@@ -148,7 +148,7 @@ def _check_metrics(run: RunResult, findings: Findings) -> None:
     """Metrics of the record as this harness describes them, where it has the same version."""
     record = run.record
     scored = {name for _, table in _all_tables(run) for name in table["metric"].unique()}
-    excused = {one.metric for one in (*record.left_out_metrics, *record.failed_metrics)}
+    excused = {entry.metric for entry in (*record.left_out_metrics, *record.failed_metrics)}
     for metric in record.metrics:
         if metric.name not in scored and not {metric.name, metric.name.rpartition("@")[0]} & excused:
             findings.wrong.append(f"run.json has the metric '{metric.name}', which no table has")

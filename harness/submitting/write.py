@@ -144,36 +144,36 @@ def _samples(
         size = images.images(images.ids[:1]).nbytes
         return chosen(images.ids, max(1, ROOM // size), tables_sha=seed)
 
-    made = finished(plan, store, reporter=reporter, pick=pick)
+    outcome = finished(plan, store, reporter=reporter, pick=pick)
     content: dict[str, bytes] = {}
     left_out: dict[str, str] = {}
-    kept = dict(_without_stimuli(made, left_out))
+    kept = dict(_without_stimuli(outcome, left_out))
     if kept:
         arrays = {f"ids/{row}": np.array(images.ids) for row, images in kept.items()}
         arrays |= {f"images/{row}": np.asarray(images.images()) for row, images in kept.items()}
         content[RECONSTRUCTIONS] = npz_content(arrays)
-    elif not made.images:
+    elif not outcome.images:
         left_out[RECONSTRUCTIONS] = "the run has no decoder"
-    if made.predicted is None:
+    if outcome.predicted is None:
         left_out[PREDICTIONS] = "the run has no encoder"
     else:
-        valid = np.flatnonzero(made.data.space.valid)
-        count = max(1, ROOM // (8 * len(made.predicted)))
+        valid = np.flatnonzero(outcome.data.space.valid)
+        count = max(1, ROOM // (8 * len(outcome.predicted)))
         voxels = np.array(sorted(map(int, chosen([str(v) for v in valid], count, tables_sha=seed))))
         content[PREDICTIONS] = npz_content(
             {
-                "ids": np.array(made.data.test.stimuli.ids),
+                "ids": np.array(outcome.data.test.stimuli.ids),
                 "voxels": voxels,
-                "predictions": made.predicted[:, voxels],
+                "predictions": outcome.predicted[:, voxels],
             }
         )
     return content, left_out
 
 
-def _without_stimuli(made: Finished, left_out: dict[str, str]) -> Iterator[tuple[str, ImageSet]]:
-    data = made.data
+def _without_stimuli(outcome: Finished, left_out: dict[str, str]) -> Iterator[tuple[str, ImageSet]]:
+    data = outcome.data
     stimuli = {sha for split in (data.train, data.test) for sha in split.stimuli.image_hashes()}
-    for row, images in made.images.items():
+    for row, images in outcome.images.items():
         if shown := stimuli.intersection(images.image_hashes()):
             left_out[row] = f"{len(shown)} of its images are stimuli"
         else:

@@ -18,4 +18,4 @@ def load(name: str, root: Path | str, **params: object) -> SubjectData:
 
 def file_of(name: str, entry: str, root: Path, **values: str) -> Path:
     """The one file of an entry of the layout's manifest."""
-    return read_manifest(name).entry(entry).one(root, **values)
+    return read_manifest(name).entry(entry).file(root, **values)
