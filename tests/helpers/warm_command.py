@@ -3,8 +3,8 @@
 Much of the time of a small command goes into imports.  ``python warm_command.py`` reads requests, a line of
 JSON each (words, folder, environment, and the files for what is printed), and answers with two lines: the
 number of the process that carries the request out, and its exit status.  What is forked has run nothing of
-harness but imports.  Hashes of text begin alike in all that one such process forks; they do not in commands that
-are started as programs, as those that tests kill or pipe from are, and under another worker of the tests.
+harness but imports.  Hashes of text begin alike in all that one such process forks; they do not in commands
+that are started as programs, as those that tests kill or pipe from are, or under another worker of pytest.
 """
 
 from __future__ import annotations
