@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -239,3 +240,77 @@ def test_a_test_lies_where_its_module_does_and_has_its_name():
             misplaced.append(f"tests/{folder}/test_{module}.py")
     assert not misplaced, f"no module has the name of {', '.join(misplaced)}"
     assert not NAMED_OTHERWISE - places.keys()
+
+
+SAYS_NOTHING = {"found", "made", "said", "one", "known"}
+"""How a value came about; a name says what it holds: ``scores``, ``missing_ids``, ``reconstructions``."""
+
+
+def bound_names(source: str) -> list[tuple[int, str]]:
+    """(line, name) of all that `source` names: values, arguments, attributes, functions, classes, modules."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                names.append((node.lineno, name))
+            case ast.arg(arg=name) | ast.alias(asname=str(name)) | ast.ExceptHandler(name=str(name)):
+                names.append((node.lineno, name))
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                names.append((node.lineno, name))
+            case (
+                ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name))
+            ):
+                names.append((node.lineno, name))
+    return sorted(names)
+
+
+def says_nothing(name: str) -> bool:
+    return name.strip("_").lower() in SAYS_NOTHING
+
+
+@pytest.mark.parametrize("folder", ["harness", *PLUGIN_FOLDERS, "reports"])
+def test_a_name_says_what_it_holds(folder):
+    files = {file.relative_to(ROOT): file.read_text() for file in sorted((ROOT / folder).rglob("*.py"))}
+    assert files
+    lines = [
+        f"{file}:{line}: '{name}' does not say what it holds; name it for that, like scores or missing_ids"
+        for file, source in files.items()
+        for line, name in bound_names(source)
+        if says_nothing(name)
+    ]
+    assert not lines, "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "one = 1",
+        "_known: int = 1",
+        "a, *made = b",
+        "self.said = 1",
+        "for one in a: pass",
+        "[one for one in a]",
+        "{k: v for k, (v, one) in a}",
+        "if (found := a): pass",
+        "def f(known): pass",
+        "def f(*one): pass",
+        "def f(**known): pass",
+        "def f(*, made): pass",
+        "lambda one: 1",
+        "def one(): pass",
+        "async def _found(): pass",
+        "class Made: pass",
+        "import a as one",
+        "from a import b as said",
+        "with a as one: pass",
+        "try: pass\nexcept A as found: pass",
+        "match a:\n case [*one]: pass",
+        "match a:\n case {'b': known}: pass",
+        "match a:\n case {**known}: pass",
+    ],
+)
+def test_no_way_to_name_a_value_is_overlooked(source):
+    assert [name for _, name in bound_names(source) if says_nothing(name)]
+    renamed = re.sub("|".join(SAYS_NOTHING), "scores", source, flags=re.IGNORECASE)
+    assert bound_names(renamed)
+    assert not any(says_nothing(name) for _, name in bound_names(renamed))
