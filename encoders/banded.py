@@ -121,7 +121,7 @@ class BandedEncoder(SolvedEncoder[BandedModel]):
         for start in track(starts, "band weights, blocks of voxels"):
             block = slice(start, start + VOXELS)
             with numpy_backend(), np.errstate(divide="ignore"):  # the logarithm of a weight of 0
-                deltas, _, found = solve_multiple_kernel_ridge_random_search(
+                deltas, _, block_scores = solve_multiple_kernel_ridge_random_search(
                     kernels,
                     targets[:, block],
                     n_iter=weights,
@@ -133,7 +133,7 @@ class BandedEncoder(SolvedEncoder[BandedModel]):
                     progress_bar=False,
                 )
             strengths[:, block] = np.exp(deltas)
-            scores[block] = found.max(axis=0)
+            scores[block] = block_scores.max(axis=0)
         return strengths, scores
 
     def respond(self, model: BandedModel, stimuli: Stimuli, features: Features) -> np.ndarray:

@@ -50,9 +50,9 @@ def ranked(rdms: np.ndarray) -> np.ndarray:
     return rankdata(rdms, axis=-1)
 
 
-def spearman(one: np.ndarray, other: np.ndarray) -> float:
+def spearman(first: np.ndarray, second: np.ndarray) -> float:
     """Spearman's correlation of two RDMs (pairs,); 0 where one is constant."""
-    a, b = (ranks - ranks.mean() for ranks in (ranked(one), ranked(other)))
+    a, b = (ranks - ranks.mean() for ranks in (ranked(first), ranked(second)))
     norm = np.sqrt((a @ a) * (b @ b))
     return float(a @ b / norm) if norm else 0.0
 
