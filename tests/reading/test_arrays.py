@@ -59,6 +59,20 @@ def test_far_apart_positions_are_read_one_by_one(tmp_path):
     np.testing.assert_array_equal(source.take(np.array([999, 3, 999, 500])), values[[999, 3, 999, 500]])
 
 
+@pytest.mark.parametrize("kind", ["h5", "mat73"])
+@pytest.mark.parametrize("look_up", [0, 1 << 30])
+def test_entries_are_the_same_looked_up_or_read_along(tmp_path, kind, look_up, monkeypatch):
+    monkeypatch.setattr("harness.reading.sources._LOOK_UP", look_up)
+    monkeypatch.setattr("harness.reading.sources._POINTS", 2)
+    monkeypatch.setattr("harness.reading.sources._WHOLE_BYTES", 0)
+    values = ARRAYS["images"]
+    source = opened(tmp_path, kind, ARRAYS, "images")
+    for axis, length in enumerate(values.shape):
+        for positions in ([length - 1, 0, length - 1], list(range(length)), list(range(0, length, 2))[::-1]):
+            taken = source.take(np.array(positions), axis=axis)
+            np.testing.assert_array_equal(taken, values.take(positions, axis=axis))
+
+
 def test_trailing_axis_beyond_memory_limit_is_read_in_slabs(tmp_path, monkeypatch):
     monkeypatch.setattr("harness.reading.sources._WHOLE_BYTES", 0)
     source = opened(tmp_path, "mat73", ARRAYS, "images")
