@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _INSIDE = {
-    "nsd-special515": "nsd-shared982",
+    "nsd-special515": "nsd-shared907",
+    "nsd-shared907": "nsd-shared982",
     "nsd-shared982": "nsd-shared1000",
     "nsd-shared1000": "nsd-73k",
     "nsd-73k": "coco",
@@ -33,11 +34,17 @@ _ALGONAUTS = (
     "the split by sessions of Algonauts 2023 leaves shared images that were shown before the last three "
     "sessions in training"
 )
+_IMAGERY = "the complex pictures of NSD-Imagery are named after shared images of NSD"
+
 _PARTLY = {
     frozenset(("algonauts-2023-train", name)): _ALGONAUTS
-    for name in ("nsd-shared1000", "nsd-shared982", "nsd-special515")
+    for name in ("nsd-shared1000", "nsd-shared982", "nsd-shared907", "nsd-special515")
+} | {
+    frozenset((larger, f"nsd-imagery-{name}")): _IMAGERY
+    for larger in ("nsd-shared1000", "nsd-73k", "coco")
+    for name in ("vision", "vision-complex", "imagery", "imagery-complex")
 }
-"""Sets that share images though none holds the other -> why (Gifford et al. 2023, devkit)."""
+"""Sets that share images though none holds the other -> why (Gifford et al. 2023, devkit; names of files)."""
 
 DECLARATIONS = ("networks", "training_sets", "training_hashes")
 """Optional methods by which a plugin says where it comes from."""

@@ -13,6 +13,7 @@ from harness.run.overlaps import Declared, shared_images
         ("nsd-shared1000", "nsd-shared1000", "they are the same images"),
         ("coco", "nsd-special515", "coco holds all of nsd-special515"),
         ("nsd-special515", "nsd-73k", "nsd-73k holds all of nsd-special515"),
+        ("nsd-shared982", "nsd-special515", "nsd-shared982 holds all of nsd-special515"),
         ("my-own", "my-own", "they are the same images"),
     ],
 )
@@ -20,7 +21,14 @@ def test_sets_that_hold_one_another_share_images(trained, tested, why):
     assert list(shared_images([trained], [tested])) == [(trained, tested, why)]
 
 
-@pytest.mark.parametrize("tested", ["nsd-shared1000", "nsd-shared982", "nsd-special515"])
+@pytest.mark.parametrize("trained", ["nsd-shared1000", "nsd-73k", "coco"])
+def test_complex_pictures_of_imagery_are_of_nsd(trained):
+    ((_, _, why),) = shared_images([trained], ["nsd-imagery-imagery"])
+    assert "named after shared images" in why
+    assert not list(shared_images([trained], ["nsd-imagery-imagery-simple"]))
+
+
+@pytest.mark.parametrize("tested", ["nsd-shared1000", "nsd-shared982", "nsd-shared907", "nsd-special515"])
 def test_algonauts_shares_images_with_what_nsd_tests_on(tested):
     ((_, _, why),) = shared_images(["algonauts-2023-train"], [tested])
     assert "shown before the last three sessions" in why
