@@ -13,7 +13,8 @@ import numpy as np
 
 from .data import Decoded, Responses, Split, Stimuli, SubjectData, VoxelSpace
 
-_SPACE = ("dataset", "subject", "mask", "n_voxels", "units", "voxels_sha")
+_SPACE = ("dataset", "subject", "mask", "n_voxels", "units", "voxels_sha", "template")
+_PLACED = ("valid", "ncsnr", "coordinates", "vertices")
 
 
 def write_array(folder: Path, name: str, values: np.ndarray) -> None:
@@ -43,7 +44,7 @@ def write_space(folder: Path, space: VoxelSpace) -> None:
     for kind, names in tables.items():
         for number, name in enumerate(names):
             write_array(folder, f"{kind}_{number}", getattr(space, kind)[name])
-    for name in ("valid", "ncsnr", "coordinates"):
+    for name in _PLACED:
         if getattr(space, name) is not None:
             write_array(folder, f"space_{name}", getattr(space, name))
 
@@ -57,7 +58,7 @@ def read_space(folder: Path) -> VoxelSpace:
     }
     arrays = {
         name: read_array(folder, f"space_{name}")
-        for name in ("valid", "ncsnr", "coordinates")
+        for name in _PLACED
         if (folder / f"space_{name}.npy").is_file()
     }
     return VoxelSpace(**names, **tables, **arrays)

@@ -17,7 +17,7 @@ from harness.exchange import (
 VALID = np.array([True, False, True, True])
 SPACE = VoxelSpace(
     "toy", "s1", "all", 4, "zscore", "x", rois={"V1": VALID}, groups={"early": ~VALID}, ncsnr=np.arange(4.0),
-    coordinates=np.eye(4)[:, :3], valid=VALID,
+    coordinates=np.eye(4)[:, :3], valid=VALID, vertices=np.arange(4), template="mni152",
 )  # fmt: skip
 
 
@@ -31,7 +31,7 @@ def test_responses_keep_space_ids_order_and_sessions(tmp_path):
     back = read_responses(tmp_path)
     assert back.sha == responses().sha
     assert back.space.sha == SPACE.sha
-    for name in ("ncsnr", "coordinates", "valid"):
+    for name in ("ncsnr", "coordinates", "valid", "vertices", "template"):
         np.testing.assert_array_equal(getattr(back.space, name), getattr(SPACE, name))
     np.testing.assert_array_equal(back.space.rois["V1"], VALID)
     np.testing.assert_array_equal(back.space.groups["early"], ~VALID)
