@@ -27,7 +27,7 @@ from harness.statistics import (
     told_apart,
 )
 from harness.statistics.intervals import contributions
-from harness.statistics.orders import order_agreement
+from harness.statistics.orders import order_agreements
 
 from .boards import ENTRY, Board, Entry
 from .columns import Column
@@ -121,25 +121,26 @@ def decoder_agreement(board: Board, column: Column, read: Read) -> list[dict[str
     for m, line in enumerate(values.lines):
         if line.kind == ENTRY:
             under.setdefault(line.decoder, {})[line.encoder, line.adapter, line.row.name] = m
-    lines = []
-    sign = 1 if column.metric.higher_is_better else -1
-    per_image: dict[int, np.ndarray] = {}
+    chosen = []
     for (first, ours), (second, theirs) in itertools.combinations(under.items(), 2):
         common = [key for key in ours if key in theirs]
-        if len(common) < 2:
-            continue
-        sides = []
-        for of in (ours, theirs):
-            for key in common:
-                per_image.setdefault(of[key], sign * values.per_image(of[key]))
-            sides.append(np.stack([per_image[of[key]] for key in common], axis=1))
-        tau = order_agreement(*sides)
-        orders = [
-            tuple(common[k][0] for k in np.argsort(-np.nanmean(side, axis=0), kind="stable"))
-            for side in sides
-        ]
+        if len(common) > 1:
+            sides = tuple(tuple(of[key] for key in common) for of in (ours, theirs))
+            chosen.append((first, second, [encoder for encoder, _, _ in common], sides))
+    if not chosen:
+        return []
+    sign = 1 if column.metric.higher_is_better else -1
+    per_image = sign * np.stack([values.per_image(m) for m in range(len(values.lines))], axis=1)
+    used = sorted({m for *_, sides in chosen for side in sides for m in side})
+    place = {m: k for k, m in enumerate(used)}
+    pairs = [tuple(tuple(place[m] for m in side) for side in sides) for *_, sides in chosen]
+    means = np.nanmean(per_image[:, used], axis=0)
+    lines = []
+    taus = order_agreements(per_image[:, used], pairs)
+    for (first, second, encoders, _), sides, tau in zip(chosen, pairs, taus, strict=True):
+        orders = [tuple(encoders[k] for k in np.argsort(-means[list(side)], kind="stable")) for side in sides]
         lines.append(
-            {"decoder_a": first, "decoder_b": second, "encoders": len(common)}
+            {"decoder_a": first, "decoder_b": second, "encoders": len(encoders)}
             | {"tau": tau.value, "low": tau.low, "high": tau.high}
             | {"order_a": orders[0], "order_b": orders[1]}
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -51,8 +52,12 @@ def _leaderboard(folder: Path) -> Path:
 
 
 def _comparison(folder: Path) -> Path:
-    """Two encoders under two decoders, of several seeds, by every region."""
-    runs = [*several(folder / "runs"), board_run(folder / "runs/again", encoder="mlp", seed=1)]
+    """Two encoders under two decoders, one of several seeds, by every region."""
+    runs = [
+        board_run(folder / f"runs/{encoder}-{decoder}", encoder=encoder, decoder=decoder, images=8)
+        for encoder, decoder in itertools.product(("ridge", "mlp"), ("linear", "mindeye2"))
+    ]
+    runs.append(board_run(folder / "runs/again", encoder="ridge", seed=1, images=8))
     compared = compare([RunResult.open(run) for run in runs], regions=["all"], flips=100)
     return write_page(folder / "comparison.html", render_comparison(compared))
 

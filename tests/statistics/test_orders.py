@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from harness.statistics.orders import order_agreement, tau_b
+from harness.statistics.orders import order_agreement, order_agreements, tau_b
 
 
 def test_tau_is_that_of_scipy_with_ties():
@@ -49,3 +49,20 @@ def test_images_that_some_system_lacks_are_left_out():
     whole = order_agreement(np.array([1.0, 2, 3]), np.array([1.0, 2, 3]))
     assert whole.value == 1
     assert np.isnan(whole.low)
+
+
+def test_many_pairs_that_share_their_draws_are_the_pairs_by_themselves():
+    rng = np.random.default_rng(3)
+    values = rng.normal(0, 1, (30, 1)) + rng.normal(0, 1, (30, 7)) + 0.2 * np.arange(7)
+    values[:, 6] = values[:, 0]  # equal systems
+    pairs = [((0, 1, 2), (3, 4, 5)), ((0, 1, 2), (2, 0, 1)), ((0, 6), (1, 2)), ((0, 6, 1), (3, 4, 5))]
+    holes = values.copy()
+    holes[4, 1] = np.nan
+    for table in (values, holes):
+        together = order_agreements(table, pairs)
+        for (a, b), tau in zip(pairs, together, strict=True):
+            alone = order_agreement(table[:, list(a)], table[:, list(b)])
+            np.testing.assert_allclose(
+                [tau.value, tau.low, tau.high], [alone.value, alone.low, alone.high], rtol=1e-12
+            )
+    assert np.isnan(together[2].value)
