@@ -79,11 +79,11 @@ class Run(RunResult):
 
         return pictures(self, rows, images=images, show_stimuli=show_stimuli)
 
-    def report(self, *, show_stimuli: bool = True) -> Path:
-        """Write ``report.html`` again, and say where it is."""
+    def report(self, *, shareable: bool = False) -> Path:
+        """Write ``report.html`` again, or a shareable one in a folder of its own, and say where it is."""
         from harness.reports.html import write_report
 
-        return write_report(self.folder, show_stimuli=show_stimuli)
+        return write_report(self.folder, shareable=shareable)
 
     def __str__(self) -> str:
         from harness.reports.terminal import render

@@ -9,6 +9,8 @@
 ``region_contributions.parquet``  what each image adds to voxel scores by region, to compare encoders
 ``voxel_places.parquet``          where the valid voxels are, where the benchmark says so
 ``gallery.npz``                   the images that the report shows, chosen by a printed rule
+``patterns.npz``                  measured and predicted responses to those images
+``gallery.json``, ``gallery/``    every image of the main rows as a file
 ``report.html``                   made from the files above by :mod:`harness.reports`
 ================================  ==========================================================
 
@@ -183,6 +185,13 @@ class RunResult:
 
         A missing or damaged file is a :class:`DataError`."""
         return npz_arrays(self.folder / "gallery.npz")
+
+    @cached_property
+    def patterns(self) -> dict[str, np.ndarray]:
+        """``ids`` (n,), ``measured`` and ``predicted`` (n, V); empty for runs without an encoder, and for
+        those from before they were kept."""
+        file = self.folder / "patterns.npz"
+        return npz_arrays(file) if file.is_file() else {}
 
     @cached_property
     def verified(self) -> Verified | None:

@@ -6,6 +6,7 @@ dark and print.
 
 from __future__ import annotations
 
+import hashlib
 import html
 import io
 import logging
@@ -140,8 +141,16 @@ def to_svg(chart: alt.Chart | alt.LayerChart | alt.ConcatChart, text: str) -> st
     svg = out.getvalue()
     for sentinel, variable in _COLOURS.items():
         svg = svg.replace(sentinel, variable)
-    svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg)
+    svg = _own_ids(re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg))
     return _described(_scalable(svg), text)
+
+
+def _own_ids(svg: str) -> str:
+    """Ids of gradients and the like named by the drawing, not by how many were drawn before it."""
+    for k, name in enumerate(dict.fromkeys(re.findall(r'\sid="([^"]+)"', svg))):
+        svg = svg.replace(f'"{name}"', f'"own{k}"').replace(f"#{name})", f"#own{k})")
+    sha = hashlib.sha256(svg.encode()).hexdigest()[:8]
+    return re.sub(r'(id="|url\(#)own(\d+)', rf"\g<1>own{sha}-\2", svg)
 
 
 def _scalable(svg: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from .functional import (
     contrast_table,
     region_table,
 )
+from .gallery_page import read_pictures, write_gallery
 from .glossary import meanings
 from .grids import agreement_grid, encoding_grid, gallery_grid, paired_grids, region_grid, score_grid
 from .images import SHOWN_FIRST, Gallery, read_gallery
@@ -48,6 +50,7 @@ from .lesions import lesion_chart, lesion_grids, lesion_table
 from .methods import METHODS, REPRODUCE, methods_text, reproduce_text
 from .nearness import nearness_grid, nearness_table
 from .page import render_page, write_folder, write_page
+from .patterns import pattern_chart, pattern_table
 from .predicted import (
     LEAST_ALIKE,
     agreement_by_image,
@@ -74,6 +77,9 @@ errors are 0.10 at about 400 images, an extrapolation.  Under the linear decoder
 images told them apart in every one of 12 pools.  ``tests/speed/agreement_power.py`` computes such figures.
 """
 
+SHAREABLE = "shareable"
+"""Folder in that of a run, of what may be handed on."""
+
 LESIONED = 4
 """Scores whose lesions are drawn; the tables have all."""
 
@@ -90,31 +96,37 @@ class Tile:
     note: str
 
 
-def write_report(run_folder: str | Path, *, show_stimuli: bool = True) -> Path:
+def write_report(run_folder: str | Path, *, shareable: bool = False) -> Path:
     """Write ``report.html`` into `run_folder`, whole or not at all, and return its path.
 
-    Beside it lie ``figures/``, each figure as SVG and the table behind it as CSV, ``methods.txt``, a
-    paragraph for a paper, and ``reproduce.yaml``, which runs it again.
+    Beside it lie ``gallery.html`` with all images, ``figures/``, each figure as SVG and the table behind it
+    as CSV, ``methods.txt``, a paragraph for a paper, and ``reproduce.yaml``, which runs it again.
 
-    show_stimuli : False replaces stimuli, and images made from them without a brain response, by
-        their id and average colour, for data whose terms forbid showing them.
+    shareable : for data whose terms forbid showing them: all of it goes into the folder ``shareable/`` of
+        the run, to be handed on, without measured responses, and without stimuli and images made from them
+        without a brain response; the report has their id and average colour.
 
     Raises :class:`harness.errors.DataError` when the folder holds no finished run or a damaged file.
     """
     run = RunResult.open(run_folder)
+    folder = run.folder / SHAREABLE if shareable else run.folder
+    if shareable:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
     drawn = Figures()
-    text = render_html(run, show_stimuli=show_stimuli, drawn=drawn)
+    text = render_html(run, shareable=shareable, drawn=drawn)
     figure_files = {f"{figure.file}.svg": alone(figure.svg).encode() for figure in drawn.drawn}
     figure_files |= {f"{figure.file}.csv": csv_content(figure.table) for figure in drawn.drawn}
-    write_folder(run.folder / FOLDER, figure_files)
-    write_page(run.folder / METHODS, methods_text(run) + "\n")
-    write_page(run.folder / REPRODUCE, reproduce_text(run))
-    return write_page(run.folder / "report.html", text)
+    write_folder(folder / FOLDER, figure_files)
+    write_gallery(run, folder, shareable=shareable)
+    write_page(folder / METHODS, methods_text(run) + "\n")
+    write_page(folder / REPRODUCE, reproduce_text(run))
+    return write_page(folder / "report.html", text)
 
 
-def render_html(run: RunResult, *, show_stimuli: bool = True, drawn: Figures | None = None) -> str:
+def render_html(run: RunResult, *, shareable: bool = False, drawn: Figures | None = None) -> str:
     """The report of `run` as text; its figures are added to `drawn`."""
-    gallery = read_gallery(run, show_stimuli=show_stimuli)
+    gallery = read_gallery(run, show_stimuli=not shareable)
     scores, encoding, agreement = score_table(run), encoding_table(run), agreement_table(run)
     by_region = roi_table(run)
     curve, lesions = curves.curve_table(run, scores), lesion_table(run)
@@ -122,6 +134,10 @@ def render_html(run: RunResult, *, show_stimuli: bool = True, drawn: Figures | N
     paired = paired_table(run)
     drawn = Figures() if drawn is None else drawn
     charts = _charts(run, drawn, scores, headline, curve, lesions, by_region)
+    patterns = pattern_table(run) if not shareable else None  # measured data
+    charts["pattern_chart"] = patterns is not None and drawn.draw(
+        "patterns of single images", lambda: pattern_chart(run, patterns), lambda: patterns
+    )
     others = [m.name for m in run_metrics(run, "measured") if not is_agreement(m)]
     against_measured = score_table(run, "measured", metrics=others)
     return render_page(
@@ -151,7 +167,8 @@ def render_html(run: RunResult, *, show_stimuli: bool = True, drawn: Figures | N
         gallery=gallery,
         gallery_rule=run.record.gallery_rule or "not recorded",
         gallery_scores=gallery_grid(run, image_values(run), gallery.ids) if gallery else None,
-        show_stimuli=show_stimuli,
+        show_stimuli=not shareable,
+        all_images=len(pictures.ids) if (pictures := read_pictures(run)) else 0,
         encoding=encoding_grid(run, encoding),
         noise_floor=noise_floor(run),
         score_meanings=meanings(ordered_metrics(run, scores["metric"])),

@@ -150,12 +150,24 @@ def _arrays(run: RunResult) -> dict[str, np.ndarray]:
     return {"ids": arrays.pop("ids", np.array([])), **arrays}
 
 
-def _withheld(run: RunResult, arrays: dict[str, np.ndarray]) -> set[str]:
+def hides_stimuli(run: RunResult) -> bool:
+    """Whether reconstructions are withheld where stimuli are: of a decoder that hands out training images."""
+    if _retrieves(run):
+        return True
+    return (run.folder / "gallery.npz").is_file() and _copies(_arrays(run))
+
+
+def _copies(arrays: dict[str, np.ndarray]) -> bool:
+    """Whether a reconstruction is a stimulus or a training image."""
     hidden = {name for name in STIMULUS_ROWS if name in arrays}
     hidden_pixels = {image.tobytes() for name in hidden - {"mean-image"} for image in arrays[name]}
-    free = [name for name in arrays if name not in hidden]
-    copies = any(image.tobytes() in hidden_pixels for name in free for image in arrays[name])
-    return set(arrays) if copies or _retrieves(run) else hidden
+    free = [name for name in arrays if name not in hidden and name != "ids"]
+    return any(image.tobytes() in hidden_pixels for name in free for image in arrays[name])
+
+
+def _withheld(run: RunResult, arrays: dict[str, np.ndarray]) -> set[str]:
+    hidden = {name for name in STIMULUS_ROWS if name in arrays}
+    return set(arrays) if _copies(arrays) or _retrieves(run) else hidden
 
 
 def _retrieves(run: RunResult) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 from pathlib import Path
 
@@ -117,11 +118,30 @@ def test_a_damaged_run_says_so(harness, finished):
     assert "is damaged" in done.stderr
 
 
-def test_report_again_without_stimuli(harness, finished):
+def test_what_may_be_handed_on_has_neither_stimuli_nor_measured_data(harness, finished):
     harness("report", "finished")
     whole = (finished / "report.html").read_text()
-    harness("report", "finished", "--no-stimuli")
-    assert len((finished / "report.html").read_text()) < len(whole)
+    assert "patterns-of-single-images" in whole
+    assert (finished / "gallery" / "stimulus" / "00001.png").is_file()
+    harness("report", "finished", "--shareable")
+    assert (finished / "report.html").read_text() == whole
+    files = {
+        path.relative_to(finished / "shareable").as_posix() for path in (finished / "shareable").rglob("*.*")
+    }
+    assert {"report.html", "gallery.html", "methods.txt", "gallery/predicted/00001.png"} <= files
+    assert not any(
+        "stimulus" in name or "ceiling" in name.partition("/")[2] for name in files if "gallery/" in name
+    )
+    assert not any("patterns" in name or name.endswith((".npz", ".parquet", ".json")) for name in files)
+    page = (finished / "shareable" / "report.html").read_text()
+    assert "patterns-of-single-images" not in page
+    assert "Stimuli are withheld" in page
+    stimuli = [(finished / path).read_bytes() for path in sorted(finished.glob("gallery/stimulus/*"))]
+    encoded = [base64.b64encode(content).decode() for content in stimuli]
+    handed_on = [path.read_bytes() for path in (finished / "shareable").rglob("*.*")]
+    assert not any(content in handed_on for content in stimuli)
+    assert not any(text in page for text in encoded)
+    assert 'src="gallery/stimulus' not in (finished / "shareable" / "gallery.html").read_text()
 
 
 def test_plan_computes_nothing(harness, tmp_path, toy_words):

@@ -11,7 +11,7 @@ from ..errors import ConfigError, suggest, visible
 from ..results import RunResult
 from ..storage.disk import explained
 from .against import against_option, print_against
-from .run import chosen_tables
+from .run import SHAREABLE_HELP, chosen_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,12 +31,12 @@ class TableHelp(click.Command):
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--no-stimuli", is_flag=True, help="leave out the stimuli")
+@click.option("--shareable", is_flag=True, help=SHAREABLE_HELP)
 @click.option(
     "--tables", callback=chosen_tables, help="print these tables in place of it: all, or their names"
 )
 @against_option
-def report(folder: Path, no_stimuli: bool, tables: tuple[str, ...], against: tuple[str, ...]) -> None:
+def report(folder: Path, shareable: bool, tables: tuple[str, ...], against: tuple[str, ...]) -> None:
     """Write report.html of the run in FOLDER again, from its tables; with --tables or --against print those
     instead."""
     if against:
@@ -55,7 +55,7 @@ def report(folder: Path, no_stimuli: bool, tables: tuple[str, ...], against: tup
 
     RunResult.open(folder)
     with explained(folder, advice="copy the run's folder to where there is some"):
-        path = write_report(folder, show_stimuli=not no_stimuli)
+        path = write_report(folder, shareable=shareable)
     click.echo(visible(str(path)))
 
 

@@ -119,6 +119,12 @@ def chosen_tables(context: click.Context, option: click.Parameter, given: str | 
     return chosen_tables(given)
 
 
+SHAREABLE_HELP = (
+    "write the folder shareable/ of the run: its report and gallery without stimuli and measured data, for "
+    "data that may not be shown"
+)
+
+
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of commands that write a run folder."""
     for option in reversed(
@@ -129,9 +135,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--tables", callback=chosen_tables, help=TABLES_HELP),
             against_option,
             click.option("--no-report", is_flag=True, help="write tables only"),
-            click.option(
-                "--no-stimuli", is_flag=True, help="a report without stimuli, for data that may not be shown"
-            ),
+            click.option("--shareable", is_flag=True, help=SHAREABLE_HELP),
         ]
     ):
         command = option(command)
@@ -247,7 +251,7 @@ def compute(
         changed = write_run(outcome, folder, command=command, store=store)
     if not given["no_report"]:
         with bars.stage("draw report"):
-            refresh_report(folder, changed=changed, show_stimuli=not given["no_stimuli"])
+            refresh_report(folder, changed=changed, shareable=given["shareable"])
     return outcome, folder, changed
 
 

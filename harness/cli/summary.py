@@ -134,13 +134,15 @@ def print_closing(
         console.print("nothing was computed: this run was complete", highlight=False)
 
 
-def refresh_report(folder: Path, *, changed: bool, show_stimuli: bool) -> None:
-    """Write ``report.html`` unless it is there and belongs to these very tables."""
-    if changed or not (folder / "report.html").is_file() or not show_stimuli:
-        from harness.reports.html import write_report
+def refresh_report(folder: Path, *, changed: bool, shareable: bool) -> None:
+    """Write ``report.html`` unless it is there and belongs to these very tables; and what is `shareable`."""
+    from harness.reports.html import write_report
 
-        with explained(folder):
-            write_report(folder, show_stimuli=show_stimuli)
+    with explained(folder):
+        if changed or not (folder / "report.html").is_file():
+            write_report(folder)
+        if shareable:
+            write_report(folder, shareable=True)
 
 
 def _rows(plan: Plan) -> list[str]:

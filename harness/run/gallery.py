@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..data import ImageSet
+from ..data import ImageSet, Responses
 from ..seeds import subset
 
 SHOWN = 16
@@ -60,11 +60,24 @@ def pack(ids: tuple[str, ...], sets: Mapping[str, ImageSet]) -> bytes:
     arrays = {"ids": np.array(ids)}
     for row, images in sets.items():
         if set(ids) <= set(images.ids):
-            arrays[row] = np.stack([_thumbnail(image) for image in images.images(ids)])
+            arrays[row] = np.stack([thumbnail(image) for image in images.images(ids)])
     return npz_content(arrays)
 
 
-def _thumbnail(image: np.ndarray) -> np.ndarray:
+def pack_patterns(ids: tuple[str, ...], measured: Responses, predicted: np.ndarray) -> bytes:
+    """``patterns.npz``: ids, and (n, V) float32 mean measured and predicted responses to them.
+
+    predicted : (N, V) in the order of the ids of `measured`.
+    """
+    place = {name: k for k, name in enumerate(measured.ids)}
+    at = [place[name] for name in ids]
+    arrays = {"measured": measured.mean()[at], "predicted": predicted[at]}
+    kept = {row: of.astype(np.float32) for row, of in arrays.items()}
+    return npz_content({"ids": np.array(ids), **kept})
+
+
+def thumbnail(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8, no side longer than :data:`SIZE`."""
     from PIL import Image
 
     if image.dtype != np.uint8:

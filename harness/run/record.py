@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,9 @@ from .costs import fitted_parameters, peak_device_memory_mb, peak_memory_mb
 from .descriptions import described_benchmark, described_decoder, described_metric, described_plugin
 from .flags import Evidence, flag_records, run_flags
 from .flags.provenance import declarations
-from .gallery import choose_ids, pack
+from .gallery import choose_ids, pack, pack_patterns
 from .outcome import Outcome
+from .pictures import PICTURED, picture_files
 from .plan import EXECUTION
 from .protocol_notes import protocol_notes
 from .protocols import side_by_side
@@ -60,13 +61,14 @@ _PACKAGES = (*LIBRARIES, "pandas", "pyarrow")
 
 def write_run(outcome: Outcome, folder: Path, *, command: Sequence[str], store: Store) -> bool:
     """Write the run into `folder`; False when the same result was already there and stays."""
-    gallery, rule = _gallery(outcome)
-    files = {**table_files(outcome), **({"gallery.npz": gallery} if gallery else {})}
+    shown, rule = _gallery(outcome)
+    files = {**table_files(outcome), **shown}
     record = run_record(outcome, command=command, store=store, gallery_rule=rule)
-    shas = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    # Single pictures are hashed in their index.
+    shas = {name: hashlib.sha256(content).hexdigest() for name, content in files.items() if "/" not in name}
     record = record.model_copy(update={"files_sha": shas})
     record = RunRecord.model_validate(without_secrets(record.content()))
-    if _unchanged(folder, record):
+    if _unchanged(folder, record, files):
         return False
     with explained(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +76,7 @@ def write_run(outcome: Outcome, folder: Path, *, command: Sequence[str], store: 
         try:
             fresh.mkdir()
             for name, content in files.items():
+                (fresh / name).parent.mkdir(parents=True, exist_ok=True)
                 (fresh / name).write_bytes(content)
             (fresh / "run.json").write_text(json.dumps(record.content(), indent=1, allow_nan=False))
             put_in_place(fresh, folder)
@@ -229,9 +232,10 @@ def device_name(device: str) -> str:
     return f"{device}: {platform.machine()}"
 
 
-def _gallery(outcome: Outcome) -> tuple[bytes, str]:
+def _gallery(outcome: Outcome) -> tuple[dict[str, bytes], str]:
+    """Files of the images that are shown, and the rule by which those of the report were chosen."""
     if not outcome.sets:
-        return b"", ""
+        return {}, ""
     first = next((r for r in ("predicted", "reconstructions", "measured") if _scored(outcome, r)), None)
     score = _scored(outcome, first) if first else None
     values = None if score is None else score.values
@@ -243,7 +247,11 @@ def _gallery(outcome: Outcome) -> tuple[bytes, str]:
     # Lesions are many, and are read by their scores.
     shown = [s for s in reversed(outcome.sets) if s.trial < 0 and s.against_stimuli and not is_lesion(s.row)]
     sets |= {s.row: s.images for s in shown}
-    return pack(ids, sets), rule
+    files = {"gallery.npz": pack(ids, sets)}
+    if outcome.predicted is not None:
+        files["patterns.npz"] = pack_patterns(ids, outcome.data.test.responses, outcome.predicted)
+    every = outcome.data.test.stimuli.ids
+    return {**files, **picture_files(every, {row: sets[row] for row in PICTURED if row in sets})}, rule
 
 
 def _scored(outcome: Outcome, row: str) -> Any:
@@ -260,15 +268,16 @@ def _agreement(outcome: Outcome) -> Any:
     return None
 
 
-def _unchanged(folder: Path, record: RunRecord) -> bool:
-    """True when `folder` already holds this very result, its files unaltered."""
+def _unchanged(folder: Path, record: RunRecord, names: Iterable[str]) -> bool:
+    """True when `folder` already holds this very result, its files `names` there and unaltered."""
     try:
         old = RunRecord.model_validate(json.loads((folder / "run.json").read_text()))
         files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in record.files_sha}
     except (OSError, ValueError):
         return False
     keys = ("identity", "files_sha", "flags", "harness_version", "failed_metrics")
-    return files == record.files_sha and all(getattr(old, key) == getattr(record, key) for key in keys)
+    same = files == record.files_sha and all(getattr(old, key) == getattr(record, key) for key in keys)
+    return same and all((folder / name).is_file() for name in names)
 
 
 def _number(value: float) -> float | None:

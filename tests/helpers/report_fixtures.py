@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.data import ImageSet
 from harness.metrics.meanings import MEANINGS
 from harness.results import SCORE_COLUMNS, SET_COLUMNS, VOXEL_COLUMNS
 from harness.rows.table import in_order
+from harness.run.pictures import picture_files
 
 IDENTITY = {
     "run": "synthetic",
@@ -65,6 +67,7 @@ def write_run(
     voxel_frame(voxels, images, seed).to_parquet(folder / "voxel_scores.parquet", index=False)
     set_frame(images).to_parquet(folder / "set_scores.parquet", index=False)
     np.savez(folder / "gallery.npz", **gallery(ids[:6], side, seed))
+    np.savez(folder / "patterns.npz", **patterns(ids[:6], voxels, seed))
     return folder
 
 
@@ -221,10 +224,38 @@ def gallery(ids: list[str], side: int, seed: int) -> dict[str, np.ndarray]:
     return arrays
 
 
+def patterns(ids: list[str], voxels: int, seed: int) -> dict[str, np.ndarray]:
+    """Measured responses and predictions that share a part of them."""
+    rng = np.random.default_rng(seed)
+    measured, other = rng.normal(size=(2, len(ids), voxels)).astype(np.float32)
+    return {"ids": np.array(ids), "measured": measured, "predicted": 0.6 * measured + 0.4 * other}
+
+
+def with_pictures(folder: Path, side: int = 16) -> Path:
+    """Add all images as files, as a run keeps them."""
+    ids = tuple(sorted(set(pd.read_parquet(folder / "scores.parquet", columns=["image_id"])["image_id"])))
+    arrays = gallery(list(ids), side, 1)
+    sets = {row: ImageSet.from_array(ids, arrays[row]) for row in ("stimulus", "measured", "predicted")}
+    for name, content in picture_files(ids, sets).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
 def change_scores(folder: Path, name: str, change: Any) -> None:
     """Rewrite the table `name` as ``change(frame)``."""
     path = folder / f"{name}.parquet"
     change(pd.read_parquet(path)).to_parquet(path, index=False)
+
+
+def rename(folder: Path, old: str, new: str) -> Path:
+    """Call the image `old` `new`, in scores, gallery and patterns."""
+    change_scores(folder, "scores", lambda f: f.assign(image_id=f["image_id"].replace(old, new)))
+    for file in (folder / "gallery.npz", folder / "patterns.npz"):
+        arrays = dict(np.load(file))
+        arrays["ids"] = np.array([new if name == old else name for name in arrays["ids"]])
+        np.savez(file, **arrays)
+    return folder
 
 
 CAPTIONS = {"caption-rouge1@1": "caption ROUGE-1", "caption-meteor@1": "caption METEOR"}

@@ -48,6 +48,21 @@ def test_a_chart_has_a_text_in_its_place_and_fetches_nothing(svg):
     assert "http" not in svg
 
 
+def test_ids_in_a_drawing_are_its_own_and_the_same_again():
+    table = pd.DataFrame({"x": [1, 2, 3], "y": [0.1, 0.5, 0.9]})
+
+    def drawn(size: int) -> str:
+        chart = alt.Chart(table, width=size).mark_rect().encode(x="x:O", color="y:Q")
+        return to_svg(chart, "a gradient")
+
+    first, other, again = drawn(100), drawn(120), drawn(100)
+    assert first == again
+    ids = [set(re.findall(r'\sid="([^"]+)"', svg)) for svg in (first, other)]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+    assert set(re.findall(r"url\(#([^)]+)\)", first)) <= ids[0]
+
+
 def test_a_figure_that_fails_costs_itself_alone(caplog):
     figures = Figures()
 

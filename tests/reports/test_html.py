@@ -78,7 +78,7 @@ def test_every_figure_lies_beside_the_report_as_svg_and_as_the_table_behind_it(
     assert len(linked) == 2 * len(names)
     assert names == {
         *("predicted-against-measured", "voxel-r-by-region", "voxel-r-by-noise-ceiling", "noise-ceilings"),
-        "scores-of-single-images",
+        *("scores-of-single-images", "patterns-of-single-images"),
     }
     for name in names:
         assert (folder / "figures" / f"{name}.svg").read_text().startswith("<svg xmlns=")

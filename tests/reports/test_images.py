@@ -36,7 +36,7 @@ def test_small_images_are_shown_exactly(fresh: Path) -> None:
 
 @pytest.mark.usefixtures("no_charts")
 def test_without_stimuli_no_stimulus_is_in_the_file(fresh: Path) -> None:
-    page = Page(render_html(RunResult.open(fresh), show_stimuli=False))
+    page = Page(render_html(RunResult.open(fresh), shareable=True))
     shown = {image.tobytes() for image in decoded_images(page)}
     gallery = np.load(fresh / "gallery.npz")
     for row in ("stimulus", "nearest-train", "mean-image", "generator-ceiling"):
@@ -58,7 +58,7 @@ def test_without_stimuli_a_decoder_that_returns_training_images_shows_none(fresh
         gallery = dict(np.load(fresh / "gallery.npz"))
         gallery["predicted"][2] = gallery["nearest-train"][4]
         np.savez(fresh / "gallery.npz", **gallery)
-    assert decoded_images(Page(render_html(RunResult.open(fresh), show_stimuli=False))) == []
+    assert decoded_images(Page(render_html(RunResult.open(fresh), shareable=True))) == []
 
 
 @pytest.mark.usefixtures("no_charts")

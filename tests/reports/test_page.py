@@ -31,6 +31,7 @@ from report_pages import EVIL, Page
 
 from harness.reports.comparison import compare
 from harness.reports.comparison_page import render_comparison
+from harness.reports.gallery_page import write_gallery
 from harness.reports.html import write_report
 from harness.reports.leaderboard import leaderboard
 from harness.reports.page import write_page
@@ -38,8 +39,16 @@ from harness.results import RunResult
 
 
 def _report(folder: Path) -> Path:
-    fixtures.with_lesions(fixtures.with_ranks(fixtures.with_captions(fixtures.write_run(folder))))
-    return write_report(folder)
+    fixtures.write_run(folder, images=12, voxels=40, side=16)
+    fixtures.with_lesions(fixtures.with_ranks(fixtures.with_captions(folder)))
+    return write_report(fixtures.with_pictures(folder))
+
+
+def _gallery(folder: Path) -> Path:
+    """All images of a run, of which one is called by markup."""
+    fixtures.write_run(folder, images=60, voxels=12, side=8)
+    fixtures.rename(folder, "scene-003", EVIL)
+    return write_gallery(RunResult.open(fixtures.with_pictures(folder)), folder)
 
 
 def _leaderboard(folder: Path) -> Path:
@@ -64,12 +73,13 @@ def _comparison(folder: Path) -> Path:
 
 PAGES: dict[str, Callable[[Path], Path]] = {
     "report": _report,
+    "gallery": _gallery,
     "leaderboard": _leaderboard,
     "comparison": _comparison,
 }
 """Name -> what writes the page into an empty folder and returns its path."""
 
-WITH_IMAGES = ("report", "comparison")
+WITH_IMAGES = ("report", "gallery", "comparison")
 """Pages whose images open large."""
 
 
@@ -184,3 +194,15 @@ def test_a_required_browser_is_not_skipped(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv("HARNESS_BROWSER")
     with pytest.raises(pytest.skip.Exception, match="apt-get install chromium"), chromium():
         pass
+
+
+def test_images_of_a_gallery_load_when_they_come_into_sight(browser: Browser, tmp_path: Path) -> None:
+    loaded = "[...document.images].filter((image) => image.complete && image.naturalWidth > 0).length"
+    with browser.open(_gallery(tmp_path / "run")) as visit:
+        visit.page.wait_for_function(f"{loaded} > 0")
+        assert visit.page.evaluate("document.images.length") == 60 * 3
+        assert visit.page.evaluate(loaded) < 60 * 3
+        visit.page.locator("tbody tr").last.scroll_into_view_if_needed()
+        last = "const last = [...document.images].at(-1); return last.complete && last.naturalWidth > 0"
+        visit.page.wait_for_function(f"() => {{ {last}; }}")
+        assert_quiet(visit)

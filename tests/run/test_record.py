@@ -36,8 +36,13 @@ def written(finished, folder: Path, **changes) -> bool:
 def test_every_file_is_hashed_into_the_record(finished, tmp_path):
     assert written(finished, tmp_path / "run")
     shas = json.loads((tmp_path / "run" / "run.json").read_text())["files_sha"]
-    files = {file.name for file in (tmp_path / "run").iterdir()}
+    files = {file.name for file in (tmp_path / "run").iterdir() if file.is_file()}
     assert files == {*shas, "run.json"}
+    index = json.loads((tmp_path / "run" / "gallery.json").read_text())
+    pictures = [path for paths in index["paths"].values() for path in paths]
+    assert {
+        path.relative_to(tmp_path / "run").as_posix() for path in (tmp_path / "run").rglob("*/*/*.*")
+    } == {*pictures}
     for name, sha in shas.items():
         assert hashlib.sha256((tmp_path / "run" / name).read_bytes()).hexdigest() == sha
 
@@ -58,6 +63,7 @@ def test_the_same_result_stays_and_another_takes_its_place(finished, tmp_path):
     [
         lambda folder: (folder / "scores.parquet").write_bytes(b"torn"),
         lambda folder: (folder / "gallery.npz").unlink(),
+        lambda folder: (folder / "gallery" / "measured" / "00001.png").unlink(),
         lambda folder: (folder / "run.json").write_text("{"),
     ],
 )
