@@ -87,7 +87,7 @@ def test_what_tests_import_is_required():
     assert "skimage" in used
     clusters = [d for extra in ("slurm", "ray") for d in requirements("options.extras_require", extra)]
     assert not used - names([*INSTALLED, *test, *clusters])
-    assert not names(test) - used - {"pytest_xdist", "ruff", "setuptools"}
+    assert not names(test) - used - {"ipykernel", "pytest_xdist", "ruff", "setuptools"}
 
 
 @pytest.mark.parametrize("distribution", [*INSTALLED, *requirements("options.extras_require", "test")])
