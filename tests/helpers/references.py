@@ -123,6 +123,8 @@ def resolves(name: str, module: str = "") -> bool:
         return False
     if module not in modules():
         return False
+    if (helper := f"tests.helpers.{path[0]}") in modules() and module.startswith("tests."):
+        return len(path) == 1 or _inside(helper, path[1:])  # imported by its bare name
     if (own := f"tests.{path[0]}.{'.'.join(path[1:2])}") in modules() and module.startswith("tests."):
         return len(path) == 2 or _inside(own, path[2:])
     classes = (node for node in bound(module).values() if isinstance(node, ast.ClassDef))
