@@ -154,6 +154,17 @@ def test_it_fits_the_window(browser: Browser, file: Path, width: str) -> None:
         assert_quiet(visit)
 
 
+PAPER = 1060
+"""Pixels across a sheet of A4 on its side, between margins of 8 mm."""
+
+
+def test_it_fits_the_paper(browser: Browser, file: Path) -> None:
+    with browser.open(file, width=PAPER) as visit:
+        visit.page.emulate_media(media="print")
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= PAPER
+        assert_quiet(visit)
+
+
 PICTURE = """<img width="40" alt="" src="data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg'/>">"""
 
 BAD = f"""<!doctype html><title>bad</title>
