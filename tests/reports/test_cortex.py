@@ -19,6 +19,7 @@ from harness.reports.cortex import (
     FSAVERAGE,
     FSAVERAGE5,
     Map,
+    _by_vertex,
     difference_map,
     draw,
     fsaverage5,
@@ -65,11 +66,10 @@ def test_the_mesh_comes_without_any_network(mesh):
 
 
 def test_a_vertex_is_coloured_in_the_views_of_its_half_alone(mesh, tmp_path):
-    """All values are of the left half's back: the right half's row of the picture stays grey."""
-    back = np.argsort(mesh["left"].vertices[:, 1])[:VOXELS]
-    run = run_with(tmp_path / "left", vertex=back)
-    picture = pixels(draw(run, Map("x", "x", np.ones(VOXELS))))
-    marked = coloured(picture)
+    """Values of the left half's back, and of vertices of the finer mesh alone: the right half stays grey."""
+    back = np.argsort(mesh["left"].vertices[:, 1])[: VOXELS - 2]
+    run = run_with(tmp_path, vertex=[*back, FSAVERAGE5, FSAVERAGE + FSAVERAGE5])
+    marked = coloured(pixels(draw(run, Map("x", "x", np.ones(VOXELS)))))
     upper, lower = marked[44 : 40 + SIDE], marked[40 + SIDE : 30 + 2 * SIDE]
     assert upper.sum() > 20
     assert lower.sum() == 0
@@ -77,13 +77,14 @@ def test_a_vertex_is_coloured_in_the_views_of_its_half_alone(mesh, tmp_path):
     lateral, medial = upper[:, :SIDE], upper[:, SIDE : 2 * SIDE]
     assert np.flatnonzero(lateral.any(axis=0)).min() > SIDE * 0.6
     assert np.flatnonzero(medial.any(axis=0)).max() < SIDE * 0.4
-    right = run_with(tmp_path / "right", vertex=back + FSAVERAGE)
-    assert coloured(pixels(draw(right, Map("x", "x", np.ones(VOXELS)))))[44 : 40 + SIDE].sum() == 0
 
 
-def test_vertices_beyond_the_coarse_mesh_are_left_out(mesh, tmp_path):
-    run = run_with(tmp_path, vertex=np.arange(FSAVERAGE5, FSAVERAGE5 + VOXELS))
-    assert coloured(pixels(draw(run, Map("x", "x", np.ones(VOXELS)))))[44 : 30 + 2 * SIDE].sum() == 0
+def test_vertices_of_both_halves_are_told_apart():
+    halves = _by_vertex(np.array([5, FSAVERAGE + 7, FSAVERAGE5]), np.array([1.0, 2.0, 3.0]))
+    assert {half: np.flatnonzero(np.isfinite(values)).tolist() for half, values in halves.items()} == {
+        "left": [5],
+        "right": [7],
+    }
 
 
 def test_volumes_in_mni_are_sampled_where_they_are(mesh):
