@@ -17,5 +17,6 @@ ROWS = (
     plugin("decoders", "miyawaki", "harness.decoders.miyawaki:MiyawakiDecoder"),
     plugin("decoders", "mindhier", "harness.decoders.mindhier:MindHierDecoder"),
     plugin("decoders", "nearest-train", "harness.decoders.nearest_train:NearestTrainDecoder"),
+    plugin("decoders", "neuroflow", "harness.decoders.neuroflow:NeuroFlowDecoder"),
     plugin("decoders", "takagi", "harness.decoders.takagi:TakagiDecoder"),
 )

@@ -24,6 +24,7 @@ TESTED_IN = {
         for name in ("alexnet", "bigg", "dinov2", "efficientnet", "inception", "swav")
     },
     # commands
+    "decoders/neuroflow/fitting.py": "decoders/neuroflow/test_decoder.py",
     "encoders/pretrained/base.py": "encoders/pretrained/test_img2fmri.py",
     "encoders/brain_transformer/encoder.py": "encoders/common/test_network.py",
     "encoders/braincorl/encoder.py": "encoders/common/test_network.py",
