@@ -20,7 +20,7 @@ ROWS = ("predicted", "oracle", "remeasured")
 
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory):
-    """encoder -> its run on 400 test images; data and measured rows are shared through one store."""
+    """encoder -> its run on 240 test images; data and measured rows are shared through one store."""
     root = tmp_path_factory.mktemp("embedded")
     runs = {}
 
@@ -33,9 +33,9 @@ def embedded(tmp_path_factory):
                 "--set",
                 "run.derangements=10",
                 "--set",
-                "benchmark.n_train=1200",
+                "benchmark.n_train=600",
                 "--set",
-                "benchmark.n_test=400",
+                "benchmark.n_test=240",
             ]
             call_harness(folder, "run", *words, *sizes, "--no-report", HARNESS_STORE=str(root / "store"))
             runs[encoder] = only_run(folder)
@@ -51,7 +51,7 @@ def test_real_rows_beat_their_controls_in_identification(embedded, row, control)
     difference = paired_difference(values(run, "pixel-2way", row), values(run, "pixel-2way", control))
     assert difference.low > 0
     assert difference.p < 0.01
-    assert difference.n == 400
+    assert difference.n == 240
 
 
 def test_ridge_beats_the_training_mean_in_voxel_r(embedded):
@@ -64,7 +64,7 @@ def test_ridge_beats_the_training_mean_in_voxel_r(embedded):
 def test_the_oracle_reaches_the_noise_ceiling(embedded):
     table = embedded("ridge").voxel_scores
     share = table[(table.metric == "voxel-r2-nc@1") & (table.row == "oracle")].value.mean()
-    assert share == pytest.approx(1, abs=0.06)  # 400 images; +-0.03 over 1,000 is in test_embedded.py
+    assert share == pytest.approx(1, abs=0.06)  # 240 images; +-0.03 over 1,000 is in test_embedded.py
 
 
 def test_a_decoder_inverse_decodes_best_and_agrees_on_nothing(embedded):
@@ -92,5 +92,5 @@ def test_measured_rows_are_decoded_once_for_all_encoders(embedded):
     embedded("ridge")
     second = embedded(f"{CHEAT}:DecoderInverse")
     computed, reused = second.info["computed"]["decode"]
-    assert computed == 25  # the predicted row alone: 400 images in micro-batches of 16
+    assert computed == 15  # the predicted row alone: 240 images in micro-batches of 16
     assert reused > computed
