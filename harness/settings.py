@@ -92,7 +92,7 @@ class RunSettings:
     bottleneck: tuple[int, ...] = ()  # ranks K of the rows measured-rank-K (harness.rows.bottleneck)
     lesions: tuple[str, ...] = ()  # areas, or groups or rois, kept, dropped, shuffled (harness.rows.lesions)
     rows: tuple[str, ...] = ()  # decoded beside measured and predicted; empty: all that apply
-    pictures: Literal["", "as-made", "uint8"] = ""  # how they are kept; "": 8 bit where the protocol's are
+    pictures: Literal["", "uint8"] = ""  # how they are kept; "": in the precision that the decoder gives
     derangements: int = 50  # re-pairings that the shuffled control averages
     limit: int | None = None  # test images, as a named subset; None means all
     allow_missing: bool = False  # score the test images that have a given reconstruction, and flag the others

@@ -38,6 +38,8 @@ def draw_table(run: RunResult) -> pd.DataFrame:
     import pandas as pd
 
     scores = stored(run, "scores")
+    if scores.empty:
+        return pd.DataFrame(columns=list(DRAW_COLUMNS))
     scores = scores[(scores["target"] == "stimulus") & np.isfinite(scores["value"])]
     lines = []
     for metric in ordered_metrics(run, scores["metric"]):

@@ -8,6 +8,7 @@ from typing import Any
 from ..nn.costs import CARDS, DecodingCosts
 from ..plugins import PluginRef
 from .plan import Plan
+from .protocols import protocol_named
 
 USUAL = 1000
 """Images of a test set of which nobody said how many of it to use."""
@@ -28,12 +29,16 @@ def cost_lines(plan: Plan, decoded_rows: Sequence[str]) -> list[str]:
     images, rows, batch = plan.settings.limit or USUAL, len(decoded_rows), plan.settings.micro_batch
     kept = costs.kept * images
     times = [(card, images * costs.seconds(card)) for card in CARDS]
-    peak = costs.peak
+    peak, protocol = costs.peak, protocol_named(plan.settings.protocol)
+    smaller = protocol is not None and protocol.eight_bit and not plan.settings.pictures
+    hint = (
+        "; --set run.pictures=uint8 keeps less, and these scores see 8-bit pictures anyway" if smaller else ""
+    )
     return [
         f"a row of {images:,} images: at best {_times(times, 1)} (counted, not measured: no kernel reaches "
         f"it), {kept / 1e9:.1f} GB on disk",
         f"the {rows} rows above that are decoded: at best {_times(times, rows)}, {rows * kept / 1e9:.0f} GB; "
-        "--rows leaves some out",
+        f"--rows leaves some out{hint}",
         f"memory of the device: {peak.memory / 1e9:.1f} GB at the peak ({peak.name}, {batch} images at "
         "once), one part after another",
     ]

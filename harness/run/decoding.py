@@ -270,13 +270,7 @@ def _of_streams(decoder: Model, streams: list[Stream], **how: Any) -> dict[Place
 def _tools(context: Context, prepared: Prepared) -> dict[str, Any]:
     settings = context.settings
     sizes = {"micro_batch": settings.micro_batch, "shard_size": settings.shard_size}
-    return {"space": prepared.data.space, "eight_bit": eight_bit(settings), **context.place, **sizes}
-
-
-def eight_bit(settings: RunSettings) -> bool:
-    """Whether pictures are kept in 8 bit: where that is asked for, or where the protocol scores such ones."""
-    protocol = protocol_named(settings.protocol)
-    return settings.pictures == "uint8" or (not settings.pictures and bool(protocol and protocol.eight_bit))
+    return {"space": prepared.data.space, "eight_bit": settings.pictures == "uint8", **context.place, **sizes}
 
 
 def _share(context: Context) -> float:

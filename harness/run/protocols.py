@@ -38,7 +38,7 @@ class Protocol:
     units : how they scaled responses; `unit_names` are the :class:`harness.data.VoxelSpace` units that agree.
     average : what is averaged over an image's repeats, ``inputs``, ``outputs`` or either, "".
     stimulus_side : pixels of the stimulus files, 0 for whatever is there.
-    eight_bit : their metrics see 8-bit pictures, so that nothing is lost where pictures are kept so.
+    eight_bit : their metrics see 8-bit pictures: nothing is lost with ``run.pictures=uint8``.
     weights : the group of weights that ``harness prefetch`` knows.
     not_reproduced : what this harness does otherwise or leaves out.
     """

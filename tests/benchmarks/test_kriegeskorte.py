@@ -59,7 +59,8 @@ def place(tmp_path_factory):
 
 def called(folder, *words):
     given = [*words, "--set", f"benchmark.root={folder}", "--store", folder / "store"]
-    done = CliRunner().invoke(rsa, [str(word) for word in given], catch_exceptions=False)
+    wide = {"COLUMNS": "400"}  # no name of a long folder is folded
+    done = CliRunner().invoke(rsa, [str(word) for word in given], catch_exceptions=False, env=wide)
     assert done.exit_code == 0, done.output
     lines = (line.split() for line in done.output.splitlines() if line.strip())
     return {words[0]: words[1:] for words in lines}

@@ -69,9 +69,9 @@ def place(tmp_path_factory, undisturbed) -> Path:
     ):
         shutil.copytree(run, place / name)
     record = json.loads((run / "run.json").read_text())
-    for file in (place / "alone").iterdir():
-        if file.name != "run.json":
-            file.unlink()
+    shutil.rmtree(place / "alone")
+    (place / "alone").mkdir()
+    shutil.copy(run / "run.json", place / "alone")
     (place / "noscores" / "scores.parquet").unlink()
     (place / "noise" / "scores.parquet").write_bytes(NOT_TEXT)
     pd.DataFrame({"a": [1]}).to_parquet(place / "columns" / "scores.parquet")

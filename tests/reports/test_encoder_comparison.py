@@ -192,10 +192,8 @@ def test_subjects_are_averaged(runs, tmp_path):
 
 
 def test_what_cannot_be_compared_is_said(runs, tmp_path):
-    (tmp_path / "old").mkdir()
-    for file in runs["noisy"].folder.iterdir():
-        if file.name != "region_contributions.parquet":
-            shutil.copy(file, tmp_path / "old")
+    left = shutil.ignore_patterns("region_contributions.parquet")
+    shutil.copytree(runs["noisy"].folder, tmp_path / "old", ignore=left)
     found = compare([runs["good"], RunResult.open(tmp_path / "old")])
     assert len(found.differences) > 0
     assert len(found.region_means) == 0

@@ -76,8 +76,8 @@ def test_controls_stand_apart_after_what_they_control(folder: Path) -> None:
 def test_simulated_data_are_announced_and_measured_ones_are_not(folder: Path) -> None:
     text = printed(folder)
     assert text.splitlines()[0] == "*** simulated, not brain data ***"
-    # every table: scores, predicted, three of paired differences, decoder, encoding, regions, agreement
-    assert " ".join(text.split()).count("(simulated, not brain data)") == 9
+    # scores, predicted, three of paired differences, decoder, draws, encoding, regions, agreement
+    assert " ".join(text.split()).count("(simulated, not brain data)") == 10
     info = json.loads((folder / "run.json").read_text())
     info["benchmark"]["simulated"] = False
     (folder / "run.json").write_text(json.dumps(info))

@@ -11,8 +11,6 @@ from harness.backbones import preprocessing
 from harness.errors import ConfigError, OutOfMemory, PluginError
 from harness.plugins import PluginRef
 from harness.results import RunResult
-from harness.run.decoding import eight_bit
-from harness.settings import RunSettings
 from harness.stages.decoding import stored
 from harness.stages.guard import guarded
 
@@ -84,7 +82,7 @@ def test_memory_that_ends_at_the_predictions_makes_all_rows_smaller(tmp_path):
     assert "decode" not in again.stdout.partition("computed:")[2].partition(";")[0]
 
 
-def test_pictures_in_8_bit_where_they_are_asked_for_or_scored_so(tmp_path):
+def test_pictures_in_8_bit_where_they_are_asked_for(tmp_path):
     """A quarter of the disk; what a metric of 8-bit pictures says stays as it is."""
     run(tmp_path, "--rows", "zero", "--metrics", "brain-diffuser-pixcorr", most=99)
     run(
@@ -110,17 +108,6 @@ def test_pictures_in_8_bit_where_they_are_asked_for_or_scored_so(tmp_path):
 
 def preprocessed(images: np.ndarray) -> np.ndarray:
     return preprocessing.eight_bit(images.reshape(-1, *images.shape[2:])).reshape(images.shape)
-
-
-@pytest.mark.parametrize(
-    ("protocol", "pictures", "expected"),
-    [
-        *(("", "", False), ("", "uint8", True), ("mindeye2", "", False)),
-        *(("brain-diffuser", "", True), ("brain-diffuser", "as-made", False)),
-    ],
-)
-def test_a_protocol_of_8_bit_pictures_keeps_such(protocol, pictures, expected):
-    assert eight_bit(RunSettings(protocol=protocol, pictures=pictures)) is expected
 
 
 def test_a_row_that_no_decoder_makes_is_refused_with_the_near_one(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -220,10 +221,7 @@ def test_a_run_holds_and_shows_regions_and_contrasts(run):
 
 def test_a_run_from_before_regions_still_opens(run, tmp_path):
     old = tmp_path / "old"
-    old.mkdir()
-    for file in run.iterdir():
-        if file.name not in ("region_scores.parquet", "report.html"):
-            (old / file.name).write_bytes(file.read_bytes())
+    shutil.copytree(run, old, ignore=shutil.ignore_patterns("region_scores.parquet", "report.html"))
     result = RunResult.open(old)
     assert result.region_scores.empty
     assert contrast_table(result).empty
