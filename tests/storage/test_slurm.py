@@ -24,6 +24,7 @@ def test_without_slurm_it_is_said_what_to_do(tmp_path, monkeypatch):
         open_executor("slurm", workers=1, device="cpu", root=tmp_path)
 
 
+@pytest.mark.cluster
 def test_what_sbatch_is_asked_for(tmp_path, monkeypatch):
     (tmp_path / "sbatch").write_text("#!/bin/sh\n")
     (tmp_path / "sbatch").chmod(0o755)
