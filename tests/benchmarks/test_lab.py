@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import layout_writers as writers
 import nibabel
 import numpy as np
 import pytest
 from commands import SHARED, call_harness
+from layout_experiment import N_OWN, N_SHARED, SESSIONS, V, experiment, zscored
+from layout_files import save_volume, volume
 from paired_writers import write_matlab73
 from PIL import Image
 
@@ -26,22 +27,22 @@ def places(tmp_path, monkeypatch):
 @pytest.fixture
 def folder(tmp_path):
     """Four 4-D volumes, one a session, each with a volume of rest at its end."""
-    exp = writers.experiment()
+    exp = experiment()
     lines, pictures = [HEADS], tmp_path / "pictures"
     pictures.mkdir()
     for row in exp.rows:
         Image.fromarray(exp.pictures[row]).save(pictures / f"picture-{row}.png")
-    for session in range(1, writers.SESSIONS + 1):
+    for session in range(1, SESSIONS + 1):
         trials = np.flatnonzero(exp.session == session)
-        values = np.concatenate([exp.betas[trials], np.full((1, writers.V), 99.0)]).astype(np.float32)
-        writers.save_volume(tmp_path / f"betas_run{session}.nii.gz", writers.volume(values.T, outside=np.nan))
+        values = np.concatenate([exp.betas[trials], np.full((1, V), 99.0)]).astype(np.float32)
+        save_volume(tmp_path / f"betas_run{session}.nii.gz", volume(values.T, outside=np.nan))
         for trial in trials:
             split = "test" if exp.is_shared[trial] else "train"
             lines.append(f"picture-{exp.shown[trial]},{session},{split},{session}")
         lines.append(f"rest,{session},,{session}")
     (tmp_path / "trials.csv").write_text("\n".join(lines) + "\n")
-    writers.save_volume(tmp_path / "mask.nii.gz", writers.volume(np.ones(writers.V, np.int16), outside=0))
-    writers.save_volume(tmp_path / "atlas.nii.gz", writers.volume(exp.labels.astype(np.int16), outside=0))
+    save_volume(tmp_path / "mask.nii.gz", volume(np.ones(V, np.int16), outside=0))
+    save_volume(tmp_path / "atlas.nii.gz", volume(exp.labels.astype(np.int16), outside=0))
     (tmp_path / "areas.tsv").write_text("number\tname\n1\tV1\n2\tV2\n3\tLOC\n")
     return tmp_path
 
@@ -63,9 +64,9 @@ def params(folder, **changed):
 
 
 def check(data):
-    exp, measured = writers.experiment(), writers.zscored()
+    exp, measured = experiment(), zscored()
     places = {row: k for k, row in enumerate(exp.rows)}
-    assert (len(data.train), len(data.test)) == (writers.N_OWN, writers.N_SHARED)
+    assert (len(data.train), len(data.test)) == (N_OWN, N_SHARED)
     for split in (data.train, data.test):
         means = split.responses.mean()
         for k, name in enumerate(split.stimuli.ids):
@@ -75,7 +76,7 @@ def check(data):
 
 
 def test_volumes_give_the_experiment_back(folder):
-    exp = writers.experiment()
+    exp = experiment()
     data = Lab(
         params(folder, atlas="atlas.nii.gz", atlas_names="areas.tsv", groups={"early": ("V1", "V2")})
     ).load("subj01")
@@ -87,29 +88,27 @@ def test_volumes_give_the_experiment_back(folder):
 
 
 def test_glmsingles_array_of_a_matlab_file_gives_the_same(folder):
-    volumes = [
-        nibabel.load(folder / f"betas_run{k}.nii.gz").get_fdata() for k in range(1, writers.SESSIONS + 1)
-    ]
+    volumes = [nibabel.load(folder / f"betas_run{k}.nii.gz").get_fdata() for k in range(1, SESSIONS + 1)]
     write_matlab73(folder / "TYPED.mat", {"betasmd": np.concatenate(volumes, axis=3)})
     check(Lab(params(folder, betas="TYPED.mat:betasmd")).load("subj01"))
 
 
 def test_test_images_may_be_listed(folder):
-    exp = writers.experiment()
-    names = tuple(f"picture-{row}.png" for row in exp.rows[: writers.N_SHARED])
+    exp = experiment()
+    names = tuple(f"picture-{row}.png" for row in exp.rows[:N_SHARED])
     check(Lab(params(folder, split="", test=names)).load("subj01"))
     (folder / "test_ids.txt").write_text("\n".join(names) + "\n")
     check(Lab(params(folder, split="", test="test_ids.txt")).load("subj01"))
 
 
 def test_volumes_of_one_image_in_one_run_are_averaged(folder):
-    exp = writers.experiment()
+    exp = experiment()
     table = read_records(folder / "trials.csv")
     given = params(folder, mean_over=("run",))
     rows = Rows.of(table, given)
     assert len(rows) == len({(row, session) for row, session in zip(exp.shown, exp.session)})
     mask = nibabel.load(folder / "mask.nii.gz").get_fdata() > 0
-    references = [str(folder / f"betas_run{k}.nii.gz") for k in range(1, writers.SESSIONS + 1)]
+    references = [str(folder / f"betas_run{k}.nii.gz") for k in range(1, SESSIONS + 1)]
     values = read_trials(references, mask, rows, len(table))
     row, session = exp.shown[0], exp.session[0]
     at = (exp.shown == row) & (exp.session == session)
@@ -145,7 +144,7 @@ def one_row_less(folder):
 
 
 def other_mask(folder):
-    writers.save_volume(folder / "mask.nii.gz", np.ones((5, 5, 4), np.int16))
+    save_volume(folder / "mask.nii.gz", np.ones((5, 5, 4), np.int16))
 
 
 def no_picture(folder):

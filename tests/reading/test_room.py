@@ -20,7 +20,7 @@ import scipy.io
 import scipy.sparse
 import torch
 from commands import ROOT
-from layout_writers import npy
+from layout_files import npy
 from PIL import Image
 
 from harness.errors import ConfigError, DataError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from layout_writers import npy, write_tar
+from layout_files import npy, write_tar
 
 from harness.api import DataError
 from harness.reading.tars import array_of, members, samples

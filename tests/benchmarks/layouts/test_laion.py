@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 import h5py
-import layout_writers as writers
 import numpy as np
 import pytest
+from layout_experiment import N_OWN, experiment
 from layout_loading import file_of, load
+from other_writers import write_laion
 
 from harness.api import ConfigError, DataError
 from harness.benchmarks.layouts.laion import read_split
@@ -19,13 +20,13 @@ SUBJECT = "sub-01"
 
 @pytest.fixture
 def root(tmp_path):
-    return writers.write_laion(tmp_path / "root")
+    return write_laion(tmp_path / "root")
 
 
 def test_a_bundled_split_says_what_trains_and_what_takes_no_part(root):
     whole, shared = load("laion-fmri", root), load("laion-fmri", root, test="shared/tau")
     assert whole.test.stimuli.ids == shared.test.stimuli.ids
-    assert (len(whole.train), len(shared.train)) == (writers.N_OWN, writers.N_OWN - 4)
+    assert (len(whole.train), len(shared.train)) == (N_OWN, N_OWN - 4)
     with pytest.raises(ConfigError, match="did you mean 'tau'"):
         load("laion-fmri", root, test="tua")
 
@@ -34,7 +35,7 @@ def test_ceilings_of_the_mean_of_twelve_become_those_of_a_trial(root):
     """60 % of the mean of 12: ncsnr² = .6 / .4 / 12."""
     space = load("laion-fmri", root).space
     np.testing.assert_allclose(space.ncsnr, np.sqrt(0.6 / 0.4 / 12), rtol=1e-6)
-    np.testing.assert_array_equal(space.rois["V1"], writers.experiment().labels == 1)
+    np.testing.assert_array_equal(space.rois["V1"], experiment().labels == 1)
 
 
 def test_sessions_keep_their_numbers(root):

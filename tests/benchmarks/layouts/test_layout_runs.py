@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import layout_writers as writers
 import numpy as np
 import pandas as pd
 import pytest
 from commands import EMBEDDED_METRICS, call_harness
+from layout_writers import WRITERS
+from nsd_writers import write_nsd
 
 from harness.benchmarks.layouts.manifest import manifest_names
 from harness.plugins import find
@@ -23,11 +24,11 @@ def scores(folder):
 
 
 @pytest.mark.parametrize(
-    "name", [n if n == "nsd" else pytest.param(n, marks=pytest.mark.slow) for n in writers.WRITERS]
+    "name", [n if n == "nsd" else pytest.param(n, marks=pytest.mark.slow) for n in WRITERS]
 )
 def test_a_run_on_files_has_the_scores_of_a_run_from_memory(name, tmp_path):
     """From memory: the same subject's data written as one .npz and read by ``paired``, to float32."""
-    root = writers.WRITERS[name](tmp_path / "root")
+    root = WRITERS[name](tmp_path / "root")
     made = find("benchmarks", name).load()
     benchmark = made(made.Params(root=str(root)))
     data = benchmark.load(benchmark.subjects()[0])
@@ -57,11 +58,11 @@ def test_a_run_on_files_has_the_scores_of_a_run_from_memory(name, tmp_path):
 
 
 def test_every_layout_is_written_in_the_tests():
-    assert set(manifest_names()) == set(writers.WRITERS)
+    assert set(manifest_names()) == set(WRITERS)
 
 
 def test_data_check_names_what_is_there_and_what_is_not(tmp_path):
-    writers.write_nsd(tmp_path / "root")
+    write_nsd(tmp_path / "root")
     shown = call_harness(tmp_path, "data", "check", "nsd", "--root", "root")
     assert "subj01" in shown.stdout
     assert "6 x 5 x 4 x 27 int16 (x, y, z, trials_of_a_session)" in " ".join(shown.stdout.split())
@@ -78,7 +79,7 @@ def test_data_check_names_what_is_there_and_what_is_not(tmp_path):
 def test_data_prepare_and_the_plan_ask_for_terms_first(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("HARNESS_ACCEPT_TERMS")
-    writers.write_nsd(tmp_path / "root")
+    write_nsd(tmp_path / "root")
     refused = call_harness(tmp_path, "data", "prepare", "nsd", "--root", "root", check=False)
     assert "type: harness data accept nsd" in refused.stderr
     assert "accepted" in call_harness(tmp_path, "data", "accept", "nsd").stdout

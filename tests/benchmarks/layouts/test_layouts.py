@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 
-import layout_writers as writers
 import nibabel
 import numpy as np
 import pytest
+from layout_experiment import N_IMAGES, N_OWN, N_SHARED, PER_SESSION, SESSIONS, SUBJECT, V, experiment
+from layout_files import path_of, save_volume
 from layout_loading import load
+from layout_writers import WRITERS
+from nsd_writers import write_algonauts, write_nsd, write_nsd_fsaverage, write_nsd_mindeye2
 
 from harness.api import ConfigError, DataError
 from harness.benchmarks.layouts.algonauts import Algonauts2023
@@ -60,7 +63,7 @@ def row_of(name, image_id):
 
 def expected(name, *, rounded=True):
     """(T, V) of the experiment as the layout's numbers become responses, before the mean over trials."""
-    exp = writers.experiment()
+    exp = experiment()
     betas = exp.betas
     if name in ("nsd", "nsd-brain-diffuser", "nsd-synbrain", *APART):
         betas = np.round(betas * 300) / 300
@@ -68,7 +71,7 @@ def expected(name, *, rounded=True):
     by_session = name not in ("nsd-brain-diffuser", "nsd-synbrain", "god")
     session = exp.session.copy()
     if name == "bold5000":  # whose first session is a trial shorter
-        session[writers.PER_SESSION - 1] = 2
+        session[PER_SESSION - 1] = 2
     for group in np.unique(session) if by_session else [0]:
         of = session == group if by_session else np.ones(len(betas), bool)
         fitted = betas[of & ~exp.is_shared]
@@ -80,14 +83,14 @@ def expected(name, *, rounded=True):
     return out
 
 
-@pytest.mark.parametrize("name", writers.WRITERS)
+@pytest.mark.parametrize("name", WRITERS)
 def test_a_layout_gives_the_experiment_back(name, tmp_path):
-    exp = writers.experiment()
-    data = load(name, writers.WRITERS[name](tmp_path / "root"))
+    exp = experiment()
+    data = load(name, WRITERS[name](tmp_path / "root"))
     measured, places = expected(name), {row: k for k, row in enumerate(exp.rows)}
     if name != "algonauts2023":
-        assert len(data.test) == (12 if name in APART else writers.N_SHARED)
-        assert len(data.train) == writers.N_OWN
+        assert len(data.test) == (12 if name in APART else N_SHARED)
+        assert len(data.train) == N_OWN
     for split in (data.train,) if name in APART else (data.train, data.test):
         means = split.responses.mean()[:, data.space.valid]
         for k, name_of_image in enumerate(split.stimuli.ids):
@@ -100,43 +103,43 @@ def test_a_layout_gives_the_experiment_back(name, tmp_path):
 
 
 def test_ids_of_nsd_are_the_same_in_every_layout(tmp_path):
-    shared = {f"nsd-{row:05d}" for row in writers.experiment().rows[: writers.N_SHARED]}
+    shared = {f"nsd-{row:05d}" for row in experiment().rows[:N_SHARED]}
     for name in NSD[:-1]:
-        data = load(name, writers.WRITERS[name](tmp_path / name))
+        data = load(name, WRITERS[name](tmp_path / name))
         assert set(data.test.stimuli.ids) == shared, name
 
 
 def test_volumes_and_matlabs_hdf5_give_the_same(tmp_path):
-    volumes = load("nsd", writers.write_nsd(tmp_path / "nii"))
-    reverse = load("nsd", writers.write_nsd(tmp_path / "hdf5", form="betas_hdf5"))
+    volumes = load("nsd", write_nsd(tmp_path / "nii"))
+    reverse = load("nsd", write_nsd(tmp_path / "hdf5", form="betas_hdf5"))
     assert volumes.space.sha == reverse.space.sha
     assert volumes.train.responses.sha == reverse.train.responses.sha
     assert volumes.test.responses.sha == reverse.test.responses.sha
 
 
 def test_regions_ceilings_and_places_are_of_the_masks_voxels(tmp_path):
-    exp, space = writers.experiment(), load("nsd", writers.write_nsd(tmp_path)).space
+    exp, space = experiment(), load("nsd", write_nsd(tmp_path)).space
     np.testing.assert_array_equal(space.rois["V1"], exp.labels <= 2)
     np.testing.assert_array_equal(space.rois["V2v"], exp.labels == 3)
-    np.testing.assert_allclose(space.ncsnr, np.linspace(0.1, 1, writers.V))
+    np.testing.assert_allclose(space.ncsnr, np.linspace(0.1, 1, V))
     np.testing.assert_allclose(space.coordinates, np.argwhere(exp.mask) * 1.8)
     assert set(space.groups) == {"early", "middle", "higher"}
 
 
 def test_a_vertex_without_data_is_masked(tmp_path):
-    exp, root = writers.experiment(), writers.write_nsd_fsaverage(tmp_path)
+    exp, root = experiment(), write_nsd_fsaverage(tmp_path)
     entry = read_manifest("nsd-fsaverage").entry("left_betas")
-    for _, path in entry.find(root, subject=writers.SUBJECT):
+    for _, path in entry.find(root, subject=SUBJECT):
         values = np.asarray(nibabel.load(path).dataobj).copy()
         values[4] = np.nan
-        writers.save_volume(path, values)
+        save_volume(path, values)
     space = load("nsd-fsaverage", root).space
     np.testing.assert_array_equal(np.flatnonzero(~space.valid), [2])
     assert space.n_voxels == exp.mask.sum()
 
 
 def test_fewer_sessions_train_on_fewer_trials_with_the_same_scale(tmp_path):
-    root = writers.write_nsd(tmp_path)
+    root = write_nsd(tmp_path)
     all_of_them, two = load("nsd", root), load("nsd", root, sessions=2)
     assert set(two.train.responses.session) == {1, 2}
     assert two.test.responses.sha == all_of_them.test.responses.sha
@@ -147,34 +150,34 @@ def test_fewer_sessions_train_on_fewer_trials_with_the_same_scale(tmp_path):
 
 
 def test_a_split_by_trials_is_flagged_and_holds_every_image_on_both_sides(tmp_path, caplog):
-    data = load("nsd", writers.write_nsd(tmp_path), split="trials")
+    data = load("nsd", write_nsd(tmp_path), split="trials")
     assert set(data.train.stimuli.ids) == set(data.test.stimuli.ids)
     assert any(getattr(record, "flag", "") == "trained-on-test-images" for record in caplog.records)
 
 
 def test_old_test_trials_of_mindeye2_leave_the_other_shared_images_out(tmp_path):
-    data = load("nsd-mindeye2", writers.write_nsd_mindeye2(tmp_path), test="shared982")
-    assert len(data.test) == writers.N_SHARED - 1
-    assert len(data.train) == writers.N_OWN
-    assert data.test.responses.session.max() < writers.SESSIONS
+    data = load("nsd-mindeye2", write_nsd_mindeye2(tmp_path), test="shared982")
+    assert len(data.test) == N_SHARED - 1
+    assert len(data.train) == N_OWN
+    assert data.test.responses.session.max() < SESSIONS
 
 
 def test_nsd_is_read_only_once_its_terms_are_accepted(tmp_path, monkeypatch):
     monkeypatch.delenv("HARNESS_ACCEPT_TERMS")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    root = writers.write_nsd(tmp_path / "root")
+    root = write_nsd(tmp_path / "root")
     with pytest.raises(ConfigError, match="type: harness data accept nsd"):
         load("nsd", root)
     from harness.reading.terms import accept_terms
 
     accept_terms("nsd")
-    assert len(load("nsd", root).test) == writers.N_SHARED
+    assert len(load("nsd", root).test) == N_SHARED
 
 
 def test_a_preparation_that_was_killed_goes_on(tmp_path, monkeypatch):
     from harness.benchmarks.layouts import nsd
 
-    root, read, calls = writers.write_nsd(tmp_path / "root"), nsd.read_session, []
+    root, read, calls = write_nsd(tmp_path / "root"), nsd.read_session, []
 
     def dies(path, mask):
         calls.append(path.name)
@@ -194,7 +197,7 @@ def test_a_preparation_that_was_killed_goes_on(tmp_path, monkeypatch):
 
 
 def test_a_table_that_does_not_fit_the_disk_is_refused_before_it_is_written(tmp_path, monkeypatch):
-    root = writers.write_nsd(tmp_path / "root")
+    root = write_nsd(tmp_path / "root")
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(DataError, match="set HARNESS_PREPARED to a folder on a larger disk"):
@@ -213,9 +216,9 @@ def test_a_manifest_says_units_and_source_of_every_file(name):
         assert set(entry.usual) <= set(entry.axes), entry.name
 
 
-@pytest.mark.parametrize("name", writers.WRITERS)
+@pytest.mark.parametrize("name", WRITERS)
 def test_what_is_written_is_what_the_manifest_says(name, tmp_path):
-    root = writers.WRITERS[name](tmp_path)
+    root = WRITERS[name](tmp_path)
     manifest = read_manifest(name)
     (subject,) = manifest.subjects(root)
     findings = examine(manifest, root, subject)
@@ -233,15 +236,15 @@ def test_a_layout_is_a_benchmark_of_its_name(layout):
 def test_test_sets_follow_from_the_design(tmp_path):
     """With NSD's sessions: shared images all seen, before the last three of 40, by all, three times by
     all."""
-    root = writers.write_nsd(tmp_path)
+    root = write_nsd(tmp_path)
     design = Design.read(read_manifest("nsd"), root)
-    shared = {image_name(row) for row in writers.experiment().rows[: writers.N_SHARED]}
+    shared = {image_name(row) for row in experiment().rows[:N_SHARED]}
     assert set(design.test_sets(750)["shared1000"]) == shared
     assert all(set(names) == shared for names in design.test_sets(750).values())
     few = design.test_sets(1)  # 30 trials of all, 37 public
-    order = writers.experiment().order
-    assert len(few["shared907"]) == len({image for image in order[:30] if image < writers.N_SHARED})
-    assert len(few["shared982"]) == len({image for image in order[:37] if image < writers.N_SHARED})
+    order = experiment().order
+    assert len(few["shared907"]) == len({image for image in order[:30] if image < N_SHARED})
+    assert len(few["shared982"]) == len({image for image in order[:37] if image < N_SHARED})
     assert few["special515"] == ()
 
 
@@ -254,7 +257,7 @@ def test_shared_images_train_no_model_whichever_test_set_is_asked_for(tmp_path, 
     """A smaller test set leaves shared images out: they neither train nor set means and spreads."""
     from harness.benchmarks.layouts import nsd_design
 
-    root = writers.write_nsd(tmp_path)
+    root = write_nsd(tmp_path)
     whole = load("nsd", root)
     some = frozenset(sorted(whole.test.stimuli.ids)[:5])
     names = Design.test_sets
@@ -271,13 +274,13 @@ def test_shared_images_train_no_model_whichever_test_set_is_asked_for(tmp_path, 
 
 
 def test_a_list_of_ids_is_a_test_set_of_any_layout(tmp_path):
-    root = writers.write_nsd(tmp_path / "root")
+    root = write_nsd(tmp_path / "root")
     own = sorted(load("nsd", root).train.stimuli.ids)[:6]
     listed = tmp_path / "test_ids.txt"
     listed.write_text("\n".join(own) + "\n")
     data = load("nsd", root, test=str(listed))
     assert sorted(data.test.stimuli.ids) == own
-    assert len(data.train) == writers.N_IMAGES - 6
+    assert len(data.train) == N_IMAGES - 6
     assert Nsd(Nsd.Params(root=str(root), test=str(listed))).test_sets() == ()
     listed.write_text("\n".join([*own, "nsd-99999"]) + "\n")
     with pytest.raises(DataError, match="names 1 images that were not shown"):
@@ -292,14 +295,14 @@ def test_vertices_of_fsaverage_are_numbered_left_then_right():
 
 
 def test_algonauts_says_which_vertices_of_fsaverage_its_responses_are(tmp_path):
-    root = writers.write_algonauts(tmp_path)
+    root = write_algonauts(tmp_path)
     assert load("algonauts2023", root).space.vertices is None
-    for side, width in (("left", 20), ("right", writers.V - 20)):
+    for side, width in (("left", 20), ("right", V - 20)):
         mask = np.zeros(FSAVERAGE, np.int64)
         mask[:width] = 1
-        np.save(writers.path_of("algonauts2023", f"{side}_vertices", root, subject=writers.SUBJECT), mask)
+        np.save(path_of("algonauts2023", f"{side}_vertices", root, subject=SUBJECT), mask)
     vertices = load("algonauts2023", root).space.vertices
-    assert vertices.tolist() == [*range(20), *range(FSAVERAGE, FSAVERAGE + writers.V - 20)]
-    np.save(writers.path_of("algonauts2023", "left_vertices", root, subject=writers.SUBJECT), mask)
+    assert vertices.tolist() == [*range(20), *range(FSAVERAGE, FSAVERAGE + V - 20)]
+    np.save(path_of("algonauts2023", "left_vertices", root, subject=SUBJECT), mask)
     with pytest.raises(DataError, match="the masks of all vertices are not of the responses"):
         load("algonauts2023", root)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import h5py
-import layout_writers as writers
 import numpy as np
 import pytest
+from layout_experiment import V
 from layout_loading import file_of, load
+from other_writers import write_mosaic
 
 from harness.api import DataError
 from harness.benchmarks.layouts.mosaic import Mosaic
@@ -16,7 +17,7 @@ SUBJECT = "sub-01_NSD"
 
 @pytest.fixture
 def root(tmp_path):
-    return writers.write_mosaic(tmp_path / "root")
+    return write_mosaic(tmp_path / "root")
 
 
 def changed(root, change):
@@ -34,14 +35,14 @@ def test_the_subject_is_called_as_its_file_and_its_ceiling_is_the_files(root):
     assert data.space.subject == SUBJECT
     assert data.space.units == "zscore_session"
     np.testing.assert_allclose(data.space.ncsnr[data.space.valid], 0.5)  # 20 % of a single trial
-    np.testing.assert_array_equal(np.flatnonzero(~data.space.valid), [writers.V])
+    np.testing.assert_array_equal(np.flatnonzero(~data.space.valid), [V])
 
 
 def test_parts_of_a_whole_vector(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "harness.benchmarks.layouts.mosaic.GRAYORDINATES", {"cortex-left": (0, 20), "below-cortex": (20, 46)}
     )
-    space = load("mosaic", writers.write_mosaic(tmp_path)).space
+    space = load("mosaic", write_mosaic(tmp_path)).space
     np.testing.assert_array_equal(np.flatnonzero(space.rois["cortex-left"]), np.arange(20))
 
 

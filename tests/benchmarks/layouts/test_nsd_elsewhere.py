@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import h5py
-import layout_writers as writers
 import nibabel
 import numpy as np
 import pytest
 import scipy.io
+from layout_experiment import SESSIONS, SUBJECT, elsewhere, experiment
+from layout_files import save_betas
 from layout_loading import file_of, load
+from layout_writers import WRITERS
+from nsd_writers import write_nsd, write_nsd_imagery, write_nsd_synthetic
 
 from harness.api import ConfigError, DataError
 from harness.benchmarks.layouts.nsd_imagery import TARGETS
 
-SUBJECT = writers.SUBJECT
 NAMES = ("nsd-synthetic", "nsd-imagery")
 TEST = {"nsd-synthetic": "synthetic284", "nsd-imagery": "vision"}
 
 
 def pooled() -> tuple[np.ndarray, np.ndarray]:
     """(45,) mean and spread of the training sessions, by trials of images that are not shared."""
-    exp = writers.experiment()
+    exp = experiment()
     stored, means, variances = np.round(exp.betas * 300) / 300, [], []
-    for session in range(1, writers.SESSIONS + 1):
+    for session in range(1, SESSIONS + 1):
         trials = stored[(exp.session == session) & ~exp.is_shared]
         means.append(trials.mean(0))
         variances.append(trials.var(0))
@@ -31,8 +33,8 @@ def pooled() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_training_data_are_those_of_nsd(name, tmp_path):
-    apart = load(name, writers.WRITERS[name](tmp_path / name))
-    core = load("nsd", writers.write_nsd(tmp_path / "nsd"))
+    apart = load(name, WRITERS[name](tmp_path / name))
+    core = load("nsd", write_nsd(tmp_path / "nsd"))
     assert apart.space.sha == core.space.sha
     assert apart.train.responses.sha == core.train.responses.sha
     assert apart.train.stimuli.image_hashes() == core.train.stimuli.image_hashes()
@@ -40,7 +42,7 @@ def test_training_data_are_those_of_nsd(name, tmp_path):
 
 @pytest.mark.parametrize("scale", ["training", "own"])
 def test_synthetic_trials_are_scaled_as_was_asked_and_show_their_pictures(scale, tmp_path, caplog):
-    apart, root = writers.elsewhere(), writers.write_nsd_synthetic(tmp_path)
+    apart, root = elsewhere(), write_nsd_synthetic(tmp_path)
     data = load("nsd-synthetic", root, test_scale=scale)
     stored = np.round(apart.betas * 300) / 300
     mean, sd = pooled() if scale == "training" else (stored.mean(0), stored.std(0))
@@ -57,14 +59,14 @@ def test_synthetic_trials_are_scaled_as_was_asked_and_show_their_pictures(scale,
 
 
 def test_pictures_common_to_all_subjects_are_a_test_set(tmp_path):
-    data = load("nsd-synthetic", writers.write_nsd_synthetic(tmp_path), test="synthetic220")
+    data = load("nsd-synthetic", write_nsd_synthetic(tmp_path), test="synthetic220")
     assert len(data.test) == 9
     assert not any(SUBJECT in name for name in data.test.stimuli.ids)
 
 
 def test_pictures_without_gamma_are_as_they_are_stored(tmp_path):
-    apart = writers.elsewhere()
-    data = load("nsd-synthetic", writers.write_nsd_synthetic(tmp_path), gamma=1)
+    apart = elsewhere()
+    data = load("nsd-synthetic", write_nsd_synthetic(tmp_path), gamma=1)
     stored = np.round((apart.pictures[0] / 255.0) ** 2 * 255)
     np.testing.assert_array_equal(data.test.stimuli.images(["nsdsynthetic-000"])[0], stored)
 
@@ -75,7 +77,7 @@ def _save_design(root, order):
 
 
 def test_a_synthetic_design_that_counts_otherwise_is_refused(tmp_path):
-    order, root = writers.elsewhere().order, writers.write_nsd_synthetic(tmp_path)
+    order, root = elsewhere().order, write_nsd_synthetic(tmp_path)
     _save_design(root, order)
     with pytest.raises(DataError, match="counts from 0"):
         load("nsd-synthetic", root)
@@ -88,7 +90,7 @@ def test_a_synthetic_design_that_counts_otherwise_is_refused(tmp_path):
 
 
 def test_synthetic_pictures_of_another_type_are_refused(tmp_path):
-    root = writers.write_nsd_synthetic(tmp_path)
+    root = write_nsd_synthetic(tmp_path)
     path = file_of("nsd-synthetic", "color_stimuli", root, subject=SUBJECT)
     with h5py.File(path, "r+") as file:
         values = file["imgBrick"][()]
@@ -103,7 +105,7 @@ def test_synthetic_pictures_of_another_type_are_refused(tmp_path):
 )
 def test_betas_of_imagery_are_told_by_the_lists_of_runs(test, count, trials, tmp_path):
     """Attention has two betas a trial: whoever counts betas as trials reads 9.0, which only it has."""
-    apart, root = writers.elsewhere(), writers.write_nsd_imagery(tmp_path)
+    apart, root = elsewhere(), write_nsd_imagery(tmp_path)
     data = load("nsd-imagery", root, test=test)
     assert len(data.test) == count
     assert set(data.test.responses.counts()) == {trials}
@@ -118,16 +120,16 @@ def test_betas_of_imagery_are_told_by_the_lists_of_runs(test, count, trials, tmp
 
 
 def test_betas_of_imagery_without_those_of_attentions_cues_are_refused(tmp_path):
-    root = writers.write_nsd_imagery(tmp_path)
+    root = write_nsd_imagery(tmp_path)
     path = file_of("nsd-imagery", "imagery_betas", root, subject=SUBJECT)
     values = np.asarray(nibabel.load(path).dataobj)
-    writers.save_betas(path, values[..., : 12 * 12])
+    save_betas(path, values[..., : 12 * 12])
     with pytest.raises(DataError, match="144 betas, and the lists of runs tell of 180"):
         load("nsd-imagery", root)
 
 
 def test_a_run_list_of_another_set_or_none_is_refused(tmp_path):
-    root = writers.write_nsd_imagery(tmp_path)
+    root = write_nsd_imagery(tmp_path)
     of_a, of_b = (
         file_of("nsd-imagery", "imagery_runs", root, subject=SUBJECT, run=run) for run in ("visA", "visB")
     )
@@ -142,7 +144,7 @@ def test_a_run_list_of_another_set_or_none_is_refused(tmp_path):
 
 
 def test_a_lost_picture_of_imagery_is_named(tmp_path):
-    root = writers.write_nsd_imagery(tmp_path)
+    root = write_nsd_imagery(tmp_path)
     next(root.rglob("shared0741_nsd53882.png")).unlink()
     with pytest.raises(DataError, match="no picture called shared0741_nsd53882"):
         load("nsd-imagery", root)
@@ -150,7 +152,7 @@ def test_a_lost_picture_of_imagery_is_named(tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_cannot_be_asked_of_a_test_set_apart(name, tmp_path):
-    root = writers.WRITERS[name](tmp_path)
+    root = WRITERS[name](tmp_path)
     with pytest.raises(ConfigError, match="was measured apart; leave out split: trials"):
         load(name, root, split="trials")
     with pytest.raises(ConfigError, match=f"did you mean '{TEST[name]}'"):

@@ -8,17 +8,18 @@ import pickle
 import tarfile
 
 import h5py
-import layout_writers as writers
 import nibabel
 import numpy as np
 import pytest
 import scipy.io
+from layout_experiment import SUBJECT, V, experiment
+from layout_files import npy, save_volume, write_tar
 from layout_loading import file_of, load
+from nsd_writers import behav, write_algonauts, write_nsd, write_nsd_mindeye2, write_numpy
+from other_writers import write_god, write_things
 
 from harness.api import ConfigError, DataError
 from harness.benchmarks.layouts.manifest import read_manifest
-
-SUBJECT = writers.SUBJECT
 
 
 def betas(root, session):
@@ -28,7 +29,7 @@ def betas(root, session):
 
 def already_percent(root):
     values = nibabel.load(betas(root, 2)).get_fdata() / 300
-    writers.save_volume(betas(root, 2), values.astype(np.float32))
+    save_volume(betas(root, 2), values.astype(np.float32))
 
 
 def a_session_is_missing(root):
@@ -37,7 +38,7 @@ def a_session_is_missing(root):
 
 def a_session_is_short(root):
     values = np.asarray(nibabel.load(betas(root, 4)).dataobj)
-    writers.save_volume(betas(root, 4), values[..., :-1])
+    save_volume(betas(root, 4), values[..., :-1])
 
 
 def truncated(root):
@@ -53,7 +54,7 @@ def lying_header(root):
 
 def other_grid(root):
     path = file_of("nsd", "mask", root, subject=SUBJECT)
-    writers.save_volume(path, np.ones((5, 5, 4), np.int16))
+    save_volume(path, np.ones((5, 5, 4), np.int16))
 
 
 def counted_from_zero(root):
@@ -93,7 +94,7 @@ NSD = {
 
 @pytest.mark.parametrize("mutate", NSD, ids=lambda mutate: mutate.__name__)
 def test_a_mutant_of_nsd_is_refused(mutate, tmp_path):
-    root = writers.write_nsd(tmp_path / "root")
+    root = write_nsd(tmp_path / "root")
     mutate(root)
     with pytest.raises(DataError, match=NSD[mutate]) as caught:
         load("nsd", root)
@@ -101,7 +102,7 @@ def test_a_mutant_of_nsd_is_refused(mutate, tmp_path):
 
 
 def test_hdf5_whose_axes_were_set_right_is_refused(tmp_path):
-    root = writers.write_nsd(tmp_path / "root", form="betas_hdf5")
+    root = write_nsd(tmp_path / "root", form="betas_hdf5")
     for _, path in read_manifest("nsd").entry("betas_hdf5").find(root, subject=SUBJECT):
         with h5py.File(path) as file:
             values = file["betas"][()]
@@ -113,36 +114,36 @@ def test_hdf5_whose_axes_were_set_right_is_refused(tmp_path):
 
 def test_the_mask_is_what_is_above_zero(tmp_path):
     """-1 is outside and 0 is unlabelled: both were taken for voxels in public threads."""
-    assert load("nsd", writers.write_nsd(tmp_path)).space.n_voxels == writers.V
+    assert load("nsd", write_nsd(tmp_path)).space.n_voxels == V
 
 
 def test_responses_that_come_z_scored_are_not_z_scored_again(tmp_path):
-    root = writers.write_nsd_mindeye2(tmp_path)
+    root = write_nsd_mindeye2(tmp_path)
     with pytest.raises(ConfigError, match="are z-scored as they come"):
         load("nsd-mindeye2", root, normalise="zscore_session")
 
 
 def test_trials_of_mindeye2_are_told_by_their_records_and_not_by_place(tmp_path):
     """The archives are shuffled, as a re-packed copy may be; the responses stay with their images."""
-    straight = load("nsd-mindeye2", writers.write_nsd_mindeye2(tmp_path / "a"))
-    root = writers.write_nsd_mindeye2(tmp_path / "b")
-    exp = writers.experiment()
+    straight = load("nsd-mindeye2", write_nsd_mindeye2(tmp_path / "a"))
+    root = write_nsd_mindeye2(tmp_path / "b")
+    exp = experiment()
     trials = np.flatnonzero(exp.is_shared)[::-1]
     path = file_of("nsd-mindeye2", "test_trials", root, subject=SUBJECT)
-    writers.write_tar(path, [{"behav.npy": writers.npy(writers.behav(trial))} for trial in trials])
+    write_tar(path, [{"behav.npy": npy(behav(trial))} for trial in trials])
     assert load("nsd-mindeye2", root).test.responses.sha == straight.test.responses.sha
 
 
 def _records(root, change):
-    exp = writers.experiment()
-    records = [writers.behav(trial) for trial in np.flatnonzero(exp.is_shared)]
+    exp = experiment()
+    records = [behav(trial) for trial in np.flatnonzero(exp.is_shared)]
     change(records)
     path = file_of("nsd-mindeye2", "test_trials", root, subject=SUBJECT)
-    writers.write_tar(path, [{"behav.npy": writers.npy(record)} for record in records])
+    write_tar(path, [{"behav.npy": npy(record)} for record in records])
 
 
 def test_a_record_without_row_or_with_anothers_row_is_refused(tmp_path):
-    root = writers.write_nsd_mindeye2(tmp_path)
+    root = write_nsd_mindeye2(tmp_path)
     _records(root, lambda records: records[0].__setitem__((0, 5), -1))
     with pytest.raises(DataError, match="with image, session and row"):
         load("nsd-mindeye2", root)
@@ -156,7 +157,7 @@ def test_a_record_without_row_or_with_anothers_row_is_refused(tmp_path):
 
 @pytest.mark.parametrize("content", ["pickle", "lying", "link"])
 def test_archives_neither_run_code_nor_claim_memory_nor_lead_out(content, tmp_path):
-    root = writers.write_nsd_mindeye2(tmp_path / "root")
+    root = write_nsd_mindeye2(tmp_path / "root")
     path = file_of("nsd-mindeye2", "test_trials", root, subject=SUBJECT)
     marker = tmp_path / "ran"
 
@@ -167,12 +168,12 @@ def test_archives_neither_run_code_nor_claim_memory_nor_lead_out(content, tmp_pa
     if content == "pickle":
         stream = io.BytesIO()
         np.save(stream, np.array(Evil(), object), allow_pickle=True)
-        writers.write_tar(path, [{"behav.npy": stream.getvalue()}])
+        write_tar(path, [{"behav.npy": stream.getvalue()}])
     elif content == "lying":
         stream = io.BytesIO()
         head = {"descr": "<f8", "fortran_order": False, "shape": (2**40,)}
         np.lib.format.write_array_header_1_0(stream, head)
-        writers.write_tar(path, [{"behav.npy": stream.getvalue() + b"0" * 64}])
+        write_tar(path, [{"behav.npy": stream.getvalue() + b"0" * 64}])
     else:
         with tarfile.open(path, "w") as archive:
             member = tarfile.TarInfo("../../../outside.behav.npy")
@@ -184,14 +185,14 @@ def test_archives_neither_run_code_nor_claim_memory_nor_lead_out(content, tmp_pa
 
 
 def test_rows_without_the_experiments_design_are_not_called_by_anyones_ids(tmp_path):
-    root = writers.write_numpy(tmp_path, "nsd-synbrain")
+    root = write_numpy(tmp_path, "nsd-synbrain")
     file_of("nsd-synbrain", "experiment_design", root).unlink()
     data = load("nsd-synbrain", root)
     assert all(name.startswith("test-") for name in data.test.stimuli.ids)
 
 
 def test_rows_that_the_design_cannot_name_are_refused(tmp_path):
-    root = writers.write_numpy(tmp_path, "nsd-brain-diffuser")
+    root = write_numpy(tmp_path, "nsd-brain-diffuser")
     for entry in ("training_betas", "training_stimuli"):
         path = file_of("nsd-brain-diffuser", entry, root, subject=SUBJECT)
         np.save(path, np.load(path)[:-1])
@@ -200,7 +201,7 @@ def test_rows_that_the_design_cannot_name_are_refused(tmp_path):
 
 
 def test_pictures_that_were_rescaled_are_refused(tmp_path):
-    root = writers.write_numpy(tmp_path, "nsd-brain-diffuser")
+    root = write_numpy(tmp_path, "nsd-brain-diffuser")
     path = file_of("nsd-brain-diffuser", "test_stimuli", root, subject=SUBJECT)
     np.save(path, np.load(path) / 255)
     with pytest.raises(DataError, match="were they rescaled"):
@@ -208,7 +209,7 @@ def test_pictures_that_were_rescaled_are_refused(tmp_path):
 
 
 def test_pictures_of_algonauts_that_are_lost_or_renamed_are_named(tmp_path):
-    root = writers.write_algonauts(tmp_path)
+    root = write_algonauts(tmp_path)
     folder = tmp_path / SUBJECT / "training_split" / "training_images"
     first, second = sorted(folder.iterdir())[:2]
     second.unlink()
@@ -220,7 +221,7 @@ def test_pictures_of_algonauts_that_are_lost_or_renamed_are_named(tmp_path):
 
 
 def test_a_pickle_of_region_names_runs_nothing(tmp_path):
-    root = writers.write_algonauts(tmp_path)
+    root = write_algonauts(tmp_path)
     marker = tmp_path / "ran"
 
     class Evil:
@@ -235,7 +236,7 @@ def test_a_pickle_of_region_names_runs_nothing(tmp_path):
 
 
 def test_voxels_of_things_in_another_order_are_refused(tmp_path):
-    root = writers.write_things(tmp_path)
+    root = write_things(tmp_path)
     path = file_of("things-fmri", "voxels", root, subject="sub-01")
     head, *rows = path.read_text().splitlines()
     path.write_text("\n".join([head, *rows[::-1]]) + "\n")
@@ -244,12 +245,12 @@ def test_voxels_of_things_in_another_order_are_refused(tmp_path):
 
 
 def test_imagery_is_no_trial_of_an_image(tmp_path):
-    data = load("god", writers.write_god(tmp_path))
-    assert data.train.responses.n_trials + data.test.responses.n_trials == len(writers.experiment().order)
+    data = load("god", write_god(tmp_path))
+    assert data.train.responses.n_trials + data.test.responses.n_trials == len(experiment().order)
 
 
 def test_an_unknown_test_set_subject_or_root_says_what_to_type(tmp_path):
-    root = writers.write_nsd(tmp_path / "root")
+    root = write_nsd(tmp_path / "root")
     with pytest.raises(ConfigError, match="did you mean 'shared1000'"):
         load("nsd", root, test="shared100")
     with pytest.raises(ConfigError, match=r"type --set benchmark\.root=DIR"):
