@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from harness.api import ConfigError, Features, Stimuli, SubjectData, VoxelSpace
+
+logger = logging.getLogger(__name__)
 
 
 class PretrainedEncoder(ABC):
@@ -104,6 +109,16 @@ def package_folder(name: str) -> Path | None:
     spec = importlib.util.find_spec(name)
     places = [] if spec is None else list(spec.submodule_search_locations or ())
     return Path(places[0]) if places else None
+
+
+@contextlib.contextmanager
+def quietly(package: str) -> Iterator[None]:
+    """What `package` prints meanwhile goes to the log."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        yield
+    for line in printed.getvalue().splitlines():
+        logger.info("%s: %s", package, line)
 
 
 def centred_squares(images: np.ndarray) -> np.ndarray:

@@ -2,20 +2,17 @@
 
 Gifford, Bersch, Roig and Cichy 2025 (github gifale95/BERG, code CC BY-NC 4.0; models under BERG's terms,
 research only).  The package is called as its README says; nothing of it is copied, and neither it nor its
-weights can be had from PyPI.  It reads its weights with ``torch.load(weights_only=False)``: what lies in
-its folder is trusted by whoever installs it.  Models of images -> fMRI are meant (``fmri-nsd-fwrf``);
-regions are asked for one after the other and put side by side, in BERG's own order of voxels.  Which voxels
-of NSD these are is in its metadata (``roi_mask_volume``); the order was never compared with a mask here, so
-no coordinates are given.  Images are cut to their centred square.  None of its models was seen here: it is
-tested with a package of its interface.
+weights can be had from PyPI.  It reads its weights with ``torch.load(weights_only=False)``, which executes
+what a file says: the terms that are accepted before any is opened say so.  Models of images -> fMRI are
+meant (``fmri-nsd-fwrf``); regions are asked for one after the other and put side by side, in BERG's own order
+of voxels.  Which voxels of NSD these are is in its metadata (``roi_mask_volume``); the order was never
+compared with a mask here, so no coordinates are given.  Images are cut to their centred square.  None of its
+models was seen here: it is tested with a package of its interface.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import io
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,22 +24,18 @@ import numpy as np
 from harness.api import ConfigError, Features, PluginError, Stimuli, VoxelSpace, check_ranges
 from harness.reading.terms import require_terms
 
-from .base import PretrainedEncoder, centred_squares, package_folder
-
-logger = logging.getLogger(__name__)
+from .base import PretrainedEncoder, centred_squares, package_folder, quietly
 
 STREAMS = ("early", "midventral", "midlateral", "midparietal", "ventral", "lateral", "parietal")
 """Regions of ``fmri-nsd-fwrf`` that cover NSD's streams without overlap."""
 
 PACKAGE = (
-    "BERG is not installed. Type: pip install git+https://github.com/gifale95/BERG.git (code CC "
-    "BY-NC 4.0, not for "
-    "commercial use)"
+    "BERG is not installed. Type: pip install git+https://github.com/gifale95/BERG.git (code CC BY-NC 4.0, "
+    "not for commercial use)"
 )
 WEIGHTS = (
     "BERG's models are not here. Type: aws s3 sync --no-sign-request "
-    "s3://brain-encoding-response-generator FOLDER "
-    "and then: --set encoder.folder=FOLDER"
+    "s3://brain-encoding-response-generator FOLDER and then: --set encoder.folder=FOLDER"
 )
 BLANK = 224
 
@@ -87,7 +80,7 @@ class BergEncoder(PretrainedEncoder):
     def _opened(self) -> tuple[Any, list[Any]]:
         """BERG and its model of each region."""
         self.require(None)
-        with _quietly():
+        with quietly("BERG"):
             berg = importlib.import_module("berg").BERG(berg_dir=str(Path(self.params.folder).expanduser()))
             models = [
                 berg.get_encoding_model(
@@ -106,7 +99,7 @@ class BergEncoder(PretrainedEncoder):
         blank = np.full((1, 3, BLANK, BLANK), 128, np.uint8)
         counts, ncsnr = [], []
         for model in models:
-            with _quietly():
+            with quietly("BERG"):
                 responses, metadata = berg.encode(model, blank, return_metadata=True)
             counts.append(np.asarray(responses).shape[1])
             ratios = np.ravel(metadata.get("fmri", {}).get("ncsnr", ()))
@@ -134,19 +127,9 @@ class BergEncoder(PretrainedEncoder):
         planes = np.ascontiguousarray(centred_squares(stimuli.images()).transpose(0, 3, 1, 2))
         parts = []
         for model, region in zip(models, self.params.regions):
-            with _quietly():
+            with quietly("BERG"):
                 part = np.asarray(berg.encode(model, planes), np.float32)
             if part.ndim != 2 or len(part) != len(planes):
                 raise PluginError(f"BERG gave {part.shape} for {region}; expected ({len(planes)}, voxels)")
             parts.append(part)
         return np.concatenate(parts, axis=1)
-
-
-@contextlib.contextmanager
-def _quietly() -> Any:
-    """What the package prints goes to the log."""
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        yield
-    for line in printed.getvalue().splitlines():
-        logger.info("BERG: %s", line)

@@ -9,10 +9,7 @@ checkpoints was seen here: it is tested with a package of its interface.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import io
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,15 +21,12 @@ import numpy as np
 from harness.api import Features, PluginError, Stimuli, VoxelSpace, check_ranges
 from harness.backbones.preprocessing import IMAGENET, pictures
 
-from .base import PretrainedEncoder, centred_squares, package_folder
-
-logger = logging.getLogger(__name__)
+from .base import PretrainedEncoder, centred_squares, package_folder, quietly
 
 PACKAGE = "MOSAIC's package is not installed. Type: pip install mosaic-dataset (it states no licence)"
 WEIGHTS = (
-    "MOSAIC's checkpoint {file} is not in {folder}. Fetch it with mosaic.from_pretrained(..., "
-    "folder=FOLDER) where "
-    "there is internet, and type: --set encoder.folder=FOLDER"
+    "MOSAIC's checkpoint {file} is not in {folder}. Fetch it with mosaic.from_pretrained(..., folder=FOLDER) "
+    "where there is internet, and type: --set encoder.folder=FOLDER"
 )
 SIDE = 224
 CHUNK = 32
@@ -89,8 +83,7 @@ class MosaicEncoder(PretrainedEncoder):
     def _network(self) -> Any:
         self.require(None)
         p = self.params
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
+        with quietly("MOSAIC"):
             network = importlib.import_module("mosaic").from_pretrained(
                 backbone_name=p.model,
                 framework=p.framework,
@@ -98,8 +91,6 @@ class MosaicEncoder(PretrainedEncoder):
                 vertices=p.vertices,
                 folder=str(Path(p.folder).expanduser()),
             )
-        for line in printed.getvalue().splitlines():
-            logger.info("MOSAIC: %s", line)
         return network.to(self.device).eval()
 
     @cached_property

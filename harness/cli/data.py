@@ -87,7 +87,7 @@ def check(name: str, root: Path, subject: str) -> None:
 @data.command()
 @click.argument("name")
 def accept(name: str) -> None:
-    """Say that you accepted the terms of a data set (nsd, laion-fmri); asked once on each machine."""
+    """Say that you accepted terms of use (nsd, laion-fmri, berg); asked once on each machine."""
     from ..reading.terms import TERMS, accept_terms
 
     marker = accept_terms(name)

@@ -1,4 +1,4 @@
-"""Terms of use: who reads a data set that has some says once on each machine that they were accepted."""
+"""Terms of use: who reads data or models that have some says once on each machine that they were accepted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ TERMS = {
     "nsd": "https://cvnlab.slite.page/p/IB6BSeW_7o/Terms-and-Conditions (research and education only; "
     "nothing of the data, statistics or pictures included, is passed on; NSD is cited)",
     "berg": "https://brain-encoding-response-generator.readthedocs.io/en/latest/about/"
-    "terms_and_conditions.html (code CC BY-NC 4.0, models for research only; NSD's terms for models of NSD)",
+    "terms_and_conditions.html (code CC BY-NC 4.0, models for research only; NSD's terms for models of NSD; "
+    "BERG's own package reads its files by torch.load(weights_only=False), which executes what a file says)",
     "laion-fmri": "https://laion-fmri.hebartlab.com/terms (responses CC0; stimuli under a data use "
     "agreement: not passed on, no commercial use)",
 }
@@ -38,7 +39,7 @@ def require_terms(name: str) -> None:
     if not name or _marker(name).is_file() or name in os.environ.get("HARNESS_ACCEPT_TERMS", "").split(","):
         return
     raise ConfigError(
-        f"these data have terms of use: {TERMS[name]}; once accepted, type: harness data accept {name}"
+        f"{name} has terms of use: {TERMS[name]}; once accepted, type: harness data accept {name}"
     )
 
 

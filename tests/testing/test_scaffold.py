@@ -74,7 +74,7 @@ def test_they_run_together(packages):
     assert means["measured"] < means["shuffled"]  # distances: a linear cortex is read
 
 
-def test_a_readme_of_ten_lines_and_no_placeholder_left(packages):
+def test_a_readme_of_ten_lines_and_no_mark_of_the_template_left(packages):
     folder, _ = packages
     for kind in KINDS:
         for file in (folder / f"lab-{kind}").rglob("*.*"):

@@ -61,6 +61,7 @@ def test_package_models_and_terms_are_each_said_to_be_missing(params, monkeypatc
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (line,) = BergEncoder.missing(params, subject="")
     assert line.endswith("type: harness data accept berg")
+    assert "executes what a file says" in line
     lines = BergEncoder.missing(BergEncoder.Params(), subject="")
     assert "aws s3 sync --no-sign-request" in lines[0]
     monkeypatch.setattr("harness.encoders.pretrained.berg.package_folder", lambda name: None)
