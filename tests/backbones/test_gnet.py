@@ -6,13 +6,13 @@ The public file (1.3 GB) is not here: files of its layout are made, with 20 voxe
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from commands import TOYS, call_harness
+from hostile_pickles import Runs
 from named_metrics import metric_named
 from PIL import Image
 from scipy.stats import pearsonr
@@ -36,16 +36,6 @@ from harness.storage.store import Store
 from harness.storage.worker import forget
 
 V = 20
-
-
-class Alarm:
-    """What a hostile file would hold: unpickling it makes a folder."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.folder),)
 
 
 def public_content(seed: int = 0, *, subjects=(1, 2), voxels: int = V, mu=(3, 1, 1)) -> dict:
@@ -246,7 +236,7 @@ def test_other_parameters_are_refused_by_name(content, stored, where, name, valu
 
 
 def test_nothing_in_the_file_is_run(content, stored, tmp_path):
-    stored({**content, "alarm": Alarm(tmp_path / "ran")})
+    stored({**content, "alarm": Runs(tmp_path / "ran")})
     with pytest.raises(WeightsMissing, match="without running"):
         GNet().open(device="cpu")
     assert not (tmp_path / "ran").exists()

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from hostile_pickles import Runs
 
 from harness.backbones import weights
 from harness.errors import ConfigError, StoreError, WeightsMissing
@@ -200,11 +201,7 @@ def test_no_space_left_is_one_line_and_leaves_nothing(serve, folder, monkeypatch
 def test_nothing_in_a_file_can_execute(serve, folder, monkeypatch, tmp_path):
     import pickle
 
-    class Evil:
-        def __reduce__(self):
-            return (Path.touch, (tmp_path / "executed",))
-
-    content = pickle.dumps({"weight": Evil()})
+    content = pickle.dumps({"weight": Runs(tmp_path / "executed")})
     (tmp_path / "evil.pth").write_bytes(content)
     serve("whole", prefix=hashlib.sha256(content).hexdigest()[:8])
     weights.fetch("toy", source=tmp_path / "evil.pth")

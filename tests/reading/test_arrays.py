@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+from hostile_pickles import Runs
 from paired_writers import FORMATS, write_arrays, write_matlab73
 from PIL import Image
 
@@ -160,19 +161,9 @@ def test_missing_file_names_the_near_one(tmp_path):
         open_array(tmp_path)
 
 
-class Bomb:
-    """Leaves a mark when it is unpickled."""
-
-    def __init__(self, mark):
-        self.mark = mark
-
-    def __reduce__(self):
-        return os.mkdir, (self.mark,)
-
-
 def test_pickles_are_never_opened(tmp_path):
     mark = tmp_path / "exploded"
-    bombs = np.array([Bomb(str(mark))], object)
+    bombs = np.array([Runs(mark)], object)
     np.save(tmp_path / "a.npy", bombs, allow_pickle=True)
     np.savez(tmp_path / "a.npz", x=bombs, good=np.ones(2))
     (tmp_path / "raw.npy").write_bytes(pickle.dumps(bombs))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hostile_pickles import Runs
 
 from harness.api import DataError
 from harness.reading.pickled_names import read_pickled_names
@@ -12,14 +13,6 @@ from harness.reading.pickled_names import read_pickled_names
 def test_a_dictionary_of_numbers_and_names(tmp_path):
     np.save(tmp_path / "names.npy", {0: "Unknown", 1: "V1v", 12: "hV4"})
     assert read_pickled_names(tmp_path / "names.npy") == {0: "Unknown", 1: "V1v", 12: "hV4"}
-
-
-class Runs:
-    def __init__(self, marker):
-        self.marker = marker
-
-    def __reduce__(self):
-        return (self.marker.touch, ())
 
 
 def test_whatever_else_is_refused_and_not_run(tmp_path):

@@ -20,6 +20,7 @@ import scipy.io
 import scipy.sparse
 import torch
 from commands import ROOT
+from hostile_pickles import Runs
 from layout_files import npy
 from PIL import Image
 
@@ -35,16 +36,6 @@ from harness.reading.yaml_text import load_yaml
 from harness.results import RunResult
 
 HUGE = 1 << 40
-
-
-class Evil:
-    """What runs where a pickle is opened."""
-
-    def __init__(self, marker):
-        self.marker = marker
-
-    def __reduce__(self):
-        return (self.marker.write_text, ("ran",))
 
 
 # Each writes a file and returns what reads it.
@@ -119,7 +110,7 @@ RUNS_CODE = (
 @pytest.mark.parametrize("write", RUNS_CODE, ids=lambda write: write.__name__)
 def test_nothing_in_a_file_is_run(write, tmp_path):
     marker = tmp_path / "ran"
-    read, path = write(tmp_path / "given", Evil(marker))
+    read, path = write(tmp_path / "given", Runs(marker))
     with pytest.raises((DataError, ConfigError)) as caught:
         read(path)
     assert "\n" not in str(caught.value)
