@@ -120,7 +120,7 @@ def render_gallery(run: RunResult, pictures: Pictures, *, withheld: bool = False
         lines.append(Line(name, sources, cells))
     return render_page(
         PAGE,
-        title=title(run),
+        title=f"All images: {title(run)}",
         simulated=SIMULATED if is_simulated(run) else "",
         lines=lines,
         labels=[labels[row] for row in rows],

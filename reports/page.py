@@ -18,7 +18,7 @@ _HERE = Path(__file__).parent
 
 
 def render_page(template: str, **values: Any) -> str:
-    """The page `template` (a file beside this one) as text.
+    """The page `template` (a file beside this one that fills the blocks of ``page.html``) as text.
 
     A template finds its parts in ``parts.html``, and `script`, `style` and `script_hash` among its values:
     sorting, filtering, columns on request and enlarged images work by themselves on tables of those parts.
