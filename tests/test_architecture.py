@@ -242,6 +242,28 @@ def test_a_test_lies_where_its_module_does_and_has_its_name():
     assert not NAMED_OTHERWISE - places.keys()
 
 
+def bound_again(source: str) -> set[str]:
+    """Names that a module gives twice: of two changes that came together, the first one is without effect."""
+    names: list[str] = []
+    for node in ast.parse(source).body:
+        match node:
+            case ast.Assign(targets=targets):
+                names += [target.id for target in targets if isinstance(target, ast.Name)]
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                names.append(name)
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                names.append(name)
+    return {name for name in names if names.count(name) > 1}
+
+
+@pytest.mark.parametrize("folder", ["harness", *PLUGIN_FOLDERS, "reports", "tests"])
+def test_a_module_gives_a_name_once(folder):
+    given = {file.relative_to(ROOT): bound_again(file.read_text()) for file in (ROOT / folder).rglob("*.py")}
+    assert given
+    assert not {file: names for file, names in given.items() if names}
+    assert bound_again("A = 1\nA = 2\ndef f(): pass\nB: int = 1\nclass f: pass") == {"A", "f"}
+
+
 SAYS_NOTHING = {"found", "made", "said", "one", "known"}
 """How a value came about; a name says what it holds: ``scores``, ``missing_ids``, ``reconstructions``."""
 

@@ -47,10 +47,8 @@ _FETCH = "its weights are not on this machine. Type, where there is internet: ha
 
 EXECUTION = ("device", "executor", "workers", "shard_size", "lost_after", "slurm")
 """Settings that must not change a number; they are no part of a plan's identity."""
-LATER = ("rows", "pictures")
-"""Settings that came later; they are a part of it where they are given."""
 
-LATER = ("rows", "lesions", "adapt_images", "decoder_images", "synthetic_images")
+LATER = ("rows", "pictures", "lesions", "adapt_images", "decoder_images", "synthetic_images")
 """Settings that came after the first runs, whose names and identities stay where these are not used."""
 
 

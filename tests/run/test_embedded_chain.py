@@ -85,9 +85,6 @@ def test_a_decoder_inverse_decodes_best_and_agrees_on_nothing(embedded):
     assert voxel_r[0] < voxel_r[1]
 
 
-ROWS = ("predicted", "oracle", "remeasured")
-
-
 def test_measured_rows_are_decoded_once_for_all_encoders(embedded):
     embedded("ridge")
     second = embedded(f"{CHEAT}:DecoderInverse")
