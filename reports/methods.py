@@ -20,7 +20,6 @@ METHODS, REPRODUCE = "methods.txt", "reproduce.yaml"
 """Files beside the report."""
 
 _SECTIONS = ("benchmark", "encoder", "decoder")
-_EXECUTION = ("device", "executor", "workers", "shard_size")
 _GIVEN = ("folder:", "file:", "captions:")
 
 
@@ -63,7 +62,7 @@ def _content(run: RunResult) -> dict[str, Any]:
         plugins["train_subjects"] = trained_on
     if _command(run).startswith("score"):
         del plugins["decoder"]
-    settings = {key: value for key, value in record.settings.items() if key not in _EXECUTION}
+    settings = {key: value for key, value in record.settings.items() if key not in record.execution}
     # What is empty is its default, and a later version may have another name for it.
     settings = {key: value for key, value in settings.items() if value not in (None, "", [], {})}
     sections = {kind: getattr(record, kind) for kind in _SECTIONS}

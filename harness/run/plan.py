@@ -48,8 +48,9 @@ _FETCH = "its weights are not on this machine. Type, where there is internet: ha
 EXECUTION = ("device", "executor", "workers", "shard_size", "lost_after", "slurm")
 """Settings that must not change a number; they are no part of a plan's identity."""
 
-LATER = ("rows", "pictures", "lesions", "adapt_images", "decoder_images", "synthetic_images")
-"""Settings that came after the first runs, whose names and identities stay where these are not used."""
+FIRST = ("seed", "samples", "micro_batch", "adapter", "selection", "trial_rows", "cheat_rows", "bottleneck")
+FIRST += ("derangements", "limit", "allow_missing", "protocol", "metrics")
+"""Settings that runs always had.  Of one that came later, names and identities know where it is given."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ class Plan:
     @cached_property
     def identity(self) -> str:
         """Hash of everything that can change the tables, sources of plugins included."""
-        settings = {f.name: getattr(self.settings, f.name) for f in fields(RunSettings)}
+        settings = self._counted_settings()
+        settings.pop("metrics")  # the metrics themselves count
         return digest(
             {
                 "plugins": [_described(p) for p in (self.benchmark, self.encoder, self.decoder)],
@@ -94,11 +96,7 @@ class Plan:
                 "files": [named_files(self.encoder_params), named_files(self.decoder_params)],
                 "subject": self.subject,
                 **({"trained_on": self.trained_on} if self.trained_on else {}),
-                "settings": {
-                    k: v
-                    for k, v in settings.items()
-                    if k not in (*EXECUTION, "metrics") and (v or k not in LATER)
-                },
+                "settings": settings,
                 "metrics": [metric.identity for metric in self.metrics],
                 "libraries": library_versions(),
             }
@@ -109,13 +107,21 @@ class Plan:
         """Folder name of the run: short, legal anywhere, different for other parameters."""
         plugins = [plugin.name for plugin in (self.encoder, self.decoder) if plugin]
         parts = (self.benchmark.name, self.subject, *self._others(), *plugins)
-        settings = {f.name: getattr(self.settings, f.name) for f in fields(RunSettings)}
         given = [self.benchmark_params, self.encoder_params, self.decoder_params, parts]
-        given.append({k: v for k, v in settings.items() if k not in EXECUTION and (v or k not in LATER)})
+        given.append(self._counted_settings())
         given += [self.trained_on] if self.trained_on else []
         given.append(self.benchmark.load().version)  # another version is another run
         readable = "-".join("".join(c if c.isalnum() else "_" for c in part)[-24:] for part in parts)
         return f"{readable}-{digest(given)[:8]}"
+
+    def _counted_settings(self) -> dict[str, Any]:
+        """Settings that change numbers, by which runs differ."""
+        values = {f.name: (getattr(self.settings, f.name), f.default) for f in fields(self.settings)}
+        return {
+            name: value
+            for name, (value, default) in values.items()
+            if name not in EXECUTION and (name in FIRST or value != default)
+        }
 
     def _others(self) -> tuple[str, ...]:
         """Words of the name that say on whom the encoder was fitted, where that is not the subject alone."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pytest
+
+from harness.run.plan import make_plan
+from harness.settings import Request, RunSettings
 
 YAML = """
 benchmark:
@@ -60,3 +64,31 @@ def test_a_parameter_of_another_encoder_names_it(harness):
 def test_a_typing_error_is_not_taken_for_another_plugin(harness, assignment, message):
     done = harness("plan", "--encoder", "ridge", "--set", assignment, check=False)
     assert message in done.stderr
+
+
+@dataclass(frozen=True)
+class NextSettings(RunSettings):
+    """Settings of a later version."""
+
+    lately: str = ""
+
+
+def test_a_setting_that_comes_later_renames_only_runs_that_use_it():
+    plan = make_plan(Request(benchmark="embedded", encoder="ridge"), need_decoder=False)
+    given = {name: getattr(plan.settings, name) for name in asdict(plan.settings)}
+    unused, used = (replace(plan, settings=NextSettings(**given, lately=value)) for value in ("", "yes"))
+    assert (unused.name, unused.identity) == (plan.name, plan.identity)
+    assert used.name != plan.name
+    assert used.identity != plan.identity
+
+
+@pytest.mark.parametrize(
+    "later", [{"pictures": "uint8"}, {"rows": ("zero",)}, {"adapt_images": 9}, {"decoder_images": 9}]
+)
+def test_what_changes_numbers_makes_another_run(later):
+    plan = make_plan(Request(benchmark="embedded", encoder="ridge"), need_decoder=False)
+    other = replace(plan, settings=replace(plan.settings, **later))
+    assert other.name != plan.name
+    assert other.identity != plan.identity
+    same = replace(plan, settings=replace(plan.settings, device="cuda", workers=7, lost_after=9.0))
+    assert (same.name, same.identity) == (plan.name, plan.identity)
