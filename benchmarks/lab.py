@@ -30,7 +30,7 @@ from harness.reading.volumes import is_volume, open_volume
 
 from .assembly import Assembly, VoxelFacts
 from .layouts.benchmark import chosen_trials, is_list
-from .layouts.recording import prepared, trials_of
+from .layouts.recording import in_order_shown, masked_facts, prepared, trials_of
 from .named_files import named_path
 from .paired_images import YAML, ResizeKeys
 from .paired_params import NORMALISATIONS, UNITS
@@ -152,16 +152,9 @@ class Lab:
             what=f"betas of {subject}",
             depends_on=("lab", volumes, params.mean_over, params.skip),
         )
-        names = list(dict.fromkeys(rows.images))
-        place = {name: k for k, name in enumerate(names)}
-        images = ImageFolder(files.path(params.images), names, scale=Scale(door=YAML), resize=params.resize())
-        if images.missing:
-            raise DataError(
-                f"{images.folder} holds no picture for {len(images.missing)} of {len(names)} images, for "
-                f"example "
-                f"'{images.missing[0]}'"
-            )
-        shown = np.array([place[name] for name in rows.images])
+        names, shown = in_order_shown(rows.images)
+        folder = files.path(params.images)
+        images = ImageFolder(folder, names, scale=Scale(door=YAML), resize=params.resize()).complete()
         trials = trials_of(source, images, names, shown, session=rows.sessions)
         kept = np.isin(trials.trials, measured_trials(trials.table, name="betas", exclude=params.exclude))
         is_test = rows.is_test[trials.trials]
@@ -197,9 +190,7 @@ class Lab:
                 if name not in rois:
                     raise ConfigError(suggest(name, rois, what=f"region of group '{group}'"))
             groups[group] = np.any([rois[name] for name in members], axis=0)
-        where = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
-        identity = np.flatnonzero(mask).astype("<i8").tobytes()
-        return VoxelFacts(rois, groups, coordinates=where, identity=identity, template=params.template)
+        return masked_facts(mask, affine, rois, groups, template=params.template)
 
 
 @dataclass(frozen=True)

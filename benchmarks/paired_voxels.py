@@ -72,11 +72,7 @@ def read_voxel_values(source: ArraySource, n_voxels: int, *, columns: tuple[int,
 def read_ncsnr(
     params: Params, open_source: Callable[[str], ArraySource], n_voxels: int
 ) -> tuple[np.ndarray | None, CeilingSource | None]:
-    """(V,) noise-ceiling SNR as the user gave it or its ceiling, NaN where unknown; None without either.
-
-    From the share nc of variance that is signal in means of n trials, ncsnr = sqrt(nc / (1 - nc) / n), since
-    nc = ncsnr^2 / (ncsnr^2 + 1 / n) (Allen et al. 2022).
-    """
+    """(V,) noise-ceiling SNR as the user gave it or its ceiling, NaN where unknown; None without either."""
     if params.ncsnr:
         ncsnr = read_voxel_values(open_source(params.ncsnr), n_voxels)
         _require_range(ncsnr, LARGEST_NCSNR, what=f"ncsnr ({params.ncsnr})", hint=_ceiling_hint(params.ncsnr))
@@ -91,9 +87,17 @@ def read_ncsnr(
         raise DataError(
             f"{what} holds no value above 1; for shares of 1 in place of percent type noise_ceiling_max: 1"
         )
-    share = np.minimum(ceiling / white, LARGEST_SHARE)
     source = CeilingSource(f"noise ceilings of the user for means of {n} trials ({params.noise_ceiling})")
-    return np.sqrt(share / (1 - share) / n), source
+    return ncsnr_of(ceiling / white, n), source
+
+
+def ncsnr_of(share: np.ndarray, n_trials: int) -> np.ndarray:
+    """(V,) noise-ceiling SNR, from the `share` of variance that is signal in means of `n_trials`.
+
+    sqrt(nc / (1 - nc) / n), since nc = ncsnr^2 / (ncsnr^2 + 1 / n) (Allen et al. 2022).
+    """
+    share = np.clip(share, 0, LARGEST_SHARE)
+    return np.sqrt(share / (1 - share) / n_trials)
 
 
 def _ceiling_hint(key: str) -> str:

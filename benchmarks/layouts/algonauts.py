@@ -16,12 +16,9 @@ import numpy as np
 
 from harness.api import DataError
 from harness.reading.arrays import ArraySource, open_array
-from harness.reading.image_files import ImageFolder
 from harness.reading.pickled_names import read_pickled_names
-from harness.reading.pixels import Scale
 
 from ..assembly import VoxelFacts
-from ..paired_images import YAML
 from .benchmark import LayoutBenchmark
 from .nsd_design import image_name
 from .nsd_surface import SIDES, vertex_numbers
@@ -66,7 +63,7 @@ class Algonauts2023(LayoutBenchmark):
             which = f"train-{absent[0]:04d} is not there" if absent else f"there are {len(names)}"
             raise DataError(f"the responses of {subject} have {count} rows, and of the pictures {which}")
         files = [names[k].name for k in range(1, count + 1)]
-        images = ImageFolder(names[1].parent, files, scale=Scale(door=YAML), resize=self.params.resize())
+        images = self.pictures(names[1].parent, files)
         ids = [image_name(int(_PICTURE.match(name)[2])) for name in files]
         widths = [side.shape[1] for side in sides]
         what = f"{sides[0].what} and {sides[1].what}"

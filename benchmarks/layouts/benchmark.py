@@ -15,6 +15,7 @@ import numpy as np
 from harness.api import ConfigError, DataError, SubjectData, suggest
 from harness.reading.arrays import as_names, open_array
 from harness.reading.ids import match_ids, require_ids
+from harness.reading.image_files import ImageFolder
 from harness.reading.pixels import Scale
 from harness.reading.resizing import FILTERS, Resize
 from harness.reading.terms import require_terms
@@ -142,6 +143,11 @@ class LayoutBenchmark(ABC):
         """The image set that test images are of (:mod:`harness.run.overlaps`)."""
         name = self.params.test or self.default_test
         return () if is_list(name) else (f"{self.images_of}-{name}",)
+
+    def pictures(self, folder: Path, names: Sequence[str], resize: Resize | None = None) -> ImageFolder:
+        """The pictures `names` of `folder`, of which none may be absent; of the size that was asked for."""
+        resize = resize or self.params.resize()
+        return ImageFolder(folder, names, scale=Scale(door=FOLDER), resize=resize).complete()
 
     @abstractmethod
     def read(self, root: Path, subject: str) -> Recording:

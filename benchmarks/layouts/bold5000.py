@@ -11,16 +11,23 @@ import numpy as np
 
 from harness.api import DataError
 from harness.reading.ids import stem
-from harness.reading.image_files import ImageFolder
-from harness.reading.pixels import Scale
 from harness.reading.prepared import Block
 from harness.reading.texts import read_lines
 from harness.reading.volumes import open_volume
 
 from ..assembly import VoxelFacts
-from .benchmark import FOLDER, LayoutBenchmark
+from .benchmark import LayoutBenchmark
 from .manifest import header
-from .recording import Recording, prepared, read_masked, trials_of, without_gaps
+from .recording import (
+    Recording,
+    in_order_shown,
+    masked_facts,
+    prepared,
+    read_masked,
+    trials_of,
+    with_voxels,
+    without_gaps,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +48,8 @@ class Bold5000(LayoutBenchmark):
         """Trials of all sessions, named by the one list for all of them."""
         manifest = self.manifest()
         mask_file = manifest.entry("mask").file(root, subject=subject)
-        mask = open_volume(mask_file).read() > 0
+        volume = open_volume(mask_file)
+        mask = volume.read() > 0
         files = without_gaps(manifest.entry("betas").find(root, subject=subject), subject)
         counts = [header(path)[0][-1] for path in files]
         shown = [
@@ -60,31 +68,24 @@ class Bold5000(LayoutBenchmark):
             what=f"BOLD5000 betas of {subject}",
             depends_on=("bold5000", np.flatnonzero(mask).tobytes()),
         )
-        ids = list(dict.fromkeys(shown))
+        ids, index = in_order_shown(shown)
         folder = root / "BOLD5000_Stimuli" / "Scene_Stimuli" / "Presented_Stimuli"
-        images = ImageFolder(folder, ids, scale=Scale(door=FOLDER), resize=self.params.resize())
-        if images.missing:
-            raise DataError(
-                f"{folder} holds no picture for {len(images.missing)} of {len(ids)}, for example "
-                f"'{images.missing[0]}'"
-            )
-        place = {name: k for k, name in enumerate(ids)}
         repeated = {stem(name.strip()) for name in read_lines(manifest.entry("repeated_images").file(root))}
         return Recording(
             trials_of(
                 source,
-                images,
+                self.pictures(folder, ids),
                 ids,
-                np.array([place[name] for name in shown]),
+                index,
                 session=np.repeat(np.arange(1, len(files) + 1), counts),
             ),
-            self._facts(root, subject, mask),
+            self._facts(root, subject, mask, volume.affine),
             "percent",
             {"repeated113": tuple(name for name in ids if name in repeated)},
             mask="brain",
         )
 
-    def _facts(self, root: Path, subject: str, mask: np.ndarray) -> VoxelFacts:
+    def _facts(self, root: Path, subject: str, mask: np.ndarray, affine: np.ndarray) -> VoxelFacts:
         rois: dict[str, np.ndarray] = {}
         for values, path in self.manifest().entry("regions").find(root, subject=subject):
             volume = open_volume(path)
@@ -100,11 +101,4 @@ class Bold5000(LayoutBenchmark):
             for group, areas in GROUPS.items()
             if any(area in rois for area in areas)
         }
-        affine = open_volume(self.manifest().entry("mask").file(root, subject=subject)).affine
-        where = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
-        return VoxelFacts(
-            {name: members for name, members in rois.items() if members.any()},
-            {name: members for name, members in groups.items() if members.any()},
-            coordinates=where,
-            identity=np.flatnonzero(mask).astype("<i8").tobytes(),
-        )
+        return masked_facts(mask, affine, with_voxels(rois), with_voxels(groups))

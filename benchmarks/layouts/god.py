@@ -10,13 +10,10 @@ import numpy as np
 from harness.api import DataError
 from harness.reading.arrays import MemoryArray, as_names, open_array
 from harness.reading.ids import as_id
-from harness.reading.image_files import ImageFolder
-from harness.reading.pixels import Scale
 
 from ..assembly import VoxelFacts
-from ..paired_images import YAML
 from .benchmark import LayoutBenchmark, chosen_trials
-from .recording import Recording, trials_of
+from .recording import Recording, in_order_shown, trials_of
 
 TRAIN, TEST = 1, 2
 """Values of ``DataType``; 3 is imagery, where no image was shown."""
@@ -57,24 +54,17 @@ class GenericObjectDecoding(LayoutBenchmark):
         shown, kind = only_column(image_kind), only_column("DataType")
         seen = np.isin(kind, (TRAIN, TEST))
         ids = [image_id(value) for value in np.where(seen, shown, shown[seen][0])]
-        names = list(dict.fromkeys(ids))
-        place = {name: k for k, name in enumerate(names)}
+        names, index = in_order_shown(ids)
         test = {name for name, value in zip(ids, kind) if value == TEST}
         both = sorted(test & {name for name, value in zip(ids, kind) if value == TRAIN})
         if both:
             raise DataError(f"{path}: image {both[0]} is of training and of test ({len(both)} such)")
-        images = ImageFolder(root / "images", names, scale=Scale(door=YAML), resize=self.params.resize())
-        if images.missing:
-            raise DataError(
-                f"{root / 'images'} holds no picture for {len(images.missing)} images, for example "
-                f"{images.missing[0]}"
-            )
         source = MemoryArray(data[:, voxels].astype(np.float32), path.name)
         trials = trials_of(
             source,
-            images,
+            self.pictures(root / "images", names),
             names,
-            np.array([place[name] for name in ids]),
+            index,
             session=only_column(session_kind).astype(np.int64) if session_kind else None,
         )
         rois = {

@@ -5,7 +5,6 @@ A split lists the images that train and those that test; what it lists on neithe
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import numpy as np
 from harness.api import CeilingSource, DataError
 from harness.reading.ids import match_ids, stem
 from harness.reading.image_files import read_image
-from harness.reading.pixels import require_one_size
+from harness.reading.pixels import stacked
 from harness.reading.prepared import Block
 from harness.reading.records import read_records
 from harness.reading.resizing import Resize
@@ -27,9 +26,18 @@ from harness.reading.texts import read_text
 from harness.reading.volumes import open_volume
 
 from ..assembly import VoxelFacts
+from ..paired_voxels import ncsnr_of
 from .benchmark import FOLDER, LayoutBenchmark
 from .manifest import header
-from .recording import Recording, prepared, read_masked, trials_of
+from .recording import (
+    Recording,
+    in_order_shown,
+    masked_facts,
+    prepared,
+    read_masked,
+    trials_of,
+    with_voxels,
+)
 
 REPEATS = 12
 """Trials of which the ceiling that is read is of the mean."""
@@ -46,7 +54,8 @@ class LaionFmri(LayoutBenchmark):
         """Trials of all sessions that are there, each with its own list."""
         manifest = self.manifest()
         mask_file = manifest.entry("mask").file(root, subject=subject)
-        mask = open_volume(mask_file).read() > 0
+        volume = open_volume(mask_file)
+        mask = volume.read() > 0
         lists = {v["session"]: path for v, path in manifest.entry("trials").find(root, subject=subject)}
         blocks, files, shown, session = [], [], [], []
         for values, path in manifest.entry("betas").find(root, subject=subject):
@@ -70,8 +79,7 @@ class LaionFmri(LayoutBenchmark):
             what=f"LAION-fMRI betas of {subject}",
             depends_on=("laion-fmri", np.flatnonzero(mask).tobytes()),
         )
-        names = list(dict.fromkeys(shown))
-        place = {name: k for k, name in enumerate(names)}
+        names, index = in_order_shown(shown)
         images = self._images(root, names)
         test_sets, training_sets = self._splits(root, subject, names)
         return Recording(
@@ -79,10 +87,10 @@ class LaionFmri(LayoutBenchmark):
                 source,
                 images,
                 [stem(name) for name in names],
-                np.array([place[name] for name in shown]),
+                index,
                 session=np.array(session),
             ),
-            self._facts(root, subject, mask),
+            self._facts(root, subject, mask, volume.affine),
             "raw",
             test_sets,
             mask="brain",
@@ -117,25 +125,15 @@ class LaionFmri(LayoutBenchmark):
                 )
         return tests, trains
 
-    def _facts(self, root: Path, subject: str, mask: np.ndarray) -> VoxelFacts:
+    def _facts(self, root: Path, subject: str, mask: np.ndarray, affine: np.ndarray) -> VoxelFacts:
         manifest, rois = self.manifest(), {}
         for values, path in manifest.entry("regions").find(root, subject=subject):
             rois[values["region"]] = open_volume(path).read()[mask] > 0
         ncsnr, source = None, None
         for _, path in manifest.entry("ceiling").find(root, subject=subject):
-            share = np.clip(open_volume(path).read()[mask].astype(np.float64) / 100, 0, 1 - 1e-9)
-            ncsnr = np.sqrt(share / (1 - share) / REPEATS)
+            ncsnr = ncsnr_of(open_volume(path).read()[mask].astype(np.float64) / 100, REPEATS)
             source = CeilingSource(f"noise ceiling of the data set ({path.name})")
-        affine = open_volume(manifest.entry("mask").file(root, subject=subject)).affine
-        where = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
-        return VoxelFacts(
-            {name: members for name, members in rois.items() if members.any()},
-            {},
-            ncsnr,
-            source,
-            where,
-            np.flatnonzero(mask).astype("<i8").tobytes(),
-        )
+        return masked_facts(mask, affine, with_voxels(rois), ncsnr=ncsnr, ncsnr_source=source)
 
 
 def _labels(path: Path) -> list[str]:
@@ -200,9 +198,6 @@ class PackedImages:
                 )
             for k in positions:
                 what = f"picture {self.rows[k]} of {self.path}"
-                content = io.BytesIO(packed[self.rows[k]]).getvalue()
-                images.append((what, self.resize.image(read_image(Path(what), content), what=what)))
-        if not images:
-            return np.zeros((0, 1, 1, 3), np.uint8)
-        require_one_size(images, door=FOLDER)
-        return np.stack([image for _, image in images])
+                image = read_image(Path(what), packed[self.rows[k]].tobytes())
+                images.append((what, self.resize.image(image, what=what)))
+        return stacked(images, door=FOLDER)

@@ -12,14 +12,13 @@ import numpy as np
 
 from harness.api import DataError
 from harness.reading.image_files import read_image
-from harness.reading.pixels import require_one_size
+from harness.reading.pixels import stacked
 from harness.reading.prepared import Block
 from harness.reading.resizing import Resize
 from harness.reading.tars import Member, members
 
 from ..assembly import VoxelFacts
-from ..paired_images import YAML
-from .benchmark import LayoutBenchmark
+from .benchmark import FOLDER, LayoutBenchmark
 from .nsd_design import image_name
 from .recording import Recording, prepared, trials_of
 
@@ -47,10 +46,7 @@ class TarImages:
             what = f"{member.key}.{member.name} of {member.path}"
             image = read_image(Path(what), member.content())
             images.append((what, self.resize.image(image, what=what)))
-        if not images:
-            return np.zeros((0, 1, 1, 3), np.uint8)
-        require_one_size(images, door=YAML)
-        return np.stack([image for _, image in images])
+        return stacked(images, door=FOLDER)
 
 
 class NsdMindEye1(LayoutBenchmark):

@@ -14,14 +14,13 @@ import numpy as np
 
 from harness.api import CeilingSource, DataError
 from harness.reading.ids import IMAGE_ENDINGS, stem
-from harness.reading.image_files import ImageFolder
-from harness.reading.pixels import Scale
 from harness.reading.prepared import Block
 from harness.reading.sources import reading
 
 from ..assembly import VoxelFacts
-from .benchmark import FOLDER, LayoutBenchmark
-from .recording import Recording, prepared, trials_of
+from ..paired_voxels import ncsnr_of
+from .benchmark import LayoutBenchmark
+from .recording import Recording, in_order_shown, prepared, trials_of
 
 _TRIALS = 256
 """Trials read at a time."""
@@ -49,21 +48,13 @@ class Mosaic(LayoutBenchmark):
             what=f"MOSAIC betas of {subject}",
             depends_on="mosaic",
         )
-        ids = list(dict.fromkeys(shown))
+        ids, index = in_order_shown(shown)
         films = [name for name in ids if not name.lower().endswith(IMAGE_ENDINGS)]
         if films:
             raise DataError(
                 f"{path}: '{films[0]}' is no picture; subjects who saw films (BMD, HAD) are not read"
             )
-        folder = root / "stimuli" / "raw"
-        images = ImageFolder(folder, ids, scale=Scale(door=FOLDER), resize=self.params.resize())
-        if images.missing:
-            raise DataError(
-                f"{folder} holds no picture for {len(images.missing)} of {len(ids)}, for example "
-                f"'{images.missing[0]}'"
-            )
-        place = {name: k for k, name in enumerate(ids)}
-        index = np.array([place[name] for name in shown])
+        images = self.pictures(root / "stimuli" / "raw", ids)
         of_test = set(index[np.array(phases) == "test"].tolist())
         both = sorted(of_test & set(index[np.array(phases) == "train"].tolist()))
         if both:
@@ -125,13 +116,10 @@ def _facts(path: Path, n_voxels: int) -> VoxelFacts:
         ceilings = file.get("noiseceilings", {})
         for name, item in ceilings.items():
             if _text(item.attrs.get("n", "")) == "1" and _text(item.attrs.get("phase", "")) == "test":
-                share = np.clip(np.asarray(item[()], np.float64) / 100, 0, 1 - 1e-9)
-                if share.shape != (n_voxels,):
-                    raise DataError(f"{path}: '{name}' has shape {share.shape}; expected ({n_voxels},)")
-                ncsnr, source = (
-                    np.sqrt(share / (1 - share)),
-                    CeilingSource(f"noise ceiling of the file ({name})"),
-                )
+                if item.shape != (n_voxels,):
+                    raise DataError(f"{path}: '{name}' has shape {item.shape}; expected ({n_voxels},)")
+                ncsnr = ncsnr_of(np.asarray(item[()], np.float64) / 100, 1)
+                source = CeilingSource(f"noise ceiling of the file ({name})")
                 break
     rois = {}
     if n_voxels == max(end for _, end in GRAYORDINATES.values()):

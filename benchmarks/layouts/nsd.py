@@ -27,7 +27,7 @@ from ..paired_images import ArrayImages, ImageLayout
 from .benchmark import LayoutBenchmark
 from .manifest import Manifest, header
 from .nsd_design import Design, image_name
-from .recording import Recording, prepared, trials_of, without_gaps
+from .recording import Recording, masked_facts, prepared, read_masked, trials_of, with_voxels, without_gaps
 
 PERCENT = 300
 """Betas are stored as percent signal change times this (NSD data manual)."""
@@ -53,13 +53,9 @@ def read_trials(benchmark: LayoutBenchmark, root: Path, subject: str) -> Recordi
     """NSD's own trials for a `benchmark` whose manifest holds the files of ``nsd``."""
     manifest = benchmark.manifest()
     design = Design.read(manifest, root)
-    mask_file = manifest.entry("mask").file(root, subject=subject)
-    mask = open_volume(mask_file).read() > 0  # 0 is outside, too
-    if not mask.any():
-        raise DataError(f"{mask_file} has no voxel above 0")
+    mask_file, mask = read_mask(manifest, root, subject)
     files = session_files(manifest, root, subject)
-    shape = header(files[0], "" if is_volume(files[0]) else "betas")[0]
-    per_session = shape[-1] if is_volume(files[0]) else shape[0]
+    per_session = count_trials(files[0])
     blocks = [Block(per_session, partial(read_session, path, mask)) for path in files]
     source = prepared(
         blocks,
@@ -97,22 +93,30 @@ def stimuli(manifest: Manifest, root: Path, benchmark: LayoutBenchmark) -> Array
 def session_files(manifest: Manifest, root: Path, subject: str) -> list[Path]:
     """The betas of sessions 1, 2, ..., in either form; a gap is an error, since trials are told by their
     place."""
-    files: dict[int, Path] = {}
-    for name in ("betas", "betas_hdf5"):
-        for values, path in manifest.entry(name).find(root, subject=subject):
-            files.setdefault(int(values["session"]), path)
-    if not files:
+    forms = [manifest.entry(name).find(root, subject=subject) for name in ("betas", "betas_hdf5")]
+    if not any(forms):
         raise DataError(manifest.entry("betas").absent(root, subject=subject))
-    return without_gaps([({"session": str(number)}, path) for number, path in files.items()], subject)
+    return without_gaps([pair for pairs in forms for pair in pairs], subject)
+
+
+def read_mask(manifest: Manifest, root: Path, subject: str) -> tuple[Path, np.ndarray]:
+    """The file of ``nsdgeneral``, and (X, Y, Z) bool."""
+    file = manifest.entry("mask").file(root, subject=subject)
+    mask = open_volume(file).read() > 0  # 0 is outside, too
+    if not mask.any():
+        raise DataError(f"{file} has no voxel above 0")
+    return file, mask
+
+
+def count_trials(path: Path) -> int:
+    """Of one session, in either form."""
+    return header(path)[0][-1] if is_volume(path) else header(path, "betas")[0][0]
 
 
 def read_session(path: Path, mask: np.ndarray) -> np.ndarray:
     """(trials, V) float32 percent signal change of one session."""
     if is_volume(path):
-        values = open_volume(path).read()
-        if values.shape[:3] != mask.shape:
-            raise DataError(f"{path} is {values.shape[:3]} voxels and the mask {mask.shape}")
-        return _percent(values[mask].T, path)
+        return _percent(read_masked(path, mask), path)
     source = open_array(path, "betas")
     if source.shape[1:] != mask.shape[::-1]:
         raise DataError(
@@ -149,22 +153,18 @@ def volume_facts(manifest: Manifest, root: Path, subject: str, mask: np.ndarray)
             continue
         labels = volume.read()[mask]
         if atlas == "streams":
-            groups = {name: np.isin(labels, numbers) for name, numbers in STREAMS.items()}
-            groups = {name: members for name, members in groups.items() if members.any()}
+            groups = stream_groups(labels)
         rois |= regions(labels, atlas, names.get(atlas))
     ncsnr, source = None, None
     for _, path in manifest.entry("ncsnr").find(root, subject=subject):
         values = open_volume(path).read()
         ncsnr, source = values[mask].astype(np.float64), CeilingSource(f"ncsnr of the data set ({path.name})")
-    where = np.argwhere(mask)
-    return VoxelFacts(
-        rois,
-        groups,
-        ncsnr,
-        source,
-        where @ affine[:3, :3].T + affine[:3, 3],
-        np.flatnonzero(mask).astype("<i8").tobytes(),
-    )
+    return masked_facts(mask, affine, rois, groups, ncsnr=ncsnr, ncsnr_source=source)
+
+
+def stream_groups(labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Cortical group -> (V,) bool, of the numbers of the atlas ``streams``."""
+    return with_voxels({name: np.isin(labels, numbers) for name, numbers in STREAMS.items()})
 
 
 def regions(labels: np.ndarray, atlas: str, table: Path | None) -> dict[str, np.ndarray]:

@@ -20,12 +20,10 @@ from harness.api import ConfigError, suggest
 from harness.reading.arrays import ArraySource
 from harness.reading.prepared import Block
 from harness.reading.resizing import Resize
-from harness.reading.volumes import is_volume, open_volume
 
 from ..paired_trials import SplitTrials
 from .benchmark import LayoutBenchmark, Params, chosen_trials
-from .manifest import header
-from .nsd import PERCENT, read_session, read_trials, stimuli
+from .nsd import PERCENT, count_trials, read_mask, read_session, read_trials, stimuli
 from .recording import Recording, prepared
 
 SCALES = ("training", "own")
@@ -68,15 +66,12 @@ class NsdElsewhere(LayoutBenchmark):
         core = read_trials(self, root, subject)
         own = np.isin(core.trials.ids, list(core.training_sets["shared1000"]))
         trials = chosen_trials(core.trials, own[core.trials.image_index])
-        manifest = self.manifest()
-        mask_file = manifest.entry("mask").file(root, subject=subject)
-        mask = open_volume(mask_file).read() > 0
-        files = [path for name in (self.betas, f"{self.betas}_hdf5") for _, path in self._find(name, subject)]
-        shape = header(files[0], "" if is_volume(files[0]) else "betas")[0]
-        n_trials = shape[-1] if is_volume(files[0]) else shape[0]
+        mask_file, mask = read_mask(self.manifest(), root, subject)
+        forms = (self.manifest().entry(name) for name in (self.betas, f"{self.betas}_hdf5"))
+        file = next(path for form in forms for _, path in form.find(root, subject=subject))
         table = prepared(
-            [Block(n_trials, partial(read_session, files[0], mask))],
-            [files[0], mask_file],
+            [Block(count_trials(file), partial(read_session, file, mask))],
+            [file, mask_file],
             n_voxels=int(mask.sum()),
             what=f"{self.betas.replace('_', ' ')} of {subject}",
             depends_on=(self.layout, PERCENT, np.flatnonzero(mask).tobytes()),
@@ -101,6 +96,3 @@ class NsdElsewhere(LayoutBenchmark):
             return asked
         side = stimuli(self.manifest(), root, self).source.shape[1:3]
         return Resize(tuple(side), self.params.image_filter, "center-crop")
-
-    def _find(self, name: str, subject: str) -> list:
-        return self.manifest().entry(name).find(self.root, subject=subject)

@@ -15,12 +15,10 @@ import numpy as np
 
 from harness.api import DataError
 from harness.reading.arrays import ArraySource
-from harness.reading.image_files import ImageFolder
-from harness.reading.pixels import Scale
 from harness.reading.records import read_records
 
 from ..paired_trials import SplitTrials
-from .benchmark import FOLDER, chosen_trials
+from .benchmark import chosen_trials
 from .nsd_elsewhere import NsdElsewhere
 from .recording import trials_of
 
@@ -72,9 +70,7 @@ class NsdImagery(NsdElsewhere):
         names = [cue for pictures in TARGETS.values() for cue in pictures]
         files = [name for pictures in TARGETS.values() for name in pictures.values()]
         folder = root / "nsddata" / "experiments" / "nsdimagery" / "rawtargetimages"
-        images = ImageFolder(folder, files, scale=Scale(door=FOLDER), resize=self.resize(root))
-        if images.missing:
-            raise DataError(f"{folder} holds no picture called {images.missing[0]}")
+        images = self.pictures(folder, files, self.resize(root))
         place = {cue: k for k, cue in enumerate(names)}
         shown = np.array([place.get(cue, 0) for cue in cues])
         ids = [f"nsdimagery-{cue}" for cue in names]

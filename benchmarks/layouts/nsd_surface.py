@@ -15,7 +15,7 @@ from harness.reading.volumes import open_volume
 
 from ..assembly import VoxelFacts
 from .benchmark import LayoutBenchmark
-from .nsd import STREAMS, Nsd, regions, stimuli
+from .nsd import Nsd, regions, stimuli, stream_groups
 from .nsd_design import Design, image_name
 from .recording import Recording, prepared, trials_of
 
@@ -81,7 +81,7 @@ class NsdFsaverage(LayoutBenchmark):
             labels = np.concatenate([side[mask] for side, mask in zip(sides, masks)])
             rois |= regions(labels, atlas, names.get(atlas))
             if atlas == "streams":
-                groups = {name: np.isin(labels, numbers) for name, numbers in STREAMS.items()}
+                groups = stream_groups(labels)
         ncsnr, source = None, None
         given = [manifest.entry(f"{side}_ncsnr").find(root, subject=subject) for side in SIDES]
         if all(given):
@@ -89,9 +89,8 @@ class NsdFsaverage(LayoutBenchmark):
             ncsnr = np.concatenate([side[mask] for side, mask in zip(sides, masks)]).astype(np.float64)
             source = CeilingSource("ncsnr of the data set (lh.ncsnr.mgh, rh.ncsnr.mgh)")
         vertices = [np.flatnonzero(mask).astype("<i8").tobytes() for mask in masks]
-        present = {name: members for name, members in groups.items() if members.any()}
         return VoxelFacts(
-            rois, present, ncsnr, source, identity=b"|".join(vertices), vertices=vertex_numbers(masks)
+            rois, groups, ncsnr, source, identity=b"|".join(vertices), vertices=vertex_numbers(masks)
         )
 
 

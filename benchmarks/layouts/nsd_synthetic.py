@@ -16,10 +16,11 @@ import numpy as np
 
 from harness.api import ConfigError, DataError
 from harness.reading.arrays import ArraySource, as_integers, open_array
+from harness.reading.pixels import stacked
 from harness.reading.resizing import Resize
 
 from ..paired_trials import SplitTrials
-from .benchmark import chosen_trials
+from .benchmark import FOLDER, chosen_trials
 from .nsd_elsewhere import ElsewhereParams, NsdElsewhere
 from .recording import trials_of
 
@@ -100,5 +101,5 @@ class SyntheticImages:
             picture = source.take(np.array([place]))[0]
             if picture.dtype != np.uint8:
                 raise DataError(f"{source.what} holds {picture.dtype}; expected uint8 from 0 to 255")
-            images.append(self.resize.image(levels[picture], what=source.what))
-        return np.stack(images) if images else np.zeros((0, 1, 1, 3), np.uint8)
+            images.append((source.what, self.resize.image(levels[picture], what=source.what)))
+        return stacked(images, door=FOLDER)

@@ -98,6 +98,12 @@ def trials_of(
     )
 
 
+def in_order_shown(shown: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Names in the order in which they were first shown, and (T,) the place of each trial's among them."""
+    place = {name: k for k, name in enumerate(dict.fromkeys(shown))}
+    return list(place), np.array([place[name] for name in shown])
+
+
 def prepared(
     blocks: Sequence[Block], files: Sequence[Path], *, n_voxels: int, what: str, depends_on: Any
 ) -> ArraySource:
@@ -110,16 +116,41 @@ def prepared(
 
 
 def read_masked(path: Path, mask: np.ndarray) -> np.ndarray:
-    """(trials, V) float32 of a volume (X, Y, Z, trials) where `mask` (X, Y, Z) is true."""
+    """(trials, V), as stored, of a volume (X, Y, Z, trials) where `mask` (X, Y, Z) is true."""
     values = open_volume(path).read()
     if values.shape[:3] != mask.shape:
         raise DataError(f"{path} is {values.shape[:3]} voxels and the mask {mask.shape}")
-    return values[mask].T.astype(np.float32)
+    return values[mask].T
+
+
+def masked_facts(
+    mask: np.ndarray,
+    affine: np.ndarray,
+    rois: Mapping[str, np.ndarray],
+    groups: Mapping[str, np.ndarray] | None = None,
+    **others: Any,
+) -> VoxelFacts:
+    """Of the voxels of `mask` (X, Y, Z), which are told by their places in it, with their millimetres."""
+    return VoxelFacts(
+        rois,
+        groups or {},
+        coordinates=np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3],
+        identity=np.flatnonzero(mask).astype("<i8").tobytes(),
+        **others,
+    )
+
+
+def with_voxels(regions: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The `regions`, name -> (V,) bool, that have a voxel."""
+    return {name: members for name, members in regions.items() if members.any()}
 
 
 def without_gaps(pairs: Sequence[tuple[Mapping[str, str], Path]], subject: str) -> list[Path]:
-    """The files of sessions 1, 2, ...; a gap is a :class:`DataError`: trials are told by their place."""
-    files = {int(values["session"]): path for values, path in pairs}
+    """The files of sessions 1, 2, ..., the first of each; a gap is a :class:`DataError`: trials are told by
+    their place."""
+    files: dict[int, Path] = {}
+    for values, path in pairs:
+        files.setdefault(int(values["session"]), path)
     absent = sorted(set(range(1, max(files, default=1) + 1)) - set(files))
     if absent:
         later = f" and session {max(files)} is; get it, or remove the later ones" if files else ""

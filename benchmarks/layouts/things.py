@@ -11,17 +11,14 @@ import numpy as np
 
 from harness.api import DataError
 from harness.reading.ids import stem
-from harness.reading.image_files import ImageFolder
-from harness.reading.pixels import Scale
 from harness.reading.prepared import Block
 from harness.reading.records import Records, read_records
 from harness.reading.room import require_room
 from harness.reading.sources import reading
 
 from ..assembly import VoxelFacts
-from ..paired_images import YAML
 from .benchmark import LayoutBenchmark
-from .recording import Recording, prepared, trials_of
+from .recording import Recording, in_order_shown, prepared, trials_of
 
 _VOXELS = 4096
 """Voxels read at a time."""
@@ -62,22 +59,15 @@ class ThingsFmri(LayoutBenchmark):
                 f"{stimuli.path}: trial_type holds {', '.join(sorted(kinds))}; expected train and test"
             )
         shown = stimuli.text("stimulus")
-        names = list(dict.fromkeys(shown))
+        names, index = in_order_shown(shown)
         ids = [stem(name) for name in names]
-        place = {name: k for k, name in enumerate(names)}
-        images = ImageFolder(root / "images", names, scale=Scale(door=YAML), resize=self.params.resize())
-        if images.missing:
-            raise DataError(
-                f"{root / 'images'} holds no picture for {len(images.missing)} stimuli, for example "
-                f"'{images.missing[0]}'"
-            )
         test = {name for name, kind in zip(shown, stimuli.text("trial_type")) if kind == "test"}
         return Recording(
             trials_of(
                 source,
-                images,
+                self.pictures(root / "images", names),
                 ids,
-                np.array([place[name] for name in shown]),
+                index,
                 session=stimuli.integers("session"),
             ),
             _facts(voxels),

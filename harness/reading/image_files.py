@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import DataError, no_permission
 from .ids import IMAGE_ENDINGS, comparable, match_ids, nearest_id, stem
-from .pixels import Scale, require_one_size
+from .pixels import Scale, stacked
 from .resizing import Resize
 
 _MODES = ("1", "L", "P", "RGB", "LA", "PA", "RGBA", "RGBX", "CMYK", "YCbCr")
@@ -139,6 +139,15 @@ class ImageFolder:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def complete(self) -> ImageFolder:
+        """These images; an id without a file is a :class:`DataError`."""
+        if self.missing:
+            raise DataError(
+                f"{self.folder} holds no picture for {len(self.missing)} of {len(self)} images, for example "
+                f"'{self.missing[0]}'"
+            )
+        return self
+
     def near(self, name: str, *others: ImageFolder) -> str:
         """The file that looks most like the id `name` and is no image of this or the `others`; else ""."""
         claimed = {file for images in (self, *others) for file in images.files}
@@ -147,18 +156,15 @@ class ImageFolder:
 
     def read(self, positions: np.ndarray) -> np.ndarray:
         """Images (n, H, W, 3) of the ids at `positions`; all must have one size, or are given one."""
-        if not len(positions):
-            return np.zeros((0, 1, 1, 3), np.uint8)
         images = []
         for k in positions:
             file = self.files[k]
             if file is None:
                 raise DataError(f"{self.folder} holds no image file for the id '{self.ids[k]}'")
             image = self.scale.pixels(read_image(file), what=str(file))
-            images.append((str(file), self.resize.image(image, what=str(file))))
-        first = (self.files[positions[0]].name, images[0][1])
-        require_one_size([first, *images[1:]], door=self.scale.door)
-        return np.stack([image for _, image in images])
+            name = str(file) if images else file.name
+            images.append((name, self.resize.image(image, what=str(file))))
+        return stacked(images, door=self.scale.door)
 
 
 def image_names(folder: Path, *, below: bool) -> tuple[str, ...]:

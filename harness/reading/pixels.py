@@ -236,6 +236,14 @@ def require_one_size(images: Sequence[tuple[str, np.ndarray]], *, door: Door) ->
             )
 
 
+def stacked(images: Sequence[tuple[str, np.ndarray]], *, door: Door) -> np.ndarray:
+    """(n, H, W, 3) of named images (H, W, 3), of one size."""
+    if not images:
+        return np.zeros((0, 1, 1, 3), np.uint8)
+    require_one_size(images, door=door)
+    return np.stack([image for _, image in images])
+
+
 def size_of(image: np.ndarray) -> str:
     """``height x width`` of an image (H, W, 3)."""
     return f"{image.shape[0]} x {image.shape[1]}"

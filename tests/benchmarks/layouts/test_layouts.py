@@ -5,13 +5,16 @@ from __future__ import annotations
 import shutil
 
 import nibabel
+import nsd_writers
 import numpy as np
+import other_writers
 import pytest
 from layout_experiment import N_IMAGES, N_OWN, N_SHARED, PER_SESSION, SESSIONS, SUBJECT, V, experiment
-from layout_files import path_of, save_volume
+from layout_files import jpeg, path_of, save_volume
 from layout_loading import load
 from layout_writers import WRITERS
 from nsd_writers import write_algonauts, write_nsd, write_nsd_fsaverage, write_nsd_mindeye2
+from PIL import Image
 
 from harness.api import ConfigError, DataError
 from harness.benchmarks.layouts.algonauts import Algonauts2023
@@ -46,6 +49,9 @@ NSD = (
     "nsd-synbrain",
     "algonauts2023",
 )
+PICTURE_FILES = ("algonauts2023", "bold5000", "god", "laion-fmri", "mosaic", "nsd-mindeye1", "things-fmri")
+"""Whose pictures are files of a size each."""
+
 APART = ("nsd-synthetic", "nsd-imagery")
 LOSSY = {"nsd-mindeye1": 12.0, "things-fmri": 12.0, "nsd-mindeye2": 0.5, "nsd-synthetic": 2.0}
 LOSSY |= dict.fromkeys(("bold5000", "mosaic", "laion-fmri"), 12.0)
@@ -226,6 +232,23 @@ def test_what_is_written_is_what_the_manifest_says(name, tmp_path):
     there = {f.entry.form_of for f in findings if f.files} - {""}
     absent = {f.entry.name for f in findings if not f.files and f.entry.form_of not in there}
     assert absent <= {"left_ncsnr", "right_ncsnr", "region_names", "left_vertices", "right_vertices"}
+
+
+@pytest.mark.parametrize("name", PICTURE_FILES)
+def test_pictures_of_two_sizes_are_brought_to_one_as_the_message_says(name, tmp_path, monkeypatch):
+    higher = iter([16])
+
+    def first_is_higher(picture):
+        return jpeg(np.pad(picture, ((0, next(higher, 0)), (0, 0), (0, 0))))
+
+    for module in (nsd_writers, other_writers):
+        monkeypatch.setattr(module, "jpeg", first_is_higher)
+    root = WRITERS[name](tmp_path)
+    for path in sorted(root.rglob("*.png"))[:1]:
+        Image.open(path).resize((64, 80)).save(path)
+    with pytest.raises(DataError, match=r"give image_size: (64|80), to which pictures are cut"):
+        load(name, root)
+    assert load(name, root, image_size=64).test.stimuli.images().shape[1:3] == (64, 64)
 
 
 @pytest.mark.parametrize("layout", CLASSES)

@@ -146,7 +146,7 @@ def test_a_run_list_of_another_set_or_none_is_refused(tmp_path):
 def test_a_lost_picture_of_imagery_is_named(tmp_path):
     root = write_nsd_imagery(tmp_path)
     next(root.rglob("shared0741_nsd53882.png")).unlink()
-    with pytest.raises(DataError, match="no picture called shared0741_nsd53882"):
+    with pytest.raises(DataError, match="no picture for 1 of 12 images, for example 'shared0741_nsd53882'"):
         load("nsd-imagery", root)
 
 

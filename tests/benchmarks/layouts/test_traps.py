@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import pickle
 import tarfile
 
 import h5py
@@ -12,6 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 import scipy.io
+from hostile_pickles import Runs
 from layout_experiment import SUBJECT, V, experiment
 from layout_files import npy, save_volume, write_tar
 from layout_loading import file_of, load
@@ -160,14 +160,9 @@ def test_archives_neither_run_code_nor_claim_memory_nor_lead_out(content, tmp_pa
     root = write_nsd_mindeye2(tmp_path / "root")
     path = file_of("nsd-mindeye2", "test_trials", root, subject=SUBJECT)
     marker = tmp_path / "ran"
-
-    class Evil:
-        def __reduce__(self):
-            return (marker.write_text, ("ran",))
-
     if content == "pickle":
         stream = io.BytesIO()
-        np.save(stream, np.array(Evil(), object), allow_pickle=True)
+        np.save(stream, np.array(Runs(marker), object), allow_pickle=True)
         write_tar(path, [{"behav.npy": stream.getvalue()}])
     elif content == "lying":
         stream = io.BytesIO()
@@ -223,16 +218,10 @@ def test_pictures_of_algonauts_that_are_lost_or_renamed_are_named(tmp_path):
 def test_a_pickle_of_region_names_runs_nothing(tmp_path):
     root = write_algonauts(tmp_path)
     marker = tmp_path / "ran"
-
-    class Evil:
-        def __reduce__(self):
-            return (marker.write_text, ("ran",))
-
-    np.save(file_of("algonauts2023", "region_names", root, subject=SUBJECT), {0: Evil()})
+    np.save(file_of("algonauts2023", "region_names", root, subject=SUBJECT), {0: Runs(marker)})
     with pytest.raises(DataError, match="is no table of region names"):
         load("algonauts2023", root)
     assert not marker.exists()
-    assert pickle  # what the file holds
 
 
 def test_voxels_of_things_in_another_order_are_refused(tmp_path):
