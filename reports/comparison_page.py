@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,18 @@ from harness.results import RunResult
 
 from .comparison import Comparison
 from .glossary import meanings
-from .grids import Body, Cell, Grid, Head, Scale
+from .grids import Body, Cell, Grid, Head, Scale, difference_cell, words_cell
 from .images import Gallery, Tile, read_gallery
-from .layout import SIMULATED, MetricInfo, bracket, left_out, number, ordered_metrics, probability
+from .layout import (
+    SIMULATED,
+    MetricInfo,
+    bracket,
+    direction,
+    left_out,
+    number,
+    ordered_metrics,
+    probability,
+)
 from .page import render_page
 from .rankings import ranking_table
 from .systems import System
@@ -27,8 +36,6 @@ if TYPE_CHECKING:
 
 SHOWN = 24
 """Images side by side at most."""
-
-_MARKS = {"better": "▲", "worse": "▼", "undecided": "≈"}
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,7 @@ def _means(compared: Comparison) -> Grid | None:
         own = table[table["metric"] == metric]
         first = own.iloc[0]
         scale = Scale(own, _chance(first["chance"]))
-        heads.append(Head(first["metric_label"], _direction(first["higher_is_better"]), scale.chance))
+        heads.append(Head(first["metric_label"], direction(first["higher_is_better"]), scale.chance))
         for line in own.itertuples():
             note = " · ".join(filter(None, (line.group, left_out(line.missing), line.doubt)))
             mood = "best" if "a" in line.group else ""
@@ -143,7 +150,7 @@ def _differences(compared: Comparison) -> Grid | None:
     bodies = []
     for (first, second), own in table.groupby(["a", "b"], sort=False):
         lines = tuple(
-            (line.metric_label, _direction(line.higher_is_better), _tested(line, first))
+            (line.metric_label, direction(line.higher_is_better), _tested(line, first))
             for line in own.itertuples()
         )
         bodies.append(Body(f"{first} − {second}", lines))
@@ -171,8 +178,7 @@ def _tested(line: Any, first: str) -> tuple[Cell | None, ...]:
 def _difference(line: Any, first: str, note: str = "") -> Cell:
     """A difference with the sign that says who is better."""
     mood = "undecided" if not line.better else "better" if line.better == first else "worse"
-    text = f"{_MARKS[mood]} {number(line.difference)}"
-    return Cell(line.difference, text, bracket(line.low, line.high), note, mood=mood)
+    return difference_cell(line.difference, line.low, line.high, mood, note)
 
 
 def _region_means(table: pd.DataFrame) -> Grid | None:
@@ -192,12 +198,7 @@ def _region_means(table: pd.DataFrame) -> Grid | None:
             )
             for line in own.itertuples()
         }
-        sizes = dict(zip(own["region"], own["n_voxels"]))
-        lines = tuple(
-            (region, f"{size:,} voxels", tuple(cells.get((region, system)) for system in systems))
-            for region, size in sizes.items()
-        )
-        bodies.append(Body(f"{own['metric_label'].iloc[0]} ({metric})", lines))
+        bodies.append(_region_body(f"{own['metric_label'].iloc[0]} ({metric})", own, cells, systems))
     caption = "Voxel scores by region: mean over voxels [95 % interval over test images]"
     return Grid("region-means", caption, "region", tuple(map(Head, systems)), tuple(bodies))
 
@@ -217,18 +218,25 @@ def _region_differences(compared: Comparison) -> Grid | None:
             )
             for line in own.itertuples()
         }
-        sizes = dict(zip(own["region"], own["n_voxels"]))
-        lines = tuple(
-            (region, f"{size:,} voxels", tuple(cells.get((region, metric)) for metric in metrics))
-            for region, size in sizes.items()
-        )
-        bodies.append(Body(f"{first} − {second}", lines))
+        bodies.append(_region_body(f"{first} − {second}", own, cells, metrics))
     caption = (
         "Differences of voxel scores by region, on the same test images [95 % interval]; p after Holm, "
         f"family: {compared.families['region_differences']}"
     )
-    heads = tuple(Head(label, _direction(directions[name])) for name, label in metrics.items())
+    heads = tuple(Head(label, direction(directions[name])) for name, label in metrics.items())
     return Grid("region-differences", caption, "region", heads, tuple(bodies))
+
+
+def _region_body(
+    heading: str, table: pd.DataFrame, cells: Mapping[tuple[str, str], Cell], columns: Iterable[str]
+) -> Body:
+    """A line for each region of `table` with its number of voxels; `cells` by region and column."""
+    sizes = dict(zip(table["region"], table["n_voxels"]))
+    lines = tuple(
+        (region, f"{size:,} voxels", tuple(cells.get((region, column)) for column in columns))
+        for region, size in sizes.items()
+    )
+    return Body(heading, lines)
 
 
 def _subjects(compared: Comparison) -> Grid | None:
@@ -260,10 +268,10 @@ def _rankings(compared: Comparison) -> Grid | None:
             line.metric_label,
             "",
             (
-                *(_words(line.decoder_a), _words(line.decoder_b)),
+                *(words_cell(line.decoder_a), words_cell(line.decoder_b)),
                 Cell(line.tau, number(line.tau, digits=2)),
                 *(Cell(count, str(count)) for count in (line.same, line.reversed, line.undecided)),
-                *(_words(line.order_a), _words(line.order_b)),
+                *(words_cell(line.order_a), words_cell(line.order_b)),
             ),
         )
         for line in table.itertuples()
@@ -351,13 +359,5 @@ def _scores(run: RunResult, row: str, metric: str, target: str) -> dict[str, flo
     return table[row, metric].to_dict() if (row, metric) in table else {}
 
 
-def _direction(higher_is_better: bool) -> str:
-    return "↑ higher is better" if higher_is_better else "↓ lower is better"
-
-
 def _chance(value: Any) -> float | None:
     return None if value is None or not np.isfinite(value) else float(value)
-
-
-def _words(text: str) -> Cell:
-    return Cell(float("nan"), text or "–", mood="words")

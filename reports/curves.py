@@ -11,13 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.results import RunResult
-from harness.statistics import ratio_of_means
 
 from .drawing import CONTROL, INK, MEASURED, to_svg
 from .grids import Body, Cell, Grid, Head
-from .layout import MetricInfo, bracket, left_out, number, ordered_metrics, ordered_rows, percent, rank_of
+from .layout import bracket, direction, left_out, number, ordered_metrics, ordered_rows, percent, rank_of
 from .tables import score_table
-from .values import image_values, stored
+from .values import image_values, share_between, stored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +61,7 @@ def curve_table(run: RunResult, scores: pd.DataFrame | None = None) -> pd.DataFr
         for row in (*sorted(ranks, key=ranks.__getitem__), WHOLE):
             if (line := line_of.get((row, metric.name))) is None:
                 continue
-            share = _share(resampled, row, metric)
+            share = share_between(resampled, row, NOTHING, WHOLE, metric)
             names = dict(zip(("share", "share_low", "share_high"), share))
             lines.append({**line, **names, "rank": ranks.get(row, float("nan"))})
     return pd.DataFrame(lines, columns=list(CURVE_COLUMNS))
@@ -79,9 +78,7 @@ def curve_grid(run: RunResult, table: pd.DataFrame) -> Grid | None:
         cells = tuple(_cell(line_of.get((row, metric.name))) for metric in metrics)
         rank = rank_of(row)
         lines.append(("all voxels" if rank is None else str(rank), "", cells))
-    heads = tuple(
-        Head(m.label, "↑ higher is better" if m.higher_is_better else "↓ lower is better") for m in metrics
-    )
+    heads = tuple(Head(metric.label, direction(metric.higher_is_better)) for metric in metrics)
     caption = (
         "Measured responses through so many dimensions, against the stimuli: mean [95 % interval "
         "over images], and how much of the way that is from the mean training response to all voxels"
@@ -157,15 +154,6 @@ def curve_text(run: RunResult, table: pd.DataFrame) -> str:
         ]
         parts.append(f"{metric.label}: {', '.join(steps)}.")
     return " ".join(parts)
-
-
-def _share(values: pd.DataFrame, row: str, metric: MetricInfo) -> tuple[float, float, float]:
-    ends = [(end, metric.name) for end in (row, WHOLE, NOTHING)]
-    if not all(end in values for end in ends):
-        return (float("nan"),) * 3
-    ours, whole, nothing = (values[end].to_numpy() for end in ends)
-    sign = 1 if metric.higher_is_better else -1
-    return ratio_of_means(sign * (ours - nothing), sign * (whole - nothing))
 
 
 def _cell(line: dict[str, Any] | None) -> Cell | None:

@@ -13,9 +13,9 @@ from harness.errors import DataError
 from harness.results import RunResult
 
 from .answer import headline_metrics
-from .grids import Cell, Head
+from .grids import Cell, Head, number_cell
 from .images import LOSSLESS_SIDE, SHOWN_FIRST, STIMULUS_ROWS, hides_stimuli
-from .layout import SIMULATED, is_simulated, number, ordered_rows, title
+from .layout import SIMULATED, is_simulated, ordered_rows, title
 from .page import render_page, write_page
 from .predicted import agreement_by_image
 from .values import image_values
@@ -115,7 +115,7 @@ def render_gallery(run: RunResult, pictures: Pictures, *, withheld: bool = False
     for k, name in enumerate(pictures.ids):
         shown = [float(agreement.get(name, np.nan))] if len(agreement) else []
         shown += [float(values[row, metric.name].get(name, np.nan)) for row, metric in columns]
-        cells = tuple(Cell(value, number(value)) if np.isfinite(value) else None for value in shown)
+        cells = tuple(map(number_cell, shown))
         sources = tuple((pictures.paths[row][k], f"{labels[row]}, image {name}") for row in rows)
         lines.append(Line(name, sources, cells))
     return render_page(

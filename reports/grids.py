@@ -18,6 +18,7 @@ from .layout import (
     RowInfo,
     bracket,
     chance_level,
+    direction,
     expectation,
     left_out,
     number,
@@ -145,8 +146,28 @@ class Scale:
 def metric_head(metric: MetricInfo, scale: Scale | None = None) -> Head:
     """Its label, direction and chance."""
     chance = "" if metric.chance is None else f", chance {chance_level(metric.chance)}"
-    text = f"{'↑' if metric.higher_is_better else '↓'} {metric.direction.split()[0]} is better{chance}"
+    text = f"{direction(metric.higher_is_better)}{chance}"
     return Head(metric.label, text, scale.chance if scale else None)
+
+
+def number_cell(value: float) -> Cell | None:
+    """A number by itself, None where it is not known."""
+    return Cell(value, number(value)) if np.isfinite(value) else None
+
+
+def words_cell(text: str) -> Cell:
+    """Words, or a dash without any."""
+    return Cell(float("nan"), text or "–", mood="words")
+
+
+MOODS = {"better": "▲", "worse": "▼", "undecided": "≈"}
+"""Verdict of a paired test -> its sign."""
+
+
+def difference_cell(difference: float, low: float, high: float, verdict: str, note: str = "") -> Cell:
+    """A paired difference with its interval under the sign of its verdict, a key of :data:`MOODS`."""
+    text = f"{MOODS[verdict]} {number(difference)}"
+    return Cell(difference, text, bracket(low, high), note, mood=verdict)
 
 
 def _bodies(rows: list[RowInfo], columns: list[str], cells: dict[tuple[str, str], Cell]) -> tuple[Body, ...]:
@@ -162,22 +183,14 @@ def _bodies(rows: list[RowInfo], columns: list[str], cells: dict[tuple[str, str]
     return tuple(bodies)
 
 
-MOODS = {"better": "▲", "worse": "▼", "undecided": "≈"}
-"""Verdict of a paired test -> its sign."""
-
-
 def paired_grids(run: RunResult, table: pd.DataFrame) -> list[Grid]:
     """One grid per compared row: controls by metrics, from :func:`.tables.paired_table`."""
     grids = []
     for _, ours in table.groupby("row", sort=False):
         metrics = ordered_metrics(run, ours["metric"])
         cells = {
-            (line.control, line.metric): Cell(
-                line.difference,
-                f"{MOODS[line.verdict]} {number(line.difference)}",
-                bracket(line.low, line.high),
-                f"p {probability(line.p_holm)}",
-                mood=line.verdict,
+            (line.control, line.metric): difference_cell(
+                line.difference, line.low, line.high, line.verdict, f"p {probability(line.p_holm)}"
             )
             for line in ours.itertuples()
         }

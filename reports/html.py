@@ -129,7 +129,7 @@ def render_html(run: RunResult, *, shareable: bool = False, drawn: Figures | Non
     gallery = read_gallery(run, show_stimuli=not shareable)
     scores, encoding, agreement = score_table(run), encoding_table(run), agreement_table(run)
     by_region = roi_table(run)
-    curve, lesions = curves.curve_table(run, scores), lesion_table(run)
+    curve, lesions = curves.curve_table(run, scores), lesion_table(run, scores)
     headline = headline_metrics(run)
     paired = paired_table(run)
     drawn = Figures() if drawn is None else drawn
@@ -140,6 +140,7 @@ def render_html(run: RunResult, *, shareable: bool = False, drawn: Figures | Non
     )
     others = [m.name for m in run_metrics(run, "measured") if not is_agreement(m)]
     against_measured = score_table(run, "measured", metrics=others)
+    protocols = _protocols(run)
     return render_page(
         "report.html",
         title=title(run),
@@ -158,7 +159,7 @@ def render_html(run: RunResult, *, shareable: bool = False, drawn: Figures | Non
         captions=caption_grid(run, caption_table(run)),
         curve=curves.curve_grid(run, curve),
         lesions=lesion_grids(run, lesions),
-        priors=prior_grid(run, prior_table(run)),
+        priors=prior_grid(run, prior_table(run, scores)),
         draws=draw_grid(run, draw_table(run)),
         brain_regions=brain_region_grid(run, brain_region_table(run)),
         paired=paired_grids(run, paired),
@@ -181,8 +182,8 @@ def render_html(run: RunResult, *, shareable: bool = False, drawn: Figures | Non
         failed_figures=drawn.failed,
         point_limit=figures.POINT_LIMIT,
         protocol=run.record.protocol,
-        protocols=_protocols(run),
-        protocol_names=list(_protocols(run)[0])[1:] if _protocols(run) else [],
+        protocols=protocols,
+        protocol_names=list(protocols[0])[1:] if protocols else [],
         methods=methods_text(run),
         reproduce=reproduce_text(run),
         provenance=provenance(run),

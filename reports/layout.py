@@ -136,6 +136,11 @@ def title(run: RunResult) -> str:
     return f"{' → '.join(names) or 'no encoder, no decoder'} on {where}{subject}"
 
 
+def direction(higher_is_better: bool) -> str:
+    """Which way is better, for the head of a column or a line."""
+    return "↑ higher is better" if higher_is_better else "↓ lower is better"
+
+
 def number(value: float | None, *, digits: int = 3) -> str:
     """Decimals that suit scores; thousands get significant digits, NaN is a dash."""
     if value is None or not math.isfinite(value):

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.results import RowRecord, RunResult
-from harness.statistics import holm, paired_differences, ratio_of_means
+from harness.statistics import holm, paired_differences
 
 from .drawing import MEASURED, PREDICTED, SOFT, to_svg
-from .grids import MOODS, Body, Cell, Grid, metric_head
-from .layout import MetricInfo, bracket, number, ordered_metrics, ordered_rows, percent, probability
+from .grids import Body, Cell, Grid, difference_cell, metric_head
+from .layout import MetricInfo, ordered_metrics, ordered_rows, percent, probability
 from .tables import ALPHA, FLIPS, SEED, score_table, verdict_of
-from .values import image_values
+from .values import image_values, share_between
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +38,12 @@ _HEADINGS = {
 _COLOURS = {"measured": MEASURED, "predicted": PREDICTED}
 
 
-def lesion_table(run: RunResult, *, flips: int = FLIPS, seed: int = SEED) -> pd.DataFrame:
+def lesion_table(
+    run: RunResult, table: pd.DataFrame | None = None, *, flips: int = FLIPS, seed: int = SEED
+) -> pd.DataFrame:
     """Scores of lesions against the stimuli, how far they are from the intact row's, and what share stayed.
+
+    table : :func:`.tables.score_table` of the run, where it was made before.
 
     ``difference`` is lesioned minus intact, paired, with its 95 % interval over images; Holm's correction
     runs over all lesions of one intact row by all metrics, and ``verdict`` is ``better``, ``worse`` or
@@ -59,8 +63,10 @@ def lesion_table(run: RunResult, *, flips: int = FLIPS, seed: int = SEED) -> pd.
     if values.empty:
         return pd.DataFrame(columns=list(LESION_COLUMNS))
     rivalry = image_values(run, column="rivalry")
+    resampled = values + rivalry
     metrics = ordered_metrics(run, values.columns.get_level_values("metric"))
-    scores = {(line["row"], line["metric"]): line for line in score_table(run).to_dict("records")}
+    table = score_table(run) if table is None else table
+    scores = {(line["row"], line["metric"]): line for line in table.to_dict("records")}
     lines: list[dict[str, Any]] = []
     for intact in dict.fromkeys(row.intact for row in described):
         pairs = [
@@ -80,7 +86,7 @@ def lesion_table(run: RunResult, *, flips: int = FLIPS, seed: int = SEED) -> pd.
         corrected = holm([each.p for each in tests])
         label = ordered_rows(run, [intact])[0].label
         for (row, metric), test, p in zip(pairs, tests, corrected):
-            share = _share(values + rivalry, row.name, intact, metric)
+            share = share_between(resampled, row.name, NOTHING, intact, metric)
             lines.append(
                 {
                     **{name: scores[row.name, metric.name][name] for name in ("mean", "low", "high", "n")},
@@ -204,23 +210,9 @@ def _described(run: RunResult, row: RowRecord) -> dict[str, Any]:
     return facts | {"row": row.name, "label": row.label or row.name, "intact": row.intact}
 
 
-def _share(values: pd.DataFrame, row: str, intact: str, metric: MetricInfo) -> tuple[float, float, float]:
-    if (NOTHING, metric.name) not in values:
-        return (float("nan"),) * 3
-    ours, whole, nothing = (values[name, metric.name].to_numpy() for name in (row, intact, NOTHING))
-    sign = 1 if metric.higher_is_better else -1
-    return ratio_of_means(sign * (ours - nothing), sign * (whole - nothing))
-
-
 def _cell(line: dict[str, Any]) -> Cell:
     note = f"p {probability(line['p_holm'])}"
     if stayed := percent(*(line[f"kept_share{end}"] for end in ("", "_low", "_high"))):
         note = f"{stayed} stayed, {note}"
-    text = f"{MOODS[line['verdict']]} {number(line['difference'])}"
-    return Cell(
-        line["difference"],
-        text,
-        bracket(line["difference_low"], line["difference_high"]),
-        note,
-        mood=line["verdict"],
-    )
+    names = ("difference", "difference_low", "difference_high", "verdict")
+    return difference_cell(*(line[name] for name in names), note)

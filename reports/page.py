@@ -61,12 +61,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Make `folder` hold `files` (name -> content) and nothing else; each is whole or not there."""
     folder.mkdir(exist_ok=True)
     for name, content in files.items():
-        fresh = folder / f".{uuid.uuid4().hex}"
-        try:
-            fresh.write_bytes(content)
-            os.replace(fresh, folder / name)
-        finally:
-            fresh.unlink(missing_ok=True)
+        write_whole(folder / name, content)
     for file in folder.iterdir():
         if file.name not in files:
             file.unlink()

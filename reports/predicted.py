@@ -9,8 +9,8 @@ import numpy as np
 from harness.results import RunResult
 
 from .drawing import INK, PREDICTED, bin_edges, to_svg
-from .grids import MOODS, Body, Cell, Grid, Head
-from .layout import MetricInfo, bracket, is_agreement, number, ordered_metrics, ordered_rows, probability
+from .grids import Body, Cell, Grid, Head, difference_cell, number_cell
+from .layout import MetricInfo, direction, is_agreement, number, ordered_metrics, ordered_rows, probability
 from .tables import paired_table
 from .values import image_values, run_metrics
 
@@ -89,15 +89,14 @@ def predicted_grid(run: RunResult, table: pd.DataFrame) -> Grid | None:
     )
     lines = []
     for line in table.to_dict("records"):
-        note = "↑ higher is better" if line["higher_is_better"] else "↓ lower is better"
-        difference = Cell(
-            *(line["difference"], f"{MOODS[line['verdict']]} {number(line['difference'])}"),
-            *(bracket(line["low"], line["high"]), f"p {probability(line['p_holm'])}"),
-            mood=line["verdict"],
+        difference = difference_cell(
+            *(line[name] for name in ("difference", "low", "high", "verdict")),
+            f"p {probability(line['p_holm'])}",
         )
         share = Cell(line["better_share"], f"{100 * line['better_share']:.0f}\u00a0%")
-        cells = (_plain(line["measured"]), _plain(line["predicted"]), difference, share, _plain(line["r"]))
-        lines.append((line["metric_label"], note, cells))
+        measured, ours, r = (number_cell(line[name]) for name in ("measured", "predicted", "r"))
+        note = direction(line["higher_is_better"])
+        lines.append((line["metric_label"], note, (measured, ours, difference, share, r)))
     caption = (
         f"{label[:1].upper()}{label[1:]} beside measured fMRI through the same decoder, on the same "
         f"{int(table['n'].max())} images [95 % interval over images]; p by sign flips, Holm-corrected with "
@@ -213,7 +212,3 @@ def _correlation(x: np.ndarray, y: np.ndarray) -> float:
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return float("nan")
     return float(np.corrcoef(x, y)[0, 1])
-
-
-def _plain(value: float) -> Cell | None:
-    return Cell(value, number(value)) if np.isfinite(value) else None

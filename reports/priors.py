@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.results import RunResult
-from harness.statistics import ratio_of_means
 
-from .grids import Body, Cell, Grid, Head
-from .layout import MetricInfo, chance_level, number, ordered_metrics, ordered_rows, percent
+from .grids import Body, Cell, Grid, Head, number_cell
+from .layout import chance_level, direction, number, ordered_metrics, ordered_rows, percent
 from .tables import score_table
-from .values import image_values
+from .values import image_values, share_between
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,8 +36,10 @@ PRIOR_COLUMNS += tuple(
 )
 
 
-def prior_table(run: RunResult) -> pd.DataFrame:
+def prior_table(run: RunResult, scores: pd.DataFrame | None = None) -> pd.DataFrame:
     """A line per image metric against the stimuli.
+
+    scores : :func:`.tables.score_table` of the run, where it was made before.
 
     ``no_brain`` is the best of :data:`NO_BRAIN`, ``ceiling`` what the decoder's generator makes of the true
     image's embedding.  ``measured_share`` and its like are
@@ -52,7 +53,7 @@ def prior_table(run: RunResult) -> pd.DataFrame:
     """
     import pandas as pd
 
-    table = score_table(run)
+    table = score_table(run) if scores is None else scores
     means = {(line.row, line.metric): float(line.mean) for line in table.itertuples()}
     values = image_values(run)
     values = values if values.empty else values + image_values(run, column="rivalry")
@@ -77,7 +78,7 @@ def prior_table(run: RunResult) -> pd.DataFrame:
         }
         for row in _BETWEEN:
             line[row] = means.get((row, metric.name), np.nan)
-            share = _share(values, row, best, metric)
+            share = share_between(values, row, best, CEILING, metric)
             line |= dict(zip((f"{row}_share", f"{row}_share_low", f"{row}_share_high"), share))
         lines.append(line)
     return pd.DataFrame(lines, columns=list(PRIOR_COLUMNS))
@@ -94,12 +95,12 @@ def prior_grid(run: RunResult, table: pd.DataFrame) -> Grid | None:
     lines = []
     for line in table.to_dict("records"):
         chance = "" if line["chance"] is None or line["chance"] != line["chance"] else line["chance"]
-        arrow = "higher is better" if line["higher_is_better"] else "lower is better"
+        arrow = direction(line["higher_is_better"])
         note = arrow if chance == "" else f"{arrow}, chance {chance_level(chance)}"
         cells = [Cell(line["no_brain"], number(line["no_brain"]), "", line["no_brain_label"])]
-        cells.append(_plain(line["nearest_training_image"]))
+        cells.append(number_cell(line["nearest_training_image"]))
         cells += [_between(line, row.name) for row in rows]
-        cells.append(_plain(line["ceiling"]))
+        cells.append(number_cell(line["ceiling"]))
         lines.append((line["metric_label"], note, tuple(cells)))
     caption = (
         "Against the stimuli: means over images, and how much of the way from no brain to the generator "
@@ -108,21 +109,8 @@ def prior_grid(run: RunResult, table: pd.DataFrame) -> Grid | None:
     return Grid("priors", caption, "score", tuple(heads), (Body("", tuple(lines)),))
 
 
-def _plain(value: float) -> Cell | None:
-    return Cell(value, number(value)) if np.isfinite(value) else None
-
-
 def _between(line: dict[str, Any], row: str) -> Cell | None:
     if not np.isfinite(line[row]):
         return None
     place = percent(*(line[f"{row}_share{end}"] for end in ("", "_low", "_high")))
     return Cell(line[row], number(line[row]), place)
-
-
-def _share(values: pd.DataFrame, row: str, nothing: str, metric: MetricInfo) -> tuple[float, float, float]:
-    keys = [(name, metric.name) for name in (row, CEILING, nothing)]
-    if not all(key in values for key in keys):
-        return (float("nan"),) * 3
-    ours, whole, least = (values[key].to_numpy() for key in keys)
-    sign = 1 if metric.higher_is_better else -1
-    return ratio_of_means(sign * (ours - least), sign * (whole - least))

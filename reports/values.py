@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.errors import DataError
 from harness.results import RunResult
+from harness.statistics import ratio_of_means
 
 from .layout import MetricInfo, ordered_metrics
 
@@ -75,6 +76,22 @@ def image_values(run: RunResult, target: str = "stimulus", *, column: str = "val
     values = scores.assign(**{column: scores[column].astype(float)})
     means = values.groupby(["row", "metric", "image_id"], observed=True)[column].mean()
     return means.unstack(["row", "metric"]).sort_index()
+
+
+def share_between(
+    values: pd.DataFrame, row: str, nothing: str, whole: str, metric: MetricInfo
+) -> tuple[float, float, float]:
+    """How far the mean of `row` has come from that of the row `nothing` to that of `whole`, with its interval
+    (:func:`harness.statistics.ratio_of_means`); NaN without one of the three.
+
+    values : :func:`image_values`, each with its rivalry added.
+    """
+    keys = [(name, metric.name) for name in (row, nothing, whole)]
+    if not all(key in values for key in keys):
+        return (float("nan"),) * 3
+    ours, least, most = (values[key].to_numpy() for key in keys)
+    sign = 1 if metric.higher_is_better else -1
+    return ratio_of_means(sign * (ours - least), sign * (most - least))
 
 
 def images_present(run: RunResult, target: str) -> dict[tuple[str, str], int]:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from harness.results import RunResult
 
 from ..glossary import meanings
-from ..grids import Body, Cell, Grid, Head, Scale, metric_head
+from ..grids import Body, Cell, Grid, Head, Scale, metric_head, words_cell
 from ..layout import SIMULATED, bracket, left_out, number
 from ..page import render_page
 from .badges import Badges
@@ -132,13 +132,13 @@ def _score_grid(
 
     def line(entry: Entry) -> tuple[str, str, tuple[Cell | None, ...]]:
         badges, costs = scored.facts[entry]
-        cells: list[Cell | None] = [_words(entry.adapter), _words(entry.decoder)]
+        cells: list[Cell | None] = [words_cell(entry.adapter), words_cell(entry.decoder)]
         for of, column, scale in zip(means, columns, scales, strict=True):
             cells.append(_score(of[entry], column, scale, badges, entry) if entry in of else None)
         if ends:
             is_system = entry.kind == ENTRY
             cells.append(_cost(costs.decode_seconds) if is_system else None)
-            cells.append(_words("; ".join(badges.texts())) if is_system else None)
+            cells.append(words_cell("; ".join(badges.texts())) if is_system else None)
         return entry.encoder, entry.row.note, tuple(cells)
 
     levels = [(LEVELS[level], len(list(of))) for level, of in itertools.groupby(c.level for c in columns)]
@@ -183,7 +183,7 @@ def _subject_grid(scored: Scored, chosen: Sequence[int], name: str) -> Grid:
     heads = (Head("decoder"), *(Head(subject, scored.columns[k].heading) for k, subject in pairs))
 
     def line(entry: Entry) -> tuple[str, str, tuple[Cell | None, ...]]:
-        cells: list[Cell | None] = [_words(entry.decoder)]
+        cells: list[Cell | None] = [words_cell(entry.decoder)]
         for k, subject in pairs:
             own = scored.estimates[k].get(entry)
             if own is None:
@@ -220,12 +220,12 @@ def _facts_grid(scored: Scored, name: str) -> Grid | None:
         numbers += [costs.encoder_parameters, costs.decoder_parameters]
         train = entry.runs[0].record.n_train
         cells = (
-            *(_words(entry.adapter), _words(entry.decoder)),
+            *(words_cell(entry.adapter), words_cell(entry.decoder)),
             _cost(len({run.record.seed for run in entry.runs})),
             _cost(math.nan if train is None else train),
             *map(_cost, numbers),
-            *map(_words, (costs.device, own.verified, own.contamination)),
-            *(_words(", ".join(part)) for part in (own.circular, own.stale, own.alarms)),
+            *map(words_cell, (costs.device, own.verified, own.contamination)),
+            *(words_cell(", ".join(part)) for part in (own.circular, own.stale, own.alarms)),
         )
         return entry.encoder, "", cells
 
@@ -244,10 +244,10 @@ def _tau_grid(scored: Scored, name: str) -> Grid | None:
         for pair in pairs if column.main else ():
             scale = (float(pair["tau"]), number(pair["tau"], digits=2))
             cells = (
-                *(_words(pair["decoder_a"]), _words(pair["decoder_b"])),
+                *(words_cell(pair["decoder_a"]), words_cell(pair["decoder_b"])),
                 Cell(float(pair["encoders"]), str(pair["encoders"])),
                 Cell(*scale, bracket(pair["low"], pair["high"], digits=2)),
-                *(_words(" > ".join(pair[side])) for side in ("order_a", "order_b")),
+                *(words_cell(" > ".join(pair[side])) for side in ("order_a", "order_b")),
             )
             lines.append((column.heading, "", cells))
     if not lines:
@@ -273,10 +273,10 @@ def _published(table: pd.DataFrame) -> Grid | None:
             first = own.iloc[0]
             values = {line.metric: line for line in own.itertuples()}
             cells = (
-                *map(_words, (first["encoder"], first["decoder"], subjects)),
+                *map(words_cell, (first["encoder"], first["decoder"], subjects)),
                 *(_printed(values.get(name)) for name in metrics),
                 _cost(math.nan if first["decode_seconds"] is None else first["decode_seconds"]),
-                _words(first["differs"].removesuffix(f"; {UNCHECKED}")),
+                words_cell(first["differs"].removesuffix(f"; {UNCHECKED}")),
             )
             of_body.append((system, "", cells))
         bodies.append(Body(str(source), tuple(of_body)))
@@ -307,10 +307,6 @@ def _ends(estimates: Iterable[Any]) -> Any:
 
     names = ("mean", "low", "high")
     return pd.DataFrame([[getattr(own.mean, name) for name in names] for own in estimates], columns=names)
-
-
-def _words(text: str) -> Cell:
-    return Cell(math.nan, text or "–", mood="words")
 
 
 def _cost(value: float) -> Cell:
