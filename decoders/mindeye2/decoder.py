@@ -22,16 +22,16 @@ class MindEye2Decoder(MindEye2Core):
 
     def __init__(self, params: MindEye2Params) -> None:
         self.params = params
-        super().__init__(lambda: _source(params).parts(params), params.decoding())
+        super().__init__(lambda: source_of(params).parts(params), params.decoding())
 
     def identity(self) -> str:
         """Of the weights that it is made of; :class:`harness.errors.WeightsMissing` without them."""
-        return _source(self.params).fingerprint(self.params)
+        return source_of(self.params).fingerprint(self.params)
 
     @staticmethod
     def missing(params: MindEye2Params, *, subject: str) -> list[str]:
         """A line for each file of weights that is not there."""
-        return _source(params).missing(params, subject)
+        return source_of(params).missing(params, subject)
 
     @staticmethod
     def pretrained(params: MindEye2Params) -> bool:
@@ -48,7 +48,7 @@ class MindEye2Decoder(MindEye2Core):
             Files that are not there; a checkpoint that is damaged, of another subject or of another width.
         """
         decoder = cls(params)
-        file = _source(params).checkpoint_file(params, space.subject)
+        file = source_of(params).checkpoint_file(params, space.subject)
         decoder.take_up(read_weights(file), space, file=file)
         decoder.open(space, device=device)
         return decoder
@@ -81,7 +81,7 @@ class MindEye2Decoder(MindEye2Core):
         return ("coco",) if self.params.captions else ()
 
 
-def _source(params: MindEye2Params):
+def source_of(params: MindEye2Params):
     """The module that has the parts which ``params.weights`` names."""
     if params.weights == "tiny":
         from .tiny import small as source

@@ -10,18 +10,17 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from harness.api import ConfigError, DataError, Decoded, Features, Responses, SubjectData, check_ranges
+from harness.api import DataError, Decoded, Features, Responses, SubjectData, check_ranges
 from harness.backbones.images import planes
 from harness.decoders.drawing import image_generators
 from harness.decoders.files import load_exactly, save
 from harness.decoders.fitted import require_voxels
 from harness.decoders.latent_diffusion.fitting import settings_of
 from harness.decoders.mindeye2.core import BATCH, MindEye2Core
-from harness.decoders.mindeye2.decoder import MindEye2Decoder, _source
+from harness.decoders.mindeye2.decoder import MindEye2Decoder, source_of
 from harness.decoders.mindeye2.params import MindEye2Params
 from harness.nn.constancy import is_constant, spread
-from harness.nn.flow_vae import MULTIPLES, NeuroVAE, travel
-from harness.nn.sit import SiT
+from harness.nn.flow_vae import FlowSettings, travel
 from harness.training import purpose_seed, seeded, train, write_curves
 
 from .fitting import AutoencoderTask, FlowSet, FlowTask, VelocityTask
@@ -30,33 +29,16 @@ TINY_HIDDEN = 224
 
 
 @dataclass(frozen=True, kw_only=True)
-class NeuroFlowParams:
+class NeuroFlowParams(FlowSettings):
     """Sizes and training of both networks, as published, and how pictures are drawn.
 
-    weights : folder of MindEye2's public files, or ``tiny`` for this project's small parts.
-    inner, blocks : of the autoencoder.  kl, contrast, cycle : weights of its loss.  vae_epochs, vae_rate,
-    vae_decay, vae_batch : of its training.
-    depth, heads, ema, epochs, rate, batch : of the flow.  steps : of the way back.
-    draw_steps, guidance, candidates : of the generator.  memory : GB of the device, 0 for what is free.
+    weights : folder of MindEye2's public files, or ``tiny`` for this project's small parts
+    draw_steps, guidance, candidates : of the generator
+    memory : GB of the device, 0 for what is free
     """
 
     weights: str = ""
-    inner: int = 1024
-    blocks: int = 2
-    kl: float = 0.001
-    contrast: float = 1000.0
-    cycle: float = 1000.0
-    vae_epochs: int = 30
-    vae_rate: float = 1e-4
-    vae_decay: float = 0.05
-    vae_batch: int = 64
-    depth: int = 12
     heads: int = 13
-    ema: float = 0.9999
-    epochs: int = 45
-    rate: float = 1e-4
-    batch: int = 24
-    steps: int = 20
     draw_steps: int = 38
     guidance: float = 5.0
     candidates: int = 1
@@ -105,7 +87,7 @@ class NeuroFlowDecoder(MindEye2Core):
     def __init__(self, params: NeuroFlowParams) -> None:
         self.params = params
         drawing = params.drawing()
-        super().__init__(lambda: _source(drawing).parts(drawing), drawing.decoding())
+        super().__init__(lambda: source_of(drawing).parts(drawing), drawing.decoding())
         self.scale: tuple[np.ndarray, np.ndarray] | None = None
 
     def identity(self) -> str:
@@ -140,10 +122,9 @@ class NeuroFlowDecoder(MindEye2Core):
         data = FlowSet(self._standardised(trials), train_split.responses.image_index, tokens)
         with seeded(seed, "neuroflow start"):
             network = self._build(space.n_valid)
-        weights = {"reconstruction": 1.0, "kl": p.kl, "contrast": p.contrast, "cycle": p.cycle}
         common = {"seed": seed, "device": device}
         first = AutoencoderTask(
-            network.vae, data, weights, rate=p.vae_rate, decay=p.vae_decay, batch=p.vae_batch,
+            network.vae, data, p.loss_weights(), rate=p.vae_rate, decay=p.vae_decay, batch=p.vae_batch,
             epochs=p.vae_epochs, **common,
         )  # fmt: skip
         self.history = self._train(first, seed, checkpoint_dir / "vae.safetensors")
@@ -178,19 +159,8 @@ class NeuroFlowDecoder(MindEye2Core):
 
     def _build(self, voxels: int) -> torch.nn.Module:
         """``vae`` and ``flow`` for so many voxels."""
-        p, s = self.params, self.parts.settings.backbone
-        channels, rest = divmod(s.tokens, MULTIPLES[-1])
-        if rest or s.token_dim % p.heads:
-            raise ConfigError(
-                f"the embedder makes {s.tokens} tokens of {s.token_dim}; expected a number that "
-                f"{MULTIPLES[-1]} divides and a width that decoder.heads={p.heads} divides"
-            )
-        network = torch.nn.Module()
-        network.vae = NeuroVAE(
-            voxels, channels=channels, inner=p.inner, token_dim=s.token_dim, blocks=p.blocks
-        )
-        network.flow = SiT(tokens=s.tokens, width=s.token_dim, depth=p.depth, heads=p.heads)
-        return network
+        s = self.parts.settings.backbone
+        return self.params.networks(voxels, s.tokens, s.token_dim, source="the embedder", section="decoder")
 
     def _standardised(self, values: np.ndarray) -> np.ndarray:
         mean, sd = self.scale

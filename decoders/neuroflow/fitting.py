@@ -14,7 +14,7 @@ from harness.decoders.latent_diffusion.fitting import DrawnBatches
 from harness.nn.conv1d import gaussian_draw
 from harness.nn.flow_vae import NeuroVAE, point
 from harness.nn.sit import SiT
-from harness.training import Losses, Step
+from harness.training import Losses, Step, decay_groups
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,7 @@ class FlowTask(DrawnBatches):
 
     def optimizer(self) -> torch.optim.Optimizer:
         """AdamW."""
-        values = [value for value in self.module.parameters() if value.requires_grad]
-        matrices = [value for value in values if value.ndim > 1]
-        rest = [value for value in values if value.ndim < 2]
-        groups = [{"params": matrices, "weight_decay": self.decay}, {"params": rest, "weight_decay": 0.0}]
-        return torch.optim.AdamW([group for group in groups if group["params"]], lr=self.rate)
+        return torch.optim.AdamW(decay_groups(self.module, self.decay), lr=self.rate)
 
     def drawn(self, batch: int) -> tuple[Tensor, Tensor]:
         """(B, 1, V) responses and (B, tokens, width) tokens."""

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.training import Losses, Progress, Step, TrainingSettings, WarmUpCosine, train
+from harness.training import Losses, Progress, Step, TrainingSettings, WarmUpCosine, decay_groups, train
 
-from ..common.batching import SubjectTask, decay_groups
+from ..common.batching import SubjectTask
 
 UNDECAYED = ("position", "queries", "bias", "offsets")
 """Names of parameters that weight decay leaves alone, beside all vectors and scalars."""

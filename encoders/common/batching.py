@@ -1,4 +1,4 @@
-"""Batches of several subjects' items, each of one subject, and which weights decay."""
+"""Batches of several subjects' items, each of one subject."""
 
 from __future__ import annotations
 
@@ -47,14 +47,3 @@ def batches(items: Sequence[np.ndarray], size: int) -> Iterator[tuple[int, Tenso
 def batch_count(counts: Sequence[int], size: int) -> int:
     """Number of :func:`batches` of subjects with so many items."""
     return sum(1 if count == 1 else (count // size) * (size > 1) + (count % size > 1) for count in counts)
-
-
-def decay_groups(module: nn.Module, decay: float, *, spared: Sequence[str] = ()) -> list[dict[str, object]]:
-    """What an optimiser gets: matrices decay, vectors, scalars and what has a word of `spared` in its name
-    do not."""
-    decayed, rest = [], []
-    for name, parameter in module.named_parameters():
-        if parameter.requires_grad:
-            plain = parameter.ndim < 2 or any(word in name for word in spared)
-            (rest if plain else decayed).append(parameter)
-    return [{"params": decayed, "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]

@@ -14,9 +14,9 @@ from harness.api import ConfigError, check_ranges
 class Training:
     """How a network is trained; each system has its own defaults.
 
-    train_on : single trials, or the mean response to each image.
-    validation : share of training images held out to choose the best epoch, never test images.
-    epochs, batch, rate, decay, clip, patience : of the training, or of its last stage.
+    train_on : single trials, or the mean response to each image
+    validation : share of training images held out to choose the best epoch, never test images
+    epochs, batch, rate, decay, clip, patience : of the training, or of its last stage
     """
 
     train_on: Literal["trials", "means"] = "trials"

@@ -11,9 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.toolkit import Losses, OneCycle, Progress, Step, TrainingSettings, WarmUpCosine, train
+from harness.training import (
+    Losses,
+    OneCycle,
+    Progress,
+    Step,
+    TrainingSettings,
+    WarmUpCosine,
+    decay_groups,
+    train,
+)
 
-from .batching import SubjectTask, decay_groups
+from .batching import SubjectTask
 from .inputs import Inputs
 from .params import Training
 from .training_data import TrainingSet
@@ -98,8 +107,7 @@ class StageTask(SubjectTask):
 
     def optimizer(self) -> torch.optim.Optimizer:
         """AdamW; matrices decay."""
-        groups = decay_groups(self.module, self.stage.decay)
-        return torch.optim.AdamW([group for group in groups if group["params"]], lr=self.stage.rate)
+        return torch.optim.AdamW(decay_groups(self.module, self.stage.decay), lr=self.stage.rate)
 
     def loss(self, batch: tuple[int, Tensor], step: Step) -> Losses:
         """The stage's terms."""

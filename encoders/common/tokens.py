@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from harness.nn.conv1d import LatentSettings
+
 from .network import NetworkEncoder
 from .params import Training
 from .stages import Batch, Stage
@@ -32,25 +34,9 @@ class TokenEncoder(NetworkEncoder):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatentTraining(TokenTraining):
-    """An autoencoder of responses whose latent has the shape of image tokens, then a way to it from them.
+class LatentTraining(LatentSettings, TokenTraining):
+    """An autoencoder, whose training is not clipped, then a transformer, whose is."""
 
-    kl, contrast : weights of the autoencoder's loss, beside a squared error summed over voxels.
-    vae_epochs, vae_rate, vae_decay : of its training; epochs, rate, decay and so on of the second.
-    depth, heads, ema : of the transformer that is trained then.
-    """
-
-    kl: float = 0.001
-    contrast: float = 1000.0
-    vae_epochs: int = 15
-    vae_rate: float = 1e-4
-    vae_decay: float = 0.05
-    depth: int = 8
-    heads: int = 12
-    ema: float = 0.9999
-    epochs: int = 45
-    batch: int = 24
-    rate: float = 1e-4
     clip: float = 1.0
 
 

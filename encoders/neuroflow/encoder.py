@@ -11,10 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.api import ConfigError, VoxelSpace
+from harness.api import VoxelSpace
 from harness.nn.conv1d import gaussian_draw
-from harness.nn.flow_vae import MULTIPLES, NeuroVAE, point, travel
-from harness.nn.sit import SiT
+from harness.nn.flow_vae import FlowSettings, point, travel
 
 from ..common.network import Batch, FittedSubject, SeparateEncoder, Stage
 from ..common.tokens import LatentTraining, TokenEncoder, autoencoder_stage
@@ -26,43 +25,20 @@ class NeuroFlowEncoder(TokenEncoder, SeparateEncoder):
     name = "neuroflow"
 
     @dataclass(frozen=True, kw_only=True)
-    class Params(LatentTraining):
+    class Params(FlowSettings, LatentTraining):
         """Sizes and training of both networks; the defaults are the published ones.
 
-        layer : image tokens, whose shape the latent has; their number must be a multiple of 4.
-        inner, blocks : of the autoencoder.  kl, contrast, cycle : weights of its loss beside a squared error
-        summed over voxels.  vae_epochs, vae_rate, vae_decay, vae_batch : of its training.
-        depth, heads, ema : of the flow.  steps : of the way from one end to the other.
+        layer : image tokens, whose shape the latent has; their number must be a multiple of 4
         """
-
-        inner: int = 1024
-        blocks: int = 2
-        cycle: float = 1000.0
-        vae_epochs: int = 30
-        vae_batch: int = 64
-        depth: int = 12
-        steps: int = 20
 
     def network(self, shapes: Mapping[str, tuple[int, ...]], subjects: Sequence[FittedSubject]) -> nn.Module:
         """``vae`` and ``flow``."""
-        p, (tokens, width) = self.params, shapes["tokens"]
-        channels, rest = divmod(tokens, MULTIPLES[-1])
-        if rest or width % p.heads:
-            raise ConfigError(
-                f"encoder.layer {p.layer} has {tokens} tokens of {width}; expected a number of tokens that "
-                f"{MULTIPLES[-1]} divides and a width that encoder.heads={p.heads} divides"
-            )
-        network = nn.Module()
-        network.vae = NeuroVAE(
-            subjects[0].voxels, channels=channels, inner=p.inner, token_dim=width, blocks=p.blocks
-        )
-        network.flow = SiT(tokens=tokens, width=width, depth=p.depth, heads=p.heads)
-        return network
+        source = f"encoder.layer {self.params.layer}"
+        return self.params.networks(subjects[0].voxels, *shapes["tokens"], source=source, section="encoder")
 
     def stages(self, network: nn.Module, subjects: Sequence[FittedSubject]) -> Sequence[Stage]:
         """Autoencoder; then the flow to samples of its latent of the same trial."""
-        p, vae = self.params, network.vae
-        weights = {"reconstruction": 1.0, "kl": p.kl, "contrast": p.contrast, "cycle": p.cycle}
+        p, vae, weights = self.params, network.vae, self.params.loss_weights()
 
         def autoencoder(batch: Batch) -> Mapping[str, Tensor]:
             terms = vae.terms(batch.voxels[:, None], batch.images["tokens"], sample=batch.training)

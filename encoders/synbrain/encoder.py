@@ -32,11 +32,9 @@ class SynBrainEncoder(TokenEncoder):
     class Params(LatentTraining):
         """Sizes and training of both networks; the defaults are the published ones.
 
-        layer : image tokens, whose shape the latent has. channels, multiples, blocks, halvings, length,
-            inner : of the autoencoder (:class:`.network.BrainVAE`).
-        kl, contrast : weights of the loss, beside a squared error summed over voxels.
-        spread : SD of a voxel as the autoencoder sees it; .23 is that of the authors' units.
-        depth, heads, ema : of the map from image tokens.
+        layer : image tokens, whose shape the latent has
+        channels, multiples, blocks, halvings, length, inner : of the autoencoder (:class:`.network.BrainVAE`)
+        spread : SD of a voxel as the autoencoder sees it; .23 is that of the authors' units
         """
 
         channels: int = 128

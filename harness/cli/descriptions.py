@@ -55,8 +55,13 @@ def summary(ref: PluginRef) -> str:
 
 
 def parameters(params: type) -> list[Parameter]:
-    """The fields of the dataclass `params`, and those of dataclasses in them as ``field.inner``."""
-    texts, hints = documented(inspect.getdoc(params) or ""), typing.get_type_hints(params)
+    """The fields of the dataclass `params`, and those of dataclasses in them as ``field.inner``.
+
+    What its docstring does not say of an inherited one, that of its base does.
+    """
+    texts, hints = {}, typing.get_type_hints(params)
+    for base in reversed(params.__mro__):
+        texts |= documented(inspect.cleandoc(base.__doc__ or ""))
     listed = []
     for field in dataclasses.fields(params):
         if not field.init:

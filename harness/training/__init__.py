@@ -9,7 +9,7 @@ from .checkpoints import Checkpoint, Progress, write_curves
 from .devices import local_device
 from .loop import train
 from .schedules import OneCycle, WarmUpCosine
-from .task import Losses, Step, Task, TrainingSettings, purpose_seed, seeded
+from .task import Losses, Step, Task, TrainingSettings, decay_groups, purpose_seed, seeded
 
 __all__ = [
     "Checkpoint",
@@ -20,6 +20,7 @@ __all__ = [
     "Task",
     "TrainingSettings",
     "WarmUpCosine",
+    "decay_groups",
     "local_device",
     "purpose_seed",
     "seeded",

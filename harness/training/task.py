@@ -129,6 +129,18 @@ class TrainingSettings:
         return purpose_seed(self.seed, self.name, count)
 
 
+def decay_groups(module: nn.Module, decay: float, *, spared: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """What an optimiser gets, no group empty: matrices decay, vectors and scalars do not, nor does what has a
+    word of `spared` in its name."""
+    decayed, rest = [], []
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            plain = parameter.ndim < 2 or any(word in name for word in spared)
+            (rest if plain else decayed).append(parameter)
+    groups = [{"params": decayed, "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
 def purpose_seed(seed: int, *purpose: object) -> int:
     """A seed of 56 bits for one purpose; equal words give equal seeds on every machine."""
     words = "|".join(map(str, (seed, *purpose))).encode()
