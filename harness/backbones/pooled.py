@@ -14,6 +14,7 @@ All four are torchvision's, whatever made their weights; the layer is its node `
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -38,49 +39,56 @@ class Pooled(Pretrained):
         return {"avgpool": network(x)} if layers else {}
 
 
-class Inception(Pooled):
+class Headless(Pooled):
+    """A network of torchvision, filled with its weights and then without its classifier, `head`."""
+
+    head: ClassVar[str] = "fc"
+
+    @abstractmethod
+    def empty(self) -> torch.nn.Module:
+        """The network, its weights not filled."""
+
+    def build(self, state: dict[str, torch.Tensor]) -> torch.nn.Module:
+        """See :class:`Pretrained`."""
+        import torch
+
+        with torch.device("meta"):
+            network = self.empty()
+        network = filled(network, state)
+        setattr(network, self.head, torch.nn.Identity())
+        return network
+
+
+class Inception(Headless):
     """Inception v3 with torchvision's ImageNet weights."""
 
-    def build(self, state: dict[str, torch.Tensor]) -> torch.nn.Module:
-        """See :class:`Pretrained`."""
-        import torch
+    def empty(self) -> torch.nn.Module:
+        """See :class:`Headless`."""
         from torchvision.models import Inception3
 
-        with torch.device("meta"):
-            network = Inception3(transform_input=True, init_weights=False)
-        network = filled(network, state)
-        network.fc = torch.nn.Identity()
-        return network
+        return Inception3(transform_input=True, init_weights=False)
 
 
-class EfficientNet(Pooled):
+class EfficientNet(Headless):
     """EfficientNet-B1 with torchvision's second ImageNet weights."""
 
-    def build(self, state: dict[str, torch.Tensor]) -> torch.nn.Module:
-        """See :class:`Pretrained`."""
-        import torch
+    head = "classifier"
+
+    def empty(self) -> torch.nn.Module:
+        """See :class:`Headless`."""
         from torchvision.models import efficientnet_b1
 
-        with torch.device("meta"):
-            network = efficientnet_b1(weights=None)
-        network = filled(network, state)
-        network.classifier = torch.nn.Identity()
-        return network
+        return efficientnet_b1(weights=None)
 
 
-class ResNet18(Pooled):
+class ResNet18(Headless):
     """ResNet-18 with torchvision's ImageNet weights, which img2fmri's read-out was fitted on."""
 
-    def build(self, state: dict[str, torch.Tensor]) -> torch.nn.Module:
-        """See :class:`Pretrained`."""
-        import torch
+    def empty(self) -> torch.nn.Module:
+        """See :class:`Headless`."""
         from torchvision.models import resnet18
 
-        with torch.device("meta"):
-            network = resnet18(weights=None)
-        network = filled(network, state)
-        network.fc = torch.nn.Identity()
-        return network
+        return resnet18(weights=None)
 
 
 class SwAV(Pooled):

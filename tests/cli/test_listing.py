@@ -12,6 +12,7 @@ from commands import TOYS
 from harness import plugins
 from harness.cli.descriptions import documented, parameters, summary
 from harness.encoders.ridge import RidgeEncoder
+from harness.encoders.synbrain import SynBrainEncoder
 
 EVERY = [ref for group in plugins.GROUPS for ref in plugins.available(group)]
 
@@ -98,13 +99,15 @@ def test_unknown_names_suggest(harness, word, message):
     assert done.stderr.count("\n") == 1
 
 
-def test_parameters_of_dataclasses_in_parameters():
+def test_parameters_of_dataclasses_in_parameters_and_of_bases():
     from harness.benchmarks.paired_params import Params
 
     listed = {parameter.name: parameter for parameter in parameters(Params)}
     assert listed["train.session"].text.startswith("(T,) session number")
     assert listed["units"].default == "''"
     assert [p.name for p in parameters(RidgeEncoder.Params)][:2] == ["backbone", "layers"]
+    inherited = {parameter.name: parameter.text for parameter in parameters(SynBrainEncoder.Params)}
+    assert inherited["vae_rate"] == "of the autoencoder's training"
 
 
 def test_entries_of_docstrings():
