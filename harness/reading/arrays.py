@@ -21,7 +21,7 @@ import numpy as np
 from ..errors import DataError
 from .hdf5 import hdf5_entries
 from .ids import as_ids, require_ids
-from .matlab import matlab_entries
+from .matlab import is_version_73, matlab_entries
 from .plain_files import json_entries, npy_entries, npz_entries, txt_entries
 from .sources import ArrayInfo, ArraySource, Entry, Hdf5Array, MemoryArray, NpyArray, reading
 from .tables import table_entries
@@ -209,15 +209,9 @@ def _entries(path: Path) -> list[Entry]:
         )
     if suffix not in SUFFIXES:
         raise DataError(f"{path} has the ending '{path.suffix}'; expected one of {', '.join(SUFFIXES)}")
-    return _mat_entries(path) if suffix == ".mat" else _LISTERS[suffix](path)
-
-
-def _mat_entries(path: Path) -> list[Entry]:
-    import h5py
-
-    with path.open("rb") as file:
-        says_hdf5 = file.read(10) == b"MATLAB 7.3"
-    return hdf5_entries(path) if says_hdf5 or h5py.is_hdf5(path) else matlab_entries(path)
+    if suffix == ".mat":
+        return hdf5_entries(path) if is_version_73(path) else matlab_entries(path)
+    return _LISTERS[suffix](path)
 
 
 def _opened(entry: Entry) -> ArraySource:

@@ -14,17 +14,25 @@ import numpy as np
 
 from ..errors import DataError
 from .room import DEFLATE_AT_BEST, memory, require_room
-from .sources import ArrayInfo, Entry, MemoryArray
+from .sources import ArrayInfo, Entry, MemoryArray, reading
 
 _HEADER = 128
 """Bytes before the first variable of a version 5 file (MAT-File Format, MathWorks, "Level 5")."""
-
 
 _COMPRESSED = 15
 """Type of a variable that is packed (miCOMPRESSED)."""
 
 _PART = 1 << 20
 """Bytes that are unpacked at a time."""
+
+
+def is_version_73(path: Path) -> bool:
+    """Whether a file is of the form that :mod:`harness.reading.hdf5` reads, or says so of itself."""
+    import h5py
+
+    with path.open("rb") as file:
+        says_so = file.read(10) == b"MATLAB 7.3"
+    return says_so or h5py.is_hdf5(path)
 
 
 def matlab_entries(path: Path) -> list[Entry]:
@@ -54,15 +62,20 @@ def matlab_structs(path: Path, name: str) -> list[dict[str, np.ndarray]]:
     Raises
     ------
     DataError
-        There is no such file or variable, or it is no structure.
+        There is no such variable, it is no structure, or the file is absent, damaged or of version 7.3.
     """
-    if not path.is_file():
-        raise DataError(f"there is no file {path}")
-    _require_whole(path)
-    try:
+    import scipy.io
+
+    with reading(path):
+        if is_version_73(path):
+            raise DataError(
+                f"{path} is of version 7.3, whose structures are not read; in MATLAB: save(FILE, '-v7')"
+            )
+        _require_whole(path)
+        names = [entry[0] for entry in scipy.io.whosmat(path, appendmat=False)]
+        if name not in names:
+            raise DataError(f"{path} holds no '{name}'; it holds {', '.join(names) or 'nothing'}")
         value = _load(path, name)
-    except (KeyError, ValueError, NotImplementedError, TypeError) as problem:
-        raise DataError(f"{path} holds no '{name}' that can be read ({problem})") from None
     if not value.dtype.names:
         raise DataError(f"'{name}' of {path.name} is {value.dtype} {value.shape}; expected a structure array")
     return [

@@ -7,6 +7,7 @@ import pytest
 import scipy.io
 from click.testing import CliRunner
 from commands import SHARED
+from paired_writers import write_matlab73
 from toy_runs import toy_run
 
 from harness.benchmarks.kriegeskorte import Kriegeskorte2008
@@ -114,7 +115,16 @@ def test_what_is_no_model_and_no_benchmark_of_rdms_is_refused(place, tmp_path):
         CliRunner().invoke(rsa, ["--benchmark", "embedded"], catch_exceptions=False)
     (tmp_path / "x_92images.mat").write_bytes(b"x" * 200)
     (tmp_path / "x_brain_rdms.mat").write_bytes(b"x" * 200)
-    with pytest.raises(DataError, match="stimuli_92objs"):
+    with pytest.raises(DataError, match=r"x_92images\.mat cannot be read: .* damaged"):
+        called(tmp_path)
+    scipy.io.savemat(tmp_path / "x_92images.mat", {"stimuli": np.ones(3)})
+    with pytest.raises(DataError, match="holds no 'stimuli_92objs'; it holds stimuli"):
+        called(tmp_path)
+    scipy.io.savemat(tmp_path / "x_92images.mat", {"stimuli_92objs": np.ones(3)})
+    with pytest.raises(DataError, match="expected a structure array"):
+        called(tmp_path)
+    write_matlab73(tmp_path / "x_92images.mat", {"stimuli_92objs": np.ones((3, 1))})
+    with pytest.raises(DataError, match=r"is of version 7\.3, whose structures are not read"):
         called(tmp_path)
 
 
