@@ -14,7 +14,7 @@ TERMS = {
     "nothing of the data, statistics or pictures included, is passed on; NSD is cited)",
     "berg": "https://brain-encoding-response-generator.readthedocs.io/en/latest/about/"
     "terms_and_conditions.html (code CC BY-NC 4.0, models for research only; NSD's terms for models of NSD; "
-    "BERG's own package reads its files by torch.load(weights_only=False), which executes what a file says)",
+    "BERG's own package reads its files with weights_only=False of PyTorch, which executes what a file says)",
     "laion-fmri": "https://laion-fmri.hebartlab.com/terms (responses CC0; stimuli under a data use "
     "agreement: not passed on, no commercial use)",
 }
