@@ -7,10 +7,8 @@ import datetime
 import hashlib
 import json
 import platform
-import shutil
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +37,7 @@ from ..run_record import (
 from ..scoring.response_target import ceiling_of
 from ..secrets import without_secrets
 from ..storage.content import plain
-from ..storage.disk import explained, put_in_place
+from ..storage.disk import write_folder
 from ..storage.identity import LIBRARIES, installed_version
 from ..storage.store import Store
 from .costs import fitted_parameters, peak_device_memory_mb, peak_memory_mb
@@ -70,18 +68,8 @@ def write_run(outcome: Outcome, folder: Path, *, command: Sequence[str], store: 
     record = RunRecord.model_validate(without_secrets(record.content()))
     if _unchanged(folder, record, files):
         return False
-    with explained(folder.parent):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-        try:
-            fresh.mkdir()
-            for name, content in files.items():
-                (fresh / name).parent.mkdir(parents=True, exist_ok=True)
-                (fresh / name).write_bytes(content)
-            (fresh / "run.json").write_text(json.dumps(record.content(), indent=1, allow_nan=False))
-            put_in_place(fresh, folder)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+    info = json.dumps(record.content(), indent=1, allow_nan=False).encode()
+    write_folder(folder, {**files, "run.json": info})
     return True
 
 

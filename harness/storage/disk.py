@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from ..errors import HarnessError, StoreError
@@ -74,6 +74,27 @@ def put_in_place(fresh: Path, folder: Path) -> None:
                 raise
         finally:
             shutil.rmtree(old, ignore_errors=True)
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Make `folder` hold `files` (path within it -> content) and nothing else, whole or not at all.
+
+    Raises
+    ------
+    StoreError
+        The disk is full, or `folder` cannot be written.
+    """
+    with explained(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+        try:
+            fresh.mkdir()
+            for name, content in files.items():
+                (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+                (fresh / name).write_bytes(content)
+            put_in_place(fresh, folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _explanation(problem: Exception, place: Path | None, advice: str) -> str:

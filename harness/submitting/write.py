@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -32,7 +30,7 @@ from ..progress import Reporter
 from ..results import RunResult
 from ..run.gallery import npz_content
 from ..run.plan import Plan
-from ..storage.disk import explained, put_in_place
+from ..storage.disk import write_folder
 from ..storage.store import Store
 from .cards import cards_of, public_params
 from .document import FILE, Card, SubmissionRecord
@@ -90,16 +88,7 @@ def write_submission(
         left_out=left_out,
     )
     files[FILE] = (json.dumps(record.model_dump(), indent=1, allow_nan=False) + "\n").encode()
-    with explained(folder.parent):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-        try:
-            fresh.mkdir()
-            for name, content in files.items():
-                (fresh / name).write_bytes(content)
-            put_in_place(fresh, folder)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+    write_folder(folder, files)
     return record
 
 

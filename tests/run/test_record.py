@@ -85,7 +85,7 @@ def test_a_write_that_fails_leaves_the_old_run_and_nothing_beside_it(finished, t
     def full(*_):
         raise RuntimeError("no space left")
 
-    monkeypatch.setattr(record, "put_in_place", full)
+    monkeypatch.setattr("harness.storage.disk.put_in_place", full)
     with pytest.raises(RuntimeError, match="no space"):
         written(finished, folder, voxel_r={"predicted": (0.1, 0.0, 0.2)})
     assert (folder / "run.json").read_bytes() == before
