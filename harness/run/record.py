@@ -91,7 +91,7 @@ def run_record(outcome: Outcome, *, command: Sequence[str], store: Store, galler
             selection=settings.selection,
             candidates=outcome.candidates,
             transductive=isinstance(plan.decoder, PluginRef) and bool(plan.decoder.load().transductive),
-            declared=declarations(plan),
+            declared=tuple(declarations(plan).values()),
             test_sets=tuple(getattr(plan.benchmark_object(), "test_sets", tuple)()),
             subset=outcome.subset,
             warned=outcome.warned,

@@ -67,7 +67,7 @@ def score_frame(outcome: Outcome) -> pd.DataFrame:
                     "metric": score.metric.label,
                     "backbone": ":".join(plugin.backbone) if plugin.backbone else "",
                     "n": len(ids),
-                    "pool": _pool(ids) if plugin.pool else "",
+                    "pool": pool_hash(ids) if plugin.pool else "",
                     "value": np.asarray(score.values, np.float64),
                     "rivalry": 0.0 if score.rivalry is None else score.rivalry,
                 }
@@ -87,7 +87,7 @@ def score_frame(outcome: Outcome) -> pd.DataFrame:
                         "metric": score.metric.label,
                         "backbone": "",
                         "n": len(ids),
-                        "pool": _pool(ids) if score.metric.load().pool else "",
+                        "pool": pool_hash(ids) if score.metric.load().pool else "",
                         "value": score.values,
                         "rivalry": 0.0 if score.rivalry is None else score.rivalry,
                     }
@@ -127,7 +127,7 @@ def set_frame(outcome: Outcome) -> pd.DataFrame:
         names = ("voxel-r-mean@1", "voxel-r-low@1", "voxel-r-high@1")
         rows += [(row, name, value) for name, value in zip(names, values, strict=True)]
     frame = pd.DataFrame(rows, columns=["row", "metric", "value"])
-    frame["n"], frame["pool"] = len(ids), _pool(ids)
+    frame["n"], frame["pool"] = len(ids), pool_hash(ids)
     return _ordered(outcome, [frame], SET_COLUMNS)
 
 
@@ -153,7 +153,7 @@ def contribution_frame(outcome: Outcome) -> pd.DataFrame:
     frame = pd.DataFrame(
         [[getattr(part, name) for name in names] for part in outcome.region_contributions], columns=names
     )
-    frame["n"], frame["pool"] = len(ids), _pool(ids)
+    frame["n"], frame["pool"] = len(ids), pool_hash(ids)
     frame["image_ids"] = [ids] * len(frame)
     return _ordered(outcome, [frame], CONTRIBUTION_COLUMNS)
 
@@ -186,5 +186,6 @@ def _parquet(frame: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def _pool(ids: Sequence[str]) -> str:
+def pool_hash(ids: Sequence[str]) -> str:
+    """Hash of the ids of a pool, in whatever order."""
     return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()[:16]

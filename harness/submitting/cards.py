@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import HarnessError
 from ..plugins import PluginRef, find
+from ..run.flags.provenance import declarations
 from ..run.overlaps import Declared
 from ..run.plan import Plan
 from ..run_record import PluginRecord, RunRecord
@@ -18,12 +19,16 @@ from .document import Card
 
 KINDS = ("benchmark", "encoder", "decoder")
 
+DESCRIBED = ("name", "version", "dist", "dist_version", "file_sha")
+"""What a card says as the record does."""
+
 
 def cards_of(record: RunRecord, plan: Plan | None) -> tuple[Card, ...]:
     """A card for each plugin of a run.
 
     plan : the run's plan where its plugins may be called, so that they say what they were trained on.
     """
+    declared = {} if plan is None else declarations(plan)
     cards = []
     for kind in KINDS:
         described: PluginRecord | None = getattr(record, kind)
@@ -35,19 +40,16 @@ def cards_of(record: RunRecord, plan: Plan | None) -> tuple[Card, ...]:
             words = {"licence": _licence(ref), "citation": _citation(ref)}
         elif is_file(described.name):
             words["citation"] = _docstring(described.name)
-        declared = Declared(kind) if plan is None else _declared(plan, kind)
+        own = declared.get(kind, Declared(kind))
         cards.append(
             Card(
                 kind=kind,
-                **{
-                    name: getattr(described, name)
-                    for name in ("name", "version", "dist", "dist_version", "file_sha")
-                },
+                **{name: getattr(described, name) for name in DESCRIBED},
                 params=public_params(described.params),
                 **words,
-                training_sets=declared.sets,
-                training_images=len(declared.hashes),
-                networks=declared.networks,
+                training_sets=own.sets,
+                training_images=len(own.hashes),
+                networks=own.networks,
             )
         )
     return tuple(cards)
@@ -84,14 +86,6 @@ def public_params(value: Any) -> Any:
     if isinstance(value, str) and (value.startswith("~") or Path(value).is_absolute()):
         return Path(value).name
     return value
-
-
-def _declared(plan: Plan, kind: str) -> Declared:
-    ref = getattr(plan, kind)
-    if not isinstance(ref, PluginRef):
-        return Declared(kind)
-    plugin = ref.load()(getattr(plan, f"{kind}_params"))
-    return Declared.of(kind, plugin, wants=kind == "decoder")
 
 
 def _licence(ref: PluginRef) -> str:

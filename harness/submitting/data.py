@@ -10,6 +10,7 @@ import numpy as np
 
 from ..data import SubjectData
 from ..errors import DataError
+from ..published import base_name
 from ..reading.plain_files import npz_arrays
 from ..results import RunResult
 from ..run.plan import requested_benchmark
@@ -23,7 +24,7 @@ from ..storage.store import Store
 from .cards import installed
 from .findings import Findings
 from .independent import WITHIN, Again, of_images, of_responses
-from .write import PREDICTIONS, RECONSTRUCTIONS, TABLES, chosen, tables_sha
+from .write import CHOOSING, PREDICTIONS, RECONSTRUCTIONS, chosen, tables_sha
 
 FACTS = "what the record says of the data"
 CHOICE = "which images and voxels are there, by the hash of the tables"
@@ -74,7 +75,7 @@ def check_facts(run: RunResult, data: SubjectData, findings: Findings) -> None:
     """Everything in the record that follows from the data."""
     facts = RunRecord(**data_facts(data)).content()
     for name, value in facts.items():
-        findings.compare_tree(FACTS, f"run.json: {name}", run.info.get(name), _as_json(value))
+        findings.compare_tree(FACTS, f"run.json: {name}", run.info.get(name), value)
 
 
 def check_images(run: RunResult, data: SubjectData, findings: Findings, *, sample: int) -> None:
@@ -86,6 +87,7 @@ def check_images(run: RunResult, data: SubjectData, findings: Findings, *, sampl
     arrays = read_arrays(file)
     rows = [name.partition("/")[2] for name in arrays if name.startswith("images/")]
     images: dict[str, dict[str, np.ndarray]] = {}
+    seed = _seed(run)
     for row in rows:
         ids, pixels = [str(name) for name in arrays[f"ids/{row}"]], arrays[f"images/{row}"]
         if len(ids) != len(pixels) or pixels.ndim != 4 or not set(ids) <= set(data.test.stimuli.ids):
@@ -93,7 +95,8 @@ def check_images(run: RunResult, data: SubjectData, findings: Findings, *, sampl
                 f"{file}: row '{row}' has {len(ids)} ids for {pixels.shape} images of the test set"
             )
         images[row] = dict(zip(ids, pixels))
-        _check_choice(run, f"{RECONSTRUCTIONS}: images of row '{row}'", ids, data.test.stimuli.ids, findings)
+        where = f"{RECONSTRUCTIONS}: images of row '{row}'"
+        _check_choice(seed, where, ids, data.test.stimuli.ids, findings)
     for row, of_row in images.items():
         looked_at = dict(list(of_row.items())[:sample])
         stimuli = dict(zip(looked_at, data.test.stimuli.images(tuple(looked_at))))
@@ -117,16 +120,15 @@ def check_responses(run: RunResult, data: SubjectData, findings: Findings) -> No
             f"{file}: predictions have shape {predicted.shape} for {len(ids)} ids, {len(voxels)} voxels"
         )
     valid = [str(voxel) for voxel in np.flatnonzero(data.space.valid)]
-    _check_choice(run, f"{PREDICTIONS}: voxels", [str(voxel) for voxel in voxels], valid, findings)
-    place = {name: k for k, name in enumerate(data.test.responses.ids)}
-    measured = data.test.responses.mean()[[place[name] for name in ids]][:, voxels]
+    _check_choice(_seed(run), f"{PREDICTIONS}: voxels", [str(voxel) for voxel in voxels], valid, findings)
+    measured = data.test.responses.select(ids).mean()[:, voxels]
     baseline = data.train.responses.mean()[:, voxels].mean(axis=0, dtype=np.float64)
     tables = {
         "voxel": run.voxel_scores[run.voxel_scores["row"] == "predicted"],
         "image_id": run.scores[(run.scores["row"] == "predicted") & (run.scores["target"] == "responses")],
     }
     given = {
-        (metric.partition("@")[0], item): value
+        (base_name(metric), item): value
         for column, table in tables.items()
         for metric, item, value in zip(table["metric"], table[column], table["value"].astype(float))
     }
@@ -149,12 +151,14 @@ def read_arrays(file: Path) -> dict[str, np.ndarray]:
         raise DataError(f"{problem}; submit the run again") from None
 
 
-def _check_choice(
-    run: RunResult, where: str, names: Sequence[str], of: Sequence[str], findings: Findings
-) -> None:
+def _seed(run: RunResult) -> str:
+    """What the choice of images and voxels hangs on."""
+    return tables_sha({f"{name}.parquet": (run.folder / f"{name}.parquet").read_bytes() for name in CHOOSING})
+
+
+def _check_choice(seed: str, where: str, names: Sequence[str], of: Sequence[str], findings: Findings) -> None:
     """Whoever submits does not choose what is looked at."""
-    files = {f"{name}.parquet": (run.folder / f"{name}.parquet").read_bytes() for name in TABLES}
-    wanted = chosen(of, len(names), tables_sha=tables_sha(files))
+    wanted = chosen(of, len(names), tables_sha=seed)
     findings.compare(CHOICE, where, sorted(names), sorted(wanted))
 
 
@@ -163,7 +167,7 @@ def _compare_images(run: RunResult, row: str, target: str, values: Any, findings
     table = scores[(scores["row"] == row) & (scores["target"] == target) & (scores["trial"] == -1)]
     table = table[table["sample"] == 0]
     given = {
-        (metric.partition("@")[0], name): value
+        (base_name(metric), name): value
         for metric, name, value in zip(table["metric"], table["image_id"], table["value"].astype(float))
     }
     for again in values:
@@ -181,14 +185,7 @@ def _compare(what: str, where: str, given: float, again: Again, findings: Findin
 def _metrics(run: RunResult, target: str = "") -> frozenset[str]:
     """Metrics of the run, without versions, that score against `target`."""
     return frozenset(
-        metric.name.partition("@")[0]
+        base_name(metric.name)
         for metric in run.record.metrics
         if metric.name.endswith("@1") and (not target or target in metric.targets)
     )
-
-
-def _as_json(value: Any) -> Any:
-    """`value` with tuples as lists, as JSON gives it back."""
-    if isinstance(value, dict):
-        return {key: _as_json(item) for key, item in value.items()}
-    return [_as_json(item) for item in value] if isinstance(value, list | tuple) else value

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +12,13 @@ import numpy as np
 from ..errors import HarnessError
 from ..results import IDENTITY, RunResult
 from ..run.descriptions import described_metric
+from ..run.tables import pool_hash
 from ..scoring.contributions import VOXEL_R
 from ..scoring.regions import ALL
 from ..scoring.scores import metric_ref
 from ..statistics import contributed_interval
 from .findings import Findings, same
+from .write import TABLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,11 +69,6 @@ def _test_ids(run: RunResult) -> tuple[str, ...]:
     return tuple(sorted(ids))
 
 
-def pool_hash(ids: Iterable[str]) -> str:
-    """Hash of the ids of a pool, as tables have it."""
-    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()[:16]
-
-
 def _check_names(run: RunResult, findings: Findings) -> None:
     record = run.record
     benchmark = record.benchmark
@@ -93,36 +90,26 @@ def _check_names(run: RunResult, findings: Findings) -> None:
 def _check_images(run: RunResult, ids: Sequence[str], findings: Findings) -> None:
     pools = {metric.name: metric.pool for metric in run.record.metrics}
     limits = {m.name: (0.0, 1.0) for m in run.record.metrics if m.pool and m.chance and 0 < m.chance < 1}
-    pool = pool_hash(ids)
     for key, part in run.scores.groupby(list(KEYS), sort=False, observed=True):
-        where = f"scores.parquet: {_place(dict(zip(KEYS, key)))}"
         named = dict(zip(KEYS, key))
+        where = f"scores.parquet: {_place(named)}"
         present = part["image_id"].tolist()
-        if (
-            doubled := sorted({name for name in present if present.count(name) > 1})
-            if _doubled(present)
-            else []
-        ):
+        if doubled := sorted(name for name, times in Counter(present).items() if times > 1):
             findings.wrong.append(f"{where}: image '{doubled[0]}' stands there more than once")
         if named["trial"] == -1 and (missing := sorted(set(ids) - set(present))):
             findings.wrong.append(f"{where}: image '{missing[0]}' is missing ({len(missing)} in all)")
         findings.checked[COMPLETE] = findings.checked.get(COMPLETE, 0) + len(part)
         if set(part["n"]) != {len(present)}:
             findings.wrong.append(f"{where}: n is {sorted(set(part['n']))}; there are {len(present)} images")
-        pooled = pools.get(named["metric"], False)
-        wanted = pool_hash(present) if pooled else ""
+        pool = pool_hash(present) if pools.get(named["metric"], False) else ""
         for value in part["pool"].unique():
-            findings.compare(NAMES, f"{where}: pool", str(value), pool if pooled and not wanted else wanted)
+            findings.compare(NAMES, f"{where}: pool", str(value), pool)
         values = part["value"].to_numpy(float)
         low, high = limits.get(named["metric"], (-np.inf, np.inf))
         for position in np.flatnonzero((values < low) | (values > high) | np.isinf(values)):
             findings.wrong.append(
                 f"{where}: image '{present[position]}' has {values[position]:g}, which no such score can be"
             )
-
-
-def _doubled(names: Sequence[str]) -> bool:
-    return len(set(names)) < len(names)
 
 
 def _check_rows(run: RunResult, findings: Findings) -> None:
@@ -250,8 +237,7 @@ def _number(cell: str) -> Any:
 
 
 def _all_tables(run: RunResult) -> list[tuple[str, pd.DataFrame]]:
-    names = ("scores", "voxel_scores", "set_scores", "region_scores", "region_contributions")
-    return [(name, getattr(run, name)) for name in names]
+    return [(name, getattr(run, name)) for name in TABLES]
 
 
 def _place(named: Mapping[str, Any]) -> str:

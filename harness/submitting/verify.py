@@ -17,7 +17,7 @@ from ..errors import DataError, HarnessError, quoted
 from ..results import PluginRecord, RunResult
 from ..verified import FILE as VERIFIED
 from ..verified import Verified, folder_hashes
-from .cards import KINDS, cards_of, installed, public_params
+from .cards import DESCRIBED, KINDS, cards_of, installed, public_params
 from .data import check_facts, check_images, check_responses
 from .document import FILE, Card, SubmissionRecord, read_submission
 from .findings import Findings
@@ -111,7 +111,7 @@ def _check_cards(run: RunResult, submission: SubmissionRecord, findings: Finding
         described = getattr(record, card.kind, None) if card.kind in KINDS else None
         if described is None:
             continue
-        for name in ("name", "version", "dist", "dist_version", "file_sha"):
+        for name in DESCRIBED:
             where = f"{FILE}: {name} of the {card.kind}'s card"
             findings.compare(CARDS, where, getattr(card, name), getattr(described, name))
         params = public_params(described.params)

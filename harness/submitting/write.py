@@ -32,11 +32,14 @@ from ..run.gallery import npz_content
 from ..run.plan import Plan
 from ..storage.disk import write_folder
 from ..storage.store import Store
-from .cards import cards_of, public_params
+from .cards import KINDS, cards_of, public_params
 from .document import FILE, Card, SubmissionRecord
 from .remade import Finished, finished
 
 TABLES = ("scores", "voxel_scores", "set_scores", "region_scores", "region_contributions")
+CHOOSING = TABLES[:2]
+"""Those of one value per image and voxel, whose hash chooses what is looked at."""
+
 PREDICTIONS, RECONSTRUCTIONS, CARDS = "predictions.npz", "reconstructions.npz", "CARDS.md"
 ROOM = 64 << 20
 """Bytes of images of a row, and of predictions, before they are packed."""
@@ -99,8 +102,8 @@ def chosen(names: Sequence[str], count: int, *, tables_sha: str) -> tuple[str, .
 
 
 def tables_sha(files: Mapping[str, bytes]) -> str:
-    """Hash of the tables of one value per image and voxel."""
-    return hashlib.sha256(b"".join(files[f"{name}.parquet"] for name in TABLES[:2])).hexdigest()
+    """Hash of the tables of :data:`CHOOSING`."""
+    return hashlib.sha256(b"".join(files[f"{name}.parquet"] for name in CHOOSING)).hexdigest()
 
 
 def _check_target(folder: Path) -> None:
@@ -171,7 +174,7 @@ def _without_stimuli(outcome: Finished, left_out: dict[str, str]) -> Iterator[tu
 
 def _public_record(run: RunResult, files: Mapping[str, bytes]) -> bytes:
     info = {key: value for key, value in run.info.items() if key not in ("command", "gallery_rule")}
-    for kind in ("benchmark", "encoder", "decoder"):
+    for kind in KINDS:
         if isinstance(info.get(kind), dict):
             info[kind] = info[kind] | {"params": public_params(info[kind].get("params", {}))}
     info["files_sha"] = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}

@@ -216,7 +216,7 @@ def test_what_a_decoder_wants_is_extracted_keyed_and_declared(tmp_path):
     assert store.computed["features"] == 2
     (manifest,) = store.root.glob("fit/*/*/manifest.json")
     assert '"scenes@tiny"' in manifest.read_text()
-    (own,) = [each for each in declarations(plan) if "decoder" in each.who]
+    own = declarations(plan)["decoder"]
     assert own.networks == ("pixels", "scenes@tiny")
 
 

@@ -18,15 +18,18 @@ if TYPE_CHECKING:
     from ..plan import Plan
 
 
-def declarations(plan: Plan) -> list[Declared]:
-    """What the encoder, the decoder and the benchmark's training split say of themselves."""
-    declared = [Declared.of("the training split", plan.benchmark_object())]
+def declarations(plan: Plan) -> dict[str, Declared]:
+    """Kind of plugin -> what the encoder, the decoder and the benchmark's training split say of themselves.
+
+    Those that have nothing to say are absent.
+    """
+    declared = {"benchmark": Declared.of("the training split", plan.benchmark_object())}
     for kind in ("encoder", "decoder"):
         ref, wants = getattr(plan, kind), kind == "decoder"  # what an encoder wants is in the record
         names = (*DECLARATIONS, "wants") if wants else DECLARATIONS
         if isinstance(ref, PluginRef) and any(hasattr(ref.load(), name) for name in names):
             plugin = ref.load()(getattr(plan, f"{kind}_params"))
-            declared.append(Declared.of(f"the {kind} '{ref.name}'", plugin, wants=wants))
+            declared[kind] = Declared.of(f"the {kind} '{ref.name}'", plugin, wants=wants)
     return declared
 
 
