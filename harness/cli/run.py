@@ -214,7 +214,7 @@ def carry_out(planned: Plan, given: dict[str, Any]) -> None:
     """Run a plan, write its folder and its report, and print the final table."""
     from ..places import store_folder
     from ..results import RunResult
-    from ..run.record import command_line
+    from ..run.record import command_line, is_finished
     from ..storage.store import Store
     from .against import print_against
     from .progress import Bars, set_up_logging
@@ -223,7 +223,9 @@ def carry_out(planned: Plan, given: dict[str, Any]) -> None:
     errors = console(errors=True)
     set_up_logging(given["verbose"], errors)
     store = Store(store_folder(given["store"]))
-    print_plan(planned, store, errors)
+    # Counting a decoder of full size takes seconds, which a run that is there need not spend.
+    ahead = not is_finished(planned, given["out"] / planned.name)
+    print_plan(planned, store, errors, costs=ahead)
     planned.require_files()
     outcome, folder, changed = compute(planned, given, store, bars=Bars(errors), command=command_line())
     print_closing(RunResult.open(folder), store, console(), changed=changed, tables=given["tables"])

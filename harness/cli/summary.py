@@ -68,11 +68,14 @@ class _Harmless:
             yield segment if segment.control else Segment(visible(segment.text), segment.style)
 
 
-def print_plan(plan: Plan, store: Store, console: Console, *, every_parameter: bool = False) -> None:
+def print_plan(
+    plan: Plan, store: Store, console: Console, *, every_parameter: bool = False, costs: bool = True
+) -> None:
     """The resolved plan: plugins, parameters, what the store already has.
 
     every_parameter : those at their defaults too, and all metrics by name; else a short form for the top
         of a run.
+    costs : say what decoding will take, of decoders that count it.
     """
     show = plain if every_parameter else _changed
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -105,7 +108,8 @@ def print_plan(plan: Plan, store: Store, console: Console, *, every_parameter: b
         table.add_row("protocol", PROTOCOLS[settings.protocol].title)
     rows = _rows(plan)
     table.add_row("rows", ", ".join(rows))
-    for line in cost_lines(plan, [row for row in rows if row not in _UNDECODED]):
+    decoded = [row for row in rows if row not in _UNDECODED]
+    for line in cost_lines(plan, decoded) if costs else ():
         table.add_row("cost", line)
     few = _FEW if not every_parameter else None
     table.add_row("metrics", _listed_up_to(few, [metric.ref.name for metric in plan.metrics]))

@@ -26,7 +26,7 @@ from ..storage.store import Store
 from .graded import write_graded
 from .pipeline import run_plan
 from .plan import Plan, make_plan
-from .record import command_line, write_run
+from .record import command_line, is_finished, write_run
 from .suites import Suite, Variant
 
 logger = logging.getLogger(__name__)
@@ -195,7 +195,7 @@ def _carried_out(request: Request, folder: Path, store: Store, reporter: Reporte
     """In a sentence what went wrong, ``""`` for nothing; the name of the run's folder; whether it is new."""
     try:
         plan = make_plan(request, need_decoder=False)
-        if _is_finished(plan, folder / plan.name):
+        if is_finished(plan, folder / plan.name):
             return "", plan.name, False
         _compute(plan, folder / plan.name, store, reporter)
         return "", plan.name, True
@@ -211,17 +211,6 @@ def _compute(plan: Plan, folder: Path, store: Store, reporter: Reporter) -> None
     if outcome.scored.failures:
         names = ", ".join(failure.metric for failure in outcome.scored.failures)
         raise ConfigError(f"{len(outcome.scored.failures)} metrics failed ({names}); type the command again")
-
-
-def _is_finished(plan: Plan, folder: Path) -> bool:
-    """Whether the run in `folder` is that of `plan` and nothing failed."""
-    if not (folder / "run.json").is_file():
-        return False
-    try:
-        run = RunResult.open(folder)
-    except HarnessError:
-        return False
-    return run.record.identity == plan.identity and not run.record.failed_metrics
 
 
 def _write_graded(suite: Suite, folder: Path, store: Store) -> None:

@@ -17,10 +17,11 @@ import numpy as np
 
 from .. import __version__
 from ..data import SubjectData, VoxelSpace
+from ..errors import HarnessError
 from ..metrics.ceilings import measured_floor
 from ..metrics.encoding import noise_floor
 from ..plugins import PluginRef
-from ..results import SCHEMA
+from ..results import SCHEMA, RunResult
 from ..rows.table import in_order, is_lesion
 from ..run_record import (
     CeilingRecord,
@@ -47,7 +48,7 @@ from .flags.provenance import declarations
 from .gallery import choose_ids, pack, pack_patterns
 from .outcome import Outcome
 from .pictures import PICTURED, picture_files
-from .plan import EXECUTION
+from .plan import EXECUTION, Plan
 from .protocol_notes import protocol_notes
 from .protocols import side_by_side
 from .tables import table_files
@@ -254,6 +255,17 @@ def _agreement(outcome: Outcome) -> Any:
         if compared and tuple(score.metric.load().targets) == ("measured",):
             return score
     return None
+
+
+def is_finished(plan: Plan, folder: Path) -> bool:
+    """Whether the run in `folder` is that of `plan` and nothing failed."""
+    if not (folder / "run.json").is_file():
+        return False
+    try:
+        run = RunResult.open(folder)
+    except HarnessError:
+        return False
+    return run.record.identity == plan.identity and not run.record.failed_metrics
 
 
 def _unchanged(folder: Path, record: RunRecord, names: Iterable[str]) -> bool:

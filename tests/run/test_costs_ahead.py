@@ -4,6 +4,21 @@ from __future__ import annotations
 
 import re
 
+from commands import TOYS
+
+COUNTING = '''
+
+from harness.nn.costs import Count, DecodingCosts, PartCount
+
+
+class CountingDecoder(ToyDecoder):
+    """Says what it costs."""
+
+    @staticmethod
+    def costs(params, *, images):
+        return DecodingCosts([PartCount("weights", images, 8, Count(1, 1, 1), 1)], 8)
+'''
+
 
 def test_a_plan_says_hours_disk_and_memory_of_a_full_size_decoder(harness, tmp_path):
     """MindHier draws 17 TFLOP per image: 229 ms of a 4090's float32 for its transformer alone."""
@@ -20,3 +35,14 @@ def test_a_plan_says_hours_disk_and_memory_of_a_full_size_decoder(harness, tmp_p
 
 def test_a_small_decoder_costs_nothing_worth_saying(harness):
     assert "cost " not in harness("plan", "--decoder", "linear").stdout
+
+
+def test_costs_are_counted_for_what_is_to_be_done_alone(harness, tmp_path, toy_words):
+    plugins = tmp_path / "counting.py"
+    plugins.write_text(TOYS.read_text() + COUNTING)
+    words = (*toy_words, "--decoder", f"{plugins}:CountingDecoder", "--metrics", "pixcorr", "--no-report")
+    assert "a row of 1,000 images" in harness("run", *words).stderr
+    again = harness("run", *words)
+    assert "nothing was computed" in again.stdout
+    assert "cost " not in again.stderr
+    assert "a row of 1,000 images" in harness("plan", *words[:-1]).stdout
