@@ -218,6 +218,11 @@ class LayoutBenchmark(ABC):
             return trials, self._measured(recording.apart[name])
         if self.params.split == "trials":
             return self._by_trial(trials)
+        if is_list(name) and recording.apart:
+            raise ConfigError(
+                f"test images of {self.layout} were measured apart, so that test: names one of "
+                f"{', '.join(recording.apart)} and no list"
+            )
         if is_list(name):
             held_out = self._listed(trials, Path(name).expanduser())
         elif name in recording.test_sets:

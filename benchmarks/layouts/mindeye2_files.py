@@ -13,14 +13,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from harness.api import ConfigError, DataError
+from harness.api import ConfigError, DataError, suggest
 from harness.reading.arrays import describe, open_array
 from harness.reading.pixels import Scale
 from harness.reading.tars import array_of, samples
 
 from ..assembly import VoxelFacts
 from ..paired_images import ArrayImages, ImageLayout
-from .benchmark import LayoutBenchmark, chosen_trials
+from .benchmark import LayoutBenchmark, chosen_trials, is_list
 from .manifest import FileEntry
 from .nsd_design import image_name
 from .recording import Recording, trials_of
@@ -44,10 +44,12 @@ class NsdMindEye2(LayoutBenchmark):
         """The trials that the training archives and those of the chosen test set name."""
         manifest = self.manifest()
         test = self.params.test or self.default_test
-        if test not in TEST_SETS:
-            raise ConfigError(f"test is '{test}'; expected {' or '.join(TEST_SETS)}")
+        archives = self.default_test if is_list(test) else test
+        if archives not in TEST_SETS:
+            raise ConfigError(suggest(archives, TEST_SETS, what="test set"))
         parts = [
-            read_trials(manifest.entry(name), root, subject) for name in ("training_trials", TEST_SETS[test])
+            read_trials(manifest.entry(name), root, subject)
+            for name in ("training_trials", TEST_SETS[archives])
         ]
         entry = manifest.entry("betas")
         betas = open_array(entry.file(root, subject=subject), entry.key)
@@ -72,7 +74,7 @@ class NsdMindEye2(LayoutBenchmark):
             chosen_trials(everything, recorded),
             VoxelFacts(rois=self._regions(root, subject, betas.shape[1])),
             "zscore",
-            {test: tuple(dict.fromkeys(names[k] for k in parts[1][:, IMAGE]))},
+            {archives: tuple(dict.fromkeys(names[k] for k in parts[1][:, IMAGE]))},
             mask="nsdgeneral",
             normalised=True,
         )

@@ -296,14 +296,22 @@ def test_shared_images_train_no_model_whichever_test_set_is_asked_for(tmp_path, 
     assert fewer.train.stimuli.ids == whole.train.stimuli.ids
 
 
-def test_a_list_of_ids_is_a_test_set_of_any_layout(tmp_path):
+@pytest.mark.parametrize("name", [name for name in WRITERS if name not in APART])
+def test_a_list_of_ids_is_a_test_set_of_any_layout(name, tmp_path):
+    root = WRITERS[name](tmp_path / "root")
+    own = sorted(load(name, root).train.stimuli.ids)[:6]
+    listed = tmp_path / "test_ids.txt"
+    listed.write_text("\n".join(own) + "\n")
+    data = load(name, root, test=str(listed))
+    assert sorted(data.test.stimuli.ids) == own
+    assert len(data.train) == N_IMAGES - 6
+
+
+def test_a_list_names_what_was_shown_and_no_image_set(tmp_path):
     root = write_nsd(tmp_path / "root")
     own = sorted(load("nsd", root).train.stimuli.ids)[:6]
     listed = tmp_path / "test_ids.txt"
     listed.write_text("\n".join(own) + "\n")
-    data = load("nsd", root, test=str(listed))
-    assert sorted(data.test.stimuli.ids) == own
-    assert len(data.train) == N_IMAGES - 6
     assert Nsd(Nsd.Params(root=str(root), test=str(listed))).test_sets() == ()
     listed.write_text("\n".join([*own, "nsd-99999"]) + "\n")
     with pytest.raises(DataError, match="names 1 images that were not shown"):

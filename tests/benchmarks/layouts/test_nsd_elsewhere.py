@@ -155,6 +155,8 @@ def test_what_cannot_be_asked_of_a_test_set_apart(name, tmp_path):
     root = WRITERS[name](tmp_path)
     with pytest.raises(ConfigError, match="was measured apart; leave out split: trials"):
         load(name, root, split="trials")
+    with pytest.raises(ConfigError, match=f"measured apart, so that test: names one of .*{TEST[name]}"):
+        load(name, root, test="test_ids.txt")
     with pytest.raises(ConfigError, match=f"did you mean '{TEST[name]}'"):
         load(name, root, test=TEST[name][:-1])
     with pytest.raises(ConfigError, match="did you mean 'own'"):
