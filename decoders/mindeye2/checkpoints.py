@@ -55,7 +55,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         try:
             return load_file(path)
         except (SafetensorError, OSError) as problem:
-            raise DataError(f"{path} cannot be read ({problem}); fetch it again") from None
+            raise DataError(f"{path} cannot be read ({problem}); fetch it again, or fit it again") from None
     try:
         with _stand_ins(path):
             content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)

@@ -10,7 +10,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from harness.api import (
     Decoded,
     Features,
     Responses,
+    Stimuli,
     SubjectData,
     VoxelSpace,
 )
@@ -93,16 +94,7 @@ class MindEye2Core(FittedDecoder):
         self._move(device)
         self._check_targets(planes(stimuli.images(stimuli.ids[:1])).to(device))
 
-        def target(name: str, compute: Callable[[torch.Tensor, int], torch.Tensor], more: str = "") -> Any:
-            """float16 targets of all images; `compute` gets planes and the place of the first."""
-
-            def values(images: np.ndarray, first: int) -> np.ndarray:
-                with torch.no_grad():
-                    return compute(planes(images).to(device), first).cpu().numpy().astype(np.float16)
-
-            identity = self._target_identity(more)
-            return features.computed(name, values, stimuli, identity=identity, batch=BATCH)
-
+        target = partial(self._targets, features, stimuli)
         tokens = target("tokens", lambda x, first: self._tokens(x))
         latents = views = None
         if self.parts.settings.backbone.low_level:
@@ -223,6 +215,22 @@ class MindEye2Core(FittedDecoder):
             if isinstance(self._built[name], torch.nn.Module):
                 self._built[name].eval()
         return self._built.get(name)
+
+    def _targets(
+        self,
+        features: Features,
+        stimuli: Stimuli,
+        name: str,
+        compute: Callable[[torch.Tensor, int], torch.Tensor],
+        more: str = "",
+    ) -> Any:
+        """float16 targets of all images; `compute` gets planes on the device and the place of the first."""
+
+        def values(images: np.ndarray, first: int) -> np.ndarray:
+            with torch.no_grad():
+                return compute(planes(images).to(self.device), first).cpu().numpy().astype(np.float16)
+
+        return features.computed(name, values, stimuli, identity=self._target_identity(more), batch=BATCH)
 
     def _target_identity(self, more: str) -> str:
         """Hash of what targets depend on besides images; ``""`` where the weights are unknown."""

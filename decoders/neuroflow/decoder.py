@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
-from harness.api import DataError, Decoded, Features, Responses, SubjectData, check_ranges
+from harness.api import Decoded, Features, Responses, SubjectData, check_ranges
 from harness.backbones.images import planes
 from harness.decoders.drawing import image_generators
-from harness.decoders.files import load_exactly, save
+from harness.decoders.files import loaded, save
 from harness.decoders.fitted import require_voxels
 from harness.decoders.latent_diffusion.fitting import settings_of
-from harness.decoders.mindeye2.core import BATCH, MindEye2Core
+from harness.decoders.mindeye2.checkpoints import read_weights
+from harness.decoders.mindeye2.core import MindEye2Core
 from harness.decoders.mindeye2.decoder import MindEye2Decoder, source_of
 from harness.decoders.mindeye2.params import MindEye2Params
 from harness.nn.constancy import is_constant, spread
@@ -111,17 +113,13 @@ class NeuroFlowDecoder(MindEye2Core):
         self._move(device)
         p, space, train_split = self.params, subject.space, subject.train
 
-        def values(images: np.ndarray, first: int) -> np.ndarray:
-            return self._tokens(planes(images).to(device)).cpu().numpy().astype(np.float16)
-
-        how = {"identity": self._target_identity(""), "batch": BATCH}
-        tokens = features.computed("tokens", values, train_split.stimuli, **how)
+        tokens = self._targets(features, train_split.stimuli, "tokens", lambda x, _: self._tokens(x))
         trials = train_split.responses.trials()[:, space.valid]
         mean, sd = spread(trials)
         self.scale = mean, np.where(is_constant(sd, mean), np.inf, sd)
         data = FlowSet(self._standardised(trials), train_split.responses.image_index, tokens)
         with seeded(seed, "neuroflow start"):
-            network = self._build(space.n_valid)
+            network = self._builder(space.n_valid)()
         common = {"seed": seed, "device": device}
         first = AutoencoderTask(
             network.vae, data, p.loss_weights(), rate=p.vae_rate, decay=p.vae_decay, batch=p.vae_batch,
@@ -157,10 +155,10 @@ class NeuroFlowDecoder(MindEye2Core):
             task.module.load_state_dict(done.averaged)
         return list(done.history)
 
-    def _build(self, voxels: int) -> torch.nn.Module:
-        """``vae`` and ``flow`` for so many voxels."""
-        s = self.parts.settings.backbone
-        return self.params.networks(voxels, s.tokens, s.token_dim, source="the embedder", section="decoder")
+    def _builder(self, voxels: int) -> Callable[[], torch.nn.Module]:
+        """What builds both networks for so many voxels; the parts, which say the tokens, are there before."""
+        s, given = self.parts.settings.backbone, {"source": "the embedder", "section": "decoder"}
+        return partial(self.params.networks, voxels, s.tokens, s.token_dim, **given)
 
     def _standardised(self, values: np.ndarray) -> np.ndarray:
         mean, sd = self.scale
@@ -173,11 +171,6 @@ class NeuroFlowDecoder(MindEye2Core):
 
     def _take(self, folder: Path) -> None:
         self.scale = tuple(np.array(self._array(folder / "scale.npy")))
-        with torch.random.fork_rng(devices=[]):
-            network = self._build(self.space.n_valid)
-        try:
-            weights = load_file(folder / "neuroflow.safetensors")
-        except Exception as problem:  # a damaged file raises nearly anything
-            raise DataError(f"{folder} holds no neuroflow decoder ({problem}); fit it again") from None
-        load_exactly(network, weights, what="the neuroflow decoder")
-        self.network = network.eval().requires_grad_(False)
+        weights = read_weights(folder / "neuroflow.safetensors")
+        build = self._builder(self.space.n_valid)
+        self.network = loaded(build, weights, what="the fitted neuroflow").requires_grad_(False)

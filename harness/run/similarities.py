@@ -21,7 +21,7 @@ from ..plugins import find
 from ..reading.resizing import Resize
 from ..stages.encode import encode
 from ..stages.features import FeatureStore
-from ..stages.precomputed import FilePredictions, read_predictions
+from ..stages.precomputed import FilePredictions
 from .predictions import FILTER, ReadyEncoder
 
 LABEL = "label:"
@@ -108,10 +108,7 @@ def model_patterns(
         predicted = encode(ready.model, seen, **how, **place)
         return predicted[:, 0][:, ready.space.valid]
     if Path(model).is_file():
-        ids, values = read_predictions(Path(model))
-        matches = FilePredictions(FilePredictions.Params(model)).require(stimuli)
-        rows = {name: k for k, name in enumerate(ids)}
-        return values[[rows[matches[name]] for name in stimuli.ids]].mean(axis=1)
+        return FilePredictions(FilePredictions.Params(model)).responses(stimuli).mean(axis=1)
     backbone, colon, layer = model.rpartition(":")
     if not colon:
         raise ConfigError(

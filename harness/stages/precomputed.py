@@ -99,10 +99,14 @@ class FilePredictions:
             )
         return matches
 
-    def predict(self, stimuli: Stimuli, features: Any, *, space: VoxelSpace, seeds: np.ndarray) -> np.ndarray:
+    def responses(self, stimuli: Stimuli) -> np.ndarray:
         """(N, S, V) the file's rows for `stimuli`; extra ids are left out, missing ones are an error."""
-        rows, values = self._content
-        matches = self.require(stimuli)
+        matches, (rows, values) = self.require(stimuli), self._content
+        return values[[rows[matches[name]] for name in stimuli.ids]]
+
+    def predict(self, stimuli: Stimuli, features: Any, *, space: VoxelSpace, seeds: np.ndarray) -> np.ndarray:
+        """:meth:`responses`, where they are those of `space`."""
+        values = self.responses(stimuli)
         if values.shape[2] != space.n_voxels:
             raise SpaceMismatch(
                 f"{self.path} holds {values.shape[2]} voxels; {space.subject} has {space.n_voxels} "
@@ -115,7 +119,7 @@ class FilePredictions:
                     f"{self.path} holds {values.shape[1]} samples per image; --samples is {samples}"
                 )
             values = np.repeat(values, samples, axis=1)
-        return values[[rows[matches[name]] for name in stimuli.ids], :samples]
+        return values[:, :samples]
 
     def save(self, folder: Path) -> None:
         (folder / "path.txt").write_text(str(self.path))

@@ -93,7 +93,7 @@ def test_the_velocity_is_that_of_the_path():
 def test_what_cannot_be_is_refused_and_weights_are_asked_for():
     decoder = NeuroFlowDecoder(NeuroFlowDecoder.Params(**{**SMALL, "heads": 5}))
     with pytest.raises(ConfigError, match="expected a number that"):
-        decoder._build(4)
+        decoder._builder(4)()
     with pytest.raises(ConfigError, match="it must be between 1 and"):
         NeuroFlowDecoder.Params(steps=0)
     assert NeuroFlowDecoder.missing(NeuroFlowDecoder.Params(), subject="subj01")
