@@ -7,7 +7,7 @@ are on the scale of this harness and under the names of its metrics whose defini
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError, quoted
-from .settings import mapping, read_yaml
+from .settings import listed, mapping, read_yaml
 
 SECONDS = "seconds"
 """The column that is no metric: seconds per image."""
@@ -98,7 +98,7 @@ def _shipped() -> tuple[PublishedRow, ...]:
 def _read(file: Path) -> list[PublishedRow]:
     content = mapping(read_yaml(file), keys=("tables",), where=str(file))
     rows: dict[str, PublishedRow] = {}
-    for place, given in enumerate(_listed(content.get("tables"), where=f"{file}: tables")):
+    for place, given in enumerate(listed(content.get("tables"), where=f"{file}: tables")):
         where = f"{file}: tables[{place}]"
         table = mapping(given, keys=_TABLE, where=where)
         columns = mapping(table.get("columns") or {}, where=f"{where}.columns")
@@ -113,7 +113,7 @@ def _read(file: Path) -> list[PublishedRow]:
 def _row(
     name: str, own: Mapping[str, Any], table: Mapping[str, Any], columns: Mapping[str, Any], *, where: str
 ) -> PublishedRow:
-    printed = _listed(own.get("values"), where=f"{where}.values")
+    printed = listed(own.get("values"), where=f"{where}.values")
     if len(printed) != len(columns):
         raise ConfigError(f"{where}.values has {len(printed)} values for {len(columns)} columns; ~ is none")
     values = {
@@ -163,10 +163,4 @@ def _number(value: Any, *, where: str) -> float:
 
 
 def _texts(given: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
-    return tuple(str(text) for text in _listed(given.get(key) or [], where=f"{where}.{key}"))
-
-
-def _listed(given: Any, *, where: str) -> Sequence[Any]:
-    if not isinstance(given, list):
-        raise ConfigError(f"{where}: expected a list, found {type(given).__name__}")
-    return given
+    return tuple(str(text) for text in listed(given.get(key) or [], where=f"{where}.{key}"))

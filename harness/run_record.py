@@ -32,6 +32,10 @@ class _Record(BaseModel):
         return self.model_dump(by_alias=True, exclude_unset=True)
 
 
+ELSEWHERE = ("file:", "folder:", "captions:")
+"""Beginnings of names that stand for finished files."""
+
+
 class PluginRecord(_Record):
     """An encoder or decoder: its distribution, its own version, the hash of its file, resolved parameters."""
 
@@ -41,6 +45,11 @@ class PluginRecord(_Record):
     version: str = ""
     file_sha: str = ""
     params: dict[str, Any] = {}
+
+    @property
+    def made_elsewhere(self) -> bool:
+        """Whether the name stands for finished files in place of a plugin."""
+        return self.name.startswith(ELSEWHERE)
 
 
 class BenchmarkRecord(PluginRecord):

@@ -294,6 +294,13 @@ def mapping(value: Any, *, where: str, keys: Sequence[str] = ()) -> dict[str, An
     return {str(key): item for key, item in value.items()}
 
 
+def listed(value: Any, *, where: str) -> list[Any]:
+    """`value`, a list; anything else is refused."""
+    if not isinstance(value, list):
+        raise ConfigError(f"{where}: expected a list, found {type(value).__name__}")
+    return value
+
+
 def _assign(target: dict[str, Any], path: Sequence[str], value: Any) -> None:
     *parents, last = path
     for name in parents:

@@ -20,7 +20,6 @@ METHODS, REPRODUCE = "methods.txt", "reproduce.yaml"
 """Files beside the report."""
 
 _SECTIONS = ("benchmark", "encoder", "decoder")
-_GIVEN = ("folder:", "file:", "captions:")
 
 
 def methods_text(run: RunResult) -> str:
@@ -74,9 +73,8 @@ def _content(run: RunResult) -> dict[str, Any]:
 def _command(run: RunResult) -> str:
     """``run``, or ``score PATH`` for what was made elsewhere without an encoder."""
     record = run.record
-    given = record.decoder.name if record.decoder else ""
-    if record.encoder is None and given.startswith(_GIVEN):
-        return f"score {shlex.quote(given.partition(':')[2])}"
+    if record.encoder is None and record.decoder and record.decoder.made_elsewhere:
+        return f"score {shlex.quote(record.decoder.name.partition(':')[2])}"
     return "run"
 
 
@@ -121,7 +119,7 @@ def _systems(run: RunResult) -> str:
             lines.append(
                 f"Predictions passed through the adapter '{record.adapter}', fitted on training data alone."
             )
-    if record.decoder and record.decoder.name.startswith(_GIVEN):
+    if record.decoder and record.decoder.made_elsewhere:
         lines.append("Reconstructions were made elsewhere and matched to the test images by id.")
     elif record.decoder:
         rows = {row.name for row in record.rows}

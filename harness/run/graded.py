@@ -43,7 +43,6 @@ def write_graded(data: SubjectData, definition: Mapping[str, Any], file: Path) -
         if kind not in KINDS:
             raise ConfigError(suggest(str(kind), KINDS, what="kind of graded encoder"))
         predicted = {"noise": _noisy, "without": _without, "rank": _of_rank}[kind](truth, value, data)
-    file.parent.mkdir(parents=True, exist_ok=True)
     with replaced(file) as partial:
         np.savez(partial, predictions=predicted.astype(np.float32), ids=np.array(data.test.stimuli.ids))
 

@@ -40,7 +40,7 @@ from typing import Any
 
 from ..errors import ConfigError, suggest
 from ..published import published_rows
-from ..settings import mapping, read_yaml
+from ..settings import listed, mapping, read_yaml
 
 KEYS = ("title", "table", "benchmark", "subjects", "encoders", "decoders", "seeds", "run", "metrics")
 KEYS += ("columns", "row", "cheats", "published", "absent", "differs", "measured", "smoke")
@@ -137,7 +137,7 @@ def read_suite(name: str, *, smoke: bool = False, measured: bool = False) -> Sui
     where = f"{file}: benchmark"
     benchmark = mapping(content["benchmark"], where=where)
     run = mapping(content.get("run") or {}, where=f"{file}: run")
-    metrics = tuple(_listed(content.get("metrics") or [], where=f"{file}: metrics"))
+    metrics = tuple(listed(content.get("metrics") or [], where=f"{file}: metrics"))
     if metrics:
         run["metrics"] = metrics
     return Suite(
@@ -146,17 +146,17 @@ def read_suite(name: str, *, smoke: bool = False, measured: bool = False) -> Sui
         str(content["table"]),
         str(benchmark.pop("name", "embedded")),
         benchmark,
-        tuple(map(str, _listed(content.get("subjects") or [], where=f"{file}: subjects"))) or (None,),
+        tuple(map(str, listed(content.get("subjects") or [], where=f"{file}: subjects"))) or (None,),
         tuple(_variants(content.get("encoders"), "encoder", where=f"{file}: encoders")),
         tuple(_variants(content.get("decoders"), "decoder", where=f"{file}: decoders")),
-        tuple(_listed(content.get("seeds", [0]), where=f"{file}: seeds")),
+        tuple(listed(content.get("seeds", [0]), where=f"{file}: seeds")),
         run,
-        tuple(map(str, _listed(content.get("columns") or list(metrics), where=f"{file}: columns"))),
+        tuple(map(str, listed(content.get("columns") or list(metrics), where=f"{file}: columns"))),
         str(content.get("row") or ""),
         bool(content.get("cheats", False)),
         tuple(_entries(content.get("published") or [], PUBLISHED, where=f"{file}: published")),
         tuple(_entries(content.get("absent") or [], ABSENT, where=f"{file}: absent")),
-        tuple(map(str, _listed(content.get("differs") or [], where=f"{file}: differs"))),
+        tuple(map(str, listed(content.get("differs") or [], where=f"{file}: differs"))),
     )
 
 
@@ -190,7 +190,7 @@ def _cell(given: Any, *, where: str) -> dict[str, Any]:
     cell = mapping(given, keys=CELL, where=where)
     if "train_subjects" in cell:
         cell["train_subjects"] = tuple(
-            map(str, _listed(cell["train_subjects"], where=f"{where}.train_subjects"))
+            map(str, listed(cell["train_subjects"], where=f"{where}.train_subjects"))
         )
     if "run" in cell:
         cell["run"] = mapping(cell["run"] or {}, where=f"{where}.run")
@@ -203,21 +203,12 @@ def _cell(given: Any, *, where: str) -> dict[str, Any]:
 
 
 def _entries(given: Any, keys: Sequence[str], *, where: str) -> Iterator[Mapping[str, Any]]:
-    for place, entry in enumerate(_listed(given, where=where)):
+    for place, entry in enumerate(listed(given, where=where)):
         line = mapping(entry, keys=keys, where=f"{where}[{place}]")
         if lacking := [key for key in keys if key not in line]:
-            raise ConfigError(
-                f"{where}[{place}] lacks {', '.join(lacking)}: a figure has a source and its limits"
-                if keys is PUBLISHED
-                else f"{where}[{place}] lacks {', '.join(lacking)}"
-            )
+            why = ": a figure has a source and its limits" if keys is PUBLISHED else ""
+            raise ConfigError(f"{where}[{place}] lacks {', '.join(lacking)}{why}")
         yield line
-
-
-def _listed(given: Any, *, where: str) -> Sequence[Any]:
-    if not isinstance(given, list):
-        raise ConfigError(f"{where}: expected a list, found {type(given).__name__}")
-    return given
 
 
 def _folder() -> Path:

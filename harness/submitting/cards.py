@@ -60,14 +60,9 @@ def is_file(name: str) -> bool:
     return name.rpartition(":")[0].endswith(".py") or name.endswith(".py")
 
 
-def given_elsewhere(name: str) -> bool:
-    """Whether a name stands for finished files in place of a plugin."""
-    return name.partition(":")[0] in ("file", "folder", "captions") and ":" in name
-
-
 def installed(kind: str, described: PluginRecord) -> PluginRef | None:
     """The installed plugin that a record describes; None where it is none, or is not here."""
-    if is_file(described.name) or given_elsewhere(described.name):
+    if is_file(described.name) or described.made_elsewhere:
         return None
     name = described.name
     versioned = f"{name}@{described.version}" if kind == "benchmark" else name

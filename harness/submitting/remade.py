@@ -24,7 +24,7 @@ from ..run_record import RunRecord
 from ..settings import Request, RunSettings
 from ..storage.executors import single_thread
 from ..storage.store import Store
-from .cards import KINDS, given_elsewhere, is_file
+from .cards import KINDS, is_file
 
 ROWS = ("measured", "predicted", "reconstructions")
 """Rows whose images a submission holds: what a decoder made, or was given; never the stimuli of a control."""
@@ -62,10 +62,13 @@ def request_of(record: RunRecord) -> Request:
     setting_names = {field.name for field in fields(RunSettings)}
     trained_on = tuple(part.subject for part in record.train_subjects)
     plugins = {kind: getattr(record, kind) for kind in ("encoder", "decoder")}
-    values: dict[str, Any] = {kind: dict(part.params) for kind, part in plugins.items() if part is not None}
+    values: dict[str, Any] = {  # parameters of finished files are in their name
+        kind: dict(part.params)
+        for kind, part in plugins.items()
+        if part is not None and not part.made_elsewhere
+    }
     values["benchmark"] = dict(record.benchmark.params)
     values["run"] = {key: value for key, value in record.settings.items() if key in setting_names}
-    values = {key: _params_of(plugins.get(key), given) for key, given in values.items()}
     benchmark = record.benchmark
     return Request(
         benchmark=benchmark.name if is_file(benchmark.name) else f"{benchmark.name}@{benchmark.version}",
@@ -74,11 +77,6 @@ def request_of(record: RunRecord) -> Request:
         train_subjects=() if trained_on == (record.subject,) else trained_on,
         values=values,
     )
-
-
-def _params_of(part: Any, given: dict[str, Any]) -> dict[str, Any]:
-    """Parameters of a plugin; those of finished files are in their name."""
-    return {} if part is not None and given_elsewhere(part.name) else given
 
 
 @single_thread()

@@ -21,9 +21,6 @@ CONTAMINATION = ("test-images-in-training", "near-duplicates-in-training", "trai
 CIRCULAR = "shared-backbone"
 """Flag of scores by a network that the encoder or the decoder looks through; its message names them."""
 
-ELSEWHERE = ("file:", "folder:", "captions:")
-"""Beginnings of names of what was made elsewhere, of whose training nothing is known."""
-
 
 @dataclass(frozen=True)
 class Badges:
@@ -118,8 +115,7 @@ def _seconds(record: RunRecord, stage: str) -> float | None:
 
 def _elsewhere(record: RunRecord) -> bool:
     plugins = [plugin or PluginRecord() for plugin in (record.encoder, record.decoder)]
-    given = any(plugin.name.startswith(ELSEWHERE) for plugin in plugins)
-    return given or any(plugin.params.get("checkpoint") for plugin in plugins)
+    return any(plugin.made_elsewhere or plugin.params.get("checkpoint") for plugin in plugins)
 
 
 def _stale(record: RunRecord, versions: Mapping[str, Collection[str]]) -> list[str]:
