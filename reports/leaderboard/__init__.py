@@ -12,7 +12,7 @@ In a notebook::
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from ..comparable import code_notes
 from .badges import Badges, Costs, badges, costs
 from .boards import ENTRY, Board, Entry, find_boards
 from .columns import Column, find_columns, read_rows
-from .estimates import Estimated, Read, decoder_agreement, estimate
+from .estimates import Estimated, Read, decoder_agreement, estimate, line_values
 from .reading import ImageScores, Key, Shared, read_scores
 from .tables import TABLE_COLUMNS, TAU_COLUMNS, frame, published_lines, score_lines, tau_lines, wide_board
 
@@ -159,15 +159,18 @@ def _read(entries: Sequence[Entry]) -> Read:
 
 def _scored(board: Board, read: Read, versions: Mapping[str, Collection[str]]) -> Scored:
     columns = find_columns(board, read)
-    estimates = tuple(estimate(board, column, read) for column in columns)
-    taus = tuple(decoder_agreement(board, column, read) for column in columns)
+    estimates, taus = [], []
+    for column in columns:
+        values = line_values(board, column, read)
+        estimates.append(estimate(board, column, values))
+        taus.append(decoder_agreement(board, column, values))
     board, ordered_by = _ordered(board, columns, estimates)
     return Scored(
         board,
         columns,
-        estimates,
+        tuple(estimates),
         {entry: (badges(entry, versions), costs(entry)) for entry in board.entries},
-        taus,
+        tuple(taus),
         ordered_by,
         tuple(_notes(board, columns)),
     )
@@ -186,15 +189,7 @@ def _ordered(
     means = {entry: sign * own.mean.mean for entry, own in estimates[chosen].items()}
     systems = sorted(board.systems, key=lambda entry: means.get(entry, np.inf))
     beside = [entry for entry in board.entries if entry.kind != ENTRY]
-    ordered = Board(
-        board.benchmark,
-        board.subset,
-        board.subjects,
-        board.variant,
-        board.simulated,
-        (*systems, *beside),
-    )
-    return ordered, columns[chosen].heading
+    return replace(board, entries=(*systems, *beside)), columns[chosen].heading
 
 
 def _notes(board: Board, columns: Sequence[Column]) -> list[str]:

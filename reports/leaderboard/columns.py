@@ -8,7 +8,7 @@ below the same heading.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.results import MetricRecord, RunResult
 
@@ -98,10 +98,7 @@ def find_columns(
     levels = list(LEVELS)
     columns.sort(key=lambda column: levels.index(column.level))
     main = _main(columns)
-    return tuple(
-        Column(c.metric, c.target, c.level, k in main, c.definition, c.pools, c.other)
-        for k, c in enumerate(columns)
-    )
+    return tuple(replace(column, main=k in main) for k, column in enumerate(columns))
 
 
 def read_rows(entries: Sequence[Entry]) -> dict[int, tuple[RunResult, list[str]]]:

@@ -56,7 +56,7 @@ class Estimated:
 
 
 @dataclass(frozen=True)
-class _Values:
+class LineValues:
     """One column of M lines: cube and rivalry (S, N, M), values (S, M) of scores that are no means, or None.
 
     spreads : [line][subject] of the seeds, None where there is one.
@@ -88,9 +88,8 @@ class _Values:
         return line + (mean if self.values is None else float(self.values[:, m].mean()))
 
 
-def estimate(board: Board, column: Column, read: Read) -> dict[Entry, Estimated]:
-    """The score `column` of every line of `board` that has it for all subjects."""
-    values = _values(board, column, read)
+def estimate(board: Board, column: Column, values: LineValues) -> dict[Entry, Estimated]:
+    """The score `column` of every line of `values`."""
     if not values.lines:
         return {}
     whole = _intervals(values, column, slice(None))
@@ -112,11 +111,10 @@ def estimate(board: Board, column: Column, read: Read) -> dict[Entry, Estimated]
     return result
 
 
-def decoder_agreement(board: Board, column: Column, read: Read) -> list[dict[str, Any]]:
+def decoder_agreement(board: Board, column: Column, values: LineValues) -> list[dict[str, Any]]:
     """A line for each pair of decoders that share two encoders or more: tau of their orders."""
     if column.level in BLIND or len({line.decoder for line in board.systems}) < 2:
         return []
-    values = _values(board, column, read)
     under: dict[str, dict[tuple[str, str, str], int]] = {}
     for m, line in enumerate(values.lines):
         if line.kind == ENTRY:
@@ -147,7 +145,8 @@ def decoder_agreement(board: Board, column: Column, read: Read) -> list[dict[str
     return lines
 
 
-def _values(board: Board, column: Column, read: Read) -> _Values:
+def line_values(board: Board, column: Column, read: Read) -> LineValues:
+    """What :func:`estimate` needs of every line of `board` that has `column` for all subjects."""
     scored: dict[Entry, list[list[ImageScores]]] = {}
     for line in board.entries:
         of_line = [
@@ -180,10 +179,10 @@ def _values(board: Board, column: Column, read: Read) -> _Values:
             spread = seed_spread(scores + np.nan_to_num(others)) if len(own) > 1 else None
             of_seeds.append(spread)
         spreads.append(of_seeds)
-    return _Values(tuple(scored), cube, rivalry, values, spreads)
+    return LineValues(tuple(scored), cube, rivalry, values, spreads)
 
 
-def _intervals(values: _Values, column: Column, subjects: slice) -> tuple[Interval, ...]:
+def _intervals(values: LineValues, column: Column, subjects: slice) -> tuple[Interval, ...]:
     seeds = [values.seeds(m, subjects) for m in range(len(values.lines))]
     if values.values is not None:
         return contributed_intervals(values.values[subjects], values.cube[subjects], seeds=seeds)

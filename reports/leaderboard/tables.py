@@ -161,12 +161,10 @@ def wide_published(table: pd.DataFrame) -> pd.DataFrame:
     lines: dict[tuple[str, str], dict[str, str]] = {}
     for line in table.itertuples():
         of = {"system": line.row, "encoder": line.encoder, "decoder": line.decoder, "subjects": line.subjects}
+        of |= {"s/image": amount(line.decode_seconds), "source": line.source}
+        of["not comparable"] = line.differs.removesuffix(f"; {UNCHECKED}")
         own = lines.setdefault((line.row, line.source, line.subjects), of)
         own[line.metric_label] = number(line.mean) + ("?" if line.differs.endswith(UNCHECKED) else "")
-    for line in table.itertuples():
-        own = lines[line.row, line.source, line.subjects]
-        differs = line.differs.removesuffix(f"; {UNCHECKED}")
-        own |= {"s/image": amount(line.decode_seconds), "source": line.source, "not comparable": differs}
     wide = pd.DataFrame(list(lines.values())).fillna("")
     last = ["s/image", "source", "not comparable"]
     return wide[[*(name for name in wide if name not in last), *last]] if len(wide) else wide
@@ -225,22 +223,22 @@ def _leading(line: Any) -> dict[str, str]:
 
 
 def _trailing(line: Any) -> dict[str, str]:
-    """Costs and badges of a line; references have none of their own."""
+    """Costs and badges of a line; references have none of their own, and self-metrics are told by score."""
     if line.kind != "system":
         return {}
-    badges = [
-        *(["trained on test images"] if line.contamination == "yes" else []),
-        *(["training unknown"] if line.contamination == "unknown" else []),
-        *([f"alarms: {line.alarms}"] if line.alarms else []),
-        *(["stale"] if line.stale else []),
-        "verified" if line.verified == "yes" else "not verified",
-    ]
+    badges = Badges(
+        line.verified,
+        line.contamination,
+        circular=(),
+        stale=(line.stale,) if line.stale else (),
+        alarms=tuple(line.alarms.split(", ")) if line.alarms else (),
+    )
     return {
         "s/image": amount(line.decode_seconds),
         "MB": amount(line.memory_mb),
         "encoder parameters": amount(line.encoder_parameters),
         "decoder parameters": amount(line.decoder_parameters),
-        "badges": ", ".join(badges),
+        "badges": "; ".join(badges.texts()),
     }
 
 
