@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from .drawing import DIVERGING
+
 SIDE = 300
 """Pixels of one view."""
 
 SEQUENTIAL = ("#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#fde725")
 """Viridis (van der Walt and Smith 2015)."""
-
-DIVERGING = ("#2166ac", "#92c5de", "#f7f7f7", "#f4a582", "#b2182b")
-"""ColorBrewer's RdBu, reversed (Brewer 2003)."""
 
 _PAPER, _INK = (255, 255, 255), (40, 40, 40)
 

@@ -11,10 +11,10 @@ import html
 import io
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -98,6 +98,11 @@ def alone(svg: str) -> str:
     return re.sub(r' style="width:100%;[^"]*"', "", svg.replace("<svg", start, 1), count=1)
 
 
+DIVERGING = ("#2166ac", "#92c5de", "#f7f7f7", "#f4a582", "#b2182b")
+"""Blue over near white to red (ColorBrewer's RdBu, reversed; Brewer 2003), told apart with any colour vision
+and in print."""
+
+
 def bin_edges(values: np.ndarray, count: int) -> np.ndarray:
     """(count + 1,) edges of equal bins over `values`; values that are equal but for rounding get room.
 
@@ -109,6 +114,39 @@ def bin_edges(values: np.ndarray, count: int) -> np.ndarray:
     if high - low < least:
         low, high = (low + high) / 2 - least / 2, (low + high) / 2 + least / 2
     return np.linspace(low, high, count + 1)
+
+
+def density(
+    sides: Sequence[np.ndarray],
+    edges: Sequence[np.ndarray],
+    colour: str,
+    x: dict[str, Any],
+    y: dict[str, Any],
+) -> alt.Chart:
+    """Cells of a histogram in two dimensions, the stronger the colour, the more values in a cell.
+
+    sides, edges : values (N,) and edges of their bins, across and up.  x, y : further arguments of
+        :class:`altair.X` and :class:`altair.Y`.
+    """
+    import altair as alt
+    import pandas as pd
+
+    counts, left, bottom = np.histogram2d(*sides, bins=edges)
+    i, j = np.nonzero(counts)
+    corners = {"x": left[i], "x2": left[i + 1], "y": bottom[j], "y2": bottom[j + 1]}
+    # Square root: single values stay visible beside cells of hundreds.
+    frame = pd.DataFrame({**corners, "share": np.sqrt(counts[i, j] / counts.max()) * 0.9 + 0.1})
+    return (
+        alt.Chart(frame)
+        .mark_rect(color=colour)
+        .encode(
+            x=alt.X("x:Q", **x),
+            x2="x2:Q",
+            y=alt.Y("y:Q", **y),
+            y2="y2:Q",
+            opacity=alt.Opacity("share:Q", scale=None, legend=None),
+        )
+    )
 
 
 def row_colour(run: RunResult, name: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.results import RunResult
 
-from .drawing import CONTROL, INK, SOFT, bin_edges, row_colour, to_svg
+from .drawing import CONTROL, INK, SOFT, bin_edges, density, row_colour, to_svg
 from .layout import number, ordered_metrics, ordered_rows
 from .tables import roi_table
 from .values import ENCODING_ROWS, image_values, noise_ceiling, voxel_values
@@ -94,31 +94,10 @@ def ceiling_chart(run: RunResult) -> str:
     if not finite.any():
         return ""
     sides = (limit[finite], r.to_numpy()[finite])
-    counts, left, bottom = np.histogram2d(*sides, bins=[bin_edges(side, 36) for side in sides])
-    i, j = np.nonzero(counts)
-    frame = pd.DataFrame(
-        {
-            "x": left[i],
-            "x2": left[i + 1],
-            "y": bottom[j],
-            "y2": bottom[j + 1],
-            "voxels": counts[i, j].astype(int),
-            # Square root: single voxels stay visible beside bins of hundreds.
-            "share": np.sqrt(counts[i, j] / counts.max()) * 0.9 + 0.1,
-        }
-    )
-    cells = (
-        alt.Chart(frame)
-        .mark_rect(color=row_colour(run, row))
-        .encode(
-            x=alt.X("x:Q", title="highest possible r (square root of the noise ceiling)"),
-            x2="x2:Q",
-            y=alt.Y("y:Q", title=f"voxel r, {label}"),
-            y2="y2:Q",
-            opacity=alt.Opacity("share:Q", scale=None, legend=None),
-        )
-    )
-    ends = [0.0, float(left[-1])]
+    edges = [bin_edges(side, 36) for side in sides]
+    x_title = "highest possible r (square root of the noise ceiling)"
+    cells = density(sides, edges, row_colour(run, row), {"title": x_title}, {"title": f"voxel r, {label}"})
+    ends = [0.0, float(edges[0][-1])]
     diagonal = alt.Chart(pd.DataFrame({"x": ends, "y": ends})).mark_line(
         color=INK, strokeWidth=1.2, strokeDash=[4, 3]
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.results import RunResult
 
-from .drawing import INK, to_svg
+from .drawing import DIVERGING, INK, to_svg
 from .layout import number, ordered_rows
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ BINS = 100
 """Most groups of neighbouring voxels."""
 
 ROWS = ("measured", "predicted")
-
-COLOURS = ("#2166ac", "#92c5de", "#f4f4f4", "#f4a582", "#b2182b")
-"""Blue over light grey to red (ColorBrewer's RdBu), told apart with any colour vision and in print."""
 
 _REST = "other"
 
@@ -84,7 +81,7 @@ def pattern_chart(run: RunResult, table: pd.DataFrame) -> str:
     units = run.record.space.units
     colour = alt.Color(
         "value:Q",
-        scale=alt.Scale(domain=list(np.linspace(-limit, limit, 5)), range=list(COLOURS), clamp=True),
+        scale=alt.Scale(domain=list(np.linspace(-limit, limit, 5)), range=list(DIVERGING), clamp=True),
         legend=alt.Legend(title=f"response ({units})" if units else "response", orient="top", titleLimit=240),
     )
     order = list(dict.fromkeys(table["label"]))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.results import RunResult
 
-from .drawing import INK, PREDICTED, bin_edges, to_svg
+from .drawing import INK, PREDICTED, bin_edges, density, to_svg
 from .grids import Body, Cell, Grid, Head, difference_cell, number_cell
 from .layout import MetricInfo, direction, is_agreement, number, ordered_metrics, ordered_rows, probability
 from .tables import paired_table
@@ -147,7 +147,7 @@ def scatter_chart(run: RunResult, metrics: list[MetricInfo]) -> str:
             )
             marks = marks.encode(x=alt.X("measured:Q", **x_axis), y=alt.Y("predicted:Q", **y_axis))
         else:
-            marks = _density(sides, edges, x_axis, y_axis)
+            marks = density(sides.T, (edges, edges), PREDICTED, x_axis, y_axis)
         ends = pd.DataFrame({"x": edges[[0, -1]], "y": edges[[0, -1]]})
         diagonal = alt.Chart(ends).mark_line(color=INK, strokeDash=[4, 3], strokeWidth=1)
         title = alt.TitleParams(f"{metric.label} {arrow}", frame="group", offset=6)
@@ -184,28 +184,6 @@ def agreement_by_image(run: RunResult) -> tuple[pd.Series, str]:
         return pd.Series(dtype=float), ""
     apart = -(values[row, first.name] - values[REFERENCE, first.name]).abs()
     return apart.dropna().sort_values(kind="stable"), f"minus the difference in {first.label}"
-
-
-def _density(sides: np.ndarray, edges: np.ndarray, x_axis: dict[str, Any], y_axis: dict[str, Any]) -> Any:
-    import altair as alt
-    import pandas as pd
-
-    counts, _, _ = np.histogram2d(*sides.T, bins=[edges, edges])
-    i, j = np.nonzero(counts)
-    corners = {"x": edges[i], "x2": edges[i + 1], "y": edges[j], "y2": edges[j + 1]}
-    # Square root: single images stay visible beside bins of many.
-    frame = pd.DataFrame({**corners, "share": np.sqrt(counts[i, j] / counts.max()) * 0.85 + 0.15})
-    return (
-        alt.Chart(frame)
-        .mark_rect(color=PREDICTED)
-        .encode(
-            x=alt.X("x:Q", **x_axis),
-            y=alt.Y("y:Q", **y_axis),
-            x2="x2:Q",
-            y2="y2:Q",
-            opacity=alt.Opacity("share:Q", scale=None, legend=None),
-        )
-    )
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> float:
