@@ -42,7 +42,7 @@ def draw_table(run: RunResult) -> pd.DataFrame:
         return pd.DataFrame(columns=list(DRAW_COLUMNS))
     scores = scores[(scores["target"] == "stimulus") & np.isfinite(scores["value"])]
     lines = []
-    for metric in ordered_metrics(run, scores["metric"]):
+    for metric in ordered_metrics(run, scores["metric"].unique()):
         of_metric = scores[scores["metric"] == metric.name]
         for row in ordered_rows(run, ROWS):
             values = of_metric[of_metric["row"] == row.name]

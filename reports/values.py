@@ -60,7 +60,7 @@ def readable(run: RunResult, name: str) -> Iterator[None]:
 
 def run_metrics(run: RunResult, target: str) -> list[MetricInfo]:
     """Image metrics that were scored against `target`."""
-    return ordered_metrics(run, _against(run, target)["metric"])
+    return ordered_metrics(run, _against(run, target)["metric"].unique())
 
 
 def image_values(run: RunResult, target: str = "stimulus", *, column: str = "value") -> pd.DataFrame:
@@ -141,7 +141,7 @@ def regions(run: RunResult, scored: np.ndarray) -> list[tuple[str, str, np.ndarr
 
 def base_names(metrics: pd.Series) -> pd.Series:
     """Names without version."""
-    return metrics.astype(str).str.split("@").str[0]
+    return metrics.map({name: str(name).split("@")[0] for name in metrics.unique()})
 
 
 def quartiles(values: np.ndarray) -> Quartiles:
