@@ -127,3 +127,33 @@ def ray_cluster():
     """A Ray of two nodes, both on this machine."""
     with two_node_ray() as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def three_encoders(tmp_path_factory):
+    """A comparison of written runs of three encoders, of which the middle one differs from neither end."""
+    import numpy as np
+    import report_fixtures
+
+    from harness.reports.comparison import compare
+    from harness.results import RunResult
+
+    def written(folder: Path, *, shift: float, seed: int) -> RunResult:
+        """A run whose predicted row is `shift` better by every metric."""
+        encoder = {"name": folder.name, "version": "1", "params": {}}
+        report_fixtures.write_run(folder, images=60, encoder=encoder)
+
+        def change(scores):
+            ours = scores.row == "predicted"
+            sign = np.where(scores.metric == "distance@1", -1.0, 1.0)
+            noise = 0.05 * np.random.default_rng(seed).standard_normal(len(scores))
+            return scores.assign(value=scores.value + ours * (sign * shift + noise))
+
+        report_fixtures.change_scores(folder, "scores", change)
+        return RunResult.open(folder)
+
+    folder = tmp_path_factory.mktemp("three")
+    shifts = {"low": 0.0, "middle": 0.017, "high": 0.034}
+    return compare(
+        [written(folder / name, shift=shift, seed=k) for k, (name, shift) in enumerate(shifts.items())]
+    )

@@ -1,4 +1,4 @@
-"""``harness compare``: real runs through the command, and tables of written runs against their parts."""
+"""``harness compare``: real runs through the command and as tables, against their stored values."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import report_fixtures
 from board_runs import board_run
 from click.testing import CliRunner
 from commands import TOYS
+from report_fixtures import line_of
 from toy_runs import toy_run
 
 from harness.cli.compare import compare as command
@@ -28,7 +29,6 @@ from harness.reports.comparison import (
     MEAN_COLUMNS,
     SUBJECT_COLUMNS,
     VARIANCE_COLUMNS,
-    Comparison,
     compare,
 )
 from harness.reports.encoder_comparison import REGION_DIFFERENCE_COLUMNS, REGION_MEAN_COLUMNS
@@ -66,13 +66,6 @@ def runs(tmp_path_factory) -> dict[str, Path]:
 
 def opened(runs: dict[str, Path], *names: str) -> list[RunResult]:
     return [RunResult.open(runs[name]) for name in names]
-
-
-def line(table: pd.DataFrame, **values: str) -> pd.Series:
-    for name, value in values.items():
-        table = table[table[name] == value]
-    assert len(table) == 1
-    return table.iloc[0]
 
 
 def test_the_command_prints_means_differences_and_groups(harness, runs):
@@ -142,7 +135,7 @@ def test_the_tables_are_those_of_the_stored_values(runs):
         for label in labels:
             limits = (0.0, 1.0) if metric == "pixel-2way@1" else None
             expected = mean_interval(values[label, metric], rivalry=others[label, metric], limits=limits)
-            got = line(found.means, system=label, metric=metric)
+            got = line_of(found.means, system=label, metric=metric)
             assert (got["mean"], got.low, got.high) == pytest.approx(
                 (expected.mean, expected.low, expected.high)
             )
@@ -151,7 +144,7 @@ def test_the_tables_are_those_of_the_stored_values(runs):
             *(values[label, metric] for label in labels),
             rivalry=others[labels[0], metric] - others[labels[1], metric],
         )
-        got = line(found.differences, metric=metric)
+        got = line_of(found.differences, metric=metric)
         for name in ("low", "high", "p", "p_t"):
             assert got[name] == pytest.approx(getattr(expected, name))
         assert got.difference == pytest.approx(expected.mean)
@@ -208,7 +201,7 @@ def test_single_trials_have_components(runs):
     assert set(found.variance.system) == {"measured, single trials"}
     part = run.scores[(run.scores.row == "measured-trial") & (run.scores.metric == f"{PIXCORR}@1")]
     expected = variance_components(part.value.to_numpy(), part.image_id, part.trial, part["sample"])
-    got = line(found.variance, metric=f"{PIXCORR}@1")
+    got = line_of(found.variance, metric=f"{PIXCORR}@1")
     assert (got.images, got.trials) == pytest.approx((expected.images, expected.trials))
     assert got.images_share + got.trials_share == pytest.approx(1)
     assert np.isnan(got.samples_share)
@@ -352,63 +345,18 @@ def test_wrong_words_are_one_line(runs, words, message, monkeypatch, capsys):
     assert said.count("\n") == 1
 
 
-def written(folder: Path, *, shift: float, seed: int) -> RunResult:
-    """A synthetic run whose predicted row is `shift` better by every metric."""
-    report_fixtures.write_run(folder, images=60, encoder={"name": folder.name, "version": "1", "params": {}})
-
-    def change(scores: pd.DataFrame) -> pd.DataFrame:
-        ours = scores.row == "predicted"
-        sign = np.where(scores.metric == "distance@1", -1.0, 1.0)
-        noise = 0.05 * np.random.default_rng(seed).standard_normal(len(scores))
-        return scores.assign(value=scores.value + ours * (sign * shift + noise))
-
-    report_fixtures.change_scores(folder, "scores", change)
-    return RunResult.open(folder)
-
-
-@pytest.fixture(scope="module")
-def three(tmp_path_factory) -> Comparison:
-    """Encoders of which the middle one differs from neither end."""
-    folder = tmp_path_factory.mktemp("three")
-    shifts = {"low": 0.0, "middle": 0.017, "high": 0.034}
-    made = [written(folder / name, shift=shift, seed=k) for k, (name, shift) in enumerate(shifts.items())]
-    return compare(made)
-
-
-def test_lower_is_better_where_the_metric_says_so(three):
-    distance = three.means[three.means.metric == "distance@1"]
-    best = distance.sort_values("mean").system.iloc[0]
-    assert best == "high"
-    assert line(three.means, metric="distance@1", system="high").group.startswith("a")
-    ends = line(three.differences, metric="distance@1", a="low", b="high")
-    assert ends.difference > 0
-    assert ends.better == "high"
-
-
-def test_groups_and_differences_agree(three):
-    for _, metric in three.means.groupby("metric"):
-        letters = dict(zip(metric.system, metric.group))
-        for pair in three.differences[three.differences.metric == metric.metric.iloc[0]].itertuples():
-            shared = bool(set(letters[pair.a]) & set(letters[pair.b]))
-            assert shared == (pair.better == "")
-    assert "" in set(three.differences.better)
-    assert {"a", "ab", "b"} & set(three.means.group)
-    assert (three.differences.p_holm >= three.differences.p).all()
-    assert len(three.differences) == 3 * 4
-
-
-def test_long_names_are_numbered(three):
+def test_long_names_are_numbered(three_encoders):
     from rich.console import Console
 
     from harness.cli.compare import print_comparison
 
-    long = {system.label: f"{system.label} with {'many ' * 8}words" for system in three.systems}
+    long = {system.label: f"{system.label} with {'many ' * 8}words" for system in three_encoders.systems}
     renamed = dataclasses.replace(
-        three,
-        systems=tuple(dataclasses.replace(one, label=long[one.label]) for one in three.systems),
-        means=three.means.replace({"system": long}),
-        differences=three.differences.replace({"a": long, "b": long, "better": long}),
-        variance=three.variance.replace({"system": long}),
+        three_encoders,
+        systems=tuple(dataclasses.replace(one, label=long[one.label]) for one in three_encoders.systems),
+        means=three_encoders.means.replace({"system": long}),
+        differences=three_encoders.differences.replace({"a": long, "b": long, "better": long}),
+        variance=three_encoders.variance.replace({"system": long}),
     )
     page = io.StringIO()
     print_comparison(renamed, Console(file=page, width=200))
@@ -416,35 +364,7 @@ def test_long_names_are_numbered(three):
     assert "system 1 − system 3" in page.getvalue()
 
 
-def test_a_metric_that_scored_nothing_is_left_out(tmp_path):
-    folder = report_fixtures.write_run(tmp_path / "gaps")
-
-    def change(scores: pd.DataFrame) -> pd.DataFrame:
-        lost = (scores.metric == "ssim@1") & (scores.row == "measured")
-        return scores.assign(value=scores.value.mask(lost))
-
-    report_fixtures.change_scores(folder, "scores", change)
-    found = compare([RunResult.open(folder)], rows=("predicted", "measured"))
-    assert dict(found.left_out) == {"ssim@1": "no image was scored for measured fMRI"}
-    assert set(found.means.metric) == {"pixcorr@1", "pixel-2way@1", "distance@1"}
-
-
-def test_a_large_family_can_still_tell_systems_apart(three):
-    """100 draws have no p below 1/101, and twelve times that is no finding."""
-    few = compare([next(iter(system.runs.values())) for system in three.systems], flips=100)
-    assert 1 / 101 * len(few.differences) > 0.05
-    assert (few.differences.better != "").any()
-
-
-def test_a_run_without_the_column_has_no_rivalry(tmp_path):
-    folder = report_fixtures.write_run(tmp_path / "old")
-    report_fixtures.change_scores(folder, "scores", lambda scores: scores.drop(columns="rivalry"))
-    run = RunResult.open(folder)
-    assert (run.scores.rivalry == 0).all()
-    assert len(compare([run], rows=("predicted", "measured")).means)
-
-
-def test_every_value_can_be_printed(three):
+def test_every_value_can_be_printed(three_encoders):
     from rich.console import Console
 
     from harness.cli.compare import print_comparison
@@ -452,7 +372,7 @@ def test_every_value_can_be_printed(three):
     texts = []
     for width in (60, 200):
         page = io.StringIO()
-        print_comparison(three, Console(file=page, width=width))
+        print_comparison(three_encoders, Console(file=page, width=width))
         texts.append(page.getvalue())
     assert not any("…" in text for text in texts)
-    assert texts[1].count("undecided") == (three.differences.better == "").sum()
+    assert texts[1].count("undecided") == (three_encoders.differences.better == "").sum()

@@ -242,6 +242,14 @@ def with_pictures(folder: Path, side: int = 16) -> Path:
     return folder
 
 
+def line_of(table: pd.DataFrame, **values: str) -> pd.Series:
+    """The only line of `table` with these values."""
+    for name, value in values.items():
+        table = table[table[name] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
 def change_scores(folder: Path, name: str, change: Any) -> None:
     """Rewrite the table `name` as ``change(frame)``."""
     path = folder / f"{name}.parquet"
