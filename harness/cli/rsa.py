@@ -65,7 +65,7 @@ def rsa(models: tuple[str, ...], **given: Any) -> None:
         for line in lines
     ]
     ceiling = ("noise ceiling", f"{lower:.3f} to {upper:.3f}", "", "")
-    print_table(shown, heads, [*table, ceiling])
+    print_table(shown, heads, [*table, ceiling], grouped=False)
     say(
         shown,
         f"{len(measured.stimuli)} images, {len(measured.subjects)} subjects; Spearman's correlation of RDMs "
