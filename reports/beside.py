@@ -16,9 +16,8 @@ from harness.published import PublishedRow, base_name
 from harness.results import RunResult
 from harness.statistics import variance_components
 
-from .published import differences, nearest
+from .published import differences, nearest, row_scores
 from .suites import SuiteRun
-from .tables import encoding_table, score_table
 from .values import stored
 
 if TYPE_CHECKING:
@@ -132,11 +131,8 @@ def cell_scores(run: RunResult, *, row: str = "") -> dict[str, tuple[float, floa
     """Column -> mean with its 95 % interval over images, NaN where there is none."""
     row = row or _read_row(run)
     scores: dict[str, tuple[float, float, float]] = {}
-    for table in (score_table(run), encoding_table(run)):
-        for line in table[table["row"] == row].to_dict("records"):
-            scores.setdefault(
-                base_name(line["metric"]), (line["mean"], _number(line["low"]), _number(line["high"]))
-            )
+    for metric, line in row_scores(run).get(row, {}).items():
+        scores.setdefault(base_name(metric), (line["mean"], _number(line["low"]), _number(line["high"])))
     regions = stored(run, "region_scores")
     own = regions[(regions["row"] == row) & (regions["part"] == "") & (regions["kind"] != "all")]
     for line in own.itertuples():

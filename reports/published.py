@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError, suggest
 from harness.published import PublishedRow, base_name, published_rows
@@ -53,7 +53,7 @@ def against_table(run: RunResult, rows: Sequence[PublishedRow]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    ours = _scores(run)
+    ours = row_scores(run)
     lines = []
     for published in rows:
         row = _row(run, published)
@@ -137,9 +137,9 @@ def _row(run: RunResult, published: PublishedRow) -> str:
     return next((name for name in ("reconstructions", "measured") if name in rows), "")
 
 
-def _scores(run: RunResult) -> dict[str, dict[str, dict[str, object]]]:
+def row_scores(run: RunResult) -> dict[str, dict[str, dict[str, Any]]]:
     """Row -> metric -> line of the tables of scores against stimuli and of responses."""
-    lines: dict[str, dict[str, dict[str, object]]] = {}
+    lines: dict[str, dict[str, dict[str, Any]]] = {}
     for table in (score_table(run), encoding_table(run)):
         for line in table.to_dict("records"):
             lines.setdefault(line["row"], {}).setdefault(line["metric"], line)
