@@ -20,7 +20,6 @@ import numpy as np
 
 from harness.api import ConfigError, DataError, SubjectData, suggest
 from harness.reading.arrays import as_names, open_array, split_reference
-from harness.reading.ids import match_ids
 from harness.reading.image_files import ImageFolder
 from harness.reading.pixels import Scale
 from harness.reading.prepared import Block
@@ -29,8 +28,8 @@ from harness.reading.resizing import FILTERS, FITS
 from harness.reading.volumes import is_volume, open_volume
 
 from .assembly import Assembly, VoxelFacts
-from .layouts.benchmark import chosen_trials, is_list
-from .layouts.recording import in_order_shown, masked_facts, prepared, trials_of
+from .layouts.benchmark import chosen_trials, is_list, listed_images
+from .layouts.recording import in_order_shown, masked_facts, prepared, read_mask, trials_of
 from .named_files import named_path
 from .paired_images import YAML, ResizeKeys
 from .paired_params import NORMALISATIONS, UNITS
@@ -142,12 +141,12 @@ class Lab:
             raise DataError(suggest(subject, self.subjects(), what="subject"))
         params, files = self.params, _Files(self.params, subject)
         table = read_records(files.path(params.trials), needs=[params.image, *params.mean_over])
-        mask = open_volume(files.path(params.mask)).read() > 0
+        volume, mask = read_mask(files.path(params.mask))
         volumes = [path for pattern in params.betas for path in files.betas(pattern)]
         rows = Rows.of(table, params)
         source = prepared(
             [Block(len(rows), partial(read_trials, volumes, mask, rows, len(table)))],
-            [*map(_file_of, volumes), files.path(params.mask), table.path],
+            [*map(_file_of, volumes), volume.path, table.path],
             n_voxels=int(mask.sum()),
             what=f"betas of {subject}",
             depends_on=("lab", volumes, params.mean_over, params.skip),
@@ -168,11 +167,10 @@ class Lab:
             tuple(params.exclude),
             scale=Scale(door=YAML),
         )
-        return assembly.subject_data(*parts, self._facts(files, mask))
+        return assembly.subject_data(*parts, self._facts(files, mask, volume.affine))
 
-    def _facts(self, files: _Files, mask: np.ndarray) -> VoxelFacts:
+    def _facts(self, files: _Files, mask: np.ndarray, affine: np.ndarray) -> VoxelFacts:
         params, rois = self.params, {}
-        affine = open_volume(files.path(params.mask)).affine
         if params.atlas:
             volume = open_volume(files.path(params.atlas))
             if volume.shape != mask.shape:
@@ -231,13 +229,11 @@ class Rows:
                     f"'{params.split}'"
                 )
         else:
-            names = params.test
+            names, where = params.test, "test"
             if isinstance(names, str):
-                names = as_names(open_array(named_path(params.base_dir, names)))
-            matches = set(match_ids(names, list(dict.fromkeys(images)), what=str(table.path)).values())
-            if len(matches) < len(set(names)):
-                raise DataError(f"{table.path} names {len(matches)} of the {len(set(names))} test images")
-            is_test = np.array([name in matches for name in images])
+                names, where = as_names(open_array(named_path(params.base_dir, names))), names
+            ids, index = in_order_shown(images)
+            is_test = listed_images(names, ids, where=where, what=str(table.path))[index]
         if is_test.all() or not is_test.any():
             raise DataError(
                 f"{table.path}: {is_test.sum()} of {len(is_test)} trials test; both splits need some"

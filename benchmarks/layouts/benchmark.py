@@ -224,7 +224,8 @@ class LayoutBenchmark(ABC):
                 f"{', '.join(recording.apart)} and no list"
             )
         if is_list(name):
-            held_out = self._listed(trials, Path(name).expanduser())
+            names = as_names(open_array(Path(name).expanduser()))
+            held_out = listed_images(names, trials.ids, where=name, what=trials.table.what)
         elif name in recording.test_sets:
             held_out = np.isin(trials.ids, list(recording.test_sets[name]))
         else:
@@ -242,19 +243,6 @@ class LayoutBenchmark(ABC):
             raise DataError(f"none of the images of {trials.table.what} trains beside the test set '{name}'")
         return trials.choose(np.flatnonzero(trains)), trials.choose(np.flatnonzero(held_out))
 
-    def _listed(self, trials: SplitTrials, file: Path) -> np.ndarray:
-        """(N,) bool: images that the list `file` names."""
-        names = as_names(open_array(file))
-        require_ids(names, what=str(file))
-        matches = match_ids(names, trials.ids, what=trials.table.what)
-        absent = [name for name in names if name not in matches]
-        if absent:
-            raise DataError(
-                f"{file} names {len(absent)} images that were not shown (for example '{absent[0]}'); the "
-                f"images are called such as '{trials.ids[0]}'"
-            )
-        return np.isin(trials.ids, list(matches.values()))
-
     def _by_trial(self, trials: SplitTrials) -> tuple[SplitTrials, SplitTrials]:
         order = np.argsort(trials.image_index, kind="stable")
         counts = np.bincount(trials.image_index, minlength=len(trials.ids))
@@ -271,6 +259,19 @@ class LayoutBenchmark(ABC):
             extra={"flag": "trained-on-test-images"},
         )
         return chosen_trials(trials, ~held_out), chosen_trials(trials, held_out)
+
+
+def listed_images(names: Sequence[str], ids: Sequence[str], *, where: str, what: str) -> np.ndarray:
+    """(N,) bool: those of the `ids` of `what` that a list of test images, which stands `where`, names."""
+    require_ids(names, what=where)
+    matches = match_ids(names, ids, what=what)
+    absent = [name for name in names if name not in matches]
+    if absent:
+        raise DataError(
+            f"{where} names {len(absent)} images that were not shown (for example '{absent[0]}'); the "
+            f"images are called such as '{ids[0]}'"
+        )
+    return np.isin(ids, list(matches.values()))
 
 
 def chosen_trials(trials: SplitTrials, kept: np.ndarray) -> SplitTrials:

@@ -23,6 +23,7 @@ from .recording import (
     in_order_shown,
     masked_facts,
     prepared,
+    read_mask,
     read_masked,
     trials_of,
     with_voxels,
@@ -47,9 +48,7 @@ class Bold5000(LayoutBenchmark):
     def read(self, root: Path, subject: str) -> Recording:
         """Trials of all sessions, named by the one list for all of them."""
         manifest = self.manifest()
-        mask_file = manifest.entry("mask").file(root, subject=subject)
-        volume = open_volume(mask_file)
-        mask = volume.read() > 0
+        volume, mask = read_mask(manifest.entry("mask").file(root, subject=subject))
         files = without_gaps(manifest.entry("betas").find(root, subject=subject), subject)
         counts = [header(path)[0][-1] for path in files]
         shown = [
@@ -63,7 +62,7 @@ class Bold5000(LayoutBenchmark):
             )
         source = prepared(
             [Block(count, partial(read_masked, path, mask)) for path, count in zip(files, counts)],
-            [*files, mask_file],
+            [*files, volume.path],
             n_voxels=int(mask.sum()),
             what=f"BOLD5000 betas of {subject}",
             depends_on=("bold5000", np.flatnonzero(mask).tobytes()),

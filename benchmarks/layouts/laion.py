@@ -34,6 +34,7 @@ from .recording import (
     in_order_shown,
     masked_facts,
     prepared,
+    read_mask,
     read_masked,
     trials_of,
     with_voxels,
@@ -53,9 +54,7 @@ class LaionFmri(LayoutBenchmark):
     def read(self, root: Path, subject: str) -> Recording:
         """Trials of all sessions that are there, each with its own list."""
         manifest = self.manifest()
-        mask_file = manifest.entry("mask").file(root, subject=subject)
-        volume = open_volume(mask_file)
-        mask = volume.read() > 0
+        volume, mask = read_mask(manifest.entry("mask").file(root, subject=subject))
         lists = {v["session"]: path for v, path in manifest.entry("trials").find(root, subject=subject)}
         blocks, files, shown, session = [], [], [], []
         for values, path in manifest.entry("betas").find(root, subject=subject):
@@ -74,7 +73,7 @@ class LaionFmri(LayoutBenchmark):
             session += [int(number)] * count
         source = prepared(
             blocks,
-            [*files, mask_file],
+            [*files, volume.path],
             n_voxels=int(mask.sum()),
             what=f"LAION-fMRI betas of {subject}",
             depends_on=("laion-fmri", np.flatnonzero(mask).tobytes()),

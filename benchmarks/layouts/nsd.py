@@ -27,7 +27,16 @@ from ..paired_images import ArrayImages, ImageLayout
 from .benchmark import LayoutBenchmark
 from .manifest import Manifest, header
 from .nsd_design import Design, image_name
-from .recording import Recording, masked_facts, prepared, read_masked, trials_of, with_voxels, without_gaps
+from .recording import (
+    Recording,
+    masked_facts,
+    prepared,
+    read_mask,
+    read_masked,
+    trials_of,
+    with_voxels,
+    without_gaps,
+)
 
 PERCENT = 300
 """Betas are stored as percent signal change times this (NSD data manual)."""
@@ -53,13 +62,13 @@ def read_trials(benchmark: LayoutBenchmark, root: Path, subject: str) -> Recordi
     """NSD's own trials for a `benchmark` whose manifest holds the files of ``nsd``."""
     manifest = benchmark.manifest()
     design = Design.read(manifest, root)
-    mask_file, mask = read_mask(manifest, root, subject)
+    volume, mask = read_mask(manifest.entry("mask").file(root, subject=subject))
     files = session_files(manifest, root, subject)
     per_session = count_trials(files[0])
     blocks = [Block(per_session, partial(read_session, path, mask)) for path in files]
     source = prepared(
         blocks,
-        [*files, mask_file],
+        [*files, volume.path],
         n_voxels=int(mask.sum()),
         what=f"NSD betas of {subject}",
         depends_on=("nsd", PERCENT, np.flatnonzero(mask).tobytes()),
@@ -97,15 +106,6 @@ def session_files(manifest: Manifest, root: Path, subject: str) -> list[Path]:
     if not any(forms):
         raise DataError(manifest.entry("betas").absent(root, subject=subject))
     return without_gaps([pair for pairs in forms for pair in pairs], subject)
-
-
-def read_mask(manifest: Manifest, root: Path, subject: str) -> tuple[Path, np.ndarray]:
-    """The file of ``nsdgeneral``, and (X, Y, Z) bool."""
-    file = manifest.entry("mask").file(root, subject=subject)
-    mask = open_volume(file).read() > 0  # 0 is outside, too
-    if not mask.any():
-        raise DataError(f"{file} has no voxel above 0")
-    return file, mask
 
 
 def count_trials(path: Path) -> int:

@@ -23,8 +23,8 @@ from harness.reading.resizing import Resize
 
 from ..paired_trials import SplitTrials
 from .benchmark import LayoutBenchmark, Params, chosen_trials
-from .nsd import PERCENT, count_trials, read_mask, read_session, read_trials, stimuli
-from .recording import Recording, prepared
+from .nsd import PERCENT, count_trials, read_session, read_trials, stimuli
+from .recording import Recording, prepared, read_mask
 
 SCALES = ("training", "own")
 
@@ -66,12 +66,13 @@ class NsdElsewhere(LayoutBenchmark):
         core = read_trials(self, root, subject)
         own = np.isin(core.trials.ids, list(core.training_sets["shared1000"]))
         trials = chosen_trials(core.trials, own[core.trials.image_index])
-        mask_file, mask = read_mask(self.manifest(), root, subject)
-        forms = (self.manifest().entry(name) for name in (self.betas, f"{self.betas}_hdf5"))
+        manifest = self.manifest()
+        volume, mask = read_mask(manifest.entry("mask").file(root, subject=subject))
+        forms = (manifest.entry(name) for name in (self.betas, f"{self.betas}_hdf5"))
         file = next(path for form in forms for _, path in form.find(root, subject=subject))
         table = prepared(
             [Block(count_trials(file), partial(read_session, file, mask))],
-            [file, mask_file],
+            [file, volume.path],
             n_voxels=int(mask.sum()),
             what=f"{self.betas.replace('_', ' ')} of {subject}",
             depends_on=(self.layout, PERCENT, np.flatnonzero(mask).tobytes()),

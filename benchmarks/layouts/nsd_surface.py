@@ -17,7 +17,7 @@ from ..assembly import VoxelFacts
 from .benchmark import LayoutBenchmark
 from .nsd import Nsd, regions, stimuli, stream_groups
 from .nsd_design import Design, image_name
-from .recording import Recording, prepared, trials_of
+from .recording import Recording, prepared, trials_of, without_gaps
 
 SIDES = ("left", "right")
 
@@ -40,15 +40,13 @@ class NsdFsaverage(LayoutBenchmark):
         for side in SIDES:
             masks.append(open_volume(manifest.entry(f"{side}_mask").file(root)).read().ravel() > 0)
             listed = manifest.entry(f"{side}_betas").find(root, subject=subject)
-            files.append({int(values["session"]): path for values, path in listed})
-        sessions = sorted(files[0])
-        if sorted(files[1]) != sessions or sessions != list(range(1, len(sessions) + 1)):
+            files.append(without_gaps(listed, f"{subject}, {side},"))
+        if len(files[0]) != len(files[1]):
             raise DataError(
-                f"{subject} has left sessions {sessions} and right sessions {sorted(files[1])}; both need "
-                f"1, 2, ... "
-                "without a gap"
+                f"{subject} has {len(files[0])} left sessions and {len(files[1])} right ones; both sides "
+                "need the same"
             )
-        pairs = [(files[0][k], files[1][k]) for k in sessions]
+        pairs = list(zip(*files))
         per_session = open_volume(pairs[0][0]).shape[-1]
         source = prepared(
             [Block(per_session, partial(_read, pair, masks)) for pair in pairs],

@@ -13,7 +13,7 @@ import numpy as np
 from harness.api import DataError
 from harness.reading.arrays import ArraySource
 from harness.reading.prepared import Block, prepared_table
-from harness.reading.volumes import open_volume
+from harness.reading.volumes import Volume, open_volume
 
 from ..assembly import VoxelFacts
 from ..paired_images import Images
@@ -113,6 +113,15 @@ def prepared(
         state = file.stat()
         sha.update(f"|{file.resolve()}|{state.st_size}|{state.st_mtime_ns}".encode())
     return prepared_table(sha.hexdigest(), blocks, n_voxels=n_voxels, what=what)
+
+
+def read_mask(path: Path) -> tuple[Volume, np.ndarray]:
+    """The volume, and (X, Y, Z) bool: voxels above 0, since 0 is outside, too."""
+    volume = open_volume(path)
+    mask = volume.read() > 0
+    if not mask.any():
+        raise DataError(f"{path} has no voxel above 0")
+    return volume, mask
 
 
 def read_masked(path: Path, mask: np.ndarray) -> np.ndarray:

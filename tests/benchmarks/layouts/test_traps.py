@@ -15,7 +15,14 @@ from hostile_pickles import Runs
 from layout_experiment import SUBJECT, V, experiment
 from layout_files import npy, save_volume, write_tar
 from layout_loading import file_of, load
-from nsd_writers import behav, write_algonauts, write_nsd, write_nsd_mindeye2, write_numpy
+from nsd_writers import (
+    behav,
+    write_algonauts,
+    write_nsd,
+    write_nsd_fsaverage,
+    write_nsd_mindeye2,
+    write_numpy,
+)
 from other_writers import write_god, write_things
 
 from harness.api import ConfigError, DataError
@@ -115,6 +122,17 @@ def test_hdf5_whose_axes_were_set_right_is_refused(tmp_path):
 def test_the_mask_is_what_is_above_zero(tmp_path):
     """-1 is outside and 0 is unlabelled: both were taken for voxels in public threads."""
     assert load("nsd", write_nsd(tmp_path)).space.n_voxels == V
+
+
+def test_sides_of_fsaverage_need_the_same_sessions_without_a_gap(tmp_path):
+    root, entry = write_nsd_fsaverage(tmp_path), read_manifest("nsd-fsaverage").entry("left_betas")
+    left = [path for _, path in entry.find(root, subject=SUBJECT)]
+    left[-1].unlink()
+    with pytest.raises(DataError, match="subj01 has 3 left sessions and 4 right ones"):
+        load("nsd-fsaverage", root)
+    left[1].unlink()
+    with pytest.raises(DataError, match="session 2 of subj01, left, is not there and session 3 is"):
+        load("nsd-fsaverage", root)
 
 
 def test_responses_that_come_z_scored_are_not_z_scored_again(tmp_path):
