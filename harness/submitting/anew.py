@@ -13,6 +13,7 @@ from ..run.tables import table_files
 from ..storage.store import Store
 from .findings import Findings
 from .remade import remade_plan
+from .write import TABLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,20 +35,21 @@ def check_anew(run: RunResult, findings: Findings, *, store: Store, reporter: Re
         return
     plan.require_files()
     outcome = run_plan(plan, store, reporter=reporter)
-    for name, content in table_files(outcome).items():
-        table = name.removesuffix(".parquet")
-        _compare(name, getattr(run, table), _frame(content), findings)
+    tables = table_files(outcome)
+    for table in TABLES:
+        name = f"{table}.parquet"
+        _compare(name, getattr(run, table), _frame(tables[name]), findings)
     record = run_record(outcome, command=(), store=store, gallery_rule="").model_dump(mode="json")
     for name in FACTS:
         given = run.record.model_dump(mode="json")[name]
         findings.compare_tree(ANEW, f"run.json: {name}", given, record[name])
 
 
-def _compare(name: str, given: pd.DataFrame, again: pd.DataFrame, findings: Findings) -> None:
-    keys = [column for column in again.columns if column not in VALUES]
+def _compare(name: str, table: pd.DataFrame, remade: pd.DataFrame, findings: Findings) -> None:
+    keys = [column for column in remade.columns if column not in VALUES]
     ours, theirs = (
-        {tuple(line[key] for key in keys): line for line in table.to_dict("records")}
-        for table in (given, again)
+        {tuple(line[key] for key in keys): line for line in frame.to_dict("records")}
+        for frame in (table, remade)
     )
     for key in [*theirs.keys() - ours.keys(), *ours.keys() - theirs.keys()]:
         lacks = "lacks" if key in theirs else "has, and the run does not give,"
@@ -57,10 +59,9 @@ def _compare(name: str, given: pd.DataFrame, again: pd.DataFrame, findings: Find
             continue
         where = f"{name}: {', '.join(f'{k} {v}' for k, v in zip(keys, key) if k in _SHOWN)}"
         for column in VALUES:
-            if column in line and column != "contributions":
-                findings.compare(
-                    ANEW, f"{where}: {column}", _plain(ours[key][column]), _plain(line[column]), within=WITHIN
-                )
+            if column in line:
+                given, again = _plain(ours[key][column]), _plain(line[column])
+                findings.compare_tree(ANEW, f"{where}: {column}", given, again, within=WITHIN)
 
 
 _SHOWN = ("row", "target", "image_id", "metric", "voxel", "region", "trial", "sample")

@@ -32,18 +32,20 @@ class Findings:
         if not same(given, recomputed, within=within):
             self.wrong.append(f"{where} is {quoted(given)}; recomputed: {quoted(recomputed)}")
 
-    def compare_tree(self, what: str, where: str, given: Any, recomputed: Any) -> None:
+    def compare_tree(
+        self, what: str, where: str, given: Any, recomputed: Any, *, within: float = CLOSE
+    ) -> None:
         """:meth:`compare` every value of nested mappings and lists, by its place."""
         if isinstance(recomputed, Mapping) and isinstance(given, Mapping):
             for key in sorted({*given, *recomputed}, key=str):
-                self.compare_tree(what, f"{where}.{key}", given.get(key), recomputed.get(key))
+                self.compare_tree(what, f"{where}.{key}", given.get(key), recomputed.get(key), within=within)
         elif isinstance(recomputed, list | tuple) and isinstance(given, list | tuple):
             if len(given) != len(recomputed):
                 self.compare(what, f"the length of {where}", len(given), len(recomputed))
             for place, (item, again) in enumerate(zip(given, recomputed)):
-                self.compare_tree(what, f"{where}[{place}]", item, again)
+                self.compare_tree(what, f"{where}[{place}]", item, again, within=within)
         else:
-            self.compare(what, where, given, recomputed)
+            self.compare(what, where, given, recomputed, within=within)
 
     def summary(self) -> Sequence[Checked]:
         """The checks that were done."""
