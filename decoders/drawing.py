@@ -1,11 +1,17 @@
-"""What decoders that draw have in common: a generator of random numbers per image, and pictures as arrays."""
+"""What decoders that draw have in common: targets of images, a generator per image, pictures as arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+
+from harness.api import Features, Stimuli
+from harness.backbones.images import planes
+
+BATCH = 32
+"""Images embedded at a time."""
 
 
 def image_generators(seeds: Sequence[int] | np.ndarray) -> list[torch.Generator]:
@@ -21,3 +27,24 @@ def draws(generators: Sequence[torch.Generator], shape: tuple[int, ...]) -> torc
 def last_channel(pictures: torch.Tensor) -> np.ndarray:
     """(..., 3, H, W) -> (..., H, W, 3) float32, cut to [0, 1]."""
     return np.moveaxis(pictures.float().clamp(0, 1).cpu().numpy(), -3, -1)
+
+
+def image_targets(
+    features: Features,
+    name: str,
+    stimuli: Stimuli,
+    compute: Callable[[torch.Tensor, int], torch.Tensor],
+    *,
+    device: str,
+    identity: str,
+) -> np.ndarray:
+    """(N, ...) float16 of training images, kept by :meth:`harness.api.Features.computed` under `identity`.
+
+    compute : (planes (n, 3, H, W) on `device`, place of the first) -> (n, ...).
+    """
+
+    def values(images: np.ndarray, first: int) -> np.ndarray:
+        with torch.no_grad():
+            return compute(planes(images).to(device), first).cpu().numpy().astype(np.float16)
+
+    return features.computed(name, values, stimuli, identity=identity, batch=BATCH)

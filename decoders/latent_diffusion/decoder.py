@@ -22,15 +22,12 @@ from harness.api import (
     check_ranges,
 )
 from harness.backbones.images import planes
-from harness.decoders.drawing import draws, last_channel
+from harness.decoders.drawing import BATCH, draws, image_targets, last_channel
 from harness.decoders.fitted import FittedDecoder, require_voxels
 from harness.decoders.settings import part_of
 from harness.training import purpose_seed
 
 from .painter import Conditions, Drawing, Painter
-
-BATCH = 32
-"""Images embedded at a time."""
 
 
 class CaptionBook:
@@ -184,13 +181,8 @@ class PaintedDecoder(FittedDecoder):
         more: str = "",
     ) -> np.ndarray:
         """float16 targets (N, ...) of training images; `compute` gets planes and the place of the first."""
-
-        def values(images: np.ndarray, first: int) -> np.ndarray:
-            with torch.no_grad():
-                return compute(planes(images).to(self.device), first).cpu().numpy().astype(np.float16)
-
         identity = hashlib.sha256(f"{self.identity()}|{more}".encode()).hexdigest()
-        return features.computed(name, values, stimuli, identity=identity, batch=BATCH)
+        return image_targets(features, name, stimuli, compute, device=self.device, identity=identity)
 
     def _word_targets(self, features: Features, stimuli: Stimuli) -> np.ndarray:
         """(N, m, d) of each training image's caption; where it has several, their mean."""

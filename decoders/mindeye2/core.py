@@ -27,7 +27,7 @@ from harness.api import (
     VoxelSpace,
 )
 from harness.backbones.images import planes, resized
-from harness.decoders.drawing import image_generators, last_channel
+from harness.decoders.drawing import BATCH, image_generators, image_targets, last_channel
 from harness.decoders.fitted import FittedDecoder, require_voxels
 from harness.nn.halving import halve_products
 from harness.training import write_curves
@@ -43,9 +43,6 @@ from .room import Later, Room
 from .teacher import augmented
 
 logger = logging.getLogger(__name__)
-
-BATCH = 32
-"""Images embedded at a time."""
 
 
 class MindEye2Core(FittedDecoder):
@@ -225,12 +222,8 @@ class MindEye2Core(FittedDecoder):
         more: str = "",
     ) -> Any:
         """float16 targets of all images; `compute` gets planes on the device and the place of the first."""
-
-        def values(images: np.ndarray, first: int) -> np.ndarray:
-            with torch.no_grad():
-                return compute(planes(images).to(self.device), first).cpu().numpy().astype(np.float16)
-
-        return features.computed(name, values, stimuli, identity=self._target_identity(more), batch=BATCH)
+        how = {"device": self.device, "identity": self._target_identity(more)}
+        return image_targets(features, name, stimuli, compute, **how)
 
     def _target_identity(self, more: str) -> str:
         """Hash of what targets depend on besides images; ``""`` where the weights are unknown."""

@@ -27,7 +27,7 @@ from harness.api import (
     VoxelSpace,
 )
 from harness.backbones.images import planes, resized
-from harness.decoders.drawing import image_generators, last_channel
+from harness.decoders.drawing import BATCH, image_generators, image_targets, last_channel
 from harness.decoders.fitted import FittedDecoder, require_voxels
 from harness.toolkit import seeded, write_curves
 
@@ -38,8 +38,6 @@ from .sampling import SamplingSettings, sample
 from .transformer import Guide, ScaleTransformer, TransformerSettings
 from .vqvae import VQVAE
 
-BATCH = 32
-"""Images embedded at a time."""
 ROWS = 64
 """Pictures drawn at a time."""
 FILE = "mindhier.safetensors"
@@ -226,14 +224,11 @@ class MindHierCore(FittedDecoder):
 
     def _levels_of(self, stimuli: Stimuli, features: Features) -> Any:
         """(N, M, tokens, width) float16."""
-
-        def values(images: np.ndarray, first: int) -> np.ndarray:
-            with torch.no_grad():
-                levels = self.parts.levels(planes(images).to(self.device))
-            return torch.stack(levels, dim=1).cpu().numpy().astype(np.float16)
-
-        identity = self._identity("levels")
-        return features.computed("hierarchy", values, stimuli, identity=identity, batch=BATCH)
+        how = {"device": self.device, "identity": self._identity("levels")}
+        levels = self.parts.levels
+        return image_targets(
+            features, "hierarchy", stimuli, lambda x, first: torch.stack(levels(x), dim=1), **how
+        )
 
     def _words_of(self, stimuli: Stimuli, features: Features) -> Any | None:
         """(N, text tokens, width) float16, or None where there are no captions."""
