@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from harness.api import CeilingSource, DataError
-from harness.reading.ids import IMAGE_ENDINGS, stem
+from harness.reading.ids import IMAGE_ENDINGS, as_id, stem
 from harness.reading.prepared import Block
 from harness.reading.sources import reading
 
@@ -77,7 +77,7 @@ def _trials(path: Path) -> tuple[list[str], list[str], list[str], int]:
     with reading(path), h5py.File(path, "r") as file:
         for name, item in _group(file, "betas", path).items():
             held = {
-                key: _text(item.attrs[key])
+                key: as_id(item.attrs[key])
                 for key in ("presented_stimulus_filename", "phase")
                 if key in item.attrs
             }
@@ -115,7 +115,7 @@ def _facts(path: Path, n_voxels: int) -> VoxelFacts:
     with reading(path), h5py.File(path, "r") as file:
         ceilings = file.get("noiseceilings", {})
         for name, item in ceilings.items():
-            if _text(item.attrs.get("n", "")) == "1" and _text(item.attrs.get("phase", "")) == "test":
+            if as_id(item.attrs.get("n", "")) == "1" and as_id(item.attrs.get("phase", "")) == "test":
                 if item.shape != (n_voxels,):
                     raise DataError(f"{path}: '{name}' has shape {item.shape}; expected ({n_voxels},)")
                 ncsnr = ncsnr_of(np.asarray(item[()], np.float64) / 100, 1)
@@ -132,7 +132,3 @@ def _group(file: Any, name: str, path: Path) -> Any:
     if name not in file or not hasattr(file[name], "items"):
         raise DataError(f"{path} has no group '{name}'; it holds {', '.join(file) or 'nothing'}")
     return file[name]
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from harness.api import DataError
-from harness.reading.ids import stem
+from harness.reading.ids import as_id, stem
 from harness.reading.prepared import Block
 from harness.reading.records import Records, read_records
 from harness.reading.room import require_room
@@ -147,8 +147,5 @@ def _blocks(group: Any) -> Iterator[tuple[list[str], Any]]:
     """Names of columns and (rows, columns) values of each block."""
     k = 0
     while f"block{k}_values" in group:
-        items = [
-            name.decode() if isinstance(name, bytes) else str(name) for name in group[f"block{k}_items"][()]
-        ]
-        yield items, group[f"block{k}_values"]
+        yield [as_id(name) for name in group[f"block{k}_items"][()]], group[f"block{k}_values"]
         k += 1
