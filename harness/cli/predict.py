@@ -12,7 +12,7 @@ import click
 
 from ..errors import ConfigError, DataError
 from ..reading.resizing import FITS
-from .run import DATA_OPTIONS
+from .run import DATA_OPTIONS, STORE_OPTION
 
 if TYPE_CHECKING:
     from ..run.predictions import ReadyEncoder
@@ -47,7 +47,7 @@ _SETTINGS = ("seed", "samples", "micro_batch", "device")
 @DATA_OPTIONS[0]
 @DATA_OPTIONS[1]
 @DATA_OPTIONS[3]
-@click.option("--store", type=click.Path(path_type=Path), help="artifacts [$HARNESS_STORE or ~/.cache]")
+@STORE_OPTION
 @click.option("-v", "--verbose", count=True, help="say what happens, with tracebacks")
 def predict(model: str, images: Path, out: Path, **given: Any) -> None:
     """Predict responses to the images in the folder IMAGES by MODEL and write them to a .h5.

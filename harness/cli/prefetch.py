@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .run import STORE_OPTION
+
 if TYPE_CHECKING:
     from ..errors import WeightsMissing
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="a file that was downloaded elsewhere, or a folder of such files under their own names",
 )
-@click.option("--store", type=click.Path(path_type=Path), help="artifacts [$HARNESS_STORE or ~/.cache]")
+@STORE_OPTION
 def prefetch(names: tuple[str, ...], run_file: Path | None, source: Path | None, store: Path | None) -> None:
     """Fetch the weights called NAMES, each one weights or a group; without a name, list them all and
     say which are here.  ``metrics`` is the group of everything that the default metrics need.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from .run import DATA_OPTIONS
+from .run import DATA_OPTIONS, STORE_OPTION
 
 
 @click.command()
@@ -19,7 +18,7 @@ from .run import DATA_OPTIONS
 @DATA_OPTIONS[0]
 @DATA_OPTIONS[3]
 @click.option("--device", help="cpu, cuda, cuda:N or mps [cpu]")
-@click.option("--store", type=click.Path(path_type=Path), help="artifacts [$HARNESS_STORE or ~/.cache]")
+@STORE_OPTION
 def rsa(models: tuple[str, ...], **given: Any) -> None:
     """Compare MODELS with measured RDMs by Spearman correlation, beside the noise ceiling and labels.
 

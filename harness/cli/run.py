@@ -82,6 +82,10 @@ DATA_OPTIONS = (
 )
 """What every command says of the data that it takes."""
 
+STORE_OPTION = click.option(
+    "--store", type=click.Path(path_type=Path), help="artifacts [$HARNESS_STORE or ~/.cache]"
+)
+
 
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that every command with a plan has."""
@@ -95,9 +99,7 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--rows", help=_ROWS_HELP),
         click.option("--lesions", is_flag=False, flag_value="groups", metavar="[A,B]", help=_LESIONS),
         click.option("--allow-missing", is_flag=True, help=_MISSING),
-        click.option(
-            "--store", type=click.Path(path_type=Path), help="artifacts [$HARNESS_STORE or ~/.cache]"
-        ),
+        STORE_OPTION,
         click.option("-v", "--verbose", count=True, help="say what happens, with tracebacks"),
     ]
     for option in reversed(options):

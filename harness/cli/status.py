@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .run import STORE_OPTION
+
 if TYPE_CHECKING:
     from ..storage.spool import Life, Spool
 
@@ -17,7 +19,7 @@ EVENTS = 8
 
 
 @click.command()
-@click.option("--store", type=click.Path(path_type=Path), help="artifacts [$HARNESS_STORE or ~/.cache]")
+@STORE_OPTION
 @click.option("--all", "everything", is_flag=True, help="runs that are over too, not only the last of them")
 def status(store: Path | None, everything: bool) -> None:
     """Say what runs on a cluster (--executor slurm or ray) are at, and what happened to their workers.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import DataError, visible
+from .run import STORE_OPTION
 
 if TYPE_CHECKING:
     from ..results import RunResult
@@ -18,10 +19,6 @@ DERIVED = ("summary", "paired", "encoding", "rois", "agreement")
 
 SHOWN = 20
 """Altered values that are listed."""
-
-_STORE = click.option(
-    "--store", type=click.Path(path_type=Path), help="artifacts [$HARNESS_STORE or ~/.cache]"
-)
 
 
 @click.command()
@@ -35,7 +32,7 @@ _STORE = click.option(
     is_flag=True,
     help="the run is yours: plugins that it names as files (path/file.py:Class) may be called",
 )
-@_STORE
+@STORE_OPTION
 def submit(run_folder: Path, out: Path, no_images: bool, own_code: bool, store: Path | None) -> None:
     """Write the run in RUN as a folder for others: without stimuli and measured data, with plugin cards.
 
@@ -44,7 +41,7 @@ def submit(run_folder: Path, out: Path, no_images: bool, own_code: bool, store: 
     from ..places import store_folder
     from ..results import RunResult
     from ..storage.store import Store
-    from ..submitting.remade import remade_plan
+    from ..submitting.remade import plugins_in_files, remade_plan
     from ..submitting.write import write_submission
     from .progress import Bars
     from .summary import console
@@ -52,7 +49,7 @@ def submit(run_folder: Path, out: Path, no_images: bool, own_code: bool, store: 
 
     run = RunResult.open(run_folder)
     plan, why_not = remade_plan(run.record, own_code=own_code)
-    if "is a file" in why_not:
+    if not own_code and plugins_in_files(run.record):
         why_not += "; where the run is your own, add --own-code"
     record = write_submission(
         run,
@@ -84,7 +81,7 @@ def submit(run_folder: Path, out: Path, no_images: bool, own_code: bool, store: 
     "--sample", type=click.IntRange(min=1), default=100, help="images of each row scored anew [100]"
 )
 @click.option("--anew", is_flag=True, help="make the whole run again, with installed plugins")
-@_STORE
+@STORE_OPTION
 def verify(
     folder: Path,
     benchmark: str | None,

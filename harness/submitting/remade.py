@@ -44,10 +44,9 @@ def remade_plan(record: RunRecord, *, own_code: bool = False) -> tuple[Plan | No
 
     own_code : plugins that the record names as files may be called.
     """
-    for kind in () if own_code else KINDS:
-        described = getattr(record, kind)
-        if described is not None and is_file(described.name):
-            return None, f"the {kind} '{described.name}' is a file, and code that a record names is not run"
+    if not own_code and (in_files := plugins_in_files(record)):
+        kind, name = in_files[0]
+        return None, f"the {kind} '{name}' is a file, and code that a record names is not run"
     try:
         plan = make_plan(request_of(record), need_decoder=False)
     except HarnessError as problem:
@@ -55,6 +54,12 @@ def remade_plan(record: RunRecord, *, own_code: bool = False) -> tuple[Plan | No
     if plan.identity != record.identity:
         return None, "something that the run depends on is another here than when it was made"
     return plan, ""
+
+
+def plugins_in_files(record: RunRecord) -> list[tuple[str, str]]:
+    """(kind, name) of the plugins that `record` names as files."""
+    described = {kind: getattr(record, kind) for kind in KINDS}
+    return [(kind, part.name) for kind, part in described.items() if part is not None and is_file(part.name)]
 
 
 def request_of(record: RunRecord) -> Request:
