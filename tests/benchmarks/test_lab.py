@@ -99,6 +99,8 @@ def test_test_images_may_be_listed(folder):
     check(Lab(params(folder, split="", test=names)).load("subj01"))
     (folder / "test_ids.txt").write_text("\n".join(names) + "\n")
     check(Lab(params(folder, split="", test="test_ids.txt")).load("subj01"))
+    with pytest.raises(DataError, match=r"test names 1 images that were not shown \(for example 'other'\)"):
+        Lab(params(folder, split="", test=("other", *names))).load("subj01")
 
 
 def test_volumes_of_one_image_in_one_run_are_averaged(folder):
@@ -147,6 +149,10 @@ def other_mask(folder):
     save_volume(folder / "mask.nii.gz", np.ones((5, 5, 4), np.int16))
 
 
+def empty_mask(folder):
+    save_volume(folder / "mask.nii.gz", volume(np.zeros(V, np.int16)))
+
+
 def no_picture(folder):
     next((folder / "pictures").iterdir()).unlink()
 
@@ -158,6 +164,7 @@ def other_column(folder):
 MUTANTS = {
     one_row_less: "hold 112 volumes and the table of trials 111 rows",
     other_mask: "expected the mask's",
+    empty_mask: r"mask\.nii\.gz has no voxel above 0",
     no_picture: "holds no picture for 1 of 36 images",
     other_column: "unknown column 'image'|column 'image'",
 }
