@@ -19,6 +19,7 @@ from ..progress import Reporter, Silent
 from ..results import RunResult
 from ..settings import Request
 from ..stages.data import load_subject
+from ..stages.fit import fit_reads
 from ..stages.model import Configured
 from ..storage.content import digest
 from ..storage.executors import Executor, Inline
@@ -178,9 +179,7 @@ def _fitted_by(group: str, variant: Variant) -> dict[str, Any]:
     except HarnessError:
         return dict(variant.params)  # the cell will say what is wrong with it
     return {
-        name: value
-        for name, value in variant.params.items()
-        if name not in fields or all(fields[name].metadata.get(key, True) for key in ("fit", "identity"))
+        name: value for name, value in variant.params.items() if name not in fields or fit_reads(fields[name])
     }
 
 

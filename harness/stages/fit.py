@@ -33,9 +33,7 @@ def plugin_identity(ref: PluginRef, params: Any, *, fitting: bool = False) -> di
     fitting : without the parameters that predictions alone depend on.
     """
     plugin = ref.load()
-    given = _identifying(params)
-    if fitting and isinstance(given, dict):
-        given = {name: value for name, value in given.items() if name not in predicting(params, of_all=True)}
+    given = _identifying(params, fitting=fitting)
     identity = {
         "plugin": ref.name,
         "dist": f"{ref.dist} {ref.dist_version}",
@@ -161,23 +159,28 @@ KEYWORDS = ("seed", "device", "checkpoint_dir")
 """What every ``fit`` gets by name."""
 
 
-def _identifying(params: Any) -> Any:
-    """`params` without the fields whose metadata says that neither a fit nor what it predicts has them in."""
+def fit_reads(field: dataclasses.Field[Any]) -> bool:
+    """Whether a fit depends on a parameter, by its field's metadata."""
+    return field.metadata.get("identity", True) and field.metadata.get("fit", True)
+
+
+def _identifying(params: Any, *, fitting: bool) -> Any:
+    """`params` without the fields whose metadata says that neither a fit nor what it predicts has them in.
+
+    fitting : and without those that no fit reads.
+    """
     if not dataclasses.is_dataclass(params):
         return params
-    named = [f.name for f in dataclasses.fields(params) if f.metadata.get("identity", True)]
-    return {name: getattr(params, name) for name in named}
+    named = [f for f in dataclasses.fields(params) if f.metadata.get("identity", True)]
+    return {f.name: getattr(params, f.name) for f in named if not fitting or fit_reads(f)}
 
 
-def predicting(params: Any, *, of_all: bool = False) -> dict[str, Any]:
-    """Parameters that no fit reads, by their field's metadata ``{"fit": False}``, that are not the default.
-
-    of_all : those that are the default too.
-    """
+def predicting(params: Any) -> dict[str, Any]:
+    """Parameters that predictions alone read (metadata ``{"fit": False}``), where not the default."""
     if not dataclasses.is_dataclass(params):
         return {}
     named = [f for f in dataclasses.fields(params) if not f.metadata.get("fit", True)]
-    return {f.name: getattr(params, f.name) for f in named if of_all or getattr(params, f.name) != f.default}
+    return {f.name: getattr(params, f.name) for f in named if getattr(params, f.name) != f.default}
 
 
 def _training_identity(subjects: Sequence[SubjectData], *, seed: int, device: str) -> dict[str, Any]:
