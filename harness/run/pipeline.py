@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -27,7 +28,7 @@ from ..stages.model import Model
 from ..storage.executors import side_by_side, single_thread
 from ..storage.store import Store
 from .context import Context
-from .decoding import DecodedRows, decoded_rows, decoder_branch
+from .decoding import DecodedRows, FittedDecoder, decoded_rows, decoder_branch
 from .encoding import Encoded, encoder_branch, extract_features
 from .flags.thumbnails import look_at
 from .outcome import Outcome
@@ -46,7 +47,18 @@ def run_plan(plan: Plan, store: Store, *, reporter: Reporter | None = None) -> O
         context.close(wait=not isinstance(sys.exception(), KeyboardInterrupt))
 
 
-def _carried_out(context: Context) -> Outcome:
+@dataclass(frozen=True)
+class Decoded:
+    """The data of a run, what its encoder and decoder make of them, and the images of all decoded rows."""
+
+    prepared: Prepared
+    encoded: Encoded | None
+    decoder: FittedDecoder | None
+    rows: DecodedRows
+
+
+def all_decoded(context: Context) -> Decoded:
+    """Everything before images are compared with anything."""
     prepared = prepare(context)
     extract_features(context, prepared)
     # Neither of these two needs the other; they meet where predictions are decoded.
@@ -59,7 +71,12 @@ def _carried_out(context: Context) -> Outcome:
             partial(encoder_branch, context, prepared),
             partial(decoder_branch, context, prepared),
         )
-    decoded = decoded_rows(context, prepared, encoded, decoder)
+    return Decoded(prepared, encoded, decoder, decoded_rows(context, prepared, encoded, decoder))
+
+
+def _carried_out(context: Context) -> Outcome:
+    parts = all_decoded(context)
+    prepared, encoded, decoder, decoded = parts.prepared, parts.encoded, parts.decoder, parts.rows
     model = None if decoder is None else decoder.model
     sets = finished_sets(context, prepared, decoded)
     scoring = scoring_of(context, prepared, encoded, model, decoded, sets)

@@ -16,10 +16,8 @@ from ..data import ImageSet, SubjectData
 from ..errors import HarnessError
 from ..progress import Reporter
 from ..run.context import Context
-from ..run.decoding import decoded_rows, decoder_branch
-from ..run.encoding import encoder_branch
+from ..run.pipeline import all_decoded
 from ..run.plan import Plan, make_plan
-from ..run.preparation import prepare
 from ..run_record import RunRecord
 from ..settings import Request, RunSettings
 from ..storage.executors import single_thread
@@ -94,15 +92,13 @@ def finished(
     """
     context = Context.open(plan, store, reporter=reporter)
     try:
-        prepared = prepare(context)
-        encoded = encoder_branch(context, prepared)
-        decoder = decoder_branch(context, prepared)
-        decoded = decoded_rows(context, prepared, encoded, decoder)
+        decoded = all_decoded(context)
         images = {
             row: row_images.select(pick(row_images)).held()
-            for (row, trial, sample), row_images in decoded.images.items()
+            for (row, trial, sample), row_images in decoded.rows.images.items()
             if row in ROWS and trial < 0 and sample == 0
         }
-        return Finished(images, None if encoded is None else encoded.mean(), prepared.data)
+        predicted = None if decoded.encoded is None else decoded.encoded.mean()
+        return Finished(images, predicted, decoded.prepared.data)
     finally:
         context.close(wait=True)

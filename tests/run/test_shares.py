@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from commands import TOYS
+from submissions import submitted
 from toy_runs import toy_run
 from toys import ToyBenchmark
 
 from harness.errors import ConfigError
 from harness.run.shares import decoder_share, few
+from harness.storage.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -57,4 +59,7 @@ def test_a_run_fits_its_decoder_on_them(tmp_path):
     # The encoder of the toys is linear and nearly right, so what it says of other images helps.
     assert means[0] < means[1]
     assert len({run.record.identity for run in runs}) == 3
+    # What is submitted of such a run is what it decoded.
+    submission = submitted(runs[1], tmp_path / "submission", Store(tmp_path / "store"), own_code=True)
+    assert (submission / "reconstructions.npz").is_file()
     assert TOYS.is_file()
