@@ -16,7 +16,7 @@ from harness.published import PublishedRow, base_name
 from harness.results import RunResult
 from harness.statistics import variance_components
 
-from .published import differences, nearest, row_scores
+from .published import nearest, row_scores, shared_differences
 from .suites import SuiteRun
 from .values import stored
 
@@ -86,12 +86,11 @@ def why_they_differ(
     runs: Sequence[SuiteRun], published: Mapping[str, PublishedRow]
 ) -> dict[str, tuple[str, ...]]:
     """Sentence -> systems whose printed line it is true of, in the order of the systems."""
-    reasons: dict[str, list[str]] = {}
-    for system, row in published.items():
-        own = [suite_run for suite_run in runs if f"{suite_run.encoder} × {suite_run.decoder}" == system]
-        for sentence in differences(own[0].run, row) if own else ():
-            reasons.setdefault(sentence, []).append(system)
-    return {sentence: tuple(systems) for sentence, systems in reasons.items()}
+    # Of several subjects or seeds the first stands for all.
+    first = {f"{suite_run.encoder} × {suite_run.decoder}": suite_run.run for suite_run in reversed(runs)}
+    return shared_differences(
+        {system: (first[system], row) for system, row in published.items() if system in first}
+    )
 
 
 def spread_table(runs: Sequence[SuiteRun]) -> pd.DataFrame:

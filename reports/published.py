@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError, suggest
@@ -107,13 +107,15 @@ def differences(run: RunResult, published: PublishedRow) -> list[str]:
     return [*lines, *published.differs]
 
 
-def shared_differences(run: RunResult, rows: Sequence[PublishedRow]) -> list[tuple[str, tuple[str, ...]]]:
-    """What :func:`differences` says of `rows`, each sentence once with the names of its lines."""
+def shared_differences(
+    compared: Mapping[str, tuple[RunResult, PublishedRow]],
+) -> dict[str, tuple[str, ...]]:
+    """What :func:`differences` says of runs and lines, each sentence once with the names of its pairs."""
     reasons: dict[str, list[str]] = {}
-    for row in rows:
+    for name, (run, row) in compared.items():
         for sentence in differences(run, row):
-            reasons.setdefault(sentence, []).append(row.name)
-    return [(sentence, tuple(names)) for sentence, names in reasons.items()]
+            reasons.setdefault(sentence, []).append(name)
+    return {sentence: tuple(names) for sentence, names in reasons.items()}
 
 
 def _is_small(run: RunResult) -> bool:

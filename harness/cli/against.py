@@ -64,6 +64,6 @@ def print_against(run: RunResult, names: tuple[str, ...], console: Console) -> N
     for source in dict.fromkeys(row.source for row in shown):
         names = ", ".join(row.name for row in shown if row.source == source)
         say(console, f"source of {names}: {source}")
-    for sentence, names in shared_differences(run, shown):
+    for sentence, names in shared_differences({row.name: (run, row) for row in shown}).items():
         where = "" if len(names) == len(shown) else f" [{', '.join(names)}]"
         say(console, f"differs: {sentence}{where}")

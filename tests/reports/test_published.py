@@ -49,7 +49,8 @@ def test_what_differs_is_said(run):
     assert "decoder 'linear' here, 'mindeye2' there" in lines
     assert any(line.startswith("subject s1 here, the mean over subj01") for line in lines)
     assert set(PUBLISHED["mindeye2"].differs) <= set(lines)
-    both = dict(shared_differences(run, [PUBLISHED["mindeye2"], PUBLISHED["mindeye1-rescored"]]))
+    names = ("mindeye2", "mindeye1-rescored")
+    both = shared_differences({name: (run, PUBLISHED[name]) for name in names})
     assert both["24 test images here, 1000 there"] == ("mindeye2", "mindeye1-rescored")
     assert both["decoder 'linear' here, 'mindeye2' there"] == ("mindeye2",)
 
