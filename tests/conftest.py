@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from clusters import one_node_slurm, two_node_ray
-from commands import TOY_METRICS, TOYS, call_harness, kill_words
+from commands import TOY_WORDS, call_harness, kill_words
 
 # Workers share the cores, and so do the commands that they start; threads of each that fight for them took
 # twice as long.
@@ -53,12 +53,7 @@ def harness(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 @pytest.fixture(scope="session")
 def toy_words() -> list[str]:
     """Words of a command that runs the toy plugins of tests/helpers/toys.py."""
-    return [
-        *("--benchmark", f"{TOYS}:ToyBenchmark"),
-        *("--encoder", f"{TOYS}:ToyEncoder"),
-        *("--decoder", f"{TOYS}:ToyDecoder"),
-        *("--metrics", TOY_METRICS),
-    ]
+    return [*TOY_WORDS]
 
 
 @pytest.fixture(scope="session")

@@ -144,7 +144,7 @@ class Pooled:
                 _forget_old(self._spool.folder.parent)
                 self._spool.create()
                 self._spool.write_driver(self._words())
-                self._start([f"w{number}" for number in range(self._count)])
+                self._start(self._new_names(self._count))
             except Exception as problem:
                 self._problem = problem
                 shutil.rmtree(self._spool.folder, ignore_errors=True)
@@ -186,9 +186,14 @@ class Pooled:
         self._launcher.start(workers)
         self._spool.note(f"workers {', '.join(names)} were started")
 
+    def _new_names(self, count: int) -> list[str]:
+        """Of workers that are about to be started."""
+        return [f"w{self._started + more}" for more in range(count)]
+
     def _alive_and_busy(self) -> bool:
-        alive = self._launcher.alive()
-        return any(alive is None or worker in alive for _, worker in self._spool.claimed())
+        busy = {worker for _, worker in self._spool.claimed()}
+        alive = self._launcher.alive() if busy else None
+        return bool(busy) if alive is None else not busy.isdisjoint(alive)
 
     def _watch(self) -> None:
         """Until the end: show that this process lives, and see whether workers do."""
@@ -229,7 +234,6 @@ class _Watcher:
         self._lives: dict[str, str] = {}
         self._lost: set[str] = set()
         self._asked = time.monotonic()
-        self._names = pool._count
 
     def look(self) -> None:
         """Hear of progress, give tasks of lost workers to others, start workers in place of those gone."""
@@ -295,8 +299,7 @@ class _Watcher:
                 f"workers ended {self._pool._started - self._pool._count} times; logs lie in "
                 f"{self._spool.folder}. What was finished is kept: run the same command again"
             )
-        names = [f"w{self._names + more}" for more in range(count)]
-        self._names += count
+        names = self._pool._new_names(count)
         self._say(f"{count} of {self._pool._count} workers are gone; {', '.join(names)} take their place")
         self._pool._start(names)
 

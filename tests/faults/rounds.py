@@ -31,10 +31,8 @@ sys.path[:0] = [str(HELPERS)]
 
 import pytest  # noqa: E402
 from clusters import one_node_slurm, two_node_ray  # noqa: E402
-from commands import TOY_METRICS, TOYS, call_harness, content, kill_words  # noqa: E402
+from commands import TOY_WORDS, call_harness, content, kill_words  # noqa: E402
 
-TOY_WORDS = ["--benchmark", f"{TOYS}:ToyBenchmark", "--encoder", f"{TOYS}:ToyEncoder"]
-TOY_WORDS += ["--decoder", f"{TOYS}:ToyDecoder", "--metrics", TOY_METRICS]
 TRIES = 4
 
 
@@ -125,20 +123,15 @@ def worker_hangs(round: Round) -> None:
 
 def walltime_reached(round: Round) -> None:
     """What SLURM sends before a job's time is up."""
-    process = round.started()
-    if round.one_worker(process) is not None:
-        job = round.cluster.call("squeue", "--noheader", "--array", "--format=%i").split()
-        if job:
-            round.cluster.call("scancel", "--signal=USR2", round.draw.choice(job))
-    process.wait()
+    job_cancelled(round, "--signal=USR2")
 
 
-def job_cancelled(round: Round) -> None:
+def job_cancelled(round: Round, *how: str) -> None:
     process = round.started()
     if round.one_worker(process) is not None:
-        job = round.cluster.call("squeue", "--noheader", "--array", "--format=%i").split()
-        if job:
-            round.cluster.call("scancel", round.draw.choice(job))
+        jobs = round.cluster.call("squeue", "--noheader", "--array", "--format=%i").split()
+        if jobs:
+            round.cluster.call("scancel", *how, round.draw.choice(jobs))
     process.wait()
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,12 @@ SHARED = ROOT.parent / "shared"
 
 TOYS = HELPERS / "toys.py"
 TOY_METRICS = "pixcorr,ssim,voxel-r,pattern-2way,rsa"
+TOY_WORDS = (
+    *("--benchmark", f"{TOYS}:ToyBenchmark"),
+    *("--encoder", f"{TOYS}:ToyEncoder"),
+    *("--decoder", f"{TOYS}:ToyDecoder"),
+    *("--metrics", TOY_METRICS),
+)
 # These look through a backbone, and torch takes a second to import in each command.
 EMBEDDED_METRICS = f"{TOY_METRICS},pixel-2way,decoded-agreement,decoded-agreement-controlled"
 
@@ -111,7 +117,7 @@ def call_harness(
     return done
 
 
-def kill_words(toy_words: list[str]) -> list[str]:
+def kill_words(toy_words: Sequence[str]) -> list[str]:
     sizes = ["--set", "run.micro_batch=1", "--shard-size", "1", "--samples", "2"]
     return ["run", *toy_words, "--metrics", EMBEDDED_METRICS, *sizes, "--no-report"]
 
