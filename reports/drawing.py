@@ -126,7 +126,7 @@ def density(
     """Cells of a histogram in two dimensions, the stronger the colour, the more values in a cell.
 
     sides, edges : values (N,) and edges of their bins, across and up.  x, y : further arguments of
-        :class:`altair.X` and :class:`altair.Y`.
+        ``altair.X`` and ``altair.Y``.
     """
     import altair as alt
     import pandas as pd
