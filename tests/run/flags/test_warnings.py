@@ -6,8 +6,7 @@ import logging
 
 import numpy as np
 import pytest
-from commands import only_run
-from conftest import TOYS
+from commands import TOYS, only_run
 
 from harness.notices import Flag
 from harness.storage.cached import Item, cached_map
