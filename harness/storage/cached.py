@@ -111,7 +111,7 @@ def cached_map(
         missing, and the result is {part: artifact}.
     depends_on : what all items depend on.
     tolerant : an item whose function raises gives a :class:`Failed` in place of ending the map.
-    together : items that one worker does at a time; part of no result.
+    together : items that one worker does at a time, fewer towards the end; part of no result.
 
     What is warned of while an artifact is made is kept with it and stands in ``store.warned`` whenever the
     artifact is used.
@@ -125,20 +125,21 @@ def cached_map(
     places = [_places(store, stage, common, item) for item in items]
     errors: dict[str, Exception] = {}
 
-    def units() -> Iterator[_Unit]:
+    def units() -> Iterator[tuple[int, _Unit]]:
         planned: set[str] = set()
-        for item, of_item in zip(items, places, strict=True):
+        for left, item, of_item in zip(range(len(items), 0, -1), items, places, strict=True):
             missing = [
                 place for place in of_item if place[1] not in planned and not _kept(store, stage, place)
             ]
             planned |= {key for _, key, _ in of_item}
             if missing:
                 arguments = item.arguments() if callable(item.arguments) else item.arguments
-                yield _Unit(arguments, tuple(missing), bool(item.parts), item.resumable, item.plugin)
+                yield left, _Unit(arguments, tuple(missing), bool(item.parts), item.resumable, item.plugin)
             else:
                 progress(item.count)
 
-    tasks = (_Task(str(store.root), stage, function, shard, tolerant) for shard in _shards(units(), together))
+    shards = _shards(units(), together, executor.workers)
+    tasks = (_Task(str(store.root), stage, function, shard, tolerant) for shard in shards)
     counts = {place[1]: item.count for item, of_item in zip(items, places) for place in of_item}
     for result in executor.map(_carry_out, tasks):
         for inner, more in result.counts.items():
@@ -188,9 +189,17 @@ def _kept(store: Store, stage: str, place: tuple[str, str, Any]) -> bool:
     return there
 
 
-def _shards(units: Iterator[_Unit], size: int) -> Iterator[tuple[_Unit, ...]]:
-    while shard := tuple(itertools.islice(units, size)):
-        yield shard
+def _shards(units: Iterator[tuple[int, _Unit]], size: int, workers: int) -> Iterator[tuple[_Unit, ...]]:
+    """Units for one task at a time: `size` of them, or one of ``2 * workers`` equal parts of what is left.
+
+    So the last tasks are short: with tasks of one size all workers but one wait, at the end of each map, for
+    as long as a whole task takes.
+
+    units : each with the number of items from it to the end, of which some may be in the store.
+    """
+    for left, first in units:
+        count = min(size, max(1, left // (2 * workers)))
+        yield first, *(unit for _, unit in itertools.islice(units, count - 1))
 
 
 def _carry_out(task: _Task) -> _Result:

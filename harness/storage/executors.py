@@ -33,9 +33,11 @@ class Executor(Protocol):
     """``map`` yields ``function(task)`` in any order; an exception of a task is raised here.
 
     elsewhere : tasks run in other processes, and had better be sent references.
+    workers : tasks that are carried out at a time.
     """
 
     elsewhere: bool
+    workers: int
 
     def map(self, function: Callable[[Task], Outcome], tasks: Iterable[Task]) -> Iterator[Outcome]: ...
 
@@ -49,6 +51,7 @@ class Inline:
     """One task after the other in this process."""
 
     elsewhere = False
+    workers = 1
 
     def map(self, function: Callable[[Task], Outcome], tasks: Iterable[Task]) -> Iterator[Outcome]:
         for task in tasks:

@@ -83,7 +83,7 @@ class Pooled:
     def __init__(
         self, launcher: Launcher, workers: int, folder: Path, *, name: str, lost_after: float = 60.0
     ) -> None:
-        self._launcher, self._count, self._lost_after = launcher, workers, lost_after
+        self._launcher, self.workers, self._lost_after = launcher, workers, lost_after
         self._secret = new_secret()
         self._spool = Spool(folder, self._secret)
         self._name = name
@@ -100,7 +100,7 @@ class Pooled:
         try:
             for task in tasks:
                 own.add(self._hand_out((function, task), heard))
-                while len(own) >= 2 * self._count:
+                while len(own) >= 2 * self.workers:
                     yield self._next_of(own)
             while own:
                 yield self._next_of(own)
@@ -144,7 +144,7 @@ class Pooled:
                 _forget_old(self._spool.folder.parent)
                 self._spool.create()
                 self._spool.write_driver(self._words())
-                self._start(self._new_names(self._count))
+                self._start(self._new_names(self.workers))
             except Exception as problem:
                 self._problem = problem
                 shutil.rmtree(self._spool.folder, ignore_errors=True)
@@ -217,7 +217,7 @@ class Pooled:
             "pid": os.getpid(),
             "directory": os.getcwd(),
             "environment": {name: os.environ[name] for name in names},
-            "workers": self._count,
+            "workers": self.workers,
             "handed_out": self._handed_out,
             "beats": beats,
             "ended": ended,
@@ -250,7 +250,7 @@ class _Watcher:
                 silence = f"gave no sign of life for {self._pool._lost_after:.0f} s"
                 self._lose(name, worker, silence, died=False)
         if alive is not None and not self._spool.is_closed():
-            gone = self._pool._count - len(set(alive) - self._lost)
+            gone = self._pool.workers - len(set(alive) - self._lost)
             if gone > 0:
                 self._replace(gone)
 
@@ -294,13 +294,13 @@ class _Watcher:
             self._say(f"worker {who} {why}; task {number} is computed again by another one")
 
     def _replace(self, count: int) -> None:
-        if self._pool._started + count > STARTS * self._pool._count:
+        if self._pool._started + count > STARTS * self._pool.workers:
             raise WorkerDied(
-                f"workers ended {self._pool._started - self._pool._count} times; logs lie in "
+                f"workers ended {self._pool._started - self._pool.workers} times; logs lie in "
                 f"{self._spool.folder}. What was finished is kept: run the same command again"
             )
         names = self._pool._new_names(count)
-        self._say(f"{count} of {self._pool._count} workers are gone; {', '.join(names)} take their place")
+        self._say(f"{count} of {self._pool.workers} workers are gone; {', '.join(names)} take their place")
         self._pool._start(names)
 
     def _say(self, line: str) -> None:

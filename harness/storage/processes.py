@@ -41,7 +41,7 @@ class Processes:
     def __init__(self, workers: int, *, device: str = "cpu") -> None:
         context = multiprocessing.get_context("spawn")
         rank = context.Value("i", 0)
-        self._in_flight = 2 * workers
+        self.workers = workers
         self._shared: list[Path] = []
         self._channel = Channel(context)
         self._handing_out = threading.Lock()
@@ -61,7 +61,7 @@ class Processes:
                 # several threads each would take the other's for what was there before.
                 with self._handing_out, environment(dict.fromkeys(THREADS, "1")), _interrupts_held_back():
                     running.add(self._pool.submit(_in_worker, function, task, number))
-                while len(running) >= self._in_flight:
+                while len(running) >= 2 * self.workers:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     yield from map(_outcome_of, done)
             while running:

@@ -133,3 +133,21 @@ def test_an_artifact_altered_while_the_map_goes_on_is_an_error(store):
 
     with pytest.raises(DataError, match="altered while the run went on; run the same command again"):
         cached_map("toy", items(1), doubled, store=store, executor=Removing())
+
+
+@pytest.mark.parametrize(
+    ("workers", "expected"), [(1, [4] * 4 + [2, 1, 1]), (2, [4, 4, 3, 2, 1, 1, 1, 1, 1, 1, 1])]
+)
+def test_tasks_grow_short_towards_the_end_so_that_no_worker_waits_long_for_the_last(store, workers, expected):
+    class Recording(Inline):
+        def map(self, function, tasks):
+            for task in tasks:
+                sizes.append(len(task.units))
+                yield from super().map(function, [task])
+
+    sizes: list[int] = []
+    executor = Recording()
+    executor.workers = workers
+    made = cached_map("toy", items(*range(20)), doubled, store=store, executor=executor, together=4)
+    assert values(made) == [2 * number for number in range(20)]
+    assert sizes == expected
