@@ -64,7 +64,7 @@ class RidgeEncoder(SolvedEncoder[RidgeModel]):
         space, train = subject.space, subject.train
         counts = train.responses.counts()
         ridge = fit_ridge(
-            self._design(train.stimuli, features),
+            self.design(train.stimuli, features),
             train.responses.mean()[:, space.valid],
             ids=train.stimuli.ids,
             contents=train.stimuli.image_hashes(),
@@ -77,7 +77,8 @@ class RidgeEncoder(SolvedEncoder[RidgeModel]):
             shared_penalty=not self.params.per_voxel,
         )
         logger.info(
-            "ridge encoder of %s: %d features, %d voxels, median cross-validated R2 %.3f",
+            "%s encoder of %s: %d features, %d voxels, median cross-validated R2 %.3f",
+            self.name,
             space.subject,
             ridge.n_features,
             space.n_valid,
@@ -87,7 +88,7 @@ class RidgeEncoder(SolvedEncoder[RidgeModel]):
 
     def respond(self, model: RidgeModel, stimuli: Stimuli, features: Features) -> np.ndarray:
         """(N, V) float32."""
-        return model.predict(self._design(stimuli, features))
+        return model.predict(self.design(stimuli, features))
 
     def write(self, model: RidgeModel, folder: Path) -> None:
         """``ridge.safetensors``."""
@@ -97,7 +98,7 @@ class RidgeEncoder(SolvedEncoder[RidgeModel]):
         """What :meth:`write` kept."""
         return RidgeModel.load(folder / "ridge.safetensors")
 
-    def _design(self, stimuli: Stimuli, features: Features) -> np.ndarray:
+    def design(self, stimuli: Stimuli, features: Features) -> np.ndarray:
         """(N, p) float32 layers, flattened and side by side."""
         parts = [self._part(features, *pair, stimuli) for pair in self.wants()]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)

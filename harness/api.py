@@ -80,10 +80,16 @@ INTERFACE = 1
 
 
 class Features(Protocol):
-    """Features of images that the harness keeps: those of backbones, and a plugin's own."""
+    """Features that the harness keeps: those of images by backbones, those of texts, and a plugin's own."""
 
     def layer(self, backbone: str, layer: str, stimuli: Stimuli) -> np.ndarray:
         """(N, ...) float32 features of `stimuli`, in their order."""
+
+    def text(self, backbone: str, texts: Sequence[str]) -> np.ndarray:
+        """(n, D) float32 of `texts` by the ``extract_text`` of `backbone`, one of :meth:`Encoder.wants_text`.
+
+        PluginError where it reads none.
+        """
 
     def computed(
         self,
@@ -120,6 +126,9 @@ class Encoder(Protocol):
     Optional: ``own_space() -> VoxelSpace``, with ``pretrained = True`` and ``from_pretrained`` as a
     :class:`Decoder` has it, where it brings weights and voxels of its own, so that ``harness predict``
     needs no fit; ``takes``, the name of the parameter that ``NAME:VALUE`` gives.
+    Optional: ``wants_text() -> Sequence[str]``, backbones that read texts (``extract_text``), of one that
+    predicts from what people wrote of an image, its captions or labels, in place of the image; such runs are
+    flagged.  `Stimuli` carry them where the benchmark has them, ``features.text`` reads them.
     Optional: ``require(stimuli)`` raises what stands against predicting them, asked once for all stimuli
     before `predict` gets them by the batch.
     Optional, of encoders and decoders: ``identity() -> str``, a hash of what else the numbers depend on,

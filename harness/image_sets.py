@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -162,6 +163,12 @@ class Stimuli(ImageSet):
         self.references = None if captions is None else tuple(map(_texts, captions))
         self.captions = None if self.references is None else tuple(texts[0] for texts in self.references)
         self.labels = {name: np.asarray(values) for name, values in (labels or {}).items()}
+
+    @property
+    def written_sha(self) -> str:
+        """Content hash of captions and labels, in the order of the images."""
+        labels = [(name, list(map(str, values))) for name, values in sorted(self.labels.items())]
+        return digest_of(json.dumps([self.references, labels]).encode())
 
     def select(self, ids: Sequence[str]) -> Stimuli:
         """The same images with all that is known of them, only `ids`, in that order."""

@@ -65,6 +65,10 @@ FLAG_MEANINGS: Mapping[str, str] = {
         "Correlations do not mind a scale, decoders do: they get responses that are too large or too "
         "small. Convert the predictions, or use --adapter match-std."
     ),
+    "reads-annotations": (
+        "The encoder was told in words what each test image shows. Compare it with encoders that saw the "
+        "image as a bound, not as a rival."
+    ),
     "several-subjects": "The encoder saw other subjects too; compare it with others that did.",
     "shared-backbone": (
         "The score looks through the network that the system was built on, and likes what that network "

@@ -103,7 +103,7 @@ TESTED_IN = {
         for name in ("identification", "images", "leaks", "provenance", "responses", "training")
     },
     # scorers, by the metrics that they score
-    "harness/scoring/caption_features.py": "metrics/test_captions.py",
+    "harness/stages/text_features.py": "metrics/test_captions.py",
     "harness/scoring/captions.py": "metrics/test_captions.py",
     "harness/scoring/contributions.py": "statistics/test_contributed.py",
     "harness/scoring/decoder_space.py": "metrics/test_retrieval.py",

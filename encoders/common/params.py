@@ -45,12 +45,15 @@ RANGES = {
 _SHARES = {"dropout", "drop", "ema"}
 """Fields that are a share, whatever the system."""
 
+_PERHAPS_NONE = {"skip"}
+"""Fields of what one layer has and another has not: a class token before the patches."""
+
 
 def check_numbers(params: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
     """Refuse numbers of `params` outside `ranges`, or, where these are silent, below nothing.
 
-    A whole number counts something: at least 1, or 0 where 0 is the default and means none.  Any other is not
-    negative; of several, none is.
+    A whole number counts something: at least 1, or 0 where 0 is the default or a layer has none of it
+    (:data:`_PERHAPS_NONE`).  Any other is not negative; of several, none is.
 
     Raises
     ------
@@ -64,7 +67,8 @@ def check_numbers(params: Any, ranges: Mapping[str, tuple[float, float]]) -> Non
         numbers = [v for v in (value if several else (value,)) if isinstance(v, int | float)]
         if field.name in ranges or isinstance(value, bool) or not numbers:
             continue
-        least = 0 if several or isinstance(value, float) or not field.default else 1
+        none = several or isinstance(value, float) or not field.default or field.name in _PERHAPS_NONE
+        least = 0 if none else 1
         most = 1 if field.name in _SHARES else math.inf
         for number in numbers:
             if not least <= number <= most:

@@ -46,7 +46,7 @@ _PARTLY = {
 }
 """Sets that share images though none holds the other -> why (Gifford et al. 2023, devkit; names of files)."""
 
-DECLARATIONS = ("networks", "training_sets", "training_hashes")
+DECLARATIONS = ("networks", "training_sets", "training_hashes", "wants_text")
 """Optional methods by which a plugin says where it comes from."""
 
 
@@ -57,22 +57,26 @@ class Declared:
     networks : backbones that it looks through besides those the harness extracts for an encoder.
     sets : names of image sets it was trained on.
     hashes : content hashes (:func:`harness.data.image_sha`) of images it was trained on.
+    reads_texts : it predicts from captions or labels.
     """
 
     who: str
     networks: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
     hashes: frozenset[str] = field(default_factory=frozenset)
+    reads_texts: bool = False
 
     @classmethod
     def of(cls, who: str, plugin: Any, *, wants: bool = False) -> Declared:
         """From a plugin object; each method is optional.  `wants`: the backbones that it wants count too."""
         wanted = (backbone for backbone, _ in _called(plugin, "wants")) if wants else ()
+        texts = tuple(_called(plugin, "wants_text"))
         return cls(
             who,
-            tuple(dict.fromkeys([*_called(plugin, "networks"), *wanted])),
+            tuple(dict.fromkeys([*_called(plugin, "networks"), *texts, *wanted])),
             tuple(_called(plugin, "training_sets")),
             frozenset(_called(plugin, "training_hashes")),
+            bool(texts),
         )
 
 

@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any
 
 from ..errors import ConfigError, WeightsMissing, suggest
-from ..plugins import PluginRef, find
+from ..plugins import PluginRef, available, find
 from ..stages.features import backbone_identity
-from ..stages.fit import wanted
+from ..stages.fit import texts_wanted, wanted
 from ..stages.guard import guarded
 
 
@@ -34,7 +34,7 @@ def missing_files(plugins: Iterable[tuple[PluginRef, Any]], *, subjects: Sequenc
             for subject in subjects if ref.group == "benchmarks" else subjects[:1]:
                 ask = partial(missing, params, subject=subject)
                 lines += map(str, guarded(ref, "cannot say what is missing", ask))
-        if hasattr(ref.load(), "wants") and not lines:
+        if not lines and (hasattr(ref.load(), "wants") or hasattr(ref.load(), "wants_text")):
             lines += _missing_backbones(ref, params)
     return tuple(dict.fromkeys(lines))
 
@@ -42,14 +42,29 @@ def missing_files(plugins: Iterable[tuple[PluginRef, Any]], *, subjects: Sequenc
 def _missing_backbones(ref: PluginRef, params: Any) -> list[str]:
     """Weights of the backbones that an encoder or decoder looks through."""
     lines = []
-    for name, layer in guarded(ref, "cannot be built", lambda: wanted(ref.load()(params))):
+    plugin = guarded(ref, "cannot be built", lambda: ref.load()(params))
+    for name in guarded(ref, "cannot say what it reads", lambda: texts_wanted(plugin)):
+        if not hasattr(find("backbones", name).load(), "extract_text"):
+            readers = [r.name for r in available("backbones") if hasattr(r.load(), "extract_text")]
+            raise ConfigError(
+                f"{ref.kind} '{ref.name}': backbone '{name}' reads no texts; those that do: "
+                f"{', '.join(readers)}"
+            )
+        lines += _absent(name)
+    for name, layer in guarded(ref, "cannot be built", lambda: wanted(plugin)):
         layers = find("backbones", name).load()().layers
         if layer not in layers:
             raise ConfigError(
                 f"{ref.kind} '{ref.name}': " + suggest(layer, layers, what=f"layer of '{name}'")
             )
-        try:
-            backbone_identity(name)
-        except WeightsMissing as problem:
-            lines.append(str(problem))
+        lines += _absent(name)
     return lines
+
+
+def _absent(backbone: str) -> list[str]:
+    """The line of a backbone whose weights are not here."""
+    try:
+        backbone_identity(backbone)
+    except WeightsMissing as problem:
+        return [str(problem)]
+    return []

@@ -23,9 +23,9 @@ from ..rows.caption_controls import constant_captions, human_captions
 from ..rows.row_images import RowImages
 from ..rows.table import row_named
 from ..stages.features import backbone_identity
+from ..stages.text_features import text_features
 from ..storage.references import Held
 from .calls import HEADLINE
-from .caption_features import caption_features
 from .compare import Comparison, Offer, compared, controls, shuffled_orders
 from .context import Circumstances, Scorer, Scoring
 from .scores import MetricRef, Score, Scored
@@ -154,9 +154,7 @@ class CaptionsScorer(Scorer):
     def _thing(self, row: Metric, captions: Sequence[str]) -> Offer:
         if not row.backbone:
             return Offer.of(captions)
-        features = caption_features(
-            row.backbone[0], captions, store=self.run.store, executor=self.run.executor
-        )
+        features = text_features(row.backbone[0], captions, store=self.run.store, executor=self.run.executor)
         return Offer(Held(features), list(captions))
 
     def _references(self, target: str, images: RowImages) -> Texts:

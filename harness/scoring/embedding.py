@@ -19,9 +19,9 @@ from ..data import DataError, ImageSet
 from ..errors import PluginError, what_happened
 from ..metrics.lookalikes import kinds
 from ..rows.row_images import RowImages
+from ..stages.text_features import text_features
 from ..storage.references import Held
 from .calls import HEADLINE
-from .caption_features import caption_features
 from .compare import Comparison, Offer, compared, controls, shuffled_orders
 from .context import ENDS_A_RUN, Scorer
 from .devices import torch_device
@@ -123,7 +123,7 @@ class EmbeddingScorer(Scorer):
             captions = images.stimuli.captions
             if captions is None:
                 raise DataError("the stimuli have no captions")
-            features = caption_features(
+            features = text_features(
                 row.backbone[0], captions, store=self.run.store, executor=self.run.executor
             )
             return Offer(Held(features), list(captions))

@@ -15,6 +15,7 @@ from ..storage.executors import Executor
 from ..storage.references import readable
 from ..storage.store import Store
 from .features import FeatureStore, SavedFeatures
+from .fit import texts_wanted
 from .guard import guarded
 from .model import Model
 from .predicting import predict_batch
@@ -39,6 +40,7 @@ def encode(
     names : under which the plugin gets the images; seeds are those of their ids.
     """
     module = model.ref.load().__module__
+    reads_texts = bool(texts_wanted(model.build()))
     held: list[SavedFeatures] = []
 
     def saved() -> SavedFeatures:
@@ -57,7 +59,9 @@ def encode(
         def arguments() -> tuple[Any, ...]:
             return model, space, readable(part), saved().some(part), seeds
 
-        return Item({"images": part.sha, "seeds": seeds}, arguments, count=len(ids), plugin=module)
+        written = {"written": part.written_sha} if reads_texts else {}
+        ingredients = {"images": part.sha, "seeds": seeds, **written}
+        return Item(ingredients, arguments, count=len(ids), plugin=module)
 
     artifacts = cached_map(
         "encode",

@@ -147,6 +147,12 @@ class SavedFeatures:
                 return saved.load(hashes)
         return FeatureStore(store_at(self.root), Inline(), device=self.device).layer(backbone, layer, stimuli)
 
+    def text(self, backbone: str, texts: Sequence[str]) -> np.ndarray:
+        """(n, D) float32 of `texts`; read now if absent."""
+        from .text_features import text_features
+
+        return text_features(backbone, texts, store=store_at(self.root), executor=Inline())
+
     def some(self, stimuli: ImageSet) -> SavedFeatures:
         """What is known of the images of `stimuli`, all in one of the sets."""
         hashes = stimuli.image_hashes()

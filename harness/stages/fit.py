@@ -13,6 +13,7 @@ from typing import Any
 
 from ..data import SubjectData
 from ..errors import PluginError
+from ..notices import Flag
 from ..plugins import PluginRef
 from ..storage.cached import Item, cached_map
 from ..storage.content import digest
@@ -65,6 +66,7 @@ def fit_encoder(
         **plugin_identity(ref, params, fitting=True),
         "features": [(backbone_identity(name), layer) for name, layer in layers],
         **_training_identity(subjects, seed=seed, device=device),
+        **_reading_identity(plugin, subjects),
     }
     given = lambda: _given(ref, features, layers, subjects)  # noqa: E731
     how = {"store": store, "executor": executor, "seed": seed, "device": device}
@@ -87,6 +89,7 @@ def adapt_encoder(
         **plugin_identity(ref, params),
         "adapted from": fitted.key,
         **_training_identity([data], seed=seed, device=device),
+        **_reading_identity(fitted, [data]),
     }
     given = lambda: _given(ref, features, wanted(fitted.build()), [data])  # noqa: E731
     how = {"store": store, "executor": executor, "seed": seed, "device": device}
@@ -125,6 +128,11 @@ def fit_decoder(
 def wanted(plugin: Any) -> tuple[tuple[str, str], ...]:
     """The (backbone, layer) pairs that an encoder or decoder wants; none without ``wants``."""
     return tuple(plugin.wants()) if hasattr(plugin, "wants") else ()
+
+
+def texts_wanted(plugin: Any) -> tuple[str, ...]:
+    """Backbones through which an encoder reads captions or labels; none without ``wants_text``."""
+    return tuple(plugin.wants_text()) if hasattr(plugin, "wants_text") else ()
 
 
 def takes_features(decoder: Any, ref: PluginRef) -> bool:
@@ -191,6 +199,17 @@ def _training_identity(subjects: Sequence[SubjectData], *, seed: int, device: st
     }
 
 
+def _reading_identity(plugin: Configured, subjects: Sequence[SubjectData]) -> dict[str, Any]:
+    """What the fit of an encoder that reads texts depends on besides; nothing for any other."""
+    names = texts_wanted(plugin.build())
+    if not names:
+        return {}
+    return {
+        "texts": [backbone_identity(name) for name in names],
+        "written": [data.train.stimuli.written_sha for data in subjects],
+    }
+
+
 def _given(
     ref: PluginRef, features: FeatureStore, layers: Sequence[tuple[str, str]], subjects: Sequence[SubjectData]
 ) -> PluginFeatures:
@@ -216,7 +235,15 @@ def _fit(
 
     item = Item(ingredients, arguments, resumable=True, plugin=plugin.ref.load().__module__)
     (artifact,) = cached_map("fit", [item], function, store=store, executor=executor)
-    key = fit_key = artifact.key if is_known(ingredients) else ""
-    if fit_key and (own := predicting(plugin.params)):
-        key = digest([fit_key, own])  # one fit, other predictions
-    return Model(plugin.ref, plugin.params, key, str(artifact.folder), device, artifact.warned(), fit_key)
+    fit_key = artifact.key if is_known(ingredients) else ""
+    where, warned = str(artifact.folder), artifact.warned()
+    return fitted_model(plugin.ref, plugin.params, fit_key, where, device=device, warned=warned)
+
+
+def fitted_model(
+    ref: PluginRef, params: Any, fit_key: str, folder: str, *, device: str, warned: tuple[Flag, ...] = ()
+) -> Model:
+    """What the fit `fit_key` in `folder` is with `params`: one fit may predict in several ways."""
+    own = predicting(params)
+    key = digest([fit_key, own]) if fit_key and own else fit_key
+    return Model(ref, params, key, folder, device, warned, fit_key)

@@ -6,7 +6,7 @@ content of the images, so that a fit with another learning rate finds it, and a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,10 @@ class PluginFeatures:
     def layer(self, backbone: str, layer: str, stimuli: ImageSet) -> np.ndarray:
         """(N, ...) float32 features of `stimuli`, in their order; extracted now if absent."""
         return self.saved.layer(backbone, layer, stimuli)
+
+    def text(self, backbone: str, texts: Sequence[str]) -> np.ndarray:
+        """(n, D) float32 of `texts`; read now if absent."""
+        return self.saved.text(backbone, texts)
 
     def computed(
         self,

@@ -112,6 +112,8 @@ def signatures(case: EncoderCase) -> Iterator[Problem]:
         "load": (("folder", "params"), ("device",)),
         "adapt": (("subject", "features"), FIT),
         "own_space": ((), ()),
+        "wants_text": ((), ()),
+        "require": (("stimuli",), ()),
     }
     yield from calls(case, shapes)
     if not isinstance(inspect.getattr_static(case.plugin, "load", None), classmethod):
@@ -141,6 +143,20 @@ def wanted_layers(case: EncoderCase) -> Iterator[Problem]:
             )
         elif layer not in (layers := find("backbones", backbone).load()().layers):
             yield Problem(f"a layer of {backbone}", f"'{layer}'", f"It has {', '.join(layers)}.")
+
+
+def wanted_texts(case: EncoderCase) -> Iterator[Problem]:
+    """``wants_text()`` names installed backbones that read texts."""
+    if not hasattr(case.plugin, "wants_text"):
+        raise NotChecked("it has no wants_text")
+    readers = [ref.name for ref in available("backbones") if hasattr(ref.load(), "extract_text")]
+    for name in case.call("wants_text", case.build().wants_text):
+        if name not in readers:
+            yield Problem(
+                "an installed backbone with extract_text",
+                suggest(str(name), readers, what="backbone"),
+                "Name one that reads texts.",
+            )
 
 
 def training_images_only(case: EncoderCase) -> Iterator[Problem]:
@@ -236,16 +252,20 @@ def micro_batches(case: EncoderCase) -> Iterator[Problem]:
 
 
 def names_of_images(case: EncoderCase) -> Iterator[Problem]:
-    """Neither ids nor captions nor labels matter: a run may hide them."""
+    """Neither ids nor captions nor labels matter: a run may hide them.  Of an encoder that says it reads
+    texts (``wants_text``), ids alone."""
     if getattr(case.plugin, "by_id", False):
         raise NotChecked("its predictions are looked up by id")
     plain, model, stimuli = case.plain, case.model, case.subject.test.stimuli
-    hidden = Stimuli.from_array([f"hidden-{k}" for k in range(len(stimuli))], stimuli.images())
+    ids = [f"hidden-{k}" for k in range(len(stimuli))]
+    reads_texts = hasattr(case.plugin, "wants_text")
+    hidden = stimuli.renamed(ids) if reads_texts else Stimuli.from_array(ids, stimuli.images())
     if seen := differs(plain, case.results(model, stimuli=hidden), CLOSE):
         yield Problem(
-            "predictions that do not depend on ids, captions or labels",
+            f"predictions that do not depend on ids{'' if reads_texts else ', captions or labels'}",
             seen,
-            "Predict from images and their features alone.",
+            "Predict from images and their features alone; one that reads captions names its backbones "
+            "of text in wants_text().",
         )
 
 
@@ -331,6 +351,7 @@ CHECKS = {
     "signatures": signatures,
     "parameters": parameters,
     "wanted layers": wanted_layers,
+    "wanted texts": wanted_texts,
     "training data": training_images_only,
     "output": output,
     "seeds": seeds_of_images,

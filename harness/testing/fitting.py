@@ -12,7 +12,7 @@ import numpy as np
 from ..api import Responses, Split, SubjectData
 from ..errors import SpaceMismatch
 from ..progress import listening
-from ..stages.fit import wanted
+from ..stages.fit import texts_wanted, wanted
 from ..storage.content import digest
 from .case import SAME, Case, differs
 from .report import NotChecked, Problem
@@ -58,6 +58,8 @@ class FittedCase(Case, ABC):
                 for subject in self.subjects:
                     features.layer(backbone, layer, subject.train.stimuli)
                 features.layer(backbone, layer, self.subject.test.stimuli)
+            for backbone in self.call("wants_text", texts_wanted, self.build()):
+                features.text(backbone, ["a text"])  # opens it
             return features
 
         return self.once("features", compute)

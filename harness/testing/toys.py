@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -138,7 +139,7 @@ class FeaturesInMemory:
     def __init__(self, *, device: str = "cpu") -> None:
         self.device = device
         self.asked: set[str] = set()
-        self._backbones: dict[str, object] = {}
+        self._backbones: dict[str, Any] = {}
         self._features: dict[tuple[str, str, str], np.ndarray] = {}
 
     def layer(self, backbone: str, layer: str, stimuli: Stimuli) -> np.ndarray:
@@ -149,6 +150,10 @@ class FeaturesInMemory:
         for start in range(0, len(missing), BATCH):
             self._extract(backbone, layer, stimuli, missing[start : start + BATCH])
         return np.stack([self._features[backbone, layer, sha] for sha in hashes])
+
+    def text(self, backbone: str, texts: Sequence[str]) -> np.ndarray:
+        """(n, D) float32 of `texts`."""
+        return np.asarray(self._opened(backbone).extract_text(list(texts)), np.float32)
 
     def computed(
         self,
@@ -166,10 +171,13 @@ class FeaturesInMemory:
         return np.concatenate([compute(images, start) for start, images in zip(starts, batches, strict=True)])
 
     def _extract(self, backbone: str, layer: str, stimuli: Stimuli, places: Sequence[int]) -> None:
-        if backbone not in self._backbones:
-            self._backbones[backbone] = open_backbone(backbone, device=self.device)
         images = stimuli.images([stimuli.ids[k] for k in places])
-        extracted = self._backbones[backbone].extract(images, [layer])[layer]
+        extracted = self._opened(backbone).extract(images, [layer])[layer]
         for k, features in zip(places, extracted, strict=True):
             sha = stimuli.image_hashes()[k]
             self._features[backbone, layer, sha] = np.asarray(features, np.float32)
+
+    def _opened(self, backbone: str) -> Any:
+        if backbone not in self._backbones:
+            self._backbones[backbone] = open_backbone(backbone, device=self.device)
+        return self._backbones[backbone]

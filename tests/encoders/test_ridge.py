@@ -200,11 +200,11 @@ def test_tokens_of_a_block_are_chosen(tokens):
     subject, features = toy_subject(n_train=12, n_test=3), FeaturesInMemory()
     encoder = RidgeEncoder(RidgeEncoder.Params(backbone="scenes@tiny", layers=("block1",), tokens=tokens))
     block = features.layer("scenes@tiny", "block1", subject.train.stimuli)
-    design = encoder._design(subject.train.stimuli, features)
+    design = encoder.design(subject.train.stimuli, features)
     assert np.array_equal(design, block[:, 0] if tokens == "first" else block.mean(axis=1))
     flat = RidgeEncoder(RidgeEncoder.Params(tokens=tokens))
     with pytest.raises(ConfigError, match="leave it at all"):
-        flat._design(subject.train.stimuli, PixelsAsVectors())
+        flat.design(subject.train.stimuli, PixelsAsVectors())
 
 
 class PixelsAsVectors:

@@ -95,6 +95,11 @@ class BuiltOnAnother(ToyEncoder):
         return (("scenes@tiny", "cls"),)
 
 
+class ReadsCaptions(ToyEncoder):
+    def wants_text(self):
+        return ("bigg@tiny",)
+
+
 class SeesThroughTheMetric(ToyDecoder):
     def networks(self):
         return ("clip@tiny",)

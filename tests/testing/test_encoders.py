@@ -34,6 +34,10 @@ class _Broken:
         def wants(self):
             return (("pixels", "rgb9"),)
 
+    class wanted_texts(GoodEncoder):
+        def wants_text(self):
+            return ("pixels",)
+
     class training_data(GoodEncoder):
         def fit(self, subjects, features, **more):
             subjects[0].test.stimuli.images()

@@ -71,6 +71,7 @@ def run_flags(evidence: Evidence) -> list[Flag]:
         *images.doubled_images(data),
         *provenance.trained_on_test_images(data, e.declared),
         *provenance.known_overlap(e.declared, e.test_sets),
+        *provenance.reads_of_test_images(e.declared),
         *provenance.chosen_by_truth(e.selection, e.candidates),
         *provenance.transductive_decoder(e.transductive),
         *provenance.shared_backbones(e.wanted, e.scores, e.declared),

@@ -60,6 +60,17 @@ def known_overlap(declared: Sequence[Declared], test_sets: Sequence[str]) -> Ite
             )
 
 
+def reads_of_test_images(declared: Sequence[Declared]) -> Iterator[Flag]:
+    for party in declared:
+        if party.reads_texts:
+            yield Flag(
+                "reads-annotations",
+                "warning",
+                f"{party.who} predicts from what people wrote of the test images, not from their pixels; it "
+                "is a bound on what such words explain, no model of seeing",
+            )
+
+
 def chosen_by_truth(selection: str, candidates: int) -> Iterator[Flag]:
     if selection == "gt-selected" and candidates > 1:
         yield Flag(

@@ -19,6 +19,7 @@ from harness.testing.toys import FeaturesInMemory
 SHORT = {
     "brain-transformer": {"epochs": 2},
     "braincorl": {"epochs": 2, "batch": 12, "context": (4, 8), "shown": 12, "voxels": 8},
+    "factorised": {"epochs": 2},
     "fwrf": {"sizes": 2, "smallest": 0.2, "penalties": (1.0, 10.0)},
     "gnet": {"epochs": 2, "trunk": 4, "passed": 4},
     "gru": {"epochs": 2, "width": 16},
@@ -27,6 +28,7 @@ SHORT = {
     "mlp": {"epochs": 2, "width": 16},
     "neuroflow": {"epochs": 2, "vae_epochs": 2, "inner": 16, "depth": 1, "steps": 3},
     "nrf": {"epochs": 2, "width": 16},
+    "semantic": {"alphas": (1.0, 100.0)},
     "stacked": {"layers": ("block1", "cls"), "alphas": (1.0, 100.0)},
     "synbrain": {"epochs": 2, "vae_epochs": 2, "length": 32, "inner": 16, "depth": 1},
     "universal": {"epochs": 2, "adapt_epochs": 2, "width": 8, "embedding": 8, "voxels": 16},

@@ -109,6 +109,12 @@ def test_honest_runs_raise_nothing(raised, honest):
             "alarm",
             "the best of 2 candidates by comparison with the stimulus",
         ),
+        (
+            {"encoder": "ReadsCaptions"},
+            "reads-annotations",
+            "warning",
+            "ReadsCaptions' predicts from what people wrote of the test images",
+        ),
         ({"decoder": "Transductive"}, "transductive-decoder", "warning", "all test responses at once"),
         (
             {"encoder": "BuiltOnTheMetric"},
