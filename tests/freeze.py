@@ -26,12 +26,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from helpers.commands import call_harness, only_run
-from helpers.named_backbones import backbone_named
 
 from harness.backbones.catalogue import ROWS as BACKBONES
 from harness.catalogue import Call, Metric
 from harness.metrics.catalogue import ROWS as METRICS
+
+sys.path.append(str(Path(__file__).parent / "helpers"))  # where pytest finds them too, once
+
+from commands import call_harness, only_run
+from named_backbones import backbone_named
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "tests" / "frozen.json"
@@ -149,8 +152,8 @@ def _is_numbers(value: Any) -> bool:
 
 def _keys(table: pd.DataFrame) -> pd.Series:
     """ "metric row target" of each row of a score table, as far as it has these columns."""
-    names = [name for name in GROUPED_BY if name in table.columns]
-    return table[names].astype(str).agg(" ".join, axis=1)
+    first, *others = (table[name].astype(str) for name in GROUPED_BY if name in table.columns)
+    return first.str.cat(others, sep=" ")
 
 
 def listed(table: pd.DataFrame, frozen_means: Mapping[str, float | None]) -> pd.DataFrame:

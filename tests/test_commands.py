@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import importlib
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from commands import WARM
 
 from harness.cli.run import _as_assignments, run
 
@@ -173,3 +176,11 @@ def test_areas_of_lesions_are_named_or_all_groups():
     assert settings("--lesions", "--decoder", "linear") == ['run.lesions=["groups"]']
     assert settings("--lesions", "V1, a: b") == ['run.lesions=["V1", "a: b"]']
     assert settings() == []
+
+
+def test_what_libraries_set_as_they_are_imported_starts_no_new_interpreter(harness):
+    harness("--help")
+    for name in ("sklearn", "torchvision", "open_clip", "transformers", "diffusers", "altair", "nltk"):
+        importlib.import_module(name)
+    assert WARM.serves(os.environ) == (os.environ["OMP_NUM_THREADS"] == "1")
+    assert not WARM.serves({**os.environ, "LC_ALL": "C"})

@@ -36,6 +36,14 @@ TOY_WORDS = (
 # These look through a backbone, and torch takes a second to import in each command.
 EMBEDDED_METRICS = f"{TOY_METRICS},pixel-2way,decoded-agreement,decoded-agreement-controlled"
 
+SET_BY_IMPORTS = (
+    "KMP_DUPLICATE_LIB_OK",
+    "KMP_INIT_AT_FORK",
+    "TOKENIZERS_PARALLELISM",
+    "TORCHINDUCTOR_CACHE_DIR",
+)
+"""Variables that sklearn, open_clip and torchvision give to whatever process imports them."""
+
 
 class WarmCommand:
     """``harness`` forked from a process that has its imports done (:mod:`warm_command`), one at a time."""
@@ -51,9 +59,8 @@ class WarmCommand:
             return False  # the imports start threads, which a fork does not have
         before = self._environment or os.environ
         names = {name for name in {*before, *environment} if before.get(name) != environment.get(name)}
-        return all(
-            name.startswith("HARNESS_") or name in ("COLUMNS", "PYTEST_CURRENT_TEST") for name in names
-        )
+        free = ("COLUMNS", "PYTEST_CURRENT_TEST", *SET_BY_IMPORTS)
+        return all(name.startswith("HARNESS_") or name in free for name in names)
 
     def run(
         self, command: list[str], folder: Path, environment: Mapping[str, str], timeout: float

@@ -3,7 +3,8 @@
 Much of the time of a small command goes into imports.  ``python warm_command.py`` reads requests, a line of
 JSON each (words, folder, environment, and the files for what is printed), and answers with two lines: the
 number of the process that carries the request out, and its exit status.  What is forked has run nothing of
-harness but imports.  Hashes of text begin alike in all that one such process forks; they do not in commands
+harness but imports, and knows the scale of ``embedded``'s default subject, which takes seconds and is the
+same in every process.  Hashes of text begin alike in all that one such process forks; they do not in commands
 that are started as programs, as those that tests kill or pipe from are, or under another worker of pytest.
 """
 
@@ -32,6 +33,13 @@ IMPORTED = (
     *("harness.reports.page", "harness.reports.comparison", "harness.scoring.driver"),
 )
 """What most commands import."""
+
+
+def see_default_subject() -> None:
+    """Simulate a trial: :mod:`harness.benchmarks.cortex` keeps what the reference scenes say of its scale."""
+    from harness.benchmarks.embedded import Embedded, Params
+
+    Embedded(Params(n_train=1, n_test=1)).load("subj01")
 
 
 def answer_requests() -> dict[str, Any] | None:
@@ -68,5 +76,6 @@ def carry_out(request: dict[str, Any]) -> None:
 if __name__ == "__main__":
     for name in IMPORTED:
         importlib.import_module(name)
+    see_default_subject()
     if (request := answer_requests()) is not None:
         carry_out(request)

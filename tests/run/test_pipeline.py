@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -119,6 +120,8 @@ def test_interrupting_is_one_line_and_resumes(harness, tmp_path, toy_words, refe
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A loop that was started in the background may ignore the signal, and so would its commands.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not list((tmp_path / "store" / "decode").glob("*/*")) and time.monotonic() < deadline:
