@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from harness.api import CeilingSource, DataError, Split, Stimuli, SubjectData, VoxelSpace
+from harness.api import CeilingSource, DataError, Scaling, Split, Stimuli, SubjectData, VoxelSpace, units
 from harness.api import Responses as Trials
 from harness.reading.pixels import Scale, checked_hashes
 
@@ -48,7 +48,8 @@ class VoxelFacts:
 class Assembly:
     """How a subject's trials become responses.
 
-    units : of the numbers as they are read; normalise : ``none``, ``zscore`` or ``zscore_session``.
+    units : of the numbers as they are read; normalise : ``none``, ``zscore``, ``zscore_session``, or units to
+    which they are brought (:mod:`harness.units`).
     exclude : reasons to mask voxels, ``nan`` and ``constant``.  allow_overlap : let test images be training
     images; shared_ids : under the same id too, as where trials are divided in place of images.
     scale : how the images' numbers become pixels.
@@ -90,18 +91,26 @@ class Assembly:
                 f"{train.table.what} has {train.table.shape[1]} voxels and {test.table.what} "
                 f"{test.table.shape[1]}; both splits need the same voxels"
             )
+        scale = self._factor()
         moments, groups = self._moments(scaled_by or train, train, test)
         ncsnr, source = facts.ncsnr, facts.ncsnr_source
         valid = self._valid(moments, test, ncsnr)
         rows = [
-            ResponseRows(part.table, part.trials, valid=valid, moments=moments if groups else None, groups=g)
+            ResponseRows(
+                part.table,
+                part.trials,
+                valid=valid,
+                moments=moments if groups else None,
+                groups=g,
+                factor=scale,
+            )
             for part, g in zip((train, test), groups or (None, None))
         ]
         if ncsnr is None:
             ncsnr, source = estimate_ncsnr([(d, p.image_index) for p, d in zip((train, test), rows)])
         else:
             ncsnr = np.where(valid, ncsnr, 0)
-        space = self._space(facts, valid, ncsnr, source)
+        space = self._space(facts, valid, ncsnr, source, self._scaling(moments) if groups else None)
         splits = [_split(*part, space, data) for part, data in zip(parts, rows)]
         require_same_kind(splits[0].stimuli, splits[1].stimuli, door=self.scale.door)
         self._require_new_images(splits[0].stimuli, splits[1].stimuli)
@@ -116,7 +125,7 @@ class Assembly:
         if self.normalise != "zscore_session":
             groups = tuple(np.zeros(len(part.trials), np.int64) for part in (train, test))
             moments = measure(scaled_by.table, scaled_by.trials, np.zeros(len(scaled_by.trials), np.int64))
-            return moments, None if self.normalise == "none" else groups
+            return moments, groups if self.normalise in units.ZSCORES else None
         for name, part in (("train", train), ("test", test)):
             if part.session is None:
                 raise DataError(
@@ -152,6 +161,24 @@ class Assembly:
         moments = moments.with_group(of_test)
         return moments, (groups[0], np.full(len(test.trials), moments.groups[-1]))
 
+    def _factor(self) -> float:
+        """By what numbers are multiplied as they are read."""
+        if self.normalise not in units.PERCENT:
+            return 1.0
+        scale = units.factor(self.units, self.normalise)
+        if scale is None:
+            raise DataError(
+                f"the responses are in units '{self.units}', of which nothing says how large one percent is; "
+                f"leave out normalise: {self.normalise}"
+            )
+        return scale
+
+    def _scaling(self, moments: Moments) -> Scaling:
+        """What leads back from z-scores; the group of test trials measured apart takes no part."""
+        trained = moments.first(len(moments.groups) - 1) if self.test_scale else moments
+        usual = trained.pooled()
+        return Scaling(self.units, usual.mean[0], usual.sd[0])
+
     def _valid(self, moments: Moments, test: SplitTrials, ncsnr: np.ndarray | None) -> np.ndarray:
         """(V,) voxels to use; those that may not be excluded are errors."""
         finite = moments.finite & finite_voxels(test.table, test.trials)
@@ -185,6 +212,7 @@ class Assembly:
         valid: np.ndarray,
         ncsnr: np.ndarray | None,
         source: CeilingSource | None,
+        scaling: Scaling | None,
     ) -> VoxelSpace:
         n_voxels = len(valid)
         identity = hashlib.sha256(f"{self.dataset}|{self.subject}|{self.mask}|{n_voxels}".encode())
@@ -206,6 +234,7 @@ class Assembly:
             ncsnr_source=source,
             vertices=facts.vertices,
             template=facts.template,
+            scaling=scaling,
         )
 
     def _hashes(self, part: SplitTrials) -> tuple[str, ...]:

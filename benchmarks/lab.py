@@ -18,7 +18,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from harness.api import ConfigError, DataError, SubjectData, suggest
+from harness.api import ConfigError, DataError, SubjectData, suggest, units
 from harness.reading.arrays import as_names, open_array, split_reference
 from harness.reading.image_files import ImageFolder
 from harness.reading.pixels import Scale
@@ -32,7 +32,6 @@ from .layouts.benchmark import chosen_trials, is_list, listed_images
 from .layouts.recording import in_order_shown, masked_facts, prepared, read_mask, trials_of
 from .named_files import named_path
 from .paired_images import YAML, ResizeKeys
-from .paired_params import NORMALISATIONS, UNITS
 from .paired_responses import measured_trials
 
 TEMPLATES = ("", "mni152")
@@ -53,8 +52,7 @@ class Params(ResizeKeys):
     atlas, atlas_names : volume of numbers of regions, and a table with the columns ``number`` and ``name``.
     groups : cortical group -> names of regions that it unites.
     template : ``mni152`` where the volumes are in that template's space: maps are then drawn on fsaverage.
-    units : of the betas: ``raw``, ``percent``, ``zscore`` or ``zscore_session``; normalise : as for
-    ``paired``.
+    units : of the betas; normalise : both as for ``paired``.
     mean_over : columns of `trials`; volumes that agree in them and in the image are one trial, their mean.
     skip : values of the column `image` that are no picture, such as ``rest``.
     test : value of the column `split` that marks test trials, or a list of test images, or without `split` a
@@ -92,14 +90,14 @@ class Params(ResizeKeys):
         for name in ("betas", "trials", "images", "mask"):
             if not getattr(self, name):
                 raise ConfigError(f"benchmark 'lab' needs {name}:; see harness list lab")
-        if self.units not in UNITS:
+        if self.units not in units.UNITS:
             raise ConfigError(
-                f"the units of the betas are not stated; add units: and one of {', '.join(UNITS)}"
+                f"the units of the betas are not stated; add units: and one of {', '.join(units.UNITS)}"
             )
         if self.template not in TEMPLATES:
             raise ConfigError(suggest(self.template, TEMPLATES, what="template"))
-        if self.normalise not in NORMALISATIONS:
-            raise ConfigError(suggest(self.normalise, NORMALISATIONS, what="normalise"))
+        if self.normalise not in units.BROUGHT_TO:
+            raise ConfigError(suggest(self.normalise, units.BROUGHT_TO, what="normalise"))
         for name, allowed in (("image_filter", FILTERS), ("image_fit", FITS)):
             if getattr(self, name) and getattr(self, name) not in allowed:
                 raise ConfigError(suggest(getattr(self, name), allowed, what=name))

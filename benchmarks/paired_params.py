@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.api import ConfigError, suggest
+from harness.api import ConfigError, suggest, units
 from harness.reading.ids import typed_ids
 
 from .paired_images import ImageKeys
 from .paired_responses import LAYOUTS
 
-UNITS = ("raw", "percent", "zscore", "zscore_session")
-NORMALISATIONS = ("none", "zscore", "zscore_session")
 EXCLUSIONS = ("nan", "constant", "zero")
 
 
@@ -102,9 +100,11 @@ class Params(ImageKeys):
         ``images-repeats-voxels`` (N, R, V), where a repeat of NaN only is one not measured.  In any
         layout a trial that is NaN in every voxel is left out, with a warning.
     index_base : 0 or 1, what `image_index` counts from; stated wherever `image_index` is.
-    units : ``raw``, ``percent``, ``zscore`` or ``zscore_session``, of the responses in the file.
+    units : ``raw``, ``percent``, ``raw/300`` (the same), ``raw/2000`` (of NSD's whole numbers), ``zscore`` or
+        ``zscore_session``, of the responses in the file.
     normalise : ``none``, ``zscore`` or ``zscore_session``: z-score with the mean and population
-        standard deviation of the training trials (of the same session).
+        standard deviation of the training trials (of the same session); or ``percent``, ``raw/300`` or
+        ``raw/2000``: bring them to these units.
     exclude : ``nan`` and ``constant``: mask such voxels, those whose ncsnr is NaN included; ``zero``: leave
         out trials that are 0 in every voxel.  Without it they are errors.
     mask : name of the set of voxels.
@@ -168,7 +168,7 @@ class Params(ImageKeys):
         self._check_splits()
         if not self.units:
             raise ConfigError(
-                f"the units of the responses are not stated; add units: and one of {', '.join(UNITS)}"
+                f"the units of the responses are not stated; add units: and one of {', '.join(units.UNITS)}"
             )
         self._check_choices()
         if self.index_base not in (None, 0, 1):
@@ -226,8 +226,8 @@ class Params(ImageKeys):
 
     def _check_choices(self) -> None:
         choices = {
-            "units": UNITS,
-            "normalise": NORMALISATIONS,
+            "units": units.UNITS,
+            "normalise": units.BROUGHT_TO,
             "responses_layout": LAYOUTS,
         }
         for name, allowed in choices.items():

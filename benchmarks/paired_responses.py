@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -124,6 +124,10 @@ class Moments:
         mean, sd = self.mean.mean(axis=0), np.sqrt((self.sd**2).mean(axis=0))
         return Moments(np.zeros(1, np.int64), mean[None], sd[None], self.constant, self.finite)
 
+    def first(self, count: int) -> Moments:
+        """The first `count` groups."""
+        return replace(self, groups=self.groups[:count], mean=self.mean[:count], sd=self.sd[:count])
+
     def with_group(self, other: Moments) -> Moments:
         """These groups and, as the last of all, the one group of `other`."""
         return Moments(
@@ -176,7 +180,7 @@ class ResponseRows:
     """Chosen trials of a table as (T, V) float32: normalised, masked voxels at 0; read on demand.
 
     `moments` are those of training trials; `groups` (T,) names the row of them that each trial is
-    normalised with.  Without `moments` values stay as they are.
+    normalised with.  Without `moments` values stay as they are, times `factor`.
     """
 
     dtype = np.dtype(np.float32)
@@ -190,10 +194,11 @@ class ResponseRows:
         valid: np.ndarray,
         moments: Moments | None = None,
         groups: np.ndarray | None = None,
+        factor: float = 1.0,
     ) -> None:
         self.table, self.trials, self.valid = table, trials, valid
         self.shape = (len(trials), table.shape[1])
-        self._moments = moments
+        self._moments, self._factor = moments, factor
         self._row = None if moments is None else np.searchsorted(moments.groups, groups)
 
     def __len__(self) -> int:
@@ -210,6 +215,8 @@ class ResponseRows:
             if self._moments is not None:
                 at = self._row[rows]
                 values = (values - self._moments.mean[at]) / self._moments.sd[at]
+            if self._factor != 1:
+                values = values * self._factor
             out = values.astype(np.float32)
         out[:, ~self.valid] = 0
         return out if np.ndim(chosen) else out[0]

@@ -18,12 +18,14 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
+from . import units
 from .catalogue import Metric, call, plugin
 from .data import (
     CeilingSource,
     Decoded,
     ImageSet,
     Responses,
+    Scaling,
     Split,
     Stimuli,
     SubjectData,
@@ -59,6 +61,7 @@ __all__ = [
     "Metric",
     "PluginError",
     "Responses",
+    "Scaling",
     "SpaceMismatch",
     "Split",
     "Stimuli",
@@ -73,6 +76,7 @@ __all__ = [
     "progress",
     "suggest",
     "track",
+    "units",
 ]
 
 INTERFACE = 1

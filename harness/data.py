@@ -16,12 +16,14 @@ import numpy as np
 
 from .errors import DataError, SpaceMismatch
 from .image_sets import ImageSet, Stimuli, digest_of, image_sha
+from .units import Scaling
 
 __all__ = [
     "CeilingSource",
     "Decoded",
     "ImageSet",
     "Responses",
+    "Scaling",
     "Split",
     "Stimuli",
     "SubjectData",
@@ -57,7 +59,8 @@ class VoxelSpace:
     ----------
     dataset, subject, mask : names, for example ``"nsd"``, ``"subj01"``, ``"nsdgeneral"``.
     n_voxels : length V of a response vector, masked voxels included.
-    units : ``"zscore_session"``, ``"zscore"``, ``"percent"`` or ``"raw"``.
+    units : ``"zscore_session"``, ``"zscore"``, ``"percent"``, ``"raw/300"``, ``"raw/2000"`` or ``"raw"``
+        (:mod:`harness.units`).
     voxels_sha : hash of the ordered voxel identities (indices, coordinates or vertices).
     rois : name -> (V,) bool, a voxel may be in several.
     groups : cortical groups (``early``, ``middle``, ``higher`` ...): name -> (V,) bool.
@@ -70,6 +73,7 @@ class VoxelSpace:
     vertices : (V,) numbers of the vertices of fsaverage that the entries are, 0 to 163,841 of the left half
         and from 163,842 on of the right one, or None.
     template : ``mni152`` where coordinates are millimetres of that template; "" for the subject's own.
+    scaling : of z-scored responses, what made them z-scores, or None.
     """
 
     dataset: str
@@ -86,6 +90,7 @@ class VoxelSpace:
     ncsnr_source: CeilingSource | None = None
     vertices: np.ndarray | None = None
     template: str = ""
+    scaling: Scaling | None = None
 
     def __post_init__(self) -> None:
         valid = np.ones(self.n_voxels, bool) if self.valid is None else np.asarray(self.valid, bool)

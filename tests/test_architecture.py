@@ -65,7 +65,7 @@ def test_nothing_comes_in_by_the_door_of_notebooks():
 
 
 def test_contracts_need_numpy_and_the_standard_library_only():
-    for name in ("api", "catalogue", "data", "errors", "image_sets"):
+    for name in ("api", "catalogue", "data", "errors", "image_sets", "units"):
         for module in {e.module for e in sources.imports(ROOT / "harness" / f"{name}.py") if not e.level}:
             root = module.partition(".")[0]
             assert root == "numpy" or root in sys.stdlib_module_names, f"{name}.py imports {module}"

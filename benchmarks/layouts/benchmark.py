@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from harness.api import ConfigError, DataError, SubjectData, suggest
+from harness.api import ConfigError, DataError, SubjectData, suggest, units
 from harness.reading.arrays import as_names, open_array
 from harness.reading.ids import match_ids, require_ids
 from harness.reading.image_files import ImageFolder
@@ -22,7 +22,6 @@ from harness.reading.terms import require_terms
 
 from ..assembly import Assembly
 from ..paired_images import YAML
-from ..paired_params import NORMALISATIONS
 from ..paired_responses import measured_trials
 from ..paired_trials import SplitTrials
 from .manifest import Manifest, examine, read_manifest
@@ -51,7 +50,8 @@ class Params:
         tests and the others train, as some papers do, and the run is flagged.
     sessions : train with the trials of the first so many sessions; test trials are of all.
     normalise : ``none``, ``zscore`` or ``zscore_session``, with trials that are of no test image, those of
-        sessions that do not train included; what suits the layout when empty.
+        sessions that do not train included; or units, ``percent``, ``raw/300`` (the same) or ``raw/2000``;
+        what suits the layout when empty.
     exclude : ``nan`` and ``constant``: mask such voxels, instead of refusing the data; ``zero``: leave out
         trials of zeros.
     image_size : side to which pictures are brought, 0 for the files' own; image_filter : how.
@@ -69,7 +69,7 @@ class Params:
     def __post_init__(self) -> None:
         for name, allowed in (
             ("split", SPLITS),
-            ("normalise", ("", *NORMALISATIONS)),
+            ("normalise", ("", *units.BROUGHT_TO)),
             ("image_filter", FILTERS),
         ):
             if getattr(self, name) not in allowed:
@@ -205,8 +205,8 @@ class LayoutBenchmark(ABC):
             return asked or self.normalise
         if asked not in ("", "none"):
             raise ConfigError(
-                f"the responses of {self.layout} are z-scored as they come; normalise: {asked} would do so "
-                "again, leave it out"
+                f"the responses of {self.layout} are z-scored as they come, by statistics that are not among "
+                f"its files; leave out normalise: {asked}"
             )
         return "none"
 

@@ -40,6 +40,9 @@ _SETTINGS = ("seed", "samples", "micro_batch", "device")
     help=f"images of another shape than the training images [{FITS[0]}]",
 )
 @click.option(
+    "--units", help="of what is written: percent, raw/300, raw/2000 ... [as the encoder was fitted]"
+)
+@click.option(
     "--own-code",
     is_flag=True,
     help="the run is yours: an encoder that it names as a file (path/file.py:Class) may be called",
@@ -91,7 +94,9 @@ def predict(model: str, images: Path, out: Path, **given: Any) -> None:
                 place=context.place,
                 progress=advance,
             )
-        write_predictions(out, ready, responses, seed=settings.seed)
+        if given["units"]:
+            responses = responses.in_units(given["units"], ready.space)
+        write_predictions(out, ready, responses, seed=settings.seed, units=given["units"] or "")
     shown = console()
     simulated = ", simulated, not brain data" if ready.simulated else ""
     voxels = f"{ready.space.n_voxels:,} voxels of {ready.space.subject}{simulated}"

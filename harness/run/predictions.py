@@ -1,17 +1,17 @@
 """New images through an encoder that is fitted already: what ``harness predict`` computes and writes.
 
-The file is HDF5.  ``ids`` (N,) and ``predictions`` (N, S, V) are what ``--encoder file:`` reads again; beside
-each image stand ``novelty`` (N,), its distance from the training images (:mod:`harness.solvers.novelty`), and
-``novelty_share`` (N,), the share of training images that are farther out.  Of the space there are ``valid``,
-``ncsnr`` and ``noise_ceiling`` (V,), ``coordinates``, ``rois/NAME`` and ``groups/NAME`` where they are known;
-the rest is in attributes.
+The file is HDF5.  ``ids`` (N,), ``predictions`` (N, S, V) and their ``units`` are what ``--encoder file:``
+reads again; beside each image stand ``novelty`` (N,), its distance from the training images
+(:mod:`harness.solvers.novelty`), and ``novelty_share`` (N,), the share of training images that are farther
+out.  Of the space there are ``valid``, ``ncsnr`` and ``noise_ceiling`` (V,), ``coordinates``, ``rois/NAME``
+and ``groups/NAME`` where they are known; the rest is in attributes.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from ..stages.model import Configured, Model
 from ..stages.precomputed import FilePredictions
 from ..storage.content import plain
 from ..storage.store import is_known, key_of
+from ..units import converted
 from .context import Context
 from .preparation import prepare
 
@@ -70,6 +71,11 @@ class Predictions:
     responses: np.ndarray
     novelty: np.ndarray | None
     share: np.ndarray | None
+
+    def in_units(self, wanted: str, space: VoxelSpace) -> Predictions:
+        """The same, of `space`, as numbers in the units `wanted`."""
+        values = converted(self.responses, space.units, wanted, space, what="predictions")
+        return replace(self, responses=values)
 
 
 def fitted_encoder(context: Context, key: str) -> ReadyEncoder:
@@ -234,15 +240,23 @@ def _pooled(features: FeatureStore, pair: tuple[str, str], images: ImageSet) -> 
     return np.concatenate(pooled)
 
 
-def write_predictions(file: Path, ready: ReadyEncoder, predicted: Predictions, *, seed: int) -> None:
-    """Write `file` as the module says, whole or not at all."""
+def write_predictions(
+    file: Path, ready: ReadyEncoder, predicted: Predictions, *, seed: int, units: str = ""
+) -> None:
+    """Write `file` as the module says, whole or not at all.
+
+    units : of `predicted`, where they are not those of the space.
+    """
     import h5py
 
     space, ref = ready.space, ready.model.ref
+    if units:
+        space = replace(space, units=units)
     text = h5py.string_dtype()
     with replaced(file) as place, h5py.File(place, "w") as out:
         out.create_dataset("ids", data=list(predicted.ids), dtype=text)
         out.create_dataset("predictions", data=predicted.responses)
+        out.create_dataset("units", data=[space.units], dtype=text)
         counts = np.ones(1) if ready.counts is None else ready.counts
         arrays = {
             "novelty": predicted.novelty,

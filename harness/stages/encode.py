@@ -11,6 +11,7 @@ from ..data import Stimuli, VoxelSpace
 from ..rows.opaque import TRUE_IDS, OpaqueNames
 from ..seeds import sample_seeds
 from ..storage.cached import Item, cached_map
+from ..storage.content import digest
 from ..storage.executors import Executor
 from ..storage.references import readable
 from ..storage.store import Store
@@ -39,7 +40,7 @@ def encode(
 
     names : under which the plugin gets the images; seeds are those of their ids.
     """
-    module = model.ref.load().__module__
+    plugin = model.ref.load()
     reads_texts = bool(texts_wanted(model.build()))
     held: list[SavedFeatures] = []
 
@@ -61,7 +62,7 @@ def encode(
 
         written = {"written": part.written_sha} if reads_texts else {}
         ingredients = {"images": part.sha, "seeds": seeds, **written}
-        return Item(ingredients, arguments, count=len(ids), plugin=module)
+        return Item(ingredients, arguments, count=len(ids), plugin=plugin.__module__)
 
     artifacts = cached_map(
         "encode",
@@ -74,6 +75,7 @@ def encode(
             "space": space.sha,
             "micro_batch": micro_batch,
             "device": model.device.partition(":")[0],
+            **({"scaling": digest(space.scaling)} if getattr(plugin, "converts_units", False) else {}),
         },
         progress=progress,
     )

@@ -5,7 +5,8 @@
 ``file:predictions.npy`` has its ids in ``predictions.ids.txt`` (one a line) or ``.ids.json``.  Ids that
 differ from the benchmark's in an ending or leading zeros alone are matched (:mod:`harness.reading.ids`).
 Names of image sets that the encoder was trained on may stand under ``training_sets``
-(:mod:`harness.run.overlaps`).
+(:mod:`harness.run.overlaps`), and under ``units`` the units of the predictions (:mod:`harness.units`): where
+these are not those of the benchmark they are brought to them.  Without it they are taken to be.
 """
 
 from __future__ import annotations
@@ -26,9 +27,12 @@ from ..reading.arrays import BARE, ArrayFile, sidecars
 from ..reading.ids import match_ids, nearest_id
 from ..reading.sources import ArraySource
 from ..storage.content import file_sha
+from ..units import converted
 
 _PREDICTIONS = ("predictions", "responses", "betas", BARE)
 _SETS = "training_sets"
+_UNITS = "units"
+_TEXTS = ("ids", _SETS, _UNITS)
 
 
 def predictions_ref(file: str) -> PluginRef:
@@ -42,6 +46,7 @@ class FilePredictions:
 
     version: ClassVar[str] = "1"
     by_id: ClassVar[bool] = True  # needs the images' own ids, whatever the benchmark says of them
+    converts_units: ClassVar[bool] = True  # by what z-scored the responses of the space
 
     @dataclass(frozen=True)
     class Params:
@@ -68,7 +73,7 @@ class FilePredictions:
 
     def training_sets(self) -> Sequence[str]:
         """What the file says that its encoder was trained on."""
-        return ArrayFile(self.path, ("ids", _SETS)).names(_SETS)
+        return ArrayFile(self.path, _TEXTS).names(_SETS)
 
     @property
     def stochastic(self) -> bool:
@@ -112,6 +117,13 @@ class FilePredictions:
                 f"{self.path} holds {values.shape[2]} voxels; {space.subject} has {space.n_voxels} "
                 f"(mask '{space.mask}'). Is it another subject or mask?"
             )
+        stated = ArrayFile(self.path, _TEXTS).names(_UNITS)
+        if len(set(stated)) > 1:
+            raise DataError(
+                f"{self.path} names the units {', '.join(stated)}; give the one of all predictions"
+            )
+        if stated:
+            values = converted(values, stated[0], space.units, space, what=str(self.path))
         samples = seeds.shape[1]
         if samples > values.shape[1]:
             if values.shape[1] > 1:
@@ -138,7 +150,7 @@ def read_predictions(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
 
 def _opened(path: Path) -> tuple[tuple[str, ...], ArraySource]:
     """Ids (N,) and the array (N, V) or (N, S, V) of a predictions file, its values not yet read."""
-    file = ArrayFile(path, ("ids", _SETS))
+    file = ArrayFile(path, _TEXTS)
     name = next((name for name in _PREDICTIONS if name in file.infos), None)
     if name is None:
         raise DataError(f"{path} has the keys {file.keys}; expected 'predictions' and 'ids'")

@@ -11,10 +11,10 @@ from ..api import Responses, SubjectData
 from ..data import image_sha
 from ..errors import DataError, FilesMissing
 from ..stages.checks import check_subject, overlapping_images
+from ..units import UNITS
 from .case import CONDUCT, Case, calls, contract, parameters
 from .report import NotChecked, Problem, Report, carry_out
 
-UNITS = ("raw", "percent", "zscore", "zscore_session")
 LOOKED_AT = 8
 """Images whose stated hashes are computed again."""
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from paired_loading import COLOUR, load, same, save, small
 from paired_writers import FORMATS, write_arrays
 
-from harness.api import DataError
+from harness.api import ConfigError, DataError
 from harness.benchmarks.paired import Paired
 from harness.settings import read_request, resolve_params
 from harness.stages.checks import check_subject
@@ -188,6 +188,27 @@ def test_normalisation_uses_training_trials_only(tmp_path):
     raw = load(tmp_path, **common, units="percent")
     assert raw.space.units == "percent"
     np.testing.assert_array_equal(raw.train.responses.trials(), train.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "times"), [("percent", "raw/2000", 0.15), ("raw/2000", "raw/300", 20 / 3)]
+)
+def test_responses_are_brought_to_the_units_asked_for(tmp_path, given, wanted, times):
+    arrays = example(7, n_train=20, n_test=4)
+    references = write_arrays(tmp_path, "h5", arrays)
+    split = {s: keys(references, s, *ALL) for s in ("train", "test")}
+    common = {**split, "image_layout": "nhwc", "index_base": 1}
+    data = load(tmp_path, **common, units=given, normalise=wanted)
+    assert data.space.units == wanted
+    np.testing.assert_allclose(data.test.responses.trials(), arrays["test_responses"] * times, rtol=1e-6)
+    plain = load(tmp_path, **common, units=given)
+    np.testing.assert_allclose(data.space.ncsnr, plain.space.ncsnr, rtol=1e-5)
+    with pytest.raises(
+        DataError, match="'raw', of which nothing says how large one percent is; leave out norm"
+    ):
+        load(tmp_path, **common, units="raw", normalise=wanted)
+    with pytest.raises(ConfigError, match="unknown normalise 'raw/200'; did you mean 'raw/2000'"):
+        load(tmp_path, **common, units=given, normalise="raw/200")
 
 
 def test_statistics_survive_a_large_offset_and_many_blocks(tmp_path):

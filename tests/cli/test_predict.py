@@ -77,6 +77,16 @@ def test_what_is_written_is_read_as_predictions_again(place):
     assert np.array_equal(values, arrays["predictions"])
 
 
+def test_predictions_in_units_that_nothing_leads_to_are_refused_before_they_are_written(place):
+    arrays, attributes, _ = called(place, place / "ridge", "--units", "zscore", name="z.h5")
+    assert [name.decode() for name in arrays["units"]] == [attributes["units"]] == ["zscore"]
+    with pytest.raises(SpaceMismatch, match="nothing known leads from units 'zscore' to 'raw/2000'"):
+        called(place, place / "ridge", "--units", "raw/2000", name="none.h5")
+    assert not (place / "none.h5").exists()
+    with pytest.raises(ConfigError, match="unknown units of responses 'percents'; did you mean 'percent'"):
+        called(place, place / "ridge", "--units", "percents", name="none.h5")
+
+
 def test_a_distance_stands_beside_each_image(place):
     arrays, _, output = called(place, place / "ridge")
     plain, odd = arrays["novelty"][:4], arrays["novelty"][4]

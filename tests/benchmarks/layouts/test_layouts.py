@@ -16,7 +16,7 @@ from layout_writers import WRITERS
 from nsd_writers import write_algonauts, write_nsd, write_nsd_fsaverage, write_nsd_mindeye2
 from PIL import Image
 
-from harness.api import ConfigError, DataError
+from harness.api import ConfigError, DataError, SpaceMismatch
 from harness.benchmarks.layouts.algonauts import Algonauts2023
 from harness.benchmarks.layouts.bold5000 import Bold5000
 from harness.benchmarks.layouts.god import GenericObjectDecoding, image_id
@@ -33,6 +33,7 @@ from harness.benchmarks.layouts.nsd_synthetic import NsdSynthetic
 from harness.benchmarks.layouts.numpy_files import NsdBrainDiffuser, NsdSynBrain
 from harness.benchmarks.layouts.things import ThingsFmri
 from harness.plugins import find
+from harness.units import converted
 
 CLASSES = (
     *(Bold5000, LaionFmri, Mosaic, NsdImagery, NsdSynthetic),
@@ -106,6 +107,36 @@ def test_a_layout_gives_the_experiment_back(name, tmp_path):
             picture = np.asarray(split.stimuli.images([name_of_image])[0], np.float64)
             picture *= 255 if picture.max() <= 1 else 1
             assert np.abs(picture - exp.pictures[row]).mean() <= LOSSY.get(name, 0)
+
+
+SCALED = ("bold5000", "nsd", "nsd-fsaverage", "nsd-synbrain", "nsd-brain-diffuser")
+"""Layouts whose numbers are percent signal change, or become it."""
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_responses_come_in_the_units_of_an_evaluation_and_z_scores_lead_back_to_them(name, tmp_path):
+    root = WRITERS[name](tmp_path / "root")
+    percent, wanted = (load(name, root, normalise=units) for units in ("percent", "raw/2000"))
+    assert (percent.space.units, wanted.space.units) == ("percent", "raw/2000")
+    given = percent.train.responses.trials()
+    np.testing.assert_allclose(wanted.train.responses.trials(), given * 0.15, rtol=1e-5, atol=1e-7)
+    zscored = load(name, root, normalise="zscore")
+    values, space = zscored.train.responses.trials(), zscored.space
+    back = converted(values, "zscore", "raw/2000", space, what="predictions")
+    np.testing.assert_allclose(back, given * 0.15, atol=1e-5)
+    np.testing.assert_allclose(converted(back, "raw/2000", "zscore", space, what=""), values, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["nsd-mindeye2", "algonauts2023", "mosaic"])
+def test_responses_that_come_z_scored_are_brought_to_no_other_units(name, tmp_path):
+    root = WRITERS[name](tmp_path / "root")
+    with pytest.raises(ConfigError, match=r"z-scored as they come.*; leave out normalise: raw/2000"):
+        load(name, root, normalise="raw/2000")
+    space = load(name, root).space
+    with pytest.raises(
+        SpaceMismatch, match=f"to 'percent'; responses of {space.subject} are '{space.units}' as"
+    ):
+        converted(np.zeros((1, space.n_voxels)), space.units, "percent", space, what="predictions")
 
 
 def test_ids_of_nsd_are_the_same_in_every_layout(tmp_path):
