@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from commands import WARM
+from commands import HELPERS, WARM
 
 from harness.cli.run import _as_assignments, run
 
@@ -184,3 +184,4 @@ def test_what_libraries_set_as_they_are_imported_starts_no_new_interpreter(harne
         importlib.import_module(name)
     assert WARM.serves(os.environ) == (os.environ["OMP_NUM_THREADS"] == "1")
     assert not WARM.serves({**os.environ, "LC_ALL": "C"})
+    assert not WARM.serves({**os.environ, "PYTHONPATH": str(HELPERS / "skewed_clock")})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -17,9 +18,19 @@ from harness.benchmarks.tuning import CONTENT, content
 FAVOURITES = {"FFA": "face", "EBA": "person", "PPA": "house", "VWFA": "word"}
 
 
+@cache
+def cortex_of(subject: str, version: str = "1") -> Cortex:
+    return Cortex(subject, version=version)
+
+
 @pytest.fixture(scope="module", params=list(RECIPES))
 def cortex(request: pytest.FixtureRequest) -> Cortex:
-    return Cortex("subj03", version=request.param)
+    return cortex_of("subj03", request.param)
+
+
+@pytest.fixture(scope="module")
+def reference() -> tuple[np.ndarray, list[Scene]]:
+    return draw(REFERENCE, range(N_REFERENCE)), describe(REFERENCE, range(N_REFERENCE))
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +45,7 @@ def signal(cortex: Cortex, shown: tuple[np.ndarray, list[Scene]]) -> np.ndarray:
 
 @pytest.mark.parametrize("subject", list(SUBJECTS))
 def test_noise_ceilings(subject: str) -> None:
-    space = Cortex(subject).space
+    space = cortex_of(subject).space
     assert 1000 <= space.n_voxels <= 3000
     ceiling = space.noise_ceiling(np.full(100, 3))
     low, median, high = np.quantile(ceiling, [0.1, 0.5, 0.9])
@@ -51,7 +62,7 @@ def test_noise_ceilings(subject: str) -> None:
 
 
 def test_every_subject_has_its_own_layout() -> None:
-    spaces = [Cortex(subject).space for subject in SUBJECTS]
+    spaces = [cortex_of(subject).space for subject in SUBJECTS]
     assert len({space.n_voxels for space in spaces}) == 4
     assert len({space.sha for space in spaces}) == 4
     for space in spaces:
@@ -117,10 +128,12 @@ def test_retinotopy_follows_the_stimulus(cortex: Cortex) -> None:
     assert (v1 < -0.1).mean() > 0.2
 
 
-def test_signal_variance_is_exact_over_the_reference_scenes(cortex: Cortex) -> None:
-    reference = cortex.signal(draw(REFERENCE, range(N_REFERENCE)), describe(REFERENCE, range(N_REFERENCE)))
-    assert np.allclose(reference.mean(axis=0), 0.0, atol=1e-9)
-    assert np.allclose(reference.var(axis=0), cortex.signal_share, rtol=1e-9)
+def test_signal_variance_is_exact_over_the_reference_scenes(
+    cortex: Cortex, reference: tuple[np.ndarray, list[Scene]]
+) -> None:
+    signal = cortex.signal(*reference)
+    assert np.allclose(signal.mean(axis=0), 0.0, atol=1e-9)
+    assert np.allclose(signal.var(axis=0), cortex.signal_share, rtol=1e-9)
     assert np.allclose(cortex.space.ncsnr**2, cortex.signal_share / (1 - cortex.signal_share))
 
 
@@ -149,7 +162,7 @@ def test_content_describes_the_scene() -> None:
 
 
 def test_noise_of_version_1_has_the_stated_covariance() -> None:
-    cortex = Cortex("subj03")
+    cortex = cortex_of("subj03")
     noise = cortex.noise(range(1500), 0, series="covariance") / np.sqrt(1 - cortex.signal_share)
     assert noise.var(axis=0).mean() == pytest.approx(1.0, abs=0.02)
     assert np.abs(noise.mean(axis=0)).max() < 0.15
@@ -178,7 +191,7 @@ def test_noise_is_a_function_of_image_and_repeat(cortex: Cortex) -> None:
 
 def test_ceilings_of_version_2_are_those_of_nsd() -> None:
     """Medians of subj01 per area, and few voxels near the top."""
-    space = Cortex("subj01", version="2").space
+    space = cortex_of("subj01", "2").space
     ceiling = space.noise_ceiling(np.full(100, 3))
     for names, expected in ((("V1",), 0.37), (("V2",), 0.31), (("hV4",), 0.26)):
         for name in names:
@@ -205,7 +218,7 @@ def _labels(scenes: list[Scene]) -> np.ndarray:
 @pytest.mark.parametrize(("version", "low", "high"), [("1", 0.95, 1.0), ("2", 0.45, 0.60)])
 def test_what_a_linear_read_out_of_all_labels_explains(version: str, low: float, high: float) -> None:
     """Of the explainable variance of higher areas, on scenes that it was not fitted on."""
-    cortex = Cortex("subj03", version=version)
+    cortex = cortex_of("subj03", version)
     train, test = describe("train", range(3000)), describe("test", range(500))
     see = SeenObjects.of if version == "2" else content
     known, fresh = (
@@ -223,7 +236,7 @@ def test_what_a_linear_read_out_of_all_labels_explains(version: str, low: float,
 
 
 def test_higher_areas_of_version_2_bind_normalise_and_have_context() -> None:
-    cortex = Cortex("subj03", version="2")
+    cortex = cortex_of("subj03", "2")
     higher = cortex.space.groups["higher"]
     image = np.zeros((1, 64, 64, 3), np.uint8)
 

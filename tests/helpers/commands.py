@@ -59,7 +59,10 @@ class WarmCommand:
             return False  # the imports start threads, which a fork does not have
         before = self._environment or os.environ
         names = {name for name in {*before, *environment} if before.get(name) != environment.get(name)}
-        free = ("COLUMNS", "PYTEST_CURRENT_TEST", *SET_BY_IMPORTS)
+        free = ["COLUMNS", "PYTEST_CURRENT_TEST", *SET_BY_IMPORTS]
+        # Modules on a path are found by a fork as well, but for those that Python imports as it starts.
+        folders = map(Path, environment.get("PYTHONPATH", "").split(os.pathsep))
+        free += [] if any([*folder.glob("*customize.py")] for folder in folders) else ["PYTHONPATH"]
         return all(name.startswith("HARNESS_") or name in free for name in names)
 
     def run(

@@ -1,13 +1,30 @@
-"""A small encoder for tests: mean brightness of an image -> voxels, a shared scale and a line per voxel."""
+"""A small encoder for tests: mean brightness of an image -> voxels, a shared scale and a line per voxel.
+
+And several subjects to fit it on.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from toys import ToyBenchmark
 
 from harness.api import Stimuli, SubjectData, VoxelSpace
+
+
+class FourSubjects(ToyBenchmark):
+    """The toy cortex of four subjects, each of a size and with training images of its own."""
+
+    def subjects(self) -> tuple[str, ...]:
+        return ("subj01", "subj02", "subj03", "subj04")
+
+    def load(self, subject: str) -> SubjectData:
+        p, number = self.params, self.subjects().index(subject) + 1
+        toy = ToyBenchmark(replace(p, n_train=number * p.n_train, voxels=p.voxels + number))
+        data = toy.load(subject)
+        return replace(data, train=data.train.select(data.train.stimuli.ids[-p.n_train :]))
 
 
 def brightness(stimuli: Stimuli) -> np.ndarray:

@@ -3,13 +3,14 @@
 Much of the time of a small command goes into imports.  ``python warm_command.py`` reads requests, a line of
 JSON each (words, folder, environment, and the files for what is printed), and answers with two lines: the
 number of the process that carries the request out, and its exit status.  What is forked has run nothing of
-harness but imports, and knows the scale of ``embedded``'s default subject, which takes seconds and is the
+harness but imports, and may know the scale of ``embedded``'s default subject, which takes seconds and is the
 same in every process.  Hashes of text begin alike in all that one such process forks; they do not in commands
 that are started as programs, as those that tests kill or pipe from are, or under another worker of pytest.
 """
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib
 import json
@@ -35,6 +36,20 @@ IMPORTED = (
 """What most commands import."""
 
 
+DIFFUSION = ("diffusers", "transformers", "harness.decoders.mindeye2.unclip")
+"""What a decoder with a diffusion model imports."""
+
+
+def prepare(words: list[str]) -> None:
+    """Do once in this process what each fork for such `words` would take seconds for."""
+    if any("mindeye" in word for word in words):
+        for name in DIFFUSION:
+            importlib.import_module(name)
+    if {"run", "data"} & {*words[1:2]} and not {"--benchmark", "--config"} & {*words}:
+        see_default_subject()
+
+
+@functools.cache
 def see_default_subject() -> None:
     """Simulate a trial: :mod:`harness.benchmarks.cortex` keeps what the reference scenes say of its scale."""
     from harness.benchmarks.embedded import Embedded, Params
@@ -44,11 +59,13 @@ def see_default_subject() -> None:
 
 def answer_requests() -> dict[str, Any] | None:
     """Fork for every request; None where no more come, the request in the process that is to carry it out."""
-    gc.freeze()  # pages that no collection touches stay shared
     for line in sys.stdin:
+        request = json.loads(line)
+        prepare(request["words"])
+        gc.freeze()  # pages that no collection touches stay shared
         process = os.fork()
         if not process:
-            return json.loads(line)
+            return request
         print(process, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
     return None
@@ -66,7 +83,8 @@ def carry_out(request: dict[str, Any]) -> None:
     os.environ.update(request["environment"])
     program = request["words"][0]
     sys.argv[:] = request["words"]
-    sys.path[0] = os.path.dirname(program)
+    path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:1] = [os.path.dirname(program), *filter(None, path)]
     sys.modules["__main__"].__file__ = program  # which spawned workers import
     from harness.cli.main import main
 
@@ -76,6 +94,5 @@ def carry_out(request: dict[str, Any]) -> None:
 if __name__ == "__main__":
     for name in IMPORTED:
         importlib.import_module(name)
-    see_default_subject()
     if (request := answer_requests()) is not None:
         carry_out(request)

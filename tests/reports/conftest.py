@@ -8,7 +8,7 @@ import pytest
 import report_fixtures as fixtures
 from report_pages import Page
 
-from harness.reports import figures
+from harness.reports import figures, lesions, patterns, predicted
 from harness.reports.html import write_report
 
 
@@ -31,6 +31,8 @@ def fresh(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Charts take most of the time and are tested on their own."""
+    """Charts take most of the time and are tested on their own; some are put together and not drawn."""
     for name in ("region_chart", "ceiling_chart", "ceiling_histogram", "image_chart"):
         monkeypatch.setattr(figures, name, lambda run: "")
+    for module in (lesions, patterns, predicted):
+        monkeypatch.setattr(module, "to_svg", lambda chart, text: f'<svg viewBox="0 0 9 9">{text}</svg>')

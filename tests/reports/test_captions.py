@@ -12,7 +12,6 @@ import report_fixtures as fixtures
 from rich.console import Console
 from scipy import optimize, stats
 
-from harness.reports import figures
 from harness.reports.captions import CAPTION_COLUMNS, caption_grid, caption_table
 from harness.reports.html import render_html
 from harness.reports.terminal import TABLES, render
@@ -110,9 +109,8 @@ def test_relative_rests_on_the_images_that_both_have(folder: Path) -> None:
     assert (found["n"], found["missing"]) == (13, 1)
 
 
-def test_without_captions_there_is_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("region_chart", "ceiling_chart", "ceiling_histogram", "image_chart"):
-        monkeypatch.setattr(figures, name, lambda run: "")
+@pytest.mark.usefixtures("no_charts")
+def test_without_captions_there_is_nothing(tmp_path: Path) -> None:
     run = RunResult.open(fixtures.write_run(tmp_path / "run", images=6, voxels=12, side=8))
     table = caption_table(run)
     assert table.empty

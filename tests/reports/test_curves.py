@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 import report_fixtures as fixtures
 
-from harness.reports import figures
 from harness.reports.curves import CURVE_COLUMNS, curve_chart, curve_grid, curve_table
 from harness.reports.html import render_html
 from harness.reports.tables import score_table
@@ -119,11 +118,8 @@ def test_the_chart_has_a_panel_per_metric_with_its_rules_and_says_so(folder: Pat
     assert not re.search(r"#0\d0\d0\d\b|xmlns", svg)
 
 
-def test_the_report_shows_it_only_where_there_are_ranks(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("region_chart", "ceiling_chart", "ceiling_histogram", "image_chart"):
-        monkeypatch.setattr(figures, name, lambda run: "")
+@pytest.mark.usefixtures("no_charts")
+def test_the_report_shows_it_only_where_there_are_ranks(folder: Path, tmp_path: Path) -> None:
     bare = RunResult.open(fixtures.write_run(tmp_path / "bare", images=6, voxels=12, side=8))
     table = curve_table(bare)
     assert table.empty

@@ -30,6 +30,7 @@ def drawn_again(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([once.drop(measured.index), *draws], ignore_index=True)
 
 
+@pytest.mark.usefixtures("no_charts")
 def test_the_spread_over_draws_is_that_which_was_put_in(fresh: Path) -> None:
     fixtures.change_scores(fresh, "scores", drawn_again)
     run = RunResult.open(fresh)
@@ -52,6 +53,7 @@ def test_the_spread_over_draws_is_that_which_was_put_in(fresh: Path) -> None:
     assert "How much the draw decides" in render_html(run)
 
 
+@pytest.mark.usefixtures("no_charts")
 def test_one_draw_has_no_spread(fresh: Path) -> None:
     fixtures.change_scores(fresh, "scores", lambda f: f[f["sample"] == 0])
     run = RunResult.open(fresh)

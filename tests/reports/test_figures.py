@@ -63,6 +63,7 @@ def test_charts_are_left_out_where_there_is_nothing_to_draw(fresh: Path) -> None
 CHARTS = ("region_chart", "ceiling_chart", "ceiling_histogram", "image_chart")
 
 
+@pytest.mark.usefixtures("no_charts")
 @pytest.mark.parametrize("broken", CHARTS)
 def test_a_figure_that_fails_costs_itself_alone(fresh: Path, monkeypatch, broken: str) -> None:
     def fail(run: RunResult) -> str:

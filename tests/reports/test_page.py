@@ -148,7 +148,7 @@ def test_nothing_is_seriously_hard_to_perceive(browser: Browser, file: Path, dar
 def test_it_fits_the_window(browser: Browser, file: Path, width: str) -> None:
     with browser.open(file, width=WIDTHS[width]) as visit:
         assert_fits(visit)
-        picture = file.parent / f"{width}.png"
+        picture = file.parent / f"{width}.jpeg"
         visit.page.screenshot(path=picture, full_page=True)
         assert picture.stat().st_size > 10_000
         assert_quiet(visit)

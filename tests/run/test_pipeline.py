@@ -86,7 +86,7 @@ def test_kills_change_nothing(harness, tmp_path, toy_words, undisturbed, referen
             stderr=subprocess.DEVNULL,
         )
         while artifacts(store) < moment and process.poll() is None:
-            pass
+            time.sleep(0.002)
         time.sleep(draw.uniform(0, 0.02))
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"

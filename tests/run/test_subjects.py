@@ -20,6 +20,7 @@ from harness.settings import Request, read_request
 from harness.storage.store import Store
 
 FILE = HELPERS / "mean_encoders.py"
+SUBJECTS = f"{FILE}:FourSubjects"
 SMALL = {"benchmark": {"n_train": 12, "n_test": 5}, "run": {"metrics": ["voxel-r"]}}
 
 
@@ -28,7 +29,7 @@ def planned(
 ) -> Plan:
     """A plan that scores responses alone; `params` are the encoder's."""
     values = {**SMALL, "benchmark": {"n_train": images, "n_test": 5}, "encoder": params}
-    request = Request(encoder=encoder, subject=subject, train_subjects=trained, values=values)
+    request = Request(SUBJECTS, encoder, subject=subject, train_subjects=trained, values=values)
     return make_plan(request, need_decoder=False)
 
 
@@ -97,8 +98,9 @@ def test_what_cannot_be_fitted_or_adapted_is_refused_with_the_plan(words, messag
     trained = words.pop("trained", ("1", "2"))
     encoder = words.get("encoder", "Adaptable")
     request = Request(
-        encoder=encoder and f"{FILE}:{encoder}",
-        decoder="linear",
+        SUBJECTS,
+        encoder and f"{FILE}:{encoder}",
+        "linear",
         subject="subj03",
         train_subjects=trained,
         values=SMALL,
@@ -117,7 +119,17 @@ def test_predictions_from_a_file_are_fitted_on_nobody(tmp_path):
 def test_an_encoder_fitted_on_two_subjects_and_adapted_to_a_third_runs_through_the_command_line(
     harness, tmp_path
 ):
-    words = ["run", "--encoder", f"{FILE}:Adaptable", "--train-subjects", "1,2", "--subject", "3"]
+    words = [
+        "run",
+        "--benchmark",
+        SUBJECTS,
+        "--encoder",
+        f"{FILE}:Adaptable",
+        "--train-subjects",
+        "1,2",
+        "--subject",
+        "3",
+    ]
     words += ["--decoder", "linear", "--metrics", "pixcorr,voxel-r", "--set", "run.derangements=2"]
     words += ["--set", "benchmark.n_train=12", "--set", "benchmark.n_test=5", "--no-report"]
     first = harness(*words)
