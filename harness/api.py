@@ -133,6 +133,8 @@ class Encoder(Protocol):
     Optional: ``wants_text() -> Sequence[str]``, backbones that read texts (``extract_text``), of one that
     predicts from what people wrote of an image, its captions or labels, in place of the image; such runs are
     flagged.  `Stimuli` carry them where the benchmark has them, ``features.text`` reads them.
+    Optional: ``branches``, the name of a parameter that `predict` alone reads, with a ``Literal`` of values:
+    its parts alone, or otherwise wired, with the same weights (``harness branches``).
     Optional: ``require(stimuli)`` raises what stands against predicting them, asked once for all stimuli
     before `predict` gets them by the batch.
     Optional, of encoders and decoders: ``identity() -> str``, a hash of what else the numbers depend on,

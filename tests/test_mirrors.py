@@ -161,6 +161,7 @@ TESTED_IN = {
     "reports/functional.py": "scoring/test_responses.py",
     "reports/cortex_drawing.py": "reports/test_cortex.py",
     "harness/cli/cortex.py": "reports/test_cortex.py",
+    "harness/cli/branches.py": "run/test_branches.py",
 }
 """Module -> the test in another place, or of several modules, that tests it."""
 

@@ -31,6 +31,7 @@ class ChasmEncoder:
 
     version = "1"
     stochastic = False
+    branches = "intervention"
     Params = ChasmParams
 
     def __init__(self, params: ChasmParams) -> None:

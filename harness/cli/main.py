@@ -32,6 +32,10 @@ COMMANDS = {
     "experiment": ("harness.cli.experiment:experiment", "Run a suite of experiments and print its table."),
     "report": ("harness.cli.report:report", "Write a run's report.html again."),
     "cortex": ("harness.cli.cortex:cortex", "Draw a run's scores, or what two differ in, on the cortex."),
+    "branches": (
+        "harness.cli.branches:branches",
+        "Correlate what each part of a fitted encoder predicts alone with responses, by voxel.",
+    ),
     "export": ("harness.cli.report:export", "Write a run's tables as CSV, parquet, Markdown or LaTeX."),
     "submit": (
         "harness.cli.submit:submit",

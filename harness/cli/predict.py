@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KEY = re.compile(r"[0-9a-f]{8,64}")
 """How a fit of the store is named: the beginning of its key, which ``run.json`` holds under ``artifacts``."""
 
-_SETTINGS = ("seed", "samples", "micro_batch", "device")
+_SETTINGS = ("seed", "samples", "micro_batch", "device", "adapt_images")
 """What of a run's settings its predictions hang on."""
 
 
@@ -189,7 +189,8 @@ def _of_fit(key: str, store: Store, given: Mapping[str, Any]) -> tuple[Request, 
         raise DataError(f"the fit {key} says nothing of what it is; make its run again")
     names = {"encoder": made_of["plugin"], "benchmark": given["benchmark"], "subject": given["subject"]}
     request = read_request(None, list(given["assignments"]), plugins=names)
-    values = {**request.values, "encoder": made_of["params"], "run": _settings(given)}
+    settings = {**request.values.get("run", {}), **_settings(given)}
+    values = {**request.values, "encoder": made_of["params"], "run": settings}
     return replace(request, values=values), keys[0]
 
 

@@ -17,18 +17,19 @@ from typing import Any
 
 import numpy as np
 
-from ..data import ImageSet, Stimuli, VoxelSpace
+from ..data import ImageSet, Split, Stimuli, VoxelSpace
 from ..errors import ConfigError, DataError, SpaceMismatch
 from ..plugins import PluginRef
 from ..reading.image_files import ImageFolder, image_names, read_image
 from ..reading.pixels import FILE, Scale
 from ..reading.resizing import Resize
+from ..rows.opaque import TRUE_IDS, OpaqueNames
 from ..solvers.novelty import novelty
 from ..solvers.saved import replaced
 from ..stages.encode import encode
 from ..stages.extraction import BATCH
 from ..stages.features import FeatureStore, backbone_identity
-from ..stages.fit import plugin_identity, wanted
+from ..stages.fit import fitted_model, plugin_identity, wanted
 from ..stages.guard import guarded
 from ..stages.model import Configured, Model
 from ..stages.precomputed import FilePredictions
@@ -37,6 +38,7 @@ from ..storage.store import is_known, key_of
 from ..units import converted
 from .context import Context
 from .preparation import prepare
+from .shares import few
 
 SCHEMA = 1
 """Version of the file."""
@@ -53,6 +55,7 @@ class ReadyEncoder:
 
     training : images that it was fitted on, None where they are not here.  counts : (N,) repeats of the test
     images, for which a ceiling is given; None for one trial.  notes : sentences that a reader must know.
+    test : images and responses that the encoder was not fitted on, and `names` that it sees them under.
     """
 
     model: Model
@@ -61,6 +64,8 @@ class ReadyEncoder:
     counts: np.ndarray | None = None
     simulated: bool = False
     notes: tuple[str, ...] = ()
+    test: Split | None = None
+    names: OpaqueNames = TRUE_IDS
 
 
 @dataclass(frozen=True)
@@ -105,27 +110,33 @@ def fitted_encoder(context: Context, key: str) -> ReadyEncoder:
     prepared = prepare(context)
     data = prepared.data
     others = [] if not getattr(plan.encoder.load(), "any_space", False) else list(prepared.training)
+    adapted_on = few(data, context.settings.adapt_images)
     fitted_on = {tuple(part) for part in made_of.get("training", ())}
     of_data = [
         part
-        for part in (data, *others)
+        for part in (data, adapted_on, *others)
         if (part.space.sha, part.train.stimuli.sha, part.train.responses.sha) in fitted_on
     ]
     if not of_data:
         raise SpaceMismatch(
             f"the fit {key[:12]} is not of these training data of {data.space.subject}; name its benchmark, "
-            "subject and parameters: --benchmark NAME --subject NAME --set benchmark.KEY=VALUE"
+            "subject and parameters: --benchmark NAME --subject NAME --set benchmark.KEY=VALUE, and of one "
+            "that was adapted to some images how many: --set run.adapt_images=N"
         )
     notes = []
     if made_of.get("code") != plugin_identity(plan.encoder, plan.encoder_params)["code"]:
         notes.append("the encoder's code has changed since it was fitted")
     return ReadyEncoder(
-        Model(plan.encoder, plan.encoder_params, key, str(artifact.folder), context.settings.device),
+        fitted_model(
+            plan.encoder, plan.encoder_params, key, str(artifact.folder), device=context.settings.device
+        ),
         data.space,
         of_data[0].train.stimuli,
         data.test.responses.counts(),
         bool(plan.benchmark.load().simulated),
         (*notes, *(flag.message for flag in artifact.warned())),
+        data.test,
+        prepared.names,
     )
 
 
@@ -281,7 +292,7 @@ def write_predictions(
                 "distribution": f"{ref.dist} {ref.dist_version}".strip(),
                 "encoder_version": str(ref.load().version),
                 "params": json.dumps(plain(ready.model.params)),
-                "fit": ready.model.key,
+                "fit": ready.model.fit_key or ready.model.key,
                 **{name: getattr(space, name) for name in ("dataset", "subject", "mask", "units")},
                 "space": space.sha,
                 "simulated": ready.simulated,

@@ -25,7 +25,8 @@ def predict_batch(
     seeds: np.ndarray,
 ) -> None:
     """Write (n, S, V) predictions for `stimuli`, of which sample s is drawn with ``seeds[:, s]``."""
-    name = ("encoder", model.key or model.folder, model.folder, space.sha)
+    # Of a fit without an identity the parameters alone tell two ways to predict apart.
+    name = ("encoder", model.key or repr(model.params), model.folder, space.sha)
     encoder = kept_open(name, lambda: guarded(model.ref, "cannot be loaded", lambda: model.load(space)))
     predicted = guarded(
         model.ref,

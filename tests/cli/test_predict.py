@@ -17,6 +17,21 @@ from harness.cli.predict import predict
 from harness.errors import ConfigError, DataError, HarnessError, SpaceMismatch
 from harness.stages.precomputed import read_predictions
 
+LOUDER = f"""
+import sys
+from dataclasses import dataclass, field
+sys.path.insert(0, {str(TOYS.parent)!r})
+from toys import ToyEncoder
+
+
+class Louder(ToyEncoder):
+    @dataclass(frozen=True)
+    class Params(ToyEncoder.Params):
+        gain: float = field(default=1.0, metadata={{"fit": False}})
+
+    def predict(self, *given, **named):
+        return self.params.gain * super().predict(*given, **named)
+"""
 VALUES = {"run": {"metrics": ["voxel-r"], "samples": 2}, "benchmark": {"n_test": 4}}
 
 
@@ -149,3 +164,34 @@ def test_a_fit_that_went_and_images_that_are_none_are_refused(place, tmp_path):
     (tmp_path / "images" / "a.jpg").unlink()
     with pytest.raises(DataError, match="holds no image file"):
         called(tmp_path, place / "ridge")
+
+
+def test_one_fit_that_predicts_in_two_ways_does_so_here(place, tmp_path):
+    """Runs that differ in what predictions alone read share the fit, not what is predicted."""
+    file = place / "louder.py"
+    file.write_text(LOUDER)
+    predicted = []
+    for gain in (1.0, 2.0):
+        folder = place / f"gain-{gain}"
+        values = {**VALUES, "encoder": {"gain": gain, "noise": 0.0}}
+        toy_run(folder, place / "store", values, encoder=f"{file}:Louder", decoder=None)
+        arrays, attributes, _ = called(place, folder, "--own-code")
+        predicted.append(arrays["predictions"])
+        assert attributes["fit"] == key_of(folder)
+    assert key_of(place / "gain-1.0") == key_of(place / "gain-2.0")
+    assert np.allclose(predicted[1], 2 * predicted[0], atol=1e-5)
+
+
+def test_an_encoder_that_was_adapted_to_some_images_predicts(place):
+    values = {"run": {"metrics": ["voxel-r"], "adapt_images": 30}, "benchmark": {"n_test": 4}}
+    folder = place / "adapted"
+    toy_run(folder, place / "store", values, encoder="ridge", subject="toy02", train_subjects=("toy01",))
+    arrays, attributes, output = called(place, folder)
+    assert attributes["subject"] == "toy02"
+    assert np.isfinite(arrays["predictions"]).all()
+    assert "median" in output  # the distance from the images that it was adapted to
+    words = ("--benchmark", f"{TOYS}:ToyBenchmark", "--subject", "2", "--set", "benchmark.n_test=4")
+    with pytest.raises(SpaceMismatch, match=r"--set run\.adapt_images=N"):
+        called(place, key_of(folder), *words)
+    again, _, _ = called(place, key_of(folder), *words, "--set", "run.adapt_images=30", name="q.h5")
+    assert np.array_equal(arrays["predictions"], again["predictions"])

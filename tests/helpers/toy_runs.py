@@ -25,10 +25,19 @@ def toy_run(
     benchmark: str = f"{TOYS}:ToyBenchmark",
     encoder: str | None = f"{TOYS}:ToyEncoder",
     decoder: str | None = f"{TOYS}:ToyDecoder",
+    subject: str | None = None,
+    train_subjects: tuple[str, ...] = (),
 ) -> RunResult:
     """Run and write into `folder`; `values` are sections of parameters (``{"run": {"metrics": [...]}}``)."""
     forget()
-    request = Request(benchmark=benchmark, encoder=encoder, decoder=decoder, values=values)
+    request = Request(
+        benchmark=benchmark,
+        encoder=encoder,
+        decoder=decoder,
+        subject=subject,
+        train_subjects=train_subjects,
+        values=values,
+    )
     kept = Store(store)
-    write_run(run_plan(make_plan(request), kept), folder, command=["harness"], store=kept)
+    write_run(run_plan(make_plan(request, need_decoder=False), kept), folder, command=["harness"], store=kept)
     return RunResult.open(folder)

@@ -25,6 +25,13 @@ from harness.encoders.chasm import ChasmEncoder
 from harness.encoders.chasm.dataset import VisualFeatures
 from harness.encoders.chasm.model import visual_vector
 from harness.encoders.chasm.params import ChasmParams
+from harness.plugins import find
+from harness.run.branches import branch_correlations
+from harness.run.predictions import ReadyEncoder
+from harness.settings import RunSettings
+from harness.stages.model import Model
+from harness.storage.executors import Inline
+from harness.storage.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +111,39 @@ def test_stage_one_alone_predicts_cluster_targets(learned):
     assert made.params.intervention == "both"
     again = made.predict_clusters(data.test.stimuli, FEATURES, space=data.space)
     assert (found == again).all()
+
+
+class GivenFeatures:
+    """What the engine extracts, given."""
+
+    def saved(self, layers, sets):
+        return self
+
+    def some(self, stimuli):
+        return FEATURES
+
+
+def test_its_branches_are_those_of_one_fit(learned, tmp_path):
+    """Each is what the intervened encoder predicts, and the fitted streams are worth something each."""
+    made, data, _ = learned
+    model = Model(find("encoders", "chasm"), made.params, "", str(saved(made, tmp_path)), "cpu")
+    branches = branch_correlations(
+        ReadyEncoder(model, data.space, test=data.test),
+        settings=RunSettings(),
+        features=GivenFeatures(),
+        place={"store": Store(tmp_path / "store"), "executor": Inline()},
+    )
+    assert list(branches.r) == ["both", "where", "what", "swap", "shuffled"]
+    for name, r in branches.r.items():
+        expected = voxel_r(predict(made.intervened(name), data)[:, 0], data)
+        assert np.allclose(r[np.isfinite(r)], expected, atol=1e-5), name
+        assert np.isnan(r[~data.space.valid]).all()
+    means = {name: np.nanmean(r) for name, r in branches.r.items()}
+    assert means["both"] > 0.3
+    assert max(means["swap"], means["shuffled"]) < means["both"] - 0.05
+    (line,) = branches.table()  # this space has no regions
+    assert line["voxels"] == data.space.n_valid
+    assert line["what"] == pytest.approx(means["what"])
 
 
 def test_saving_and_loading_changes_nothing(learned, tmp_path):
