@@ -227,6 +227,8 @@ class RunRecord(_Record):
     settings : how the run was carried out; execution : those that must not change a number.
     protocols : a line per item with the words of every protocol (``item`` and a column each).
     timings : stage -> seconds.  computed : stage -> artifacts computed and reused.
+    cpu_seconds : stage, or fit of a part -> processor seconds of the artifacts that were used, whenever they
+        were made (:mod:`harness.run.costs`).
     peak_memory_mb : of the main process; peak_device_memory_mb : that it had of a CUDA device.
     fitted_parameters : part -> numbers that its fit keeps (:mod:`harness.run.costs`).
     artifacts : what -> key.  packages : name -> version.  files_sha : file -> SHA-256.
@@ -276,6 +278,7 @@ class RunRecord(_Record):
     peak_memory_mb: float | None = None
     peak_device_memory_mb: float | None = None
     fitted_parameters: dict[str, int] = {}
+    cpu_seconds: dict[str, float] = {}
     computed: dict[str, tuple[int, ...]] = {}
     artifacts: dict[str, str] = {}
     data_sha: DataHashes = DataHashes()

@@ -134,6 +134,52 @@ def _beside(suite: Suite, runs: list[Any], console: Console) -> dict[str, pd.Dat
     return {"beside": table}
 
 
+def _equal_terms(suite: Suite, runs: list[Any], console: Console) -> dict[str, pd.DataFrame]:
+    import math
+
+    from harness.reports.equal_terms import HEADLINE, equal_terms_table, unequal_terms
+    from harness.reports.layout import bracket, number
+
+    table = equal_terms_table(runs, suite.columns)
+    shown = [column for column in suite.columns if table[column].notna().any()]
+    encoders, controls = (table[table["kind"] == kind] for kind in ("encoder", "control"))
+    lines = []
+    for line in [*encoders.to_dict("records"), *controls.to_dict("records")]:
+        is_encoder = line["kind"] == "encoder"
+        interval = bracket(line["low"], line["high"])
+        scores = [
+            f"{number(line[column])} {interval if column == HEADLINE else ''}".rstrip() for column in shown
+        ]
+        costs = [
+            f"{line[name]:{form}}" if is_encoder and math.isfinite(line[name]) else ""
+            for name, form in (
+                *(("parameters", ",.0f"), ("fit_cpu_seconds", ",.1f")),
+                ("predict_cpu_seconds", ",.2f"),
+            )
+        ]
+        shared = [line["group"], *costs, line["from_store"]] if is_encoder else [""] * 5
+        lines.append(("encoder" if is_encoder else "control", line["encoder"], *scores, *shared))
+    heads = [f"{column} [95 %]" if column == HEADLINE else column for column in shown]
+    costs_heads = ("parameters", "fit, CPU s", "predict, CPU s", "from the store")
+    print_table(console, ("", "", *heads, "group", *costs_heads), lines)
+    say(
+        console,
+        "group: encoders that share a letter are not told apart in mean voxel r (Holm over all pairs), a is "
+        "the best. CPU s: processor seconds when it was made, of the fit, and of predicting all test images. "
+        "Blank: the version that made it did not keep it. From the store: artifacts that were there, made by "
+        "other runs",
+        "dim",
+    )
+    unequal = unequal_terms(runs)
+    verdict = "NOT on equal terms:" if unequal else "on equal terms: one split, one set of seeds"
+    say(console, verdict, "bold")
+    for sentence in unequal:
+        say(console, sentence)
+    for name in encoders[encoders["below_training_mean"].astype(bool)]["encoder"]:
+        say(console, f"{name}: its squared error is not below that of the mean training response")
+    return {"equal-terms": table}
+
+
 def _spread(suite: Suite, runs: list[Any], console: Console) -> dict[str, pd.DataFrame]:
     from harness.reports.beside import spread_table
     from harness.reports.layout import number
@@ -172,4 +218,10 @@ def _named(systems: Sequence[str]) -> str:
     return ", ".join(shown) + (f" and {len(systems) - 3} more" if len(systems) > 3 else "")
 
 
-TABLES = {"matrix": _matrix, "which-score": _which_score, "beside": _beside, "spread": _spread}
+TABLES = {
+    "matrix": _matrix,
+    "which-score": _which_score,
+    "beside": _beside,
+    "equal-terms": _equal_terms,
+    "spread": _spread,
+}

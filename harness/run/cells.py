@@ -106,7 +106,8 @@ def carry_out(
 
     if executor is None or not executor.elsewhere:
         for place, cell in enumerate(planned):
-            keep(place, *_carried_out(cell.request, folder, store, reporter()))
+            # A store of its own: what one run counted, used and was warned of is not another's.
+            keep(place, *_carried_out(cell.request, folder, Store(store.root), reporter()))
         return [results[place] for place in range(len(planned))]
     for wave in waves(planned):
         tasks = [(place, planned[place].request, folder, store.root) for place in wave]

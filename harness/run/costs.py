@@ -1,4 +1,4 @@
-"""What a run cost besides time: numbers that fits keep, memory of the process and of its accelerator."""
+"""What a run cost: numbers that fits keep, processor time, memory of the process and of its accelerator."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ import numpy as np
 
 from ..storage.store import Store
 
+TIMED = ("encode", "decode")
+"""Stages whose processor time a record holds."""
+
 _FLOATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 
 
@@ -24,6 +27,23 @@ def fitted_parameters(keys: Mapping[str, str], store: Store) -> dict[str, int]:
     """
     folders = {part: store.folder("fit", key) for part, key in keys.items() if key}
     return {part: stored_numbers(folder) for part, folder in folders.items() if folder.is_dir()}
+
+
+def cpu_seconds(keys: Mapping[str, str], store: Store) -> dict[str, float]:
+    """Processor seconds of what the run used, when it was made, in this run or before: ``fit PART`` of each
+    part that was fitted, and the stages of :data:`TIMED`.
+
+    On an accelerator they are those of the processor beside it.  What an older store kept says nothing.
+
+    keys : part -> key of its artifact; ``encoder`` and what that was adapted from are one.
+    """
+    fits: dict[str, list[str]] = {}
+    for part, key in keys.items():
+        if key:
+            fits.setdefault(f"fit {part.partition(' ')[0]}", []).append(key)
+    seconds = {name: store.cpu_seconds("fit", own) for name, own in fits.items()}
+    seconds |= {stage: store.cpu_seconds(stage, store.used.get(stage, ())) for stage in TIMED}
+    return {name: value for name, value in seconds.items() if value is not None}
 
 
 def stored_numbers(folder: Path) -> int:

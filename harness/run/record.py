@@ -41,7 +41,7 @@ from ..storage.content import plain
 from ..storage.disk import write_folder
 from ..storage.identity import LIBRARIES, installed_version
 from ..storage.store import Store
-from .costs import fitted_parameters, peak_device_memory_mb, peak_memory_mb
+from .costs import cpu_seconds, fitted_parameters, peak_device_memory_mb, peak_memory_mb
 from .descriptions import described_benchmark, described_decoder, described_metric, described_plugin
 from .flags import Evidence, flag_records, run_flags
 from .flags.provenance import declarations
@@ -144,6 +144,7 @@ def run_record(outcome: Outcome, *, command: Sequence[str], store: Store, galler
         peak_memory_mb=peak_memory_mb(),
         peak_device_memory_mb=peak_device_memory_mb(settings.device),
         fitted_parameters=fitted_parameters(outcome.keys, store),
+        cpu_seconds=cpu_seconds(outcome.keys, store),
         computed={
             stage: (store.computed[stage], store.reused[stage])
             for stage in sorted({*store.computed, *store.reused})

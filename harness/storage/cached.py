@@ -264,5 +264,5 @@ def _artifacts(
                 f"an artifact of the stage {stage} was altered while the run went on; "
                 "run the same command again"
             )
-        store.note_warnings(opened[part])
+        store.note_use(stage, opened[part])
     return opened if item.parts else opened[""]

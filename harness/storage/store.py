@@ -1,6 +1,7 @@
 """The store: content-addressed artifacts, each a folder that exists whole or not at all.
 
-``root/STAGE/ab/abcdef.../`` holds files and a ``manifest.json`` with their sizes and SHA-256.
+``root/STAGE/ab/abcdef.../`` holds files and a ``manifest.json`` with their sizes and SHA-256, and the seconds
+of processor time that they took, which are part of no result.
 An artifact is written under ``root/tmp`` and renamed; on reading, sizes and hashes are compared,
 and one that was torn or altered is dropped, said so, and computed again.
 """
@@ -15,9 +16,10 @@ import os
 import shutil
 import socket
 import threading
+import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,14 @@ class Artifact:
     def has(self, name: str) -> bool:
         return (self.folder / name).is_file()
 
+    def cpu_seconds(self) -> float | None:
+        """Processor seconds of the process that made it, None where that was not kept.
+
+        Of work that was killed and resumed, those of the last process alone.
+        """
+        seconds = self.json("manifest").get("cpu_seconds")
+        return float(seconds) if isinstance(seconds, int | float) else None
+
     def json(self, name: str) -> Any:
         with self._readable(f"{name}.json") as file:
             return json.loads(file.read_text())
@@ -86,7 +96,7 @@ class Store:
     """Artifacts under `root`; safe for several processes on one disk.
 
     ``computed`` and ``reused`` count artifacts by stage, for the closing line of a run; ``warned`` holds, in
-    order, what was warned of while artifacts were made that are used now.
+    order, what was warned of while artifacts were made that are used now, ``used`` what artifacts these are.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -94,6 +104,7 @@ class Store:
         self.computed: Counter[str] = Counter()
         self.warned: dict[Flag, None] = {}
         self.reused: Counter[str] = Counter()
+        self.used: dict[str, dict[str, None]] = {}
         self._counting = threading.Lock()
         self._verified: set[str] = set()
         self._transient: list[Path] = []
@@ -191,9 +202,16 @@ class Store:
             self._transient += [self.folder(stage, key), self.root / "checkpoints" / key]
         return key
 
-    def note_warnings(self, artifact: Artifact) -> None:
-        """Add what was warned of while `artifact` was made to ``warned``."""
+    def note_use(self, stage: str, artifact: Artifact) -> None:
+        """Add `artifact` to ``used``, and what was warned of while it was made to ``warned``."""
+        self.used.setdefault(stage, {})[artifact.key] = None
         self.warned |= dict.fromkeys(artifact.warned())
+
+    def cpu_seconds(self, stage: str, keys: Iterable[str]) -> float | None:
+        """Processor seconds that artifacts took when they were made; None where one does not say."""
+        opened = [self.open(stage, key) for key in keys]
+        seconds = [None if artifact is None else artifact.cpu_seconds() for artifact in opened]
+        return None if not seconds or None in seconds else round(sum(seconds), 3)
 
     def count(self, stage: str, *, computed: int = 0, reused: int = 0) -> None:
         """Add to what the closing line says; several threads may do so."""
@@ -223,9 +241,14 @@ class Store:
         self._transient.clear()
 
     @contextlib.contextmanager
-    def writing(self, stage: str, key: str, ingredients: Mapping[str, Any]) -> Iterator[Path]:
-        """Yield an empty folder; on a clean exit it becomes the artifact, else it vanishes."""
-        final = self.folder(stage, key)
+    def writing(
+        self, stage: str, key: str, ingredients: Mapping[str, Any], *, together: int = 1
+    ) -> Iterator[Path]:
+        """Yield an empty folder; on a clean exit it becomes the artifact, else it vanishes.
+
+        together : artifacts that are written at once, which share the processor time.
+        """
+        final, began = self.folder(stage, key), time.process_time()
         with explained(self.root):
             folder = self._temporary()
             folder.mkdir()
@@ -236,6 +259,7 @@ class Store:
                     "stage": stage,
                     "key": key,
                     "ingredients": plain(ingredients),
+                    "cpu_seconds": round((time.process_time() - began) / together, 3),
                     "files": {
                         str(file.relative_to(folder)): {
                             "bytes": file.stat().st_size,
@@ -265,7 +289,10 @@ class Store:
     ) -> Iterator[list[Path]]:
         """As :meth:`writing`, of several (key, ingredients) that one call makes: all of them or none."""
         with contextlib.ExitStack() as stack:
-            yield [stack.enter_context(self.writing(stage, *artifact)) for artifact in artifacts]
+            count = len(artifacts)
+            yield [
+                stack.enter_context(self.writing(stage, *artifact, together=count)) for artifact in artifacts
+            ]
 
     def _temporary(self) -> Path:
         return self.root / "tmp" / f"{socket.gethostname()}@{os.getpid()}-{uuid.uuid4().hex}"

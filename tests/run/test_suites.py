@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from commands import TOYS, call_harness
 
@@ -40,7 +42,7 @@ def test_suites_that_come_with_the_harness_are_plans(tmp_path, name, smoke):
     first |= {cell.encoder.label: cell for cell in planned if cell.encoder.graded is None}
     plans = [make_plan(cell.request, need_decoder=False) for cell in first.values()]
     # Every column that is printed is a score of every cell.
-    for plan in plans if suite.table == "beside" else ():
+    for plan in plans if suite.table in ("beside", "equal-terms") else ():
         named = {metric.ref.name for metric in plan.metrics}
         assert {column.partition("/")[0] for column in suite.columns} <= named
 
@@ -125,6 +127,10 @@ def test_a_suite_is_computed_once_and_prints_its_tables(tmp_path):
     done = call_harness(tmp_path, "experiment", "toys.yaml")
     assert done.stderr.count(": computed") == 6
     assert "true order, by correlation with the noise-free truth: truth 1.000" in done.stdout
+    counted = [
+        json.loads(file.read_text())["computed"]["data"] for file in tmp_path.glob("runs/toys/*/run.json")
+    ]
+    assert [sum(of_run) for of_run in counted] == [1] * 6  # each run its own, not those before it too
     assert (tmp_path / "runs" / "toys" / "scores.csv").read_text().startswith("decoder,metric")
     file.write_text(SUITE.replace("TABLE", "matrix"))
     again = call_harness(tmp_path, "experiment", "toys.yaml")
