@@ -16,6 +16,7 @@ import importlib
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 IMPORTED = (
@@ -32,12 +33,32 @@ IMPORTED = (
     *("yaml", "pydantic", "click", "rich.progress", "rich.table", "jinja2", "altair", "threadpoolctl"),
     *("harness.cli.run", "harness.cli.progress", "harness.cli.summary", "harness.run.pipeline"),
     *("harness.reports.page", "harness.reports.comparison", "harness.scoring.driver"),
+    *(
+        "harness.reports.exports",
+        "harness.reports.html",
+        "harness.reports.terminal",
+        "harness.reports.answer",
+    ),
+    *("harness.scoring.images", "harness.scoring.embedding", "harness.scoring.responses"),
+    *("harness.storage.processes", "harness.run.record", "harness.cli.compare", "harness.cli.report"),
+    *(f"harness.{kind}.catalogue" for kind in ("backbones", "benchmarks", "decoders", "encoders", "metrics")),
+    *("harness.scoring.catalogue", "harness.cli.listing", "PIL.PngImagePlugin", "PIL.JpegImagePlugin"),
+    *(f"harness.metrics.{name}" for name in ("agreement", "captions", "ceilings", "networks", "pixel")),
+    *("harness.backbones.pixels", "harness.backbones.tiny.backbone", "harness.plugin_files"),
 )
 """What most commands import."""
 
-
 DIFFUSION = ("diffusers", "transformers", "harness.decoders.mindeye2.unclip")
 """What a decoder with a diffusion model imports."""
+
+
+def read_imports() -> None:
+    """Parse what is imported here, for keys of artifacts: :mod:`harness.plugin_files` keeps it by content."""
+    from harness.plugin_files import imported_names
+
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "harness" and module.__file__:
+            imported_names(name, Path(module.__file__))
 
 
 def prepare(words: list[str]) -> None:
@@ -94,5 +115,6 @@ def carry_out(request: dict[str, Any]) -> None:
 if __name__ == "__main__":
     for name in IMPORTED:
         importlib.import_module(name)
+    read_imports()
     if (request := answer_requests()) is not None:
         carry_out(request)

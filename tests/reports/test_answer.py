@@ -161,7 +161,7 @@ def test_tables_are_printed_on_request_and_said_to_be_empty(folder):
     assert not any("holds nothing" in line or "the rest" in line for line in whole)
 
 
-@pytest.mark.parametrize("columns", ["80", "200"])
+@pytest.mark.parametrize("columns", ["80", pytest.param("200", marks=pytest.mark.slow)])
 def test_the_commands_print_the_answer_and_the_rest_on_request(harness, toy_words, tmp_path, columns):
     words = ["run", *toy_words, "--no-report"]
     refused = harness(*words, "--tables", "score", check=False)

@@ -66,10 +66,8 @@ def before_the_decoder(store: Path, to: Path) -> None:
     shutil.copytree(store, to, ignore=shutil.ignore_patterns(fitted, "decode", "score", "embed"))
 
 
-@pytest.mark.parametrize(
-    "stage",
-    [pytest.param(one, marks=() if one == "fit decoder" else pytest.mark.slow) for one in KILLED_AT],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", KILLED_AT)
 def test_a_killed_command_goes_on_to_the_same_tables(small, tmp_path, stage):
     store = tmp_path / "store"
     if stage == "fit decoder":

@@ -65,7 +65,7 @@ def test_what_a_cached_task_warned_of_stands_with_its_artifact(tmp_path, executo
     opened.close()
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", [pytest.param("1", marks=pytest.mark.slow), "2"])
 def test_warnings_of_every_stage_are_flags_of_the_record_and_the_report(
     harness, tmp_path, toy_words, workers
 ):
