@@ -192,7 +192,11 @@ class Pooled:
 
     def _alive_and_busy(self) -> bool:
         busy = {worker for _, worker in self._spool.claimed()}
-        alive = self._launcher.alive() if busy else None
+        try:
+            alive = self._launcher.alive() if busy else None
+        except HarnessError:  # the cluster is gone, and with it whoever was busy
+            logger.debug("while closing", exc_info=True)
+            return False
         return bool(busy) if alive is None else not busy.isdisjoint(alive)
 
     def _watch(self) -> None:
@@ -314,7 +318,7 @@ def _who(worker: Life) -> str:
 
 
 def _unwatched(problem: Exception) -> WorkerDied:
-    reason = what_happened(problem)
+    reason = " ".join(what_happened(problem).split())
     return WorkerDied(f"workers can no longer be watched ({reason}); run the same command again")
 
 

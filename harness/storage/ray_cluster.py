@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Collection, Sequence
+import threading
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, HarnessError, WorkerDied, what_happened
 from .executors import THREADS
 from .spool_worker import Worker
 
@@ -44,20 +45,24 @@ class RayLauncher:
         """Have each started where there is a free processor, or a free GPU for a run on CUDA."""
         self._connect()
         path = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
-        run = self._ray.remote(_work).options(
-            num_cpus=1,
-            num_gpus=self._gpus,
-            max_retries=0,  # the pool starts another one, and says so
-            runtime_env={"env_vars": dict.fromkeys(THREADS, "1") | path},
-        )
-        for worker in workers:
-            self._running[worker.name] = run.remote(worker)
+        with _in_a_sentence("starts no workers"):
+            run = self._ray.remote(_work).options(
+                num_cpus=1,
+                num_gpus=self._gpus,
+                max_retries=0,  # the pool starts another one, and says so
+                runtime_env={"env_vars": dict.fromkeys(THREADS, "1") | path},
+            )
+            for worker in workers:
+                self._running[worker.name] = run.remote(worker)
 
     def alive(self) -> Collection[str]:
         """Those that have neither ended nor died with their node."""
-        references = list(self._running.values())
-        over, _ = self._ray.wait(references, num_returns=len(references), timeout=0)
-        return {name for name, reference in self._running.items() if reference not in over}
+        running = dict(self._running)  # another thread may start some meanwhile
+        if not running:
+            return set()
+        with _in_a_sentence("does not say which workers are there"):
+            over, _ = self._ray.wait(list(running.values()), num_returns=len(running), timeout=0)
+        return {name for name, reference in running.items() if reference not in over}
 
     def stop(self) -> None:
         """End them, and leave the cluster to others."""
@@ -66,18 +71,31 @@ class RayLauncher:
                 self._ray.cancel(reference, force=True)
         self._running.clear()
         if self._connected:
-            self._ray.shutdown()
+            try:
+                self._ray.shutdown()
+            except Exception:  # the cluster is gone, and all that was finished is in the store
+                logger.debug("while leaving Ray", exc_info=True)
 
     def _connect(self) -> None:
         if self._ray.is_initialized():
             return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # What becomes of a worker is said by the pool.  Ray would print the traceback of each that was ended
+        # or lost its folder, when this process lets go of it.
+        os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
+        _quiet_threads()
         address = os.environ.get("RAY_ADDRESS")
         try:
             self._ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-        except ConnectionError as problem:
+        except Exception as problem:  # of many types: no answer, another version, too late, a wrong address
+            logger.debug("while connecting to Ray", exc_info=True)
+            reason = _first_line(problem)
+            if address is None:
+                raise ConfigError(
+                    f"Ray does not start on this machine ({reason}). Type --executor processes instead"
+                ) from None
             raise ConfigError(
-                f"no Ray cluster answers at {address} ({problem}). Type on its first machine: ray start "
+                f"no Ray cluster answers at {address} ({reason}). Type on its first machine: ray start "
                 "--head, or leave RAY_ADDRESS out"
             ) from None
         self._connected = True
@@ -85,3 +103,37 @@ class RayLauncher:
 
 def _work(worker: Worker) -> int:
     return worker()
+
+
+@contextlib.contextmanager
+def _in_a_sentence(what: str) -> Iterator[None]:
+    """Whatever Ray raises as a :class:`WorkerDied` of one line, since a cluster may go at any moment."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as problem:
+        logger.debug("Ray", exc_info=True)
+        raise WorkerDied(
+            f"Ray {what} ({_first_line(problem)}). What was finished is kept: run the same command again, "
+            "when the cluster is there"
+        ) from None
+
+
+def _first_line(problem: Exception) -> str:
+    return next(iter(what_happened(problem).strip().splitlines()))
+
+
+_PRINTS = threading.excepthook
+
+
+def _quiet_threads() -> None:
+    """Threads of Ray that listen to a cluster end with it: that is no news for whoever sees the terminal."""
+
+    def hook(ended: threading.ExceptHookArgs) -> None:
+        if ended.thread is not None and ended.thread.name.startswith("ray_"):
+            logger.debug("a thread of Ray ended", exc_info=ended.exc_value)
+        else:
+            _PRINTS(ended)
+
+    threading.excepthook = hook

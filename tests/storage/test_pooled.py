@@ -55,6 +55,17 @@ def log_of(tmp_path: Path) -> str:
     return (tmp_path / "jobs" / "a" / LOG).read_text()
 
 
+def test_a_cluster_that_is_gone_when_a_run_is_over_ends_it_without_a_word(tmp_path, monkeypatch):
+    class Gone(LocalLauncher):
+        def alive(self):
+            raise WorkerDied("nobody answers")
+
+    executor = Pooled(Gone(), 1, tmp_path / "jobs" / "a", name="toy")
+    assert list(executor.map(squared, [3])) == [9]
+    monkeypatch.setattr(Spool, "claimed", lambda spool: [(1, "w0")])
+    executor.close()
+
+
 def test_nothing_is_started_before_there_is_a_task(tmp_path, opened):
     opened().close()
     assert not (tmp_path / "jobs").exists()
