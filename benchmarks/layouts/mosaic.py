@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from harness.api import CeilingSource, DataError
+from harness.reading.arrays import as_integers, as_vector, open_array
 from harness.reading.ids import IMAGE_ENDINGS, as_id, stem
 from harness.reading.prepared import Block
 from harness.reading.sources import reading
@@ -20,10 +21,21 @@ from harness.reading.sources import reading
 from ..assembly import VoxelFacts
 from ..paired_voxels import ncsnr_of
 from .benchmark import LayoutBenchmark
-from .recording import Recording, in_order_shown, prepared, trials_of
+from .recording import Recording, in_order_shown, prepared, trials_of, with_voxels
 
 _TRIALS = 256
 """Trials read at a time."""
+
+AREAS = {
+    "early": ("V1", "V2", "V3", "V4"),
+    "higher": (
+        *("V6", "V3A", "V7", "IPS1", "V3B", "V6A"),  # dorsal
+        *("V8", "FFC", "PIT", "VMV1", "VMV2", "VMV3", "VVC"),  # ventral
+        *("MST", "LO1", "LO2", "LO3", "MT", "PH", "V4t", "FST", "V3CD"),  # lateral
+    ),
+}
+"""Cortical group -> visual areas of Glasser et al. 2016 in it: the groups 1 and 2, and 3, 4 and 5, of their
+supplement.  Areas of other groups are no regions here: 360 would be too many for a report."""
 
 GRAYORDINATES = {"cortex-left": (0, 29696), "cortex-right": (29696, 59412), "below-cortex": (59412, 91282)}
 """Part -> first and one past the last of its places in a vector of fsLR32k (HCP)."""
@@ -61,12 +73,24 @@ class Mosaic(LayoutBenchmark):
             raise DataError(f"{path}: '{ids[both[0]]}' is of training and of test ({len(both)} such)")
         return Recording(
             trials_of(source, images, [stem(name) for name in ids], index),
-            _facts(path, n_voxels),
+            self._facts(root, path, n_voxels),
             "zscore_session",
             {"phase-test": tuple(stem(ids[k]) for k in sorted(of_test))},
             mask="fsLR32k",
             normalised=True,
         )
+
+    def _facts(self, root: Path, path: Path, n_voxels: int) -> VoxelFacts:
+        ncsnr, source = _ceiling(path, n_voxels)
+        areas: dict[str, np.ndarray] = {}
+        for _, file in self.manifest().entry("parcels").find(root):
+            areas = read_parcels(file, n_voxels)
+        groups = {
+            group: np.any([areas[area] for area in members if area in areas], axis=0)
+            for group, members in AREAS.items()
+            if any(area in areas for area in members)
+        }
+        return VoxelFacts(_parts(n_voxels) | areas, groups, ncsnr=ncsnr, ncsnr_source=source)
 
 
 def _trials(path: Path) -> tuple[list[str], list[str], list[str], int]:
@@ -107,8 +131,41 @@ def _read(path: Path, names: list[str], n_voxels: int) -> np.ndarray:
     return values
 
 
-def _facts(path: Path, n_voxels: int) -> VoxelFacts:
-    """ncsnr from the ceilings of single test trials, and the parts of a whole vector of fsLR32k."""
+def _parts(n_voxels: int) -> dict[str, np.ndarray]:
+    """Cortex and what lies below it, of a whole vector of fsLR32k."""
+    if n_voxels != max(end for _, end in GRAYORDINATES.values()):
+        return {}
+    places = np.arange(n_voxels)
+    return {name: (places >= start) & (places < end) for name, (start, end) in GRAYORDINATES.items()}
+
+
+def read_parcels(path: Path, n_voxels: int) -> dict[str, np.ndarray]:
+    """Visual area -> (V,) bool, of both halves, of the parcels in `path`.
+
+    Raises
+    ------
+    DataError
+        They are of other places, or a place has a number that is no parcel's.
+    """
+    numbers = as_integers(open_array(path, "map_all"))
+    ids, labels = as_integers(open_array(path, "ids")), as_vector(open_array(path, "labels"))
+    if len(numbers) != n_voxels:
+        raise DataError(f"{path} has parcels of {len(numbers)} places; the responses have {n_voxels}")
+    if len(ids) != len(labels) or len(set(ids.tolist())) != len(ids):
+        raise DataError(f"{path} has {len(ids)} ids and {len(labels)} labels; expected a label for each id")
+    nameless = sorted(set(numbers.tolist()) - set(ids.tolist()))
+    if nameless:
+        raise DataError(f"{path}: the number {nameless[0]} of map_all is not among its ids")
+    number_of = dict(zip(map(str, labels), ids.tolist()))
+    areas = {}
+    for area in (area for areas_of_group in AREAS.values() for area in areas_of_group):
+        halves = [number_of[name] for name in (f"L_{area}", f"R_{area}") if name in number_of]
+        areas[area] = np.isin(numbers, halves)
+    return with_voxels(areas)
+
+
+def _ceiling(path: Path, n_voxels: int) -> tuple[np.ndarray | None, CeilingSource | None]:
+    """ncsnr from the ceilings of single test trials."""
     import h5py
 
     ncsnr, source = None, None
@@ -121,11 +178,7 @@ def _facts(path: Path, n_voxels: int) -> VoxelFacts:
                 ncsnr = ncsnr_of(np.asarray(item[()], np.float64) / 100, 1)
                 source = CeilingSource(f"noise ceiling of the file ({name})")
                 break
-    rois = {}
-    if n_voxels == max(end for _, end in GRAYORDINATES.values()):
-        places = np.arange(n_voxels)
-        rois = {name: (places >= start) & (places < end) for name, (start, end) in GRAYORDINATES.items()}
-    return VoxelFacts(rois, ncsnr=ncsnr, ncsnr_source=source)
+    return ncsnr, source
 
 
 def _group(file: Any, name: str, path: Path) -> Any:

@@ -129,6 +129,15 @@ def write_mosaic(root: Path, subject: str = "sub-01_NSD") -> Path:
         ceiling.attrs["n"], ceiling.attrs["phase"] = "1", "test"
     for row in exp.rows:
         path_of(layout, "pictures", root, picture=picture_name(row)).write_bytes(jpeg(exp.pictures[row]))
+    names = {0: "", 1: "L_V1", 4: "L_V2", 18: "L_FFC", 24: "L_A1", 181: "R_V1", 378: "thalamus_right"}
+    number = np.array([0, 1, 4, 18])[exp.labels]
+    number[exp.labels == 1] += 180 * (np.arange(V)[exp.labels == 1] % 2)  # every other voxel to the right
+    np.savez(
+        path_of(layout, "parcels", root),
+        map_all=np.append(number, 378),
+        ids=np.array(list(names)),
+        labels=np.array(list(names.values())),
+    )
     return root
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
-from layout_experiment import V
+from layout_experiment import V, experiment
 from layout_loading import file_of, load
 from other_writers import write_mosaic
 
@@ -44,6 +44,56 @@ def test_parts_of_a_whole_vector(tmp_path, monkeypatch):
     )
     space = load("mosaic", write_mosaic(tmp_path)).space
     np.testing.assert_array_equal(np.flatnonzero(space.rois["cortex-left"]), np.arange(20))
+
+
+def parcels(root, **changed_arrays):
+    """The arrays of the file of parcels, which is written with others in their place."""
+    path = file_of("mosaic", "parcels", root)
+    arrays = dict(np.load(path))
+    if changed_arrays:
+        np.savez(path, **{**arrays, **changed_arrays})
+    return arrays
+
+
+def test_visual_areas_are_those_of_both_halves_by_the_names_of_their_numbers(root):
+    labels, space = experiment().labels, load("mosaic", root).space
+    for number, area in ((1, "V1"), (2, "V2"), (3, "FFC")):
+        np.testing.assert_array_equal(space.rois[area], np.append(labels == number, False))
+    assert set(space.rois) == {"V1", "V2", "FFC"}
+    np.testing.assert_array_equal(space.groups["early"], space.rois["V1"] | space.rois["V2"])
+    np.testing.assert_array_equal(space.groups["higher"], space.rois["FFC"])
+    arrays = parcels(root)
+    order = np.random.default_rng(0).permutation(len(arrays["ids"]))
+    parcels(root, ids=arrays["ids"][order], labels=arrays["labels"][order])
+    np.testing.assert_array_equal(load("mosaic", root).space.rois["V1"], space.rois["V1"])
+    file_of("mosaic", "parcels", root).unlink()
+    assert not load("mosaic", root).space.rois
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda arrays: {"map_all": arrays["map_all"][:-1]},
+            f"parcels of {V} places; the responses have {V + 1}",
+        ),
+        (
+            lambda arrays: {"labels": arrays["labels"][1:]},
+            "has 7 ids and 6 labels; expected a label for each id",
+        ),
+        (lambda arrays: {"ids": arrays["ids"] * 0}, "has 7 ids and 7 labels; expected a label for each id"),
+        (
+            lambda arrays: {"map_all": arrays["map_all"] + 500},
+            r"the number 50\d of map_all is not among its ids",
+        ),
+        (lambda arrays: {"map_all": arrays["map_all"] + 0.5}, "holds float64; expected int64 or int32"),
+        (lambda arrays: {"labels": arrays["labels"].astype(object)}, "pickled"),
+    ],
+)
+def test_parcels_of_something_else_are_refused(root, change, words):
+    parcels(root, **change(parcels(root)))
+    with pytest.raises(DataError, match=words):
+        load("mosaic", root)
 
 
 def test_trials_are_told_by_their_attributes(root):
