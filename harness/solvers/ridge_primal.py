@@ -1,7 +1,8 @@
 """Ridge through the moments of the features, for fewer features than images.
 
 One float64 eigendecomposition of X'X per fold serves all penalties and all targets (Hoerl and
-Kennard 1970; Hastie, Tibshirani and Friedman 2009, section 3.4.1).  See :mod:`harness.solvers.ridge` for
+Kennard 1970; Hastie, Tibshirani and Friedman 2009, section 3.4.1), and one triangle of the held-out
+features all of their errors.  See :mod:`harness.solvers.ridge` for
 what is minimised.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.blas import dtrmm
 
 from ..api import track
 
@@ -37,6 +39,7 @@ class PrimalSolver:
     ) -> None:
         self._features, self._targets, self._weight = features, targets, weight
         self._mean, self._gain, self._target_mean = mean, gain, target_mean
+        self._moments: tuple[np.ndarray, np.ndarray] | None = None  # of all images, once they are known
 
     def cross_validate(self, grid: np.ndarray, fold: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Held-out squared error (A, V) per penalty, and (V,) of the fold's training mean."""
@@ -45,53 +48,46 @@ class PrimalSolver:
         grams = [self._gram(r) for r in rows]
         sums = [self._weight[r] @ self._scaled(r) for r in rows]
         total, total_sum = np.sum(grams, axis=0), np.sum(sums, axis=0)
-        rotations = []
+        folds = []
         for k in track(numbers, "cross-validation, folds"):
             train_weight = self._weight.sum() - self._weight[rows[k]].sum()
             centre = (total_sum - sums[k]) / train_weight
-            gram = total - grams[k] - train_weight * np.outer(centre, centre)
-            rotations.append((centre, *np.linalg.eigh(gram)))
-        error = np.zeros((len(grid), self._targets.shape[1]))
-        baseline = np.zeros(self._targets.shape[1])
-        for block in track(_blocks(self._targets.shape[1]), "cross-validation, blocks of targets"):
+            grams[k] = total - grams[k] - train_weight * np.outer(centre, centre)
+            values, vectors = np.linalg.eigh(grams[k])
+            root = np.sqrt(self._weight[rows[k]] / self._weight[rows[k]].sum())[:, None]
+            design = (root * (self._scaled(rows[k]) - centre)) @ vectors
+            folds.append(
+                _Fold.reduced(rows[k], train_weight, centre, root, _positive(values), vectors, design)
+            )
+            grams[k] = None
+        width = self._targets.shape[1]
+        error, baseline = np.zeros((len(grid), width)), np.zeros(width)
+        everything = np.empty((self._features.shape[1], width))
+        for block in track(_blocks(width), "cross-validation, blocks of targets"):
             crosses = [self._cross(r, block) for r in rows]
-            target_sums = [self._weight[r] @ self._centred_targets(r, block) for r in rows]
-            for k in numbers:
-                held = self._held_out(rows[k], block, rotations[k], crosses, target_sums, k)
-                error[:, block] += held.errors(grid) / len(rows)
-                baseline[block] += held.baseline / len(rows)
+            sums = [self._weight[r] @ self._centred_targets(r, block) for r in rows]
+            everything[:, block], total_sum = np.sum(crosses, axis=0), np.sum(sums, axis=0)
+            for k, held in enumerate(folds):
+                target_centre = (total_sum - sums[k]) / held.train_weight
+                cross = everything[:, block] - crosses[k]
+                cross -= held.train_weight * np.outer(held.centre, target_centre)
+                targets = held.root * (self._centred_targets(held.rows, block) - target_centre)
+                baseline[block] += (targets**2).sum(axis=0) / len(rows)
+                error[:, block] += held.errors(grid, held.vectors.T @ cross, targets) / len(rows)
+        self._moments = total, everything
         return error, baseline
 
     def refit(self, penalties: np.ndarray) -> tuple[np.ndarray, None]:
         """((p, V) float32 coefficients, None) with `penalties` (V,) on all images."""
-        everything = np.arange(len(self._features))
-        values, vectors = np.linalg.eigh(self._gram(everything))
+        every_row = np.arange(len(self._features))
+        gram, crosses = self._moments or (self._gram(every_row), None)
+        values, vectors = np.linalg.eigh(gram)
         out = np.empty((self._features.shape[1], self._targets.shape[1]), np.float32)
         for block in track(_blocks(self._targets.shape[1]), "last fit, blocks of targets"):
-            rotated = vectors.T @ self._cross(everything, block)
+            cross = self._cross(every_row, block) if crosses is None else crosses[:, block]
+            rotated = vectors.T @ cross
             out[:, block] = vectors @ (rotated / (_positive(values)[:, None] + penalties[block]))
         return out, None
-
-    def _held_out(
-        self,
-        rows: np.ndarray,
-        block: slice,
-        rotation: tuple[np.ndarray, np.ndarray, np.ndarray],
-        crosses: list[np.ndarray],
-        target_sums: list[np.ndarray],
-        k: int,
-    ) -> _HeldOut:
-        centre, values, vectors = rotation
-        train_weight = self._weight.sum() - self._weight[rows].sum()
-        target_centre = (np.sum(target_sums, axis=0) - target_sums[k]) / train_weight
-        cross = np.sum(crosses, axis=0) - crosses[k] - train_weight * np.outer(centre, target_centre)
-        root = np.sqrt(self._weight[rows] / self._weight[rows].sum())[:, None]
-        return _HeldOut.reduced(
-            design=(root * (self._scaled(rows) - centre)) @ vectors,
-            targets=root * (self._centred_targets(rows, block) - target_centre),
-            values=_positive(values),
-            cross=vectors.T @ cross,
-        )
 
     def _scaled(self, rows: np.ndarray) -> np.ndarray:
         return (self._features[rows].astype(np.float64) - self._mean) * self._gain
@@ -117,37 +113,61 @@ class PrimalSolver:
 
 
 @dataclass(frozen=True, eq=False)
-class _HeldOut:
-    """One fold's held-out rows in the eigenbasis of its training part; rows carry sqrt(weight)."""
+class _Fold:
+    """One fold's held-out rows in the eigenbasis of its training part; rows carry sqrt(weight).
 
-    design: np.ndarray  # (m, p)
-    targets: np.ndarray  # (m, block)
-    values: np.ndarray  # (p,)
-    cross: np.ndarray  # (p, block)
-    rest: np.ndarray  # (block,) squared length of the targets outside the design's span
-    baseline: np.ndarray  # (block,)
+    rows (m,), root (m, 1) ; centre (p,), values (p,), vectors (p, p) and train_weight of the training part.
+    design : (m, p); or, of more rows than features, its triangle (p, p) with `basis` (m, p).
+    """
+
+    rows: np.ndarray
+    train_weight: float
+    centre: np.ndarray
+    root: np.ndarray
+    values: np.ndarray
+    vectors: np.ndarray
+    design: np.ndarray
+    basis: np.ndarray | None
 
     @classmethod
     def reduced(
-        cls, *, design: np.ndarray, targets: np.ndarray, values: np.ndarray, cross: np.ndarray
-    ) -> _HeldOut:
-        baseline = (targets**2).sum(axis=0)
-        rest = np.zeros(targets.shape[1])
+        cls,
+        rows: np.ndarray,
+        train_weight: float,
+        centre: np.ndarray,
+        root: np.ndarray,
+        values: np.ndarray,
+        vectors: np.ndarray,
+        design: np.ndarray,
+    ) -> _Fold:
+        basis = None
         if design.shape[0] > design.shape[1]:
-            # What the design's columns cannot reach is the same for every penalty: rotate it away,
-            # and each penalty costs p rows instead of all held-out images.
+            # What the design's columns cannot reach is the same for every penalty: rotate it away, and each
+            # penalty costs half of p rows, since a triangle is left, in place of all held-out images.
             basis, design = np.linalg.qr(design)
-            targets = basis.T @ targets
-            rest = np.maximum(baseline - (targets**2).sum(axis=0), 0)
-        return cls(design, targets, values, cross, rest, baseline)
+            design = np.asfortranarray(design)
+        return cls(rows, train_weight, centre, root, values, vectors, design, basis)
 
-    def errors(self, grid: np.ndarray) -> np.ndarray:
-        """(A, block) held-out squared error of each penalty."""
-        out = np.empty((len(grid), self.targets.shape[1]))
+    def errors(self, grid: np.ndarray, cross: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """(A, block) held-out squared error of each penalty, of `targets` (m, block), whose moments with the
+        training part, rotated, are `cross` (p, block)."""
+        rest = np.zeros(targets.shape[1])
+        if self.basis is not None:
+            length = (targets**2).sum(axis=0)
+            targets = self.basis.T @ targets
+            rest = np.maximum(length - (targets**2).sum(axis=0), 0)
+        out = np.empty((len(grid), targets.shape[1]))
         for a, penalty in enumerate(grid):
-            residual = self.targets - self.design @ (self.cross / (self.values[:, None] + penalty))
-            out[a] = np.einsum("ij,ij->j", residual, residual) + self.rest
+            residual = targets - self._predicted(cross / (self.values[:, None] + penalty))
+            out[a] = np.einsum("ij,ij->j", residual, residual) + rest
         return out
+
+    def _predicted(self, weights: np.ndarray) -> np.ndarray:
+        """design @ `weights` (p, block), which are overwritten."""
+        if self.basis is None:
+            return self.design @ weights
+        # BLAS counts columns first: to it `weights` is its transpose, multiplied from the right in place.
+        return dtrmm(1.0, self.design, weights.T, side=1, trans_a=1, overwrite_b=1).T
 
 
 def _positive(values: np.ndarray) -> np.ndarray:
