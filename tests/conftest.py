@@ -24,8 +24,10 @@ os.environ.setdefault("HARNESS_WORKERS", "1")
 
 
 FIRST = (
-    *("run/test_pipeline.py", "run/test_embedded_chain.py", "decoders/mindeye2/test_chain.py"),
-    *("test_frozen.py", "cli/test_output.py", "cli/test_wrong_words.py", "run/test_subjects.py"),
+    *("run/test_pipeline.py", "reports/test_page.py", "test_commands.py", "benchmarks/test_cortex.py"),
+    *("reports/test_html.py", "run/test_embedded_chain.py", "submitting/test_verify.py"),
+    *("stages/test_precomputed.py", "cli/test_bad_input.py", "cli/test_output.py", "test_frozen.py"),
+    *("decoders/mindeye2/test_chain.py", "benchmarks/test_embedded.py", "run/test_protocols.py"),
 )
 """Test modules that take longest.  Workers get whole modules: a long one at the end would have one wait."""
 
