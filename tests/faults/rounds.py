@@ -142,7 +142,12 @@ def node_gone(round: Round) -> None:
         host = round.cluster.host
         round.cluster.call("scontrol", "update", f"nodename={host}", "state=down", "reason=round")
         time.sleep(1)
-        round.cluster.call("scontrol", "update", f"nodename={host}", "state=resume")
+        # Its daemon may still have a job that comes back ("Duplicate jobid"): the node is then drained, which
+        # whoever keeps a cluster mends.
+        while process.poll() is None:
+            if round.cluster.call("sinfo", "--noheader", "--format=%t").startswith(("down", "dr")):
+                round.cluster.call("scontrol", "update", f"nodename={host}", "state=resume")
+            time.sleep(2)
     else:
         gone = next(node for node in round.cluster.list_all_nodes() if not node.head)
         round.cluster.remove_node(gone, allow_graceful=False)

@@ -153,10 +153,22 @@ APART = ("tmp", "checkpoints", "jobs")
 
 
 def content(folder: Path) -> dict[str, str]:
-    """Every file of the store and of the run's tables -> its hash."""
+    """Every file of the store and of the run's tables -> its hash.
+
+    How long an artifact took, which no two runs share, is left out of its manifest.
+    """
     run, store = only_run(folder).folder, folder / "store"
     stages = [stage for stage in store.iterdir() if stage.is_dir() and stage.name not in APART]
     artifacts = [file for stage in stages for file in stage.rglob("*") if file.is_file()]
     files = {f"store/{file.relative_to(store)}": file for file in [*artifacts, store / "store.json"]}
     files |= {file.name: file for file in run.glob("*.parquet")}
-    return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
+    return {name: hashlib.sha256(_lasting(file)).hexdigest() for name, file in files.items()}
+
+
+def _lasting(file: Path) -> bytes:
+    """What a file holds, without the processor time in a manifest."""
+    if file.name != "manifest.json":
+        return file.read_bytes()
+    held = json.loads(file.read_text())
+    held.pop("cpu_seconds")
+    return json.dumps(held).encode()

@@ -5,10 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
+import nibabel
 import numpy as np
 import pytest
+import yaml
+from commands import ROOT, SHARED
+from PIL import Image
 
 from harness.benchmarks.embedded import Embedded, Params
+from harness.benchmarks.lab import Lab
+from harness.benchmarks.paired import Paired
 from harness.data import Responses, Split, Stimuli, SubjectData
 from harness.errors import DataError
 from harness.judging.alignment import judge_alignment, known_orders
@@ -19,6 +25,7 @@ from harness.judging.reliability import judge_ceilings
 from harness.judging.sample import Sample
 from harness.judging.sessions import judge_sessions
 from harness.judging.verdict import Rate, Verdict
+from harness.settings import resolve_params
 
 
 @cache
@@ -178,3 +185,51 @@ def test_a_rate_knows_chance():
 def test_data_without_a_test_split_are_not_judged():
     with pytest.raises(DataError, match="at least 2 training and 2 test images"):
         list(judge(sound().training()))
+
+
+def needs(name):
+    """Skips where the real measurements `name` are not beside this repository."""
+    return pytest.mark.skipif(not (SHARED / "data" / name).is_file(), reason=f"{name} is not here")
+
+
+@pytest.mark.slow
+@needs("vangerven2010_digits69.mat")
+def test_measured_digits_belong_to_their_ids_and_others_raise_the_alarm(tmp_path):
+    """Ridge tells the ten test images apart two-way at .91 to .98; no image was shown twice."""
+    example = yaml.safe_load((ROOT / "configs" / "benchmarks" / "digits69.yaml").read_text())["benchmark"]
+    given = {
+        **example,
+        "file": str(SHARED / "data" / "vangerven2010_digits69.mat"),
+        "base_dir": str(tmp_path),
+    }
+    data = Paired(resolve_params(Paired.Params, given, section="benchmark")).load("subj01")
+    judgements = {judgement.name: judgement for judgement in judge(data)}
+    verdicts = {name: judgement.verdict for name, judgement in judgements.items()}
+    assert verdicts["alignment"] == verdicts["pictures"] == Verdict.GOOD
+    assert verdicts["noise ceilings"] == verdicts["sessions"] == Verdict.UNKNOWN
+    rate = dict(judgements["alignment"].figures)["two-way, by a ridge on small pictures"]
+    assert 0.88 <= float(rate.split()[0]) <= 1
+    assert alignment(reordered(data, shuffled)).verdict != Verdict.GOOD
+
+
+@needs("haxby2001_slice.nii.gz")
+def test_a_measured_slice_has_signal_and_one_block_tells_another(tmp_path):
+    """Eight categories in twelve runs, two of them held out; every category has a picture made here."""
+    marks = np.loadtxt(SHARED / "data" / "haxby2001_slice_attributes.txt", dtype=int)
+    names = ["rest", *(f"category{k}" for k in range(1, 9))]
+    lines = [f"{names[label]},{run},{'test' if label > 6 else 'train'}" for label, run in marks]
+    (tmp_path / "trials.csv").write_text("\n".join(["image,run,split", *lines]) + "\n")
+    (tmp_path / "pictures").mkdir()
+    for number, name in enumerate(names[1:]):
+        pixels = np.random.default_rng(number).integers(0, 256, (32, 32, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pictures" / f"{name}.png")
+    volume = SHARED / "data" / "haxby2001_slice.nii.gz"
+    spread = np.asarray(nibabel.load(volume).dataobj).std(axis=-1)
+    nibabel.save(nibabel.Nifti1Image((spread > 0).astype(np.int16), np.eye(4)), tmp_path / "mask.nii.gz")
+    given = {
+        **{"base_dir": str(tmp_path), "betas": str(volume), "trials": "trials.csv", "images": "pictures"},
+        **{"mask": "mask.nii.gz", "session": "run", "split": "split", "skip": ("rest",)},
+        **{"mean_over": ("run",), "units": "raw", "normalise": "zscore_session"},
+    }
+    judgements = {judgement.name: judgement for judgement in judge(Lab(Lab.Params(**given)).load("subj01"))}
+    assert judgements["noise ceilings"].verdict == Verdict.GOOD
