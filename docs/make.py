@@ -94,8 +94,11 @@ def reference() -> str:
 
 
 def _entry(module: str, name: str, value: Any) -> Iterator[str]:
-    """A class with its public methods, a function, or a constant."""
+    """A class with its public methods, a function, a module, or a constant."""
     yield f"### {module}.{name}"
+    if inspect.ismodule(value):  # whose repr would say where it lies on this machine
+        yield _text(value.__doc__)
+        return
     if not (inspect.isclass(value) or inspect.isroutine(value)):
         yield f"`{_short(repr(value))}`"
         return
