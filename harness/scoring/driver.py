@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from .. import plugins
 from ..catalogue import Metric
 from ..errors import HarnessError, what_happened
 from ..storage.disk import explained
+from ..storage.executors import side_by_side
 from .context import ENDS_A_RUN, Circumstances, Scorer, Scoring
 from .scores import Failure, MetricRef, Scored
 
@@ -46,43 +49,73 @@ def layers_read(metrics: Sequence[MetricRef], backbone: str, which: str) -> set[
 def score_all(metrics: Sequence[MetricRef], run: Scoring) -> Scored:
     """Everything that `metrics` give for `run`; one that raises is recorded and the next one goes on.
 
-    Without finished images metrics that need some are passed over.
+    Without finished images metrics that need some are passed over.  Kinds of input are scored side by side,
+    since what one scorer keeps is nobody else's; the order of everything is that of `metrics`.
     """
+    scorers = [
+        (kind(run), of_kind)
+        for kind, of_kind in _by_scorer(metrics).items()
+        if not kind.needs_images or run.sets or run.captions
+    ]
+    with run.stage("score", sum(len(of_kind) for _, of_kind in scorers)) as advance:
+        calls = (partial(_score_kind, scorer, of_kind, advance) for scorer, of_kind in scorers)
+        kinds = side_by_side(run.executor, *calls)
     scored = Scored()
-    stimuli = run.data.test.stimuli
-    pictures = len(set(stimuli.image_hashes()))
-    scorers: dict[type[Scorer], Scorer] = {}
-    able: list[tuple[MetricRef, Scorer]] = []
-    for kind, of_kind in _by_scorer(metrics).items():
-        if kind.needs_images and not (run.sets or run.captions):
-            continue
-        scorer = scorers[kind] = kind(run)
-        problems = {
-            metric.ref.name: too_few_images(metric.load(), len(stimuli), pictures)
-            or scorer.problem(metric.load())
-            for metric in of_kind
-        }
-        left = _without_problems(of_kind, problems, scored)
-        if left:
-            left = _without_problems(left, scorer.prepare(left), scored)
-        able += [(metric, scorer) for metric in left]
-    place = {metric.ref.name: k for k, metric in enumerate(metrics)}
-    with run.stage("score", len(able)) as advance:
-        for metric, scorer in sorted(able, key=lambda pair: place[pair[0].ref.name]):
-            try:
-                with explained(run.store.root):
-                    of_metric = scorer.score(metric)
-                why = without_values(of_metric)
-                if why:
-                    leave_out(scored, [metric.ref.name], why)
-                else:
-                    scored.add(of_metric)
-            except ENDS_A_RUN:
-                raise
-            except BaseException as problem:
-                note_failure(scored, metric, problem)
-            advance(1)
+    of_metrics: dict[str, _Outcome] = {}
+    for of_kind in kinds:
+        _note_problems(of_kind.problems, scored)
+        _note_problems(of_kind.unprepared, scored)
+        of_metrics |= of_kind.scored
+    for metric in metrics:
+        if metric.ref.name in of_metrics:
+            _note_outcome(metric, of_metrics[metric.ref.name], scored)
     return scored
+
+
+_Outcome = Scored | BaseException
+"""What a metric gave, or what it raised."""
+
+_Problems = Sequence[tuple[MetricRef, str | HarnessError]]
+"""Why each of some metrics is left out or, as an error, failed before it was scored; ``""`` if it is not."""
+
+
+@dataclass(frozen=True)
+class _OfKind:
+    """What came of all metrics of one kind of input.
+
+    problems : of what is no metric's fault.  unprepared : what was found when they were prepared.
+    scored : name of a metric -> its outcome.
+    """
+
+    problems: _Problems
+    unprepared: _Problems
+    scored: Mapping[str, _Outcome]
+
+
+def _score_kind(scorer: Scorer, metrics: Sequence[MetricRef], advance: Callable[[int], None]) -> _OfKind:
+    """The outcome of every metric of one scorer, one after the other."""
+    stimuli = scorer.run.data.test.stimuli
+    pictures = len(set(stimuli.image_hashes()))
+    problems = [
+        (metric, too_few_images(metric.load(), len(stimuli), pictures) or scorer.problem(metric.load()))
+        for metric in metrics
+    ]
+    able = [metric for metric, problem in problems if not problem]
+    prepared = scorer.prepare(able) if able else {}
+    unprepared = [(metric, prepared.get(metric.ref.name) or "") for metric in able]
+    able = [metric for metric, problem in unprepared if not problem]
+    advance(len(metrics) - len(able))
+    scored: dict[str, _Outcome] = {}
+    for metric in able:
+        try:
+            with explained(scorer.run.store.root):
+                scored[metric.ref.name] = scorer.score(metric)
+        except ENDS_A_RUN:
+            raise
+        except BaseException as problem:
+            scored[metric.ref.name] = problem
+        advance(1)
+    return _OfKind(problems, unprepared, scored)
 
 
 def too_few_images(metric: Metric, images: int, pictures: int | None = None) -> str:
@@ -115,23 +148,26 @@ def _by_scorer(metrics: Sequence[MetricRef]) -> dict[type[Scorer], list[MetricRe
     return by_kind
 
 
-def _without_problems(
-    metrics: Sequence[MetricRef], problems: dict[str, str | HarnessError], scored: Scored
-) -> list[MetricRef]:
-    """Those of `metrics` without a problem; the others are left out or, by an error, noted as failed."""
-    able = []
+def _note_problems(problems: _Problems, scored: Scored) -> None:
+    """Metrics with a problem are left out or, by an error, noted as failed."""
     reasons: dict[str, list[str]] = {}
-    for metric in metrics:
-        problem = problems.get(metric.ref.name) or ""
+    for metric, problem in problems:
         if isinstance(problem, HarnessError):
             note_failure(scored, metric, problem)
         elif problem:
             reasons.setdefault(problem, []).append(metric.ref.name)
-        else:
-            able.append(metric)
     for why, names in reasons.items():
         leave_out(scored, names, why)
-    return able
+
+
+def _note_outcome(metric: MetricRef, outcome: _Outcome, scored: Scored) -> None:
+    """Take on a metric's values, or why there are none."""
+    if isinstance(outcome, BaseException):
+        note_failure(scored, metric, outcome)
+    elif why := without_values(outcome):
+        leave_out(scored, [metric.ref.name], why)
+    else:
+        scored.add(outcome)
 
 
 def leave_out(scored: Scored, metrics: Sequence[str], why: str) -> None:
