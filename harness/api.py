@@ -198,6 +198,9 @@ class Decoder(Protocol):
 
     Optional: ``wants()``, the (backbone, layer) pairs of training images that the harness extracts before
     `fit`, as for an :class:`Encoder`.
+    Optional: ``targets(subject, features, *, seed, device)``, which asks ``features.computed`` for all that
+    `fit` will ask it for, and nothing else.  Before a fit several workers call it at once, each with
+    `features` that compute a share of it.
     Optional: ``generate(images, *, seeds) -> Decoded``, the generator given the true embedding of
     `images` (the generator ceiling); ``embed(images (n, H, W, 3)) -> (n, D)`` or (n, tokens, D), the true
     embedding of images in the space of ``Decoded.embedding`` and of as many numbers, used to choose

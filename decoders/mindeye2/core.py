@@ -86,25 +86,9 @@ class MindEye2Core(FittedDecoder):
         another learning rate has the same.  Latents and the teacher's tokens are of stimuli of as many pixels
         as the low-level head's latents stand for, 224 a side at full size.
         """
-        space, stimuli = subject.space, subject.train.stimuli
+        space = subject.space
         require_voxels(subject)
-        self._move(device)
-        self._check_targets(planes(stimuli.images(stimuli.ids[:1])).to(device))
-
-        target = partial(self._targets, features, stimuli)
-        tokens = target("tokens", lambda x, first: self._tokens(x))
-        latents = views = None
-        if self.parts.settings.backbone.low_level:
-            latents = target("latents", lambda x, first: self._true_latents(x))
-            if self.parts.teacher is not None:
-                # Read when first asked: what is kept needs no gigabytes again, nor does the fit after it.
-                start, teach = step_seed(seed, -2), lambda x: self._used("teacher", x)
-                other = target(
-                    "views",
-                    lambda x, first: teach(augmented(self._sized(x), seed=start + first // BATCH)),
-                    more=str(seed),
-                )
-                views = (target("teacher", lambda x, first: teach(self._sized(x))), other)
+        tokens, latents, views = self.targets(subject, features, seed=seed, device=device)
         self.room.clear()
         self._built.pop("teacher", None)
         with torch.random.fork_rng(devices=[]):
@@ -118,6 +102,30 @@ class MindEye2Core(FittedDecoder):
             network, [data], self.settings.fit, seed=seed, device=device, checkpoint_dir=checkpoint_dir
         )
         self.space, self.network = space, halve_products(network.to("cpu"), self.parts.dtype)
+
+    def targets(
+        self, subject: SubjectData, features: Features, *, seed: int, device: str
+    ) -> tuple[Any, Any | None, tuple[Any, Any] | None]:
+        """True tokens of the training images, their latents, and the teacher's tokens of two views."""
+        stimuli = subject.train.stimuli
+        self._move(device)
+        self._check_targets(planes(stimuli.images(stimuli.ids[:1])).to(device))
+
+        target = partial(self._targets, features, stimuli)
+        tokens = target("tokens", lambda x, first: self._tokens(x))
+        if not self.parts.settings.backbone.low_level:
+            return tokens, None, None
+        latents = target("latents", lambda x, first: self._true_latents(x))
+        if self.parts.teacher is None:
+            return tokens, latents, None
+        # Read when first asked: what is kept needs no gigabytes again, nor does the fit after it.
+        start, teach = step_seed(seed, -2), lambda x: self._used("teacher", x)
+        other = target(
+            "views",
+            lambda x, first: teach(augmented(self._sized(x), seed=start + first // BATCH)),
+            more=str(seed),
+        )
+        return tokens, latents, (target("teacher", lambda x, first: teach(self._sized(x))), other)
 
     def take_up(self, weights: Mapping[str, torch.Tensor], space: VoxelSpace, *, file: Path) -> None:
         """Decode as the published model in `file`, whose `weights` these are, without a fit."""

@@ -99,14 +99,9 @@ class MindHierCore(FittedDecoder):
         """Stage 1, then stage 2, on the trials of `subject`."""
         space, split = subject.space, subject.train
         require_voxels(subject)
-        self._move(device)
-        data = TrainingSet(
-            split.responses.trials()[:, space.valid],
-            split.responses.image_index,
-            self._levels_of(split.stimuli, features),
-            self._words_of(split.stimuli, features),
-            self._codes_of(split.stimuli, features),
-        )
+        targets = self.targets(subject, features, seed=seed, device=device)
+        responses = split.responses
+        data = TrainingSet(responses.trials()[:, space.valid], responses.image_index, *targets)
         with seeded(seed, "mindhier encoder"):
             encoder = HierarchicalEncoder(space.n_valid, self.parts.encoder)
         with seeded(seed, "mindhier transformer"):
@@ -117,6 +112,15 @@ class MindHierCore(FittedDecoder):
         second = fit_transformer(transformer, encoder, quantizer, data, self.fitting, **more)
         self.history = {"alignment": first, "drawing": second}
         self.space, self.encoder, self.transformer = space, encoder, transformer
+
+    def targets(
+        self, subject: SubjectData, features: Features, *, seed: int, device: str
+    ) -> tuple[Any, Any | None, Any]:
+        """Levels of the training images, tokens of their captions where they have some, and codes."""
+        stimuli = subject.train.stimuli
+        self._move(device)
+        words = self._words_of(stimuli, features)
+        return self._levels_of(stimuli, features), words, self._codes_of(stimuli, features)
 
     def open(self, space: VoxelSpace, *, device: str) -> None:
         """Refuse any space but the one that it was fitted in."""

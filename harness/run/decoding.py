@@ -22,11 +22,13 @@ from ..seeds import image_seeds
 from ..settings import RunSettings
 from ..stages.cheats import cheat_responses, cheat_streams
 from ..stages.decode import Reconstructions, decode, generate
-from ..stages.fit import fit_decoder
+from ..stages.fit import decoder_targets, fit_decoder
+from ..stages.fitting import compute_targets
 from ..stages.given_captions import GivenCaptions
 from ..stages.model import Model
 from ..stages.reconstructions import GivenImages
 from ..stages.selection import choose
+from ..storage.cached import call_elsewhere
 from .context import Context
 from .encoding import Encoded
 from .preparation import Prepared
@@ -102,6 +104,31 @@ def decoder_branch(
     cheats = _cheats(context, prepared, decoder)
     rows = partial(_decoded_without_encoder, context, prepared, decoder, cheats)
     return FittedDecoder(decoder, cheats, *_in_memory(context, settings.micro_batch, rows))
+
+
+def compute_targets_ahead(context: Context, prepared: Prepared) -> None:
+    """Let all workers compute what the decoder's fit needs of training images, which one of them does alone
+    otherwise while nothing is left for the others once the encoder is fitted.
+
+    Not where the decoder learns of an encoder's responses too: nobody knows yet of how many images.
+    """
+    plan, settings, data = context.plan, context.settings, prepared.data
+    given = plan.decoder is None or isinstance(plan.decoder, GivenImages | GivenCaptions)
+    if given or settings.synthetic_images or not context.executor.elsewhere or settings.workers < 2:
+        return
+    calls = decoder_targets(
+        plan.decoder,
+        plan.decoder_params,
+        decoder_share(data, settings.decoder_images, 0, None),
+        features=context.features,
+        **context.place,
+        seed=settings.seed,
+        device=settings.device,
+        shares=settings.workers,
+    )
+    if calls:
+        with context.stage("targets", len(calls)) as advance:
+            call_elsewhere(compute_targets, calls, **context.place, progress=advance)
 
 
 def decoded_rows(

@@ -28,7 +28,7 @@ from ..stages.model import Model
 from ..storage.executors import side_by_side, single_thread
 from ..storage.store import Store
 from .context import Context
-from .decoding import DecodedRows, FittedDecoder, decoded_rows, decoder_branch
+from .decoding import DecodedRows, FittedDecoder, compute_targets_ahead, decoded_rows, decoder_branch
 from .encoding import Encoded, encoder_branch, extract_features
 from .flags.thumbnails import look_at
 from .outcome import Outcome
@@ -61,6 +61,7 @@ def all_decoded(context: Context) -> Decoded:
     """Everything before images are compared with anything."""
     prepared = prepare(context)
     extract_features(context, prepared)
+    compute_targets_ahead(context, prepared)
     # Neither of these two needs the other; they meet where predictions are decoded.
     if context.settings.synthetic_images:  # unless the decoder learns of what the encoder predicts
         encoded = encoder_branch(context, prepared)

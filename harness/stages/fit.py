@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..data import SubjectData
 from ..errors import PluginError
 from ..notices import Flag
 from ..plugins import PluginRef
-from ..storage.cached import Item, cached_map
+from ..storage.cached import Item, cached_map, key_for
 from ..storage.content import digest
 from ..storage.executors import Executor
 from ..storage.identity import code_sha, named_files
@@ -108,21 +109,51 @@ def fit_decoder(
     device: str,
 ) -> Model:
     """Fit on the training split of `data`, or load what a pretrained decoder brings."""
-    identity = plugin_identity(ref, params)
     if is_pretrained(ref.load(), params):
-        of_pretrained = {**identity, "space": data.space.sha}
+        of_pretrained = {**plugin_identity(ref, params), "space": data.space.sha}
         return Model(ref, params, key_of("fit", of_pretrained) if is_known(of_pretrained) else "", "", device)
+    plugin, given, ingredients = _of_decoder(ref, params, data, features=features, seed=seed, device=device)
+    how = {"store": store, "executor": executor, "seed": seed, "device": device}
+    return _fit(fit_model, plugin, ingredients, [data], given, **how)
+
+
+def decoder_targets(
+    ref: PluginRef,
+    params: Any,
+    data: SubjectData,
+    *,
+    features: FeatureStore,
+    store: Store,
+    executor: Executor,
+    seed: int,
+    device: str,
+    shares: int,
+) -> list[tuple[Any, ...]]:
+    """Arguments of :func:`.fitting.compute_targets`, one for each of so many `shares` of what the fit of a
+    decoder will compute of images; none where it is fitted already, or has no ``targets``."""
+    if is_pretrained(ref.load(), params) or not hasattr(ref.load(), "targets"):
+        return []
+    plugin, given, ingredients = _of_decoder(ref, params, data, features=features, seed=seed, device=device)
+    if is_known(ingredients) and store.open("fit", key_for("fit", fit_model, ingredients)) is not None:
+        return []
+    subject, whole = reference_to(data, executor), given()
+    parts = [replace(whole, share=(which, shares)) for which in range(shares)]
+    return [(plugin, subject, part, seed, device, str(store.root)) for part in parts]
+
+
+def _of_decoder(
+    ref: PluginRef, params: Any, data: SubjectData, *, features: FeatureStore, seed: int, device: str
+) -> tuple[Configured, Callable[[], PluginFeatures | None], dict[str, Any]]:
+    """The decoder, a call that gives its features, and all that its fit depends on."""
     plugin = Configured(ref, params)
     decoder = plugin.build()
     takes, layers = takes_features(decoder, ref), wanted(decoder)
     ingredients = {
-        **identity,
+        **plugin_identity(ref, params),
         "features": [(backbone_identity(name), layer) for name, layer in layers],
         **_training_identity([data], seed=seed, device=device),
     }
-    given = lambda: _given(ref, features, layers, [data]) if takes else None  # noqa: E731
-    how = {"store": store, "executor": executor, "seed": seed, "device": device}
-    return _fit(fit_model, plugin, ingredients, [data], given, **how)
+    return plugin, lambda: _given(ref, features, layers, [data]) if takes else None, ingredients
 
 
 def wanted(plugin: Any) -> tuple[tuple[str, str], ...]:

@@ -43,6 +43,20 @@ def fit_model(
     _save(folder, plugin, fitted, place)
 
 
+def compute_targets(
+    plugin: Configured, subject: Reference, features: Features, seed: int, device: str, place: str
+) -> None:
+    """Let a decoder compute those of its targets that `features` has the share of, and keep them."""
+    decoder = plugin.build()
+    training = decoder_training(decoder, subject.load())
+    guarded(
+        plugin.ref,
+        "fails while fitting",
+        lambda: decoder.targets(training, features, seed=seed, device=device),
+        place=Path(place),
+    )
+
+
 def decoder_training(decoder: Any, subject: SubjectData) -> SubjectData:
     """What `decoder` is fitted on: the training split, with the mean response of each image in place of its
     trials for one that trains on means."""

@@ -27,10 +27,15 @@ SHARD = 256
 
 @dataclass(frozen=True)
 class PluginFeatures:
-    """Features for the plugin `ref`, in any process; implements :class:`harness.api.Features`."""
+    """Features for the plugin `ref`, in any process; implements :class:`harness.api.Features`.
+
+    share : (which, of how many) of the shards of :meth:`computed` are made here, where several processes
+        make what a fit will ask for (:meth:`harness.api.Decoder.targets`); a fit gets all of them.
+    """
 
     saved: SavedFeatures
     ref: PluginRef
+    share: tuple[int, int] = (0, 1)
 
     def layer(self, backbone: str, layer: str, stimuli: ImageSet) -> np.ndarray:
         """(N, ...) float32 features of `stimuli`, in their order; extracted now if absent."""
@@ -48,7 +53,7 @@ class PluginFeatures:
         *,
         identity: str,
         batch: int = 32,
-    ) -> ShardedArray:
+    ) -> ShardedArray | np.ndarray:
         """(N, ...) of what `compute` makes of `stimuli`; see :class:`harness.api.Features`."""
         values = Values(f"{self.ref.kind} '{self.ref.name}'", name, compute, batch, len(stimuli))
         if batch < 1 or SHARD % batch:
@@ -63,6 +68,9 @@ class PluginFeatures:
             )
             for first in range(0, len(stimuli), SHARD)
         ]
+        which, of = self.share
+        if of > 1:
+            items = items[which::of] if identity else []  # without identity nothing can be kept
         artifacts = cached_map(
             "features",
             items,
@@ -78,4 +86,6 @@ class PluginFeatures:
                 "device": self.saved.device.partition(":")[0],
             },
         )
+        if not artifacts and of > 1:
+            return np.empty(0, np.float32)  # a share may be nothing; whoever has one reads no values
         return ShardedArray([artifact.folder / "values.npy" for artifact in artifacts])

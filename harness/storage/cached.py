@@ -142,9 +142,7 @@ def cached_map(
     tasks = (_Task(str(store.root), stage, function, shard, tolerant) for shard in shards)
     counts = {place[1]: item.count for item, of_item in zip(items, places) for place in of_item}
     for result in executor.map(_carry_out, tasks):
-        for inner, more in result.counts.items():
-            store.count(inner, **more)
-        store.take_on(result.transient)
+        _take_over(store, result)
         for keys, computed, error in result.outcomes:
             errors |= dict.fromkeys(keys, error) if error is not None else {}
             store.count(stage, computed=computed)
@@ -206,14 +204,55 @@ def _carry_out(task: _Task) -> _Result:
     """Make what is missing of one task, each unit's artifacts as soon as they are computed."""
     store = store_at(task.root)
     before = store.counted()
-    outcomes = [_outcome(store, task, unit) for unit in task.units]
-    after = store.counted()
+    return _result([_outcome(store, task, unit) for unit in task.units], store, before)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call elsewhere whose result is what it leaves in the store."""
+
+    root: str
+    function: Callable[..., None]
+    arguments: tuple[Any, ...]
+
+
+def call_elsewhere(
+    function: Callable[..., None],
+    calls: Sequence[tuple[Any, ...]],
+    *,
+    store: Store,
+    executor: Executor,
+    progress: Callable[[int], None] = lambda count: None,
+) -> None:
+    """``function(*arguments)`` for each of `calls`; what they leave in the store counts as made here."""
+    tasks = (_Call(str(store.root), function, arguments) for arguments in calls)
+    for result in executor.map(_carry_call, tasks):
+        _take_over(store, result)
+        progress(1)
+
+
+def _carry_call(call: _Call) -> _Result:
+    store = store_at(call.root)
+    before = store.counted()
+    call.function(*call.arguments)
+    return _result([], store, before)
+
+
+def _result(outcomes: list[_Outcome], store: Store, before: dict[str, dict[str, int]]) -> _Result:
+    """What came of a task in this process, whose store had counted `before`."""
     inner = {
         stage: {what: n - before.get(stage, {}).get(what, 0) for what, n in of_stage.items()}
-        for stage, of_stage in after.items()
+        for stage, of_stage in store.counted().items()
         if of_stage != before.get(stage)
     }
     return _Result(outcomes, inner, store.hand_over())
+
+
+def _take_over(store: Store, result: _Result) -> None:
+    """Count here what a task made in another process, and take on what it will no longer need."""
+    for stage, more in result.counts.items():
+        store.count(stage, **more)
+    store.take_on(result.transient)
 
 
 def _outcome(store: Store, task: _Task, unit: _Unit) -> _Outcome:

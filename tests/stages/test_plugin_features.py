@@ -101,6 +101,26 @@ def test_a_kill_loses_one_shard(features):
     assert whole.calls == [(8, 4), (12, 4), (16, 4), (20, 4)]
 
 
+def test_shares_make_every_shard_once_and_a_fit_finds_them_all(features):
+    stimuli = pictures(37)
+    made = []
+    for which in range(3):
+        compute = Compute()
+        replace(features, share=(which, 3)).computed("means", compute, stimuli, identity="a", batch=8)
+        made += compute.calls
+    assert sorted(made) == [(0, 8), (8, 8), (16, 8), (24, 8), (32, 5)]
+    compute = Compute()
+    values = features.computed("means", compute, stimuli, identity="a", batch=8)
+    assert not compute.calls
+    np.testing.assert_array_equal(np.asarray(values), Compute()(stimuli.images(), 0))
+
+
+def test_a_share_of_what_cannot_be_kept_is_not_made(features):
+    compute = Compute()
+    replace(features, share=(0, 2)).computed("means", compute, pictures(8), identity="", batch=8)
+    assert not compute.calls
+
+
 def test_an_unknown_identity_is_kept_for_no_one(features, store):
     stimuli, compute = pictures(8), Compute()
     for _ in range(2):
@@ -190,15 +210,32 @@ class Wants(ToyDecoder):
         self.seen = [features.layer(*pair, stimuli).shape for pair in self.wants()]
         assert all(shape[0] == len(stimuli) for shape in self.seen)
         super().fit(subject, features, **more)
+
+
+class Ahead(ToyDecoder):
+    """Its fit finds everything."""
+
+    def targets(self, subject, features, *, seed, device):
+        mean = lambda images, first: images.reshape(len(images), -1).mean(1)
+        features.computed("means", mean, subject.train.stimuli, identity="a", batch=8)
+
+    def fit(self, subject, features, **more):
+        stimuli = subject.train.stimuli
+        known = features.computed("means", lambda images, first: 1 / 0, stimuli, identity="a", batch=8)
+        assert len(known) == len(stimuli)
+        super().fit(subject, features, **more)
 '''
 )
 
 
-def run(tmp_path: Path, name: str):
+def run(tmp_path: Path, name: str, **settings):
+    tmp_path.mkdir(exist_ok=True)
     file = tmp_path / "decoders.py"
     file.write_text(DECODERS)
     request = Request(
-        benchmark=f"{TOYS}:ToyBenchmark", decoder=f"{file}:{name}", values={"run": {"metrics": ["pixcorr"]}}
+        benchmark=f"{TOYS}:ToyBenchmark",
+        decoder=f"{file}:{name}",
+        values={"run": {"metrics": ["pixcorr"], **settings}},
     )
     plan = make_plan(request)
     store = Store(tmp_path / "store")
@@ -208,6 +245,16 @@ def run(tmp_path: Path, name: str):
 def test_a_decoder_of_the_old_signature_still_runs(tmp_path):
     _, store, outcome = run(tmp_path, "Before")
     assert store.computed["fit"] == 1
+    assert outcome.sets
+
+
+def test_all_workers_compute_a_decoders_targets_before_its_fit_and_none_once_it_is_there(tmp_path):
+    with pytest.raises(PluginError, match="ZeroDivisionError"):
+        run(tmp_path / "alone", "Ahead")  # which one process does not: its fit comes next in any case
+    _, store, _ = run(tmp_path, "Ahead", executor="processes", workers=2)
+    assert (store.computed["features"], store.computed["fit"]) == (1, 1)
+    _, again, outcome = run(tmp_path, "Ahead", executor="processes", workers=2)
+    assert not again.computed["features"] + again.computed["fit"]
     assert outcome.sets
 
 
