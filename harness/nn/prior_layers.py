@@ -52,13 +52,26 @@ class RotaryEmbedding(nn.Module):
     def rotate(self, x: torch.Tensor) -> torch.Tensor:
         """(B, ..., n, d) with d at least ``size``; position is the index on the axis before the last."""
         size = 2 * len(self.freqs)
-        # Pairs turn as complex numbers: a quarter of the time of slicing and stacking them, to the same bits.
-        wide = torch.promote_types(x.dtype, torch.float32)
-        positions = torch.arange(x.shape[-2], device=x.device, dtype=wide)
-        angles = torch.outer(positions, self.freqs.to(wide))
-        pairs = torch.view_as_complex(x[..., :size].to(wide).unflatten(-1, (-1, 2)).contiguous())
-        turned = torch.view_as_real(pairs * torch.complex(angles.cos(), angles.sin())).flatten(-2).to(x.dtype)
-        return turned if size == x.shape[-1] else torch.cat((turned, x[..., size:]), dim=-1)
+        positions = torch.arange(x.shape[-2], device=x.device, dtype=self.freqs.dtype)
+        angles = torch.outer(positions, self.freqs).to(x.dtype)
+        turned = _turned_as_complex if self.training and x.dtype == torch.float32 else _turned
+        pairs = turned(x[..., :size], angles.cos(), angles.sin())
+        return pairs if size == x.shape[-1] else torch.cat((pairs, x[..., size:]), dim=-1)
+
+
+def _turned(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    even, odd = x[..., 0::2], x[..., 1::2]
+    return torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1).flatten(-2)
+
+
+def _turned_as_complex(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """The same in a quarter of the time.
+
+    The same bits too, but for what fills no whole register, which is rounded once less.  So it is not for
+    sampling, whose 100 steps amplify that.
+    """
+    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)).contiguous())
+    return torch.view_as_real(pairs * torch.complex(cos, sin)).flatten(-2)
 
 
 class RelativePositionBias(nn.Module):

@@ -25,11 +25,16 @@ def test_norm_is_layer_norm_without_bias_and_its_epsilon_depends_on_precision():
 
 
 @settings(max_examples=15, deadline=None)
-@given(size=st.sampled_from([2, 8, 32]), extra=st.integers(0, 20), seed=st.integers(0, 99))
-def test_rotation_equals_complex_multiplication(size, extra, seed):
+@given(
+    size=st.sampled_from([2, 8, 32]),
+    extra=st.integers(0, 20),
+    seed=st.integers(0, 99),
+    training=st.booleans(),
+)
+def test_rotation_equals_complex_multiplication(size, extra, seed, training):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((3, 7, size + extra)).astype(np.float32)
-    ours = prior_layers.RotaryEmbedding(size).rotate(torch.from_numpy(x)).numpy()
+    ours = prior_layers.RotaryEmbedding(size).train(training).rotate(torch.from_numpy(x)).numpy()
     angle = np.arange(7)[:, None] * 1e4 ** -(np.arange(0, size, 2) / size)
     turned = (x[..., 0:size:2] + 1j * x[..., 1:size:2]) * np.exp(1j * angle)
     np.testing.assert_allclose(ours[..., 0:size:2], turned.real, atol=1e-5)
