@@ -152,7 +152,6 @@ TESTED_IN = {
     # how data of one's own are checked
     "benchmarks/paired_params.py": "benchmarks/test_paired_errors.py",
     "benchmarks/paired_responses.py": "benchmarks/test_paired_errors.py",
-    "benchmarks/paired_voxels.py": "benchmarks/test_paired_errors.py",
     # the small generator
     "decoders/mindeye2/parts.py": "decoders/mindeye2/test_core.py",
     "decoders/mindeye2/tiny/small.py": "decoders/mindeye2/test_training.py",
