@@ -129,14 +129,19 @@ def decoder_targets(
     device: str,
     shares: int,
 ) -> list[tuple[Any, ...]]:
-    """Arguments of :func:`.fitting.compute_targets`, one for each of so many `shares` of what the fit of a
-    decoder will compute of images; none where it is fitted already, or has no ``targets``."""
+    """Arguments of :func:`.fitting.compute_targets`, one for each share of what a decoder's fit will compute.
+
+    There are none where it is fitted already, has no ``targets``, or takes no features.
+    """
     if is_pretrained(ref.load(), params) or not hasattr(ref.load(), "targets"):
         return []
     plugin, given, ingredients = _of_decoder(ref, params, data, features=features, seed=seed, device=device)
     if is_known(ingredients) and store.open("fit", key_for("fit", fit_model, ingredients)) is not None:
         return []
-    subject, whole = reference_to(data, executor), given()
+    whole = given()
+    if whole is None:
+        return []
+    subject = reference_to(data, executor)
     parts = [replace(whole, share=(which, shares)) for which in range(shares)]
     return [(plugin, subject, part, seed, device, str(store.root)) for part in parts]
 

@@ -51,7 +51,7 @@ def compute_targets(
     training = decoder_training(decoder, subject.load())
     guarded(
         plugin.ref,
-        "fails while fitting",
+        "fails while computing targets",
         lambda: decoder.targets(training, features, seed=seed, device=device),
         place=Path(place),
     )
