@@ -13,7 +13,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,6 +41,9 @@ STARTS = 10
 LOOK = 5.0
 """Seconds between two questions to the cluster."""
 
+PATIENCE = 30.0
+"""Seconds after which it is said why the cluster has not started a worker."""
+
 GRACE = 3.0
 """Seconds that workers without a task have to go home by themselves."""
 
@@ -58,6 +61,9 @@ class Launcher(Protocol):
 
     def alive(self) -> Collection[str] | None:
         """Names of those that run, wait or will be started again; None where the cluster gives no answer."""
+
+    def waiting(self) -> Mapping[str, str]:
+        """Why those wait that the cluster has not started, as it was when `alive` was last asked."""
 
     def stop(self) -> None:
         """End all that were started."""
@@ -237,6 +243,7 @@ class _Watcher:
         self._watch = Watch()
         self._lives: dict[str, str] = {}
         self._lost: set[str] = set()
+        self._waits: set[str] = set()  # reasons that were told
         self._asked = time.monotonic()
 
     def look(self) -> None:
@@ -257,6 +264,16 @@ class _Watcher:
             gone = self._pool.workers - len(set(alive) - self._lost)
             if gone > 0:
                 self._replace(gone)
+            self._tell_why_they_wait()
+
+    def _tell_why_they_wait(self) -> None:
+        """A run that waits for a node is not to look like one that computes."""
+        waiting = self._pool._launcher.waiting()
+        for reason in sorted(set(waiting.values())):
+            names = sorted(name for name, why in waiting.items() if why == reason)
+            if reason not in self._waits and self._watch.silent(f"waits: {reason}", None) > PATIENCE:
+                self._waits.add(reason)
+                self._say(f"waiting for {self._pool._launcher.name} to start {', '.join(names)}: {reason}")
 
     def _see(self, worker: Life) -> None:
         sent = self._pool._sent.get(worker.task)

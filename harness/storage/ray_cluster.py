@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import ConfigError, HarnessError, WorkerDied, what_happened
@@ -63,6 +63,10 @@ class RayLauncher:
         with _in_a_sentence("does not say which workers are there"):
             over, _ = self._ray.wait(list(running.values()), num_returns=len(running), timeout=0)
         return {name for name, reference in running.items() if reference not in over}
+
+    def waiting(self) -> Mapping[str, str]:
+        """Ray says nothing of those for which no processor or GPU is free; see ``ray status``."""
+        return {}
 
     def stop(self) -> None:
         """End them, and leave the cluster to others."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 import subprocess
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 REQUEUES = 1000
 """Times that one worker may reach its walltime; submitit counts them."""
+
+HELD = "held"
+"""In SLURM's reason for a job that it does not start before somebody says so."""
 
 IN_QUEUE = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "REQUEUED", "RESIZING", "STOPPED")
 
@@ -68,6 +71,7 @@ class SlurmLauncher:
             ) from None
         self._logs, self._settings, self._device = logs, settings, device
         self._jobs: dict[str, str] = {}  # job, as in 12_0 -> worker
+        self._waiting: dict[str, str] = {}  # worker -> why it waits
 
     def start(self, workers: Sequence[Worker]) -> None:
         """Queue them."""
@@ -89,7 +93,7 @@ class SlurmLauncher:
 
     def alive(self) -> Collection[str] | None:
         """As ``squeue`` says; accounting, which many clusters lack, is not asked."""
-        words = ["squeue", "--noheader", "--array", "--format=%i %T", f"--jobs={self._arrays()}"]
+        words = ["squeue", "--noheader", "--array", "--format=%i|%T|%r", f"--jobs={self._arrays()}"]
         try:
             asked = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
         except (OSError, subprocess.TimeoutExpired) as problem:
@@ -98,8 +102,18 @@ class SlurmLauncher:
         if asked.returncode and "Invalid job id" not in asked.stderr:
             logger.debug("squeue gave no answer: %s", asked.stderr)
             return None
-        states = dict(line.split(maxsplit=1) for line in asked.stdout.splitlines())
-        return {name for job, name in self._jobs.items() if states.get(job, "").strip() in IN_QUEUE}
+        queue = {job: rest for job, *rest in (line.split("|", 2) for line in asked.stdout.splitlines())}
+        states = {job: (state.strip(), reason.strip()) for job, (state, reason) in queue.items()}
+        self._waiting = {
+            name: _why(job, states[job][1])
+            for job, name in self._jobs.items()
+            if states.get(job, ("", ""))[0] == "PENDING" and states[job][1] != "None"
+        }
+        return {name for job, name in self._jobs.items() if states.get(job, ("",))[0] in IN_QUEUE}
+
+    def waiting(self) -> Mapping[str, str]:
+        """SLURM's own reason, and what to type where a job is held."""
+        return self._waiting
 
     def stop(self) -> None:
         """Cancel every job that is still there."""
@@ -133,3 +147,7 @@ class SlurmLauncher:
             **({"gpus_per_node": 1} if gpu else {}),
             **{f"slurm_{name}": value for name, value in named.items()},
         }
+
+
+def _why(job: str, reason: str) -> str:
+    return f"{reason}. Type: scontrol release {job}" if HELD in reason.lower() else reason

@@ -82,6 +82,10 @@ class Slurm:
         )
         return done.stdout
 
+    def set_node(self, state: str) -> None:
+        """``down`` or ``drain`` it, or ``resume`` its work."""
+        self.call("scontrol", "update", f"nodename={self.host}", f"state={state}", "reason=test")
+
     def wait_until_idle(self) -> None:
         until = time.monotonic() + 120
         while "idle" not in self.call("sinfo", "--noheader", "--format=%t"):

@@ -39,6 +39,9 @@ class LocalLauncher:
     def alive(self) -> set[str]:
         return {name for name, process in self.processes.items() if process.poll() is None}
 
+    def waiting(self) -> dict[str, str]:
+        return {}
+
     def stop(self) -> None:
         for process in self.processes.values():
             process.kill()

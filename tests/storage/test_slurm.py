@@ -13,6 +13,7 @@ from local_workers import counts_on, eventually, killed_once, naps, squared
 
 from harness.errors import ConfigError, HarnessError
 from harness.settings import SlurmSettings
+from harness.storage import pooled
 from harness.storage.opening import open_executor
 from harness.storage.slurm import SlurmLauncher
 from harness.storage.spool import Spool
@@ -100,13 +101,40 @@ def test_a_node_that_goes_down_loses_nothing(slurm, jobs, tmp_path):
     thread.start()
     spool = spool_in_time(tmp_path)
     eventually(lambda: any(worker.task == 1 for worker in spool.workers()))
-    slurm.call("scontrol", "update", f"nodename={slurm.host}", "state=down", "reason=test")
+    slurm.set_node("down")
     time.sleep(2)
-    slurm.call("scontrol", "update", f"nodename={slurm.host}", "state=resume")
-    thread.join(300)
+    slurm.set_node("resume")
+    until = time.monotonic() + 300
+    while thread.is_alive() and time.monotonic() < until:
+        thread.join(5)
+        # SLURM drains a node that is back before what ran there has ended, for "Duplicate jobid".
+        if "DRAIN" in slurm.call("scontrol", "show", "node", slurm.host):
+            slurm.set_node("resume")
     assert sorted(answers) == [1.0, 1.0, 20.0]
     log = "\n".join(spool.log())
     assert "goes on" in log or "computed again" in log
+
+
+@pytest.mark.cluster
+def test_why_a_worker_waits_is_told_and_the_hint_starts_it(slurm, jobs, tmp_path, monkeypatch):
+    monkeypatch.setattr(pooled, "PATIENCE", 0.0)
+    slurm.set_node("drain")
+    executor = jobs(workers=1)
+    answers: list[int] = []
+    thread = threading.Thread(target=lambda: answers.extend(executor.map(squared, [3])))
+    thread.start()
+    spool = spool_in_time(tmp_path)
+    eventually(lambda: "waiting for slurm to start w0: " in "\n".join(spool.log()))
+    assert re.search("start w0: .*(DRAINED|not available)", "\n".join(spool.log()))
+    (job,) = slurm.call("squeue", "--noheader", "--array", "--format=%i").split()
+    slurm.call("scontrol", "hold", job)
+    slurm.set_node("resume")
+    eventually(lambda: "Type: " in "\n".join(spool.log()))
+    hint = "\n".join(spool.log()).partition("Type: ")[2].splitlines()[0]
+    assert answers == []
+    slurm.call(*hint.split())
+    thread.join(300)
+    assert answers == [9]
 
 
 def spool_in_time(folder: Path) -> Spool:
