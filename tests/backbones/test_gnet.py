@@ -101,7 +101,7 @@ def by_hand(content: dict, images: np.ndarray, subject: int) -> np.ndarray:
 
     def normalise(name, x):
         names = ("running_mean", "running_var", "weight", "bias")
-        return functional.batch_norm(x, *(p[f"{name}.{one}"] for one in names), eps=1e-5)
+        return functional.batch_norm(x, *(p[f"{name}.{parameter}"] for parameter in names), eps=1e-5)
 
     x = functional.max_pool2d(functional.relu(convolve("pre.conv1.0", x, stride=4, padding=2)), 3, 2)
     x = functional.relu(convolve("pre.conv2.0", x, padding=2))
@@ -171,13 +171,13 @@ def test_responses_are_those_of_the_formula(content, stored, kind, monkeypatch):
         images = np.random.default_rng(1).random((2, 90, 120, 3)).astype(np.float32)
     backbone = GNet()
     backbone.open(device="cpu")
-    found = backbone.extract(images, ["subj01", "subj02"])
+    responses = backbone.extract(images, ["subj01", "subj02"])
     for number in (1, 2):
         expected = by_hand(content, images, number)
         assert expected.std(axis=0).min() > 0
-        np.testing.assert_allclose(found[f"subj{number:02d}"], expected, rtol=1e-4, atol=1e-4)
-    assert found["subj01"].dtype == np.float32
-    assert np.abs(found["subj01"] - found["subj02"]).max() > 0.1
+        np.testing.assert_allclose(responses[f"subj{number:02d}"], expected, rtol=1e-4, atol=1e-4)
+    assert responses["subj01"].dtype == np.float32
+    assert np.abs(responses["subj01"] - responses["subj02"]).max() > 0.1
     with pytest.raises(ConfigError, match="no voxels of subj05; they hold subj01, subj02"):
         backbone.extract(images, ["subj05"])
 
@@ -213,7 +213,7 @@ def test_another_layout_is_refused_by_name(content, stored, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("where", "name", "value", "said"),
+    ("where", "name", "value", "message"),
     [
         ("fwrfs", "rf1", torch.zeros(V, 12, 12), "rf1"),
         ("fwrfs", "w", torch.zeros(V, 511), "readouts.subj01.w"),
@@ -223,7 +223,7 @@ def test_another_layout_is_refused_by_name(content, stored, tmp_path):
         ("enc", "mu", torch.zeros(4, 1, 1), "shared.mu"),
     ],
 )
-def test_other_parameters_are_refused_by_name(content, stored, where, name, value, said):
+def test_other_parameters_are_refused_by_name(content, stored, where, name, value, message):
     best = content["best_params"]
     part = dict(best[where] if where == "enc" else best[where][1])
     part.pop(name, None)
@@ -232,7 +232,7 @@ def test_other_parameters_are_refused_by_name(content, stored, where, name, valu
     stored({"best_params": {**best, where: part if where == "enc" else {1: part}}})
     with pytest.raises(WeightsMissing, match="another network") as refusal:
         GNet().open(device="cpu")
-    assert said in str(refusal.value)
+    assert message in str(refusal.value)
 
 
 def test_nothing_in_the_file_is_run(content, stored, tmp_path):
@@ -260,7 +260,7 @@ def space(**other) -> VoxelSpace:
 
 
 @pytest.mark.parametrize(
-    ("other", "said"),
+    ("other", "message"),
     [
         ({}, ""),
         ({"units": "zscore"}, ""),
@@ -272,10 +272,10 @@ def space(**other) -> VoxelSpace:
         ({"dataset": "digits69"}, "of digits69"),
     ],
 )
-def test_other_voxels_are_left_out_with_a_reason(other, said):
-    found = metric_named("gnet-brain-correlation").lacking(space(**other))
-    assert said in found
-    assert bool(found) == bool(said)
+def test_other_voxels_are_left_out_with_a_reason(other, message):
+    reason = metric_named("gnet-brain-correlation").lacking(space(**other))
+    assert message in reason
+    assert bool(reason) == bool(message)
 
 
 def run(folder, patch, *, as_nsd: bool):
@@ -334,13 +334,17 @@ def test_a_run_scores_rows_stimuli_and_regions(finished):
     outcome, _, backbone = finished
     data = outcome.data
     valid, truth = data.space.valid, data.test.responses.mean()
-    found = {s.images.row: s for s in outcome.scored.images if s.target == "brain" and s.images.trial < 0}
-    assert {"measured", "predicted", "stimulus", "shuffled", "shuffled-measured", "flat-grey"} <= set(found)
+    scored_rows = {
+        s.images.row: s for s in outcome.scored.images if s.target == "brain" and s.images.trial < 0
+    }
+    assert {"measured", "predicted", "stimulus", "shuffled", "shuffled-measured", "flat-grey"} <= set(
+        scored_rows
+    )
     regions = {
         (r.row, r.region): r for r in outcome.scored.regions if r.metric.ref.name == "gnet-brain-correlation"
     }
     for row in ("measured", "stimulus"):
-        images: Stimuli = found[row].images.images
+        images: Stimuli = scored_rows[row].images.images
         ours = backbone.extract(np.asarray(images.images()), ["subj01"])["subj01"]
         for region, inside in {"all voxels": valid, **data.space.rois}.items():
             at = inside & valid
@@ -351,14 +355,14 @@ def test_a_run_scores_rows_stimuli_and_regions(finished):
             assert regions[row, region].value == pytest.approx(np.mean(values), abs=1e-5)
             assert regions[row, region].n_voxels == at.sum()
             if region == "all voxels":
-                np.testing.assert_allclose(found[row].values, values, atol=1e-5)
+                np.testing.assert_allclose(scored_rows[row].values, values, atol=1e-5)
     # The shuffled control: the mean over re-pairings of all images, each with another's responses.
-    ours = backbone.extract(np.asarray(found["measured"].images.images.images()), ["subj01"])["subj01"]
+    ours = backbone.extract(np.asarray(scored_rows["measured"].images.images.images()), ["subj01"])["subj01"]
     every = np.corrcoef(ours[:, valid], truth[:, valid])[:4, 4:]
     orders = derangements_of(data.test.stimuli.ids, 3)
     assert (orders != np.arange(4)).all()
     expected = np.mean([every[order, np.arange(4)] for order in orders], axis=0)
-    np.testing.assert_allclose(found["shuffled-measured"].values, expected, atol=1e-5)
+    np.testing.assert_allclose(scored_rows["shuffled-measured"].values, expected, atol=1e-5)
 
 
 def test_tables_and_report_show_it_apart_from_encoding_scores(finished):
@@ -390,6 +394,6 @@ def test_without_the_weights_one_line_says_what_to_type(toy_words, tmp_path):
     words = [*toy_words[:-2], "--metrics", "gnet-brain-correlation"]
     done = call_harness(tmp_path, "run", *words, check=False, **here)
     assert done.returncode != 0
-    (line,) = [one for one in done.stderr.splitlines() if one.strip()]
+    (line,) = [line for line in done.stderr.splitlines() if line.strip()]
     assert "gnet_multisubject.pt" in line
     assert "harness prefetch gnet (1288 MB)" in line

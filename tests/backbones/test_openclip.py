@@ -41,7 +41,9 @@ def close(values, expected):
 def texts(*, filled_with):
     """Numbers of three texts, the last cut."""
     words = [[5, 7, 3], [4], [9, 8, 7, 6, 5, 4, 3]]
-    return torch.tensor([[START, *said, END] + [filled_with] * (7 - len(said)) for said in words])
+    return torch.tensor(
+        [[START, *word_tokens, END] + [filled_with] * (7 - len(word_tokens)) for word_tokens in words]
+    )
 
 
 @pytest.mark.parametrize("activation", ["quick_gelu", "gelu"])

@@ -32,8 +32,8 @@ def test_pixels_have_the_shapes_they_promise(images):
     pixels = Pixels()
     assert isinstance(pixels, Backbone)
     pixels.open(device="cpu")
-    found = pixels.extract(images, Pixels.layers)
-    for layer, values in found.items():
+    layers = pixels.extract(images, Pixels.layers)
+    for layer, values in layers.items():
         size = int(layer.lstrip("rgbey"))
         assert values.shape == ((5, size, size, 3) if layer.startswith("rgb") else (5, size, size))
         assert values.dtype == np.float32
@@ -46,9 +46,9 @@ def test_pixels_equal_pillow_when_reducing_and_enlarging(images):
     """Pillow's triangle filter, one channel at a time in floats."""
     from PIL import Image
 
-    found = Pixels().extract(images, ["rgb16", "rgb64"])
+    features = Pixels().extract(images, ["rgb16", "rgb64"])
     for size in (16, 64):
-        for image, mine in zip(images, found[f"rgb{size}"], strict=True):
+        for image, mine in zip(images, features[f"rgb{size}"], strict=True):
             for channel in range(3):
                 picture = Image.fromarray(image[..., channel].astype(np.float32))
                 reference = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR)) / 255
@@ -58,18 +58,18 @@ def test_pixels_equal_pillow_when_reducing_and_enlarging(images):
 def test_grey_is_luminance_of_the_small_image(images):
     from skimage.color import rgb2gray
 
-    found = Pixels().extract(images, ["rgb16", "grey16"])
-    np.testing.assert_allclose(found["grey16"], rgb2gray(found["rgb16"]), atol=1e-6)
+    features = Pixels().extract(images, ["rgb16", "grey16"])
+    np.testing.assert_allclose(features["grey16"], rgb2gray(features["rgb16"]), atol=1e-6)
 
 
 def test_own_size_and_dtype_make_no_difference(images):
     small = images[:, :8, :8]
     np.testing.assert_array_equal(Pixels().extract(small, ["rgb8"])["rgb8"], small / np.float32(255))
     floats = images / np.float32(255)
-    one, two = (Pixels().extract(i, ["rgb16"])["rgb16"] for i in (images, floats))
-    np.testing.assert_array_equal(one, two)
+    from_bytes, from_floats = (Pixels().extract(i, ["rgb16"])["rgb16"] for i in (images, floats))
+    np.testing.assert_array_equal(from_bytes, from_floats)
     parts = [Pixels().extract(images[part], ["rgb16"])["rgb16"] for part in (slice(0, 2), slice(2, 5))]
-    np.testing.assert_allclose(np.concatenate(parts), one, atol=1e-6)
+    np.testing.assert_allclose(np.concatenate(parts), from_bytes, atol=1e-6)
     many = np.concatenate([images] * 30)
     np.testing.assert_allclose(
         Pixels().extract(many, ["rgb8"])["rgb8"][75:80], Pixels().extract(images, ["rgb8"])["rgb8"]
@@ -114,17 +114,17 @@ def test_alexnet_equals_torchvisions_feature_extractor(images, random_alexnet):
     extractor = create_feature_extractor(network.eval(), list(AlexNet.layers))
     with torch.no_grad():
         reference = extractor(Normalize(IMAGENET.mean, IMAGENET.sd)(resized(planes(images), 224)))
-    found = random_alexnet.extract(images, AlexNet.layers)
+    features = random_alexnet.extract(images, AlexNet.layers)
     in_place = {f"features.{k}" for k in (0, 3, 6, 8, 10)} | {"classifier.1", "classifier.4"}
     for layer in AlexNet.layers:
         # torchvision's in-place ReLU changes what it returns for the node before; ours is the node.
-        mine = np.maximum(found[layer], 0) if layer in in_place else found[layer]
+        mine = np.maximum(features[layer], 0) if layer in in_place else features[layer]
         np.testing.assert_allclose(mine, reference[layer].numpy(), rtol=1e-4, atol=1e-6)
-        assert found[layer].dtype == np.float32
-    assert (found["features.0"] < 0).any()
-    assert found["features.4"].shape == (5, 192, 27, 27)
-    assert found["features.11"].shape == (5, 256, 13, 13)
-    assert found["classifier.6"].shape == (5, 1000)
+        assert features[layer].dtype == np.float32
+    assert (features["features.0"] < 0).any()
+    assert features["features.4"].shape == (5, 192, 27, 27)
+    assert features["features.11"].shape == (5, 256, 13, 13)
+    assert features["classifier.6"].shape == (5, 1000)
 
 
 def test_alexnet_does_not_depend_on_batches_or_on_the_layers_asked_for(images, random_alexnet, monkeypatch):

@@ -81,20 +81,20 @@ def reference(network: torch.nn.Module, name: str, images: np.ndarray) -> np.nda
         return create_feature_extractor(network.eval(), ["avgpool"])(x)["avgpool"].flatten(1).numpy()
 
 
-def close(found: np.ndarray, expected: np.ndarray) -> None:
+def close(features: np.ndarray, expected: np.ndarray) -> None:
     scale = np.abs(expected).max()
     assert scale > 0
     assert expected.std(axis=0).max() > 1e-4 * scale  # images are told apart
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * scale)
+    np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4 * scale)
 
 
 def test_inception_equals_torchvisions(store, images):
     network = inception()
     state = settled(network)
     store("inception", state)
-    found = opened(backbone_named("inception-v1")).extract(images, ["avgpool"])["avgpool"]
-    assert (found.shape, found.dtype) == ((2, 2048), np.float32)
-    close(found, reference(network, "inception", images))
+    features = opened(backbone_named("inception-v1")).extract(images, ["avgpool"])["avgpool"]
+    assert (features.shape, features.dtype) == ((2, 2048), np.float32)
+    close(features, reference(network, "inception", images))
 
 
 def test_files_from_before_batch_counts_are_read(store):
@@ -111,9 +111,9 @@ def test_efficientnet_equals_torchvisions_and_each_family_has_its_weights(store,
     network = models.efficientnet_b1(weights=None)
     state = settled(network)
     store("efficientnet", state)
-    found = opened(backbone_named("efficientnet-v1")).extract(images, ["avgpool"])["avgpool"]
-    assert found.shape == (2, 1280)
-    close(found, reference(network, "efficientnet", images))
+    features = opened(backbone_named("efficientnet-v1")).extract(images, ["avgpool"])["avgpool"]
+    assert features.shape == (2, 1280)
+    close(features, reference(network, "efficientnet", images))
     kinds = models.EfficientNet_B1_Weights
     used = {
         name: weights.WEIGHTS[backbone_named(name).weights].url
@@ -136,10 +136,10 @@ def test_swavs_checkpoint_goes_into_torchvisions_resnet(store, images):
         "module.prototypes.weight": torch.zeros(5, 4),
     }
     store("swav", checkpoint)
-    found = opened(backbone_named("swav-v1")).extract(images, ["avgpool"])["avgpool"]
-    assert found.shape == (2, 2048)
+    features = opened(backbone_named("swav-v1")).extract(images, ["avgpool"])["avgpool"]
+    assert features.shape == (2, 2048)
     network.load_state_dict({k.replace("module.", ""): v for k, v in checkpoint.items()}, strict=False)
-    close(found, reference(network, "swav", images))
+    close(features, reference(network, "swav", images))
     assert swav_trunk(checkpoint).keys() == trunk.keys()
 
 

@@ -80,8 +80,8 @@ def test_clip_and_dinov2_equal_the_processors_of_transformers_to_grey_levels(ima
 
 
 def test_antialiasing_is_visible_and_every_row_says_where_it_is_from(images):
-    one, two = (PREPROCESSING[f"inception-{family}"].apply(images) for family in ("v1", "v2"))
-    assert (one - two).abs().mean() > 0.02
+    plain, antialiased = (PREPROCESSING[f"inception-{family}"].apply(images) for family in ("v1", "v2"))
+    assert (plain - antialiased).abs().mean() > 0.02
     for name, row in PREPROCESSING.items():
         assert row.source, name
         assert row.statistics.source, name

@@ -17,9 +17,9 @@ from harness.backbones.catalogue import PREPROCESSING
 
 def test_backbones_of_one_network_share_weights_and_differ_in_identity(store):
     store("swav", {"module.x": torch.zeros(1)})
-    found = [plugins.find("backbones", f"swav{end}").load()() for end in ("", "-v1", "-v2")]
-    assert len({one.weights_sha() for one in found}) == 1
-    assert len({one.identity() for one in found}) == 3
+    backbones = [plugins.find("backbones", f"swav{end}").load()() for end in ("", "-v1", "-v2")]
+    assert len({backbone.weights_sha() for backbone in backbones}) == 1
+    assert len({backbone.identity() for backbone in backbones}) == 3
 
 
 def test_another_filter_is_another_identity_where_it_resizes(store, monkeypatch):
@@ -34,7 +34,7 @@ def test_another_filter_is_another_identity_where_it_resizes(store, monkeypatch)
 
     before = identities()
     monkeypatch.setattr(preprocessing, "OWN_FILTER", "another")
-    same = [one == other for one, other in zip(before, identities())]
+    same = [old_identity == new_identity for old_identity, new_identity in zip(before, identities())]
     assert same == [True, False, False, True]  # bicubic, bilinear twice, Pillow
 
 

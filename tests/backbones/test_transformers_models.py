@@ -98,10 +98,10 @@ def clip_by_hand(state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tenso
 def test_clip_equals_the_network_written_out(store, images):
     state = clip_checkpoint()
     store("clip", state)
-    found = opened(backbone_named("clip-v1", TinyClip)).extract(images, ["image"])["image"]
-    assert (found.shape, found.dtype) == ((2, 12), np.float32)
+    embeddings = opened(backbone_named("clip-v1", TinyClip)).extract(images, ["image"])["image"]
+    assert (embeddings.shape, embeddings.dtype) == ((2, 12), np.float32)
     expected = clip_by_hand(state, PREPROCESSING["clip-v1"].apply(images)).numpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(embeddings, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(
@@ -178,13 +178,13 @@ def test_dinov2_equals_the_network_written_out(store, images):
     state = dinov2_checkpoint()
     store("dinov2", state)
     backbone = opened(backbone_named("dinov2", TinyDINOv2))
-    found = backbone.extract(images, ["patches", "cls"])
+    features = backbone.extract(images, ["patches", "cls"])
     expected = dinov2_by_hand(state, PREPROCESSING["dinov2"].apply(images)).numpy()
-    assert (found["cls"].shape, found["patches"].shape) == ((2, 32), (2, 16, 32))
-    np.testing.assert_allclose(found["cls"], expected[:, 0], rtol=1e-3, atol=1e-3)
-    np.testing.assert_allclose(found["patches"], expected[:, 1:], rtol=1e-3, atol=1e-3)
+    assert (features["cls"].shape, features["patches"].shape) == ((2, 32), (2, 16, 32))
+    np.testing.assert_allclose(features["cls"], expected[:, 0], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(features["patches"], expected[:, 1:], rtol=1e-3, atol=1e-3)
     assert backbone.extract(images, ["cls"]).keys() == {"cls"}
-    np.testing.assert_array_equal(backbone.extract(images, ["cls"])["cls"], found["cls"])
+    np.testing.assert_array_equal(backbone.extract(images, ["cls"])["cls"], features["cls"])
 
 
 @pytest.mark.parametrize(

@@ -65,9 +65,9 @@ def serve(address, folder, monkeypatch):
     """Let ``toy`` come from one of the server's paths."""
 
     def pin(kind: str, *, prefix: str = SHA[:8]) -> Path:
-        made = weights.PinnedWeights(f"{address}/{kind}/toy-{prefix}.pth", prefix, 2, "a toy")
-        monkeypatch.setitem(weights.WEIGHTS, "toy", made)
-        return folder / made.file_name
+        pinned = weights.PinnedWeights(f"{address}/{kind}/toy-{prefix}.pth", prefix, 2, "a toy")
+        monkeypatch.setitem(weights.WEIGHTS, "toy", pinned)
+        return folder / pinned.file_name
 
     return pin
 

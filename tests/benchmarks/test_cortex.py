@@ -221,17 +221,17 @@ def test_what_a_linear_read_out_of_all_labels_explains(version: str, low: float,
     cortex = cortex_of("subj03", version)
     train, test = describe("train", range(3000)), describe("test", range(500))
     see = SeenObjects.of if version == "2" else content
-    known, fresh = (
+    train_responses, test_responses = (
         np.concatenate([area.respond(see(scenes)) for area in cortex._higher], axis=1)
         for scenes in (train, test)
     )
-    mean, sd = known.mean(axis=0), known.std(axis=0)
-    known, fresh = (known - mean) / sd, (fresh - mean) / sd
+    mean, sd = train_responses.mean(axis=0), train_responses.std(axis=0)
+    train_responses, test_responses = (train_responses - mean) / sd, (test_responses - mean) / sd
     share = cortex.signal_share[cortex.space.groups["higher"]]
     x = _labels(train)
-    weights = np.linalg.solve(x.T @ x + 0.03 * np.eye(x.shape[1]), x.T @ known)
-    left = ((fresh - _labels(test) @ weights) ** 2 * share).sum()
-    explained = 1 - left / ((fresh - fresh.mean(axis=0)) ** 2 * share).sum()
+    weights = np.linalg.solve(x.T @ x + 0.03 * np.eye(x.shape[1]), x.T @ train_responses)
+    left = ((test_responses - _labels(test) @ weights) ** 2 * share).sum()
+    explained = 1 - left / ((test_responses - test_responses.mean(axis=0)) ** 2 * share).sum()
     assert low < explained < high
 
 

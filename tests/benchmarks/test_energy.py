@@ -33,7 +33,7 @@ def test_energy_equals_full_resolution_filtering() -> None:
     k = np.fft.fftfreq(64, 1 / 64)
     ky, kx = np.meshgrid(k, k, indexing="ij")
     radius = np.hypot(ky, kx)
-    found = energy(images)
+    energies = energy(images)
     for number, (frequency, side) in enumerate(zip(FREQUENCIES, (16, 32, 48))):
         for angle_number, orientation in enumerate(ORIENTATIONS):
             with np.errstate(divide="ignore"):
@@ -46,7 +46,7 @@ def test_energy_equals_full_resolution_filtering() -> None:
             envelope = waves @ (spectrum * gain) @ waves.T
             step = side // GRID
             expected = (np.abs(envelope) ** 2).reshape(3, GRID, step, GRID, step).mean(axis=(2, 4))
-            channel = found[:, number * len(ORIENTATIONS) + angle_number].reshape(3, GRID, GRID)
+            channel = energies[:, number * len(ORIENTATIONS) + angle_number].reshape(3, GRID, GRID)
             assert np.abs(channel - expected).max() < 0.02 * expected.max()
             assert np.corrcoef(channel.ravel(), expected.ravel())[0, 1] > 0.9995
 
@@ -61,10 +61,10 @@ def test_gratings_drive_their_own_channel_most(frequency: float, orientation: fl
 
 
 def test_energy_ignores_phase_and_is_quadratic_in_contrast() -> None:
-    one = energy(_grating(7.0, 0.0))[0, 4].reshape(GRID, GRID)[4:12, 4:12]
-    assert one.std() < 0.03 * one.mean()
+    full_contrast = energy(_grating(7.0, 0.0))[0, 4].reshape(GRID, GRID)[4:12, 4:12]
+    assert full_contrast.std() < 0.03 * full_contrast.mean()
     half = energy(_grating(7.0, 0.0, contrast=0.2))[0, 4].reshape(GRID, GRID)[4:12, 4:12]
-    assert half.mean() / one.mean() == pytest.approx(0.25, rel=0.03)
+    assert half.mean() / full_contrast.mean() == pytest.approx(0.25, rel=0.03)
 
 
 def test_opponent_channels_tell_hues_apart() -> None:

@@ -127,8 +127,8 @@ def test_a_ceiling_in_percent_given_as_ncsnr(tmp_path):
         given = {"noise_ceiling": key, "noise_ceiling_max": white, "noise_ceiling_trials": repeats}
         with pytest.raises(DataError, match="noise_ceiling_max") as it:
             load(tmp_path, **arrays, **given)
-        found = load(tmp_path, **arrays, **given | applied(str(it.value))).space
-        np.testing.assert_allclose(found.ncsnr, snr, atol=1e-12)
+        space = load(tmp_path, **arrays, **given | applied(str(it.value))).space
+        np.testing.assert_allclose(space.ncsnr, snr, atol=1e-12)
 
 
 def test_a_perfect_ceiling_stays_finite_and_an_unknown_one_is_masked(tmp_path):

@@ -117,13 +117,13 @@ def test_voxel_descriptions(tmp_path):
 
 
 def test_voxel_identity_is_stable_and_tells_subjects_and_positions_apart(tmp_path):
-    one = small(tmp_path, COLOUR, image_layout="nhwc").space
-    assert one.voxels_sha == small(tmp_path, COLOUR, image_layout="nhwc").space.voxels_sha
-    assert one.voxels_sha != small(tmp_path, COLOUR, image_layout="nhwc", dataset="other").space.voxels_sha
+    space = small(tmp_path, COLOUR, image_layout="nhwc").space
+    assert space.voxels_sha == small(tmp_path, COLOUR, image_layout="nhwc").space.voxels_sha
+    assert space.voxels_sha != small(tmp_path, COLOUR, image_layout="nhwc", dataset="other").space.voxels_sha
     positions = {}
     for shift in (0, 1):
         np.save(tmp_path / "xyz.npy", np.arange(12).reshape(4, 3) + shift)
         positions[shift] = small(
             tmp_path, COLOUR, image_layout="nhwc", coordinates="xyz.npy"
         ).space.voxels_sha
-    assert len({one.voxels_sha, *positions.values()}) == 3
+    assert len({space.voxels_sha, *positions.values()}) == 3

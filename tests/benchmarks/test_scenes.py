@@ -95,8 +95,8 @@ def test_every_prefix_is_balanced(namespace: str, block: int) -> None:
     for length in range(1, 51):
         for names, part in ((CATEGORIES, 0), (BACKGROUNDS, 1)):
             counts = Counter(cell[part] for cell in cells[:length])
-            found = [counts[name] for name in names]
-            assert max(found) - min(found) <= 1
+            appearances = [counts[name] for name in names]
+            assert max(appearances) - min(appearances) <= 1
 
 
 def test_hundred_test_scenes_hold_two_of_every_cell() -> None:
@@ -115,8 +115,8 @@ def test_captions_say_what_is_there(many: list[Scene]) -> None:
     for scene in many:
         *_, background = re.findall(r"in a (\w+) scene$", scene.caption)
         assert background == scene.background
-        said = [match.group(1, 2, 3) for match in PHRASE.finditer(scene.caption)]
-        assert said == [(o.size, o.color, o.category) for o in scene.objects]
+        named_objects = [match.group(1, 2, 3) for match in PHRASE.finditer(scene.caption)]
+        assert named_objects == [(o.size, o.color, o.category) for o in scene.objects]
         for match, item in zip(PHRASE.finditer(scene.caption), scene.objects):
             place = match.group(4)
             if "left" in place:
@@ -132,8 +132,8 @@ def test_captions_say_what_is_there(many: list[Scene]) -> None:
 def test_objects_vary(many: list[Scene]) -> None:
     items = [item for scene in many for item in scene.objects]
     assert Counter(len(scene.objects) for scene in many).keys() == {1, 2, 3}
-    for name, known in (("category", CATEGORIES), ("color", COLORS), ("size", SIZES)):
-        assert {getattr(item, name) for item in items} == set(known)
+    for name, choices in (("category", CATEGORIES), ("color", COLORS), ("size", SIZES)):
+        assert {getattr(item, name) for item in items} == set(choices)
     assert len({(item.x, item.y) for item in items}) > 300
     assert len({item.tilt for item in items}) == 5
     assert {item.mirrored for item in items} == {True, False}

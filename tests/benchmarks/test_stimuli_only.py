@@ -40,9 +40,11 @@ def scored(run, row, metric):
 def test_captions_are_scored_against_all_references(captioned):
     run = only_run(captioned[0])
     ids = list(CAPTIONS)
-    said, references = list(CAPTIONS.values()), list(REFERENCES.values())
-    np.testing.assert_allclose(scored(run, "captions", "caption-coco-rougel")[ids], rouge_l(said, references))
-    expected = bleu(said, references, order=1).mean()
+    captions, references = list(CAPTIONS.values()), list(REFERENCES.values())
+    np.testing.assert_allclose(
+        scored(run, "captions", "caption-coco-rougel")[ids], rouge_l(captions, references)
+    )
+    expected = bleu(captions, references, order=1).mean()
     assert scored(run, "captions", "caption-coco-bleu1").mean() == pytest.approx(expected)
     human = rouge_l([texts[0] for texts in references], [texts[1:] for texts in references])
     np.testing.assert_allclose(scored(run, "human-caption", "caption-coco-rougel")[ids], human)
@@ -102,8 +104,10 @@ def recons(folder, shapes, *, noise):
     np.savez(folder / "stimuli.npz", shown=shapes, ids=ids)
     rng = np.random.default_rng(0)
     for name, level in noise.items():
-        made = np.clip(shapes / 255 + level * rng.standard_normal(shapes.shape), 0, 1).astype(np.float32)
-        np.savez(folder / f"{name}.npz", reconstructions=made, ids=ids)
+        reconstructions = np.clip(shapes / 255 + level * rng.standard_normal(shapes.shape), 0, 1).astype(
+            np.float32
+        )
+        np.savez(folder / f"{name}.npz", reconstructions=reconstructions, ids=ids)
     images = ["benchmark.images=stimuli.npz:shown", "benchmark.ids=stimuli.npz:ids"]
     return [word for key in (*images, "benchmark.image_layout=nhw") for word in ("--set", key)]
 
@@ -118,8 +122,8 @@ def test_images_are_scored_and_compared_without_any_response(tmp_path):
     for run in runs:
         rows = set(run.scores["row"])
         assert rows == {"reconstructions", "shuffled-reconstructions", "flat-grey"}  # nothing to train on
-    found = compare(runs, rows=("reconstructions",))
-    (line,) = found.differences.itertuples()
+    comparison = compare(runs, rows=("reconstructions",))
+    (line,) = comparison.differences.itertuples()
     assert "good" in line.better
 
 

@@ -44,7 +44,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
     """Toy runs: a good encoder, also on another subject, a noisy one, the noisy one on fewer images."""
     folder = tmp_path_factory.mktemp("compared")
     kinds = {"good": (0.1, {"trial_rows": True}), "noisy": (2.0, {}), "few": (2.0, {"limit": 9})}
-    found = {
+    folders = {
         name: toy_run(
             folder / f"run-{name}",
             folder / "store",
@@ -57,11 +57,13 @@ def runs(tmp_path_factory) -> dict[str, Path]:
         for name, (noise, more) in kinds.items()
     }
     # The toy cortices are all alike, so the other subject's scores are made to differ.
-    found["good, toy02"] = copied(found["good"], folder / "toy02", subject="toy02", train_subjects=[]).folder
+    folders["good, toy02"] = copied(
+        folders["good"], folder / "toy02", subject="toy02", train_subjects=[]
+    ).folder
     report_fixtures.change_scores(
-        found["good, toy02"], "scores", lambda scores: scores.assign(value=scores.value**2)
+        folders["good, toy02"], "scores", lambda scores: scores.assign(value=scores.value**2)
     )
-    return found
+    return folders
 
 
 def opened(runs: dict[str, Path], *names: str) -> list[RunResult]:
@@ -85,21 +87,25 @@ def test_the_command_prints_means_differences_and_groups(harness, runs):
 def test_json_and_csv_hold_the_tables(harness, tmp_path, runs):
     words = ["compare", runs["good"], runs["noisy"], "--metrics", f"{PIXCORR},pixel-2way,voxel-r"]
     given = json.loads(harness(*words, "--json", "--csv", "out.csv").stdout)
-    found = compare(opened(runs, "good", "noisy"), metrics=[PIXCORR, "pixel-2way", "voxel-r"])
-    assert set(found.region_means.metric) == {"voxel-r@1"}
+    comparison = compare(opened(runs, "good", "noisy"), metrics=[PIXCORR, "pixel-2way", "voxel-r"])
+    assert set(comparison.region_means.metric) == {"voxel-r@1"}
     assert given["simulated"] is True
-    assert [system["label"] for system in given["systems"]] == [system.label for system in found.systems]
-    for name, table in found.tables.items():
+    assert [system["label"] for system in given["systems"]] == [system.label for system in comparison.systems]
+    for name, table in comparison.tables.items():
         read = pd.DataFrame(given[name], columns=table.columns).astype(table.dtypes)
         pd.testing.assert_frame_equal(read, table)
-    assert [one["label"] for one in given["encoders"]] == [one["label"] for one in given["systems"]]
+    assert [encoder["label"] for encoder in given["encoders"]] == [
+        system["label"] for system in given["systems"]
+    ]
     pd.testing.assert_frame_equal(
-        pd.read_csv(tmp_path / "out.csv").fillna({"better": ""}), found.differences, check_dtype=False
+        pd.read_csv(tmp_path / "out.csv").fillna({"better": ""}), comparison.differences, check_dtype=False
     )
     more = ["--csv", str(tmp_path / "means.csv"), "--table", "region_means", "--json"]
     printed = CliRunner().invoke(command, [*map(str, words[1:]), *more], catch_exceptions=False).output
     assert json.loads(printed) == given
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "means.csv"), found.region_means, check_dtype=False)
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / "means.csv"), comparison.region_means, check_dtype=False
+    )
 
 
 def test_a_page_has_every_region_and_the_same_tests(tmp_path):
@@ -118,12 +124,12 @@ def test_a_page_has_every_region_and_the_same_tests(tmp_path):
 
 def test_the_tables_are_those_of_the_stored_values(runs):
     good, noisy = opened(runs, "good", "noisy")
-    found = compare([good, noisy])
-    labels = [system.label for system in found.systems]
+    comparison = compare([good, noisy])
+    labels = [system.label for system in comparison.systems]
     columns = (MEAN_COLUMNS, DIFFERENCE_COLUMNS, SUBJECT_COLUMNS, VARIANCE_COLUMNS)
     columns += (REGION_MEAN_COLUMNS, REGION_DIFFERENCE_COLUMNS)
-    assert [tuple(table.columns) for table in found.tables.values()] == list(columns)
-    assert set(found.means.metric) == {f"{PIXCORR}@1", "pixel-2way@1"}
+    assert [tuple(table.columns) for table in comparison.tables.values()] == list(columns)
+    assert set(comparison.means.metric) == {f"{PIXCORR}@1", "pixel-2way@1"}
     values, others = {}, {}
     for label, run in zip(labels, (good, noisy)):
         scores = run.scores[(run.scores.row == "predicted") & (run.scores.target == "stimulus")]
@@ -131,11 +137,11 @@ def test_the_tables_are_those_of_the_stored_values(runs):
         for metric in set(scores.metric):
             values[label, metric], others[label, metric] = by_image.loc[metric].to_numpy().T
     p = []
-    for metric in dict.fromkeys(found.means.metric):
+    for metric in dict.fromkeys(comparison.means.metric):
         for label in labels:
             limits = (0.0, 1.0) if metric == "pixel-2way@1" else None
             expected = mean_interval(values[label, metric], rivalry=others[label, metric], limits=limits)
-            got = line_of(found.means, system=label, metric=metric)
+            got = line_of(comparison.means, system=label, metric=metric)
             assert (got["mean"], got.low, got.high) == pytest.approx(
                 (expected.mean, expected.low, expected.high)
             )
@@ -144,14 +150,14 @@ def test_the_tables_are_those_of_the_stored_values(runs):
             *(values[label, metric] for label in labels),
             rivalry=others[labels[0], metric] - others[labels[1], metric],
         )
-        got = line_of(found.differences, metric=metric)
+        got = line_of(comparison.differences, metric=metric)
         for name in ("low", "high", "p", "p_t"):
             assert got[name] == pytest.approx(getattr(expected, name))
         assert got.difference == pytest.approx(expected.mean)
         p.append(expected.p)
-    assert found.differences.p_holm.to_numpy() == pytest.approx(holm(p))
-    assert set(found.differences.better) == {labels[0]}
-    assert found.means.group.tolist() == ["a", "b"] * 2
+    assert comparison.differences.p_holm.to_numpy() == pytest.approx(holm(p))
+    assert set(comparison.differences.better) == {labels[0]}
+    assert comparison.means.group.tolist() == ["a", "b"] * 2
 
 
 def test_identification_counts_its_rivals(runs):
@@ -170,54 +176,54 @@ def test_identification_counts_its_rivals(runs):
 
 def test_subjects_are_held_fixed_and_share_the_draw(runs):
     """Good against noisy on toy01, good alone on toy02: only the shared subject counts, and that is said."""
-    found = compare(opened(runs, "good", "good, toy02", "noisy"), metrics=[PIXCORR])
-    assert [list(system.runs) for system in found.systems] == [["toy01", "toy02"], ["toy01"]]
-    assert any("left out: toy02" in note for note in found.notes)
+    comparison = compare(opened(runs, "good", "good, toy02", "noisy"), metrics=[PIXCORR])
+    assert [list(system.runs) for system in comparison.systems] == [["toy01", "toy02"], ["toy01"]]
+    assert any("left out: toy02" in note for note in comparison.notes)
     alone = compare(opened(runs, "good", "noisy"), metrics=[PIXCORR])
-    pd.testing.assert_frame_equal(found.means, alone.means)
+    pd.testing.assert_frame_equal(comparison.means, alone.means)
 
 
 def test_rows_of_one_run_on_two_subjects(runs):
     pair = opened(runs, "good", "good, toy02")
-    found = compare(pair, rows=("predicted", "oracle"), metrics=[PIXCORR])
-    assert [system.label for system in found.systems] == ["predicted fMRI", "noise-free truth"]
-    assert found.means.subjects.tolist() == [2, 2]
+    comparison = compare(pair, rows=("predicted", "oracle"), metrics=[PIXCORR])
+    assert [system.label for system in comparison.systems] == ["predicted fMRI", "noise-free truth"]
+    assert comparison.means.subjects.tolist() == [2, 2]
     stacked = []
     for run in pair:
         scores = run.scores[(run.scores.metric == f"{PIXCORR}@1") & (run.scores.target == "stimulus")]
         means = scores.groupby(["row", "image_id"]).value.mean()
         stacked.append(means["predicted"].to_numpy()[:, None])
     (expected,) = mean_intervals(np.stack(stacked))
-    got = found.means.iloc[0]
+    got = comparison.means.iloc[0]
     assert (got["mean"], got.low, got.high) == pytest.approx((expected.mean, expected.low, expected.high))
-    points = found.subjects[found.subjects.system == "predicted fMRI"]["mean"]
+    points = comparison.subjects[comparison.subjects.system == "predicted fMRI"]["mean"]
     assert got["mean"] == pytest.approx(points.mean())
     assert points.nunique() == 2
 
 
 def test_single_trials_have_components(runs):
     (run,) = opened(runs, "good")
-    found = compare([run], rows=("measured", "measured-trial"))
-    assert set(found.variance.system) == {"measured, single trials"}
+    comparison = compare([run], rows=("measured", "measured-trial"))
+    assert set(comparison.variance.system) == {"measured, single trials"}
     part = run.scores[(run.scores.row == "measured-trial") & (run.scores.metric == f"{PIXCORR}@1")]
     expected = variance_components(part.value.to_numpy(), part.image_id, part.trial, part["sample"])
-    got = line_of(found.variance, metric=f"{PIXCORR}@1")
+    got = line_of(comparison.variance, metric=f"{PIXCORR}@1")
     assert (got.images, got.trials) == pytest.approx((expected.images, expected.trials))
     assert got.images_share + got.trials_share == pytest.approx(1)
     assert np.isnan(got.samples_share)
 
 
 def test_a_subset_is_compared_on_the_images_that_both_have(runs):
-    found = compare(opened(runs, "good", "few"))
-    assert set(found.means.metric) == {f"{PIXCORR}@1"}
-    assert dict(found.left_out) == {
+    comparison = compare(opened(runs, "good", "few"))
+    assert set(comparison.means.metric) == {f"{PIXCORR}@1"}
+    assert dict(comparison.left_out) == {
         "pixel-2way@1": "depends on its pool of images, and the pools differ",
         "voxel-r@1": "one value for all test images together, and the test images differ",
     }
-    assert len(found.region_means) == 0
-    assert found.means.n.tolist() == [16, 9]
-    assert set(found.differences.n) == {9}
-    assert any("limit-9" in note for note in found.notes)
+    assert len(comparison.region_means) == 0
+    assert comparison.means.n.tolist() == [16, 9]
+    assert set(comparison.differences.n) == {9}
+    assert any("limit-9" in note for note in comparison.notes)
 
 
 def test_responses_and_measured_reconstructions_are_targets_too(runs):
@@ -256,12 +262,12 @@ def test_what_else_differs_is_said(runs, tmp_path):
     metrics = [dict(metric) for metric in good.info["metrics"]]
     metrics[0]["file_sha"], metrics[1]["chance"] = "0" * 64, 0.25
     other = copied(runs["noisy"], tmp_path / "other", data_sha=sha, n_train=30, metrics=metrics, seed=7)
-    found = compare([good, other])
-    notes = " ".join(found.notes)
+    comparison = compare([good, other])
+    notes = " ".join(comparison.notes)
     assert "training data of toy01 differ: 60 images" in notes
     assert f"different code under one version: {metrics[0]['name']}" in notes
-    assert any(metrics[1]["name"] == name and "chance is" in why for name, why in found.left_out)
-    assert found.systems[1].label.endswith("30 training images · noise=2.0")
+    assert any(metrics[1]["name"] == name and "chance is" in why for name, why in comparison.left_out)
+    assert comparison.systems[1].label.endswith("30 training images · noise=2.0")
 
 
 def test_seeds_of_one_system_are_replicates(harness, runs, tmp_path):
@@ -284,18 +290,18 @@ def test_seeds_of_one_system_are_replicates(harness, runs, tmp_path):
     noisy = [runs["noisy"], shifted("noisy", 1, -0.01), shifted("noisy", 2, 0.02)]
     with pytest.raises(DataError, match="one system, of seeds 0, 1, 2, to compare with nothing"):
         compare([RunResult.open(folder) for folder in good])
-    found = compare([RunResult.open(folder) for folder in (*good, *noisy)], metrics=[PIXCORR])
+    comparison = compare([RunResult.open(folder) for folder in (*good, *noisy)], metrics=[PIXCORR])
     single = compare(opened(runs, "good", "noisy"), metrics=[PIXCORR])
-    assert [system.label for system in found.systems] == [system.label for system in single.systems]
-    assert [system.seeds for system in found.systems] == [("0", "1", "2")] * 2
-    (ours,), (alone,) = found.differences.itertuples(), single.differences.itertuples()
+    assert [system.label for system in comparison.systems] == [system.label for system in single.systems]
+    assert [system.seeds for system in comparison.systems] == [("0", "1", "2")] * 2
+    (ours,), (alone,) = comparison.differences.itertuples(), single.differences.itertuples()
     assert (ours.seeds_a, ours.seeds_b, alone.seeds_a) == (3, 3, 1)
     assert ours.difference == pytest.approx(alone.difference - 0.01 / 3 - 0.01 / 3)
     assert ours.high - ours.low > alone.high - alone.low
     assert ours.p == ours.p_t != alone.p
-    assert len(found.subjects) == 6
-    assert found.subjects.seed.tolist() == ["0", "1", "2"] * 2
-    assert any("seeds 0, 1, 2 are replicates" in note for note in found.notes)
+    assert len(comparison.subjects) == 6
+    assert comparison.subjects.seed.tolist() == ["0", "1", "2"] * 2
+    assert any("seeds 0, 1, 2 are replicates" in note for note in comparison.notes)
     given = json.loads(harness("compare", *good, *noisy, "--metrics", PIXCORR, "--json").stdout)
     assert given["families"] == {"differences": "1 comparison: 1 pair of systems x 1 metric"}
     assert list(given["systems"][0]["seeds"]["toy01"]) == ["0", "1", "2"]
@@ -307,14 +313,14 @@ def test_seeds_of_one_system_are_replicates(harness, runs, tmp_path):
 
 def test_equal_systems_are_told_by_their_run(runs, tmp_path):
     (good,) = opened(runs, "good")
-    found = compare([good, copied(runs["good"], tmp_path / "again")])
-    assert [system.label.rpartition(" ")[2] for system in found.systems] == [
+    comparison = compare([good, copied(runs["good"], tmp_path / "again")])
+    assert [system.label.rpartition(" ")[2] for system in comparison.systems] == [
         f"({good.folder.name})",
         "(again)",
     ]
-    assert (found.differences.difference == 0).all()
-    assert (found.differences.p == 1).all()
-    assert set(found.means.group) == {"a"}
+    assert (comparison.differences.difference == 0).all()
+    assert (comparison.differences.p == 1).all()
+    assert set(comparison.means.group) == {"a"}
 
 
 @pytest.mark.parametrize(
@@ -340,9 +346,9 @@ def test_wrong_words_are_one_line(runs, words, message, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert said.count("\n") == 1
+    stderr = capsys.readouterr().err
+    assert message in stderr
+    assert stderr.count("\n") == 1
 
 
 def test_long_names_are_numbered(three_encoders):
@@ -353,7 +359,9 @@ def test_long_names_are_numbered(three_encoders):
     long = {system.label: f"{system.label} with {'many ' * 8}words" for system in three_encoders.systems}
     renamed = dataclasses.replace(
         three_encoders,
-        systems=tuple(dataclasses.replace(one, label=long[one.label]) for one in three_encoders.systems),
+        systems=tuple(
+            dataclasses.replace(system, label=long[system.label]) for system in three_encoders.systems
+        ),
         means=three_encoders.means.replace({"system": long}),
         differences=three_encoders.differences.replace({"a": long, "b": long, "better": long}),
         variance=three_encoders.variance.replace({"system": long}),

@@ -63,10 +63,10 @@ def test_likelihoods_are_those_of_the_normal_distribution(subject, tmp_path):
     design = PixelFeatures().layer("pixels", "rgb8", subject.train.stimuli).reshape(60, -1)
     away = patterns[:, None] - decoder._ridge.predict(design)[None]
     expected = -0.5 * np.einsum("nmv,vw,nmw->nm", away, precision, away)
-    found = decoder.log_likelihoods(noise.whiten(patterns))
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-2)
+    likelihoods = decoder.log_likelihoods(noise.whiten(patterns))
+    np.testing.assert_allclose(likelihoods, expected, rtol=1e-3, atol=1e-2)
     decoded = decoder.decode(given(subject, patterns), seeds=np.zeros(len(patterns), np.uint64))
-    order = np.argsort(-found, axis=1, kind="stable")[:, :3]
+    order = np.argsort(-likelihoods, axis=1, kind="stable")[:, :3]
     np.testing.assert_array_equal(decoded.images, subject.train.stimuli.images()[order])
 
 
@@ -93,8 +93,8 @@ def test_candidates_of_a_file(subject, tmp_path):
     decoded = decoder.decode(
         Responses.single(test.space, test.ids, test.mean()), seeds=np.zeros(len(test.ids), np.uint64)
     )
-    known = {image.tobytes() for image in pool}
-    assert all(image.tobytes() in known for image in decoded.images[:, 0])
+    pool_images = {image.tobytes() for image in pool}
+    assert all(image.tobytes() in pool_images for image in decoded.images[:, 0])
     assert len(decoder.training_hashes()) == 9
     params = IdentificationDecoder.Params(pool="absent.npy")
     assert IdentificationDecoder.missing(params, subject="a") == ["there is no file absent.npy"]

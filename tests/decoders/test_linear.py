@@ -74,9 +74,9 @@ def test_linear_beats_the_mean_image_and_its_generator_beats_it():
     assert decoded.images.shape == (20, 1, 12, 16, 3)
     assert decoded.images.dtype == ceiling.images.dtype == np.uint8
     mean_image = data.train.stimuli.images().mean(axis=0)
-    made, best = error(decoded.images[:, 0], truth), error(ceiling.images[:, 0], truth)
-    assert made < 0.7 * error(np.broadcast_to(mean_image, truth.shape), truth)
-    assert best < 0.05 * made
+    decoded_error, ceiling_error = error(decoded.images[:, 0], truth), error(ceiling.images[:, 0], truth)
+    assert decoded_error < 0.7 * error(np.broadcast_to(mean_image, truth.shape), truth)
+    assert ceiling_error < 0.05 * decoded_error
     np.testing.assert_allclose(ceiling.embedding, decoder.embed(truth), rtol=1e-6)
     assert decoded.embedding.shape == ceiling.embedding.shape
     assert decoded.embedding.std() < ceiling.embedding.std()  # ridge shrinks, and nothing hides that
@@ -107,8 +107,8 @@ def test_linear_does_not_see_masked_or_constant_voxels():
     test = data.test.responses
     moved = test.mean()
     moved[:, [3, 5]] = 1e4
-    one = decoder.decode(Responses.single(data.space, test.ids, moved), seeds=seeds(20))
-    np.testing.assert_array_equal(one.images, decoder.decode(test, seeds=seeds(20)).images)
+    from_moved = decoder.decode(Responses.single(data.space, test.ids, moved), seeds=seeds(20))
+    np.testing.assert_array_equal(from_moved.images, decoder.decode(test, seeds=seeds(20)).images)
 
 
 @pytest.mark.parametrize("kind", [LinearDecoder, NearestTrainDecoder])
@@ -119,13 +119,13 @@ def test_saved_decoders_make_the_same_bytes(kind, tmp_path):
     decoder.save(tmp_path)
     again = kind.load(tmp_path, decoder.params, device="cpu")
     again.open(data.space, device="cpu")
-    one, two = (d.decode(data.test.responses, seeds=seeds(20)) for d in (decoder, again))
-    assert one.images.tobytes() == two.images.tobytes()
-    if one.embedding is not None:
-        assert one.embedding.tobytes() == two.embedding.tobytes()
+    before, after = (d.decode(data.test.responses, seeds=seeds(20)) for d in (decoder, again))
+    assert before.images.tobytes() == after.images.tobytes()
+    if before.embedding is not None:
+        assert before.embedding.tobytes() == after.embedding.tobytes()
     parts = [data.test.responses.select(ids) for ids in (one_to(data, 7), one_to(data, 20)[7:])]
     split = np.concatenate([again.decode(part, seeds=seeds(len(part.ids))).images for part in parts])
-    assert np.abs(split.astype(int) - one.images).max() <= 1
+    assert np.abs(split.astype(int) - before.images).max() <= 1
 
 
 def one_to(data: SubjectData, n: int) -> tuple[str, ...]:
@@ -198,10 +198,10 @@ def test_nearest_train_returns_training_images_of_like_patterns():
     itself = decoder.decode(Responses.single(data.space, train.ids, train.mean()), seeds=seeds(150))
     assert itself.images.shape == (150, 1, 12, 16, 3)
     np.testing.assert_array_equal(itself.images[:, 0], data.train.stimuli.images())
-    found = decoder.decode(data.test.responses, seeds=seeds(20)).images[:, 0]
+    images = decoder.decode(data.test.responses, seeds=seeds(20)).images[:, 0]
     valid = data.space.valid
     r = np.corrcoef(data.test.responses.mean()[:, valid], train.mean()[:, valid])[:20, 20:]
-    np.testing.assert_array_equal(found, data.train.stimuli.images()[r.argmax(axis=1)])
+    np.testing.assert_array_equal(images, data.train.stimuli.images()[r.argmax(axis=1)])
 
 
 @pytest.mark.skipif(not DIGITS.is_file(), reason="the measured digits are not on this machine")
@@ -220,9 +220,9 @@ def test_digits_are_identified_from_measured_fmri():
         return Split(Stimuli.from_array(ids, images[part]), Responses.single(space, ids, scaled))
 
     data = SubjectData(space, split("Trn"), split("Test"))
-    made = linear(data).decode(data.test.responses, seeds=seeds(10)).images[:, 0]
+    decoded_images = linear(data).decode(data.test.responses, seeds=seeds(10)).images[:, 0]
     truth = images["Test"].reshape(10, -1)
-    r = np.corrcoef(truth, made.reshape(10, -1))[:10, 10:]
+    r = np.corrcoef(truth, decoded_images.reshape(10, -1))[:10, 10:]
     assert (r < np.diag(r)).sum() / 90 > 0.85
     mean_image = images["Trn"].mean(axis=0).reshape(-1)
     assert np.diag(r).mean() > np.corrcoef(truth, mean_image)[-1, :-1].mean() + 0.05

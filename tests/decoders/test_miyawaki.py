@@ -32,9 +32,9 @@ def subject(noise, *, n=300, seed=0):
 def decoded(data, tmp_path, **params):
     decoder = MiyawakiDecoder(MiyawakiDecoder.Params(grid=CELLS, **params))
     decoder.fit(data.training(), None, seed=0, device="cpu", checkpoint_dir=tmp_path)
-    made = decoder.decode(data.test.responses, seeds=np.zeros(30, np.uint64))
+    reconstructions = decoder.decode(data.test.responses, seeds=np.zeros(30, np.uint64))
     truth = data.test.stimuli.images().astype(float) / 255
-    return decoder, made, float(((made.images[:, 0] - truth) ** 2).mean())
+    return decoder, reconstructions, float(((reconstructions.images[:, 0] - truth) ** 2).mean())
 
 
 def test_rectangles_cover_every_cell():
@@ -45,12 +45,12 @@ def test_rectangles_cover_every_cell():
 
 
 def test_patterns_come_back_where_there_is_no_noise(tmp_path):
-    decoder, made, error = decoded(subject(0.0), tmp_path)
-    assert made.images.shape == (30, 1, SIDE, SIDE, 3)
+    decoder, reconstructions, error = decoded(subject(0.0), tmp_path)
+    assert reconstructions.images.shape == (30, 1, SIDE, SIDE, 3)
     assert error < 0.06  # of a variance of 0.25
     images = subject(0.0).test.stimuli.images()
     np.testing.assert_allclose(decoder.generate(images, seeds=None).images[:, 0], images / 255, atol=1e-6)
-    assert decoder.embed(images).shape == made.embedding.shape == (30, CELLS * CELLS * 3)
+    assert decoder.embed(images).shape == reconstructions.embedding.shape == (30, CELLS * CELLS * 3)
 
 
 def test_optimised_weights_beat_the_plain_mean(tmp_path):
@@ -68,11 +68,11 @@ def test_weights_are_those_of_least_squares_without_negatives():
     rng = np.random.default_rng(0)
     members = rectangles(3)
     cells = rng.standard_normal((40, 9))
-    said = cells @ (members / members.sum(axis=1, keepdims=True)).T
-    said += rng.standard_normal(said.shape)
-    design = (said[:, None, :] * members.T[None]).reshape(-1, len(members))
+    elements = cells @ (members / members.sum(axis=1, keepdims=True)).T
+    elements += rng.standard_normal(elements.shape)
+    design = (elements[:, None, :] * members.T[None]).reshape(-1, len(members))
     expected, _ = nnls(design, cells.ravel())
-    np.testing.assert_allclose(best_weights(said, members, cells), expected, atol=1e-3)
+    np.testing.assert_allclose(best_weights(elements, members, cells), expected, atol=1e-3)
 
 
 def test_a_grid_finer_than_the_images_is_refused(tmp_path):

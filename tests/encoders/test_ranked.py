@@ -27,17 +27,17 @@ def differences(request, tmp_path_factory) -> dict[tuple[str, str], dict]:
         out = ["--metrics", "voxel-r", "--no-report", "--out", name]
         call_harness(folder, "run", *words, *size, *out, **here)
     runs = {name: str(next((folder / name).iterdir()).relative_to(folder)) for name in ENCODERS}
-    found = {}
-    for one, other in itertools.combinations(runs, 2):
-        given = json.loads(call_harness(folder, "compare", runs[one], runs[other], "--json").stdout)
+    lines = {}
+    for first, second in itertools.combinations(runs, 2):
+        given = json.loads(call_harness(folder, "compare", runs[first], runs[second], "--json").stdout)
         (line,) = [
             row
             for row in given["region_differences"]
             if row["metric"].startswith("voxel-r@") and row["kind"] == "all"
         ]
-        found[one, other] = line
-        print(request.param, one, other, {key: line[key] for key in ("difference", "low", "high", "p")})
-    return found
+        lines[first, second] = line
+        print(request.param, first, second, {key: line[key] for key in ("difference", "low", "high", "p")})
+    return lines
 
 
 def test_patches_add_to_cls(differences):

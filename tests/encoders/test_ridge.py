@@ -72,15 +72,15 @@ def test_predicts_new_images_in_every_valid_voxel():
     data, model = subject(n=400), encoder()
     assert isinstance(model, Encoder)
     model.fit([data.training()], FEATURES, **FIT)
-    found = predicted(model, data, samples=3)
-    assert found.shape == (10, 3, 20)
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, found[:, :1].repeat(3, axis=1))
-    assert (found[..., [0, 7]] == 0).all()
+    predictions = predicted(model, data, samples=3)
+    assert predictions.shape == (10, 3, 20)
+    assert predictions.dtype == np.float32
+    np.testing.assert_array_equal(predictions, predictions[:, :1].repeat(3, axis=1))
+    assert (predictions[..., [0, 7]] == 0).all()
     valid = data.space.valid
     measured = data.test.responses.mean()[:, valid]
     baseline = data.train.responses.mean()[:, valid].mean(axis=0)
-    error = ((found[:, 0, valid] - measured) ** 2).mean(axis=0)
+    error = ((predictions[:, 0, valid] - measured) ** 2).mean(axis=0)
     assert (error < 0.5 * ((baseline - measured) ** 2).mean(axis=0)).all()
 
 
@@ -122,24 +122,24 @@ def test_layers_are_concatenated_and_wanted():
 
 
 def test_several_subjects_keep_models_of_their_own_and_adapt_adds_one():
-    one, two, three = subject("a"), subject("bb", voxels=11), subject("ccc", voxels=15)
+    first, second, third = subject("a"), subject("bb", voxels=11), subject("ccc", voxels=15)
     both, alone = encoder(), encoder()
-    both.fit([one, two], FEATURES, **FIT)
-    alone.fit([two], FEATURES, **FIT)
-    assert predicted(both, two).tobytes() == predicted(alone, two).tobytes()
-    before = predicted(both, one).tobytes()
-    both.adapt(three, FEATURES, **FIT)
-    assert predicted(both, three).shape == (10, 1, 15)
-    assert predicted(both, one).tobytes() == before
+    both.fit([first, second], FEATURES, **FIT)
+    alone.fit([second], FEATURES, **FIT)
+    assert predicted(both, second).tobytes() == predicted(alone, second).tobytes()
+    before = predicted(both, first).tobytes()
+    both.adapt(third, FEATURES, **FIT)
+    assert predicted(both, third).shape == (10, 1, 15)
+    assert predicted(both, first).tobytes() == before
 
 
 def test_saved_encoder_predicts_the_same_bytes(tmp_path):
-    one, two = subject("a"), subject("bb", voxels=11)
+    first, second = subject("a"), subject("bb", voxels=11)
     model = encoder()
-    model.fit([one, two], FEATURES, **FIT)
+    model.fit([first, second], FEATURES, **FIT)
     model.save(tmp_path)
     again = RidgeEncoder.load(tmp_path, model.params, device="cpu")
-    for data in (one, two):
+    for data in (first, second):
         assert predicted(again, data).tobytes() == predicted(model, data).tobytes()
 
 

@@ -57,11 +57,11 @@ def test_layers_have_the_shapes_they_promise(name, fresh):
     backbone = opened(name)
     assert isinstance(backbone, Backbone)
     images = fresh.images[:5]
-    found = backbone.extract(images, backbone.layers)
-    assert set(found) == set(backbone.layers)
+    features = backbone.extract(images, backbone.layers)
+    assert set(features) == set(backbone.layers)
     for layer, shape in SHAPES[name].items():
-        assert found[layer].shape == (5, *shape)
-    for values in found.values():
+        assert features[layer].shape == (5, *shape)
+    for values in features.values():
         assert values.dtype == np.float32
         assert np.isfinite(values).all()
         assert values.std(axis=0).max() > 1e-3  # images differ
@@ -69,7 +69,7 @@ def test_layers_have_the_shapes_they_promise(name, fresh):
         backbone.layers, 0
     )
     alone = backbone.extract(images, backbone.layers[-1:])
-    np.testing.assert_array_equal(alone[backbone.layers[-1]], found[backbone.layers[-1]])
+    np.testing.assert_array_equal(alone[backbone.layers[-1]], features[backbone.layers[-1]])
     assert len(backbone.identity()) == 64
 
 
@@ -88,20 +88,20 @@ def test_features_depend_on_neither_batch_nor_type_nor_later_use(name, fresh, mo
 def test_images_of_another_size_are_resized(fresh):
     backbone = opened("scenes")
     large = fresh.images[:4].repeat(3, axis=1).repeat(3, axis=2)
-    found, own = (backbone.extract(images, ["cls"])["cls"] for images in (large, fresh.images[:4]))
-    for one, two in zip(found, own):
-        assert np.corrcoef(one, two)[0, 1] > 0.9
+    resized, own = (backbone.extract(images, ["cls"])["cls"] for images in (large, fresh.images[:4]))
+    for resized_token, own_token in zip(resized, own):
+        assert np.corrcoef(resized_token, own_token)[0, 1] > 0.9
 
 
 def test_a_class_token_leads_every_block(fresh):
     """The final tokens are the last block's, normalised; a patch is not the class."""
     backbone = opened("scenes")
-    found = backbone.extract(fresh.images[:3], ["block4", "cls", "patches"])
+    features = backbone.extract(fresh.images[:3], ["block4", "cls", "patches"])
     norm = backbone._network.norm
     with torch.no_grad():
-        final = norm(torch.from_numpy(found["block4"])).numpy()
-    np.testing.assert_allclose(final[:, 0], found["cls"], atol=1e-5)
-    np.testing.assert_allclose(final[:, 1:], found["patches"], atol=1e-5)
+        final = norm(torch.from_numpy(features["block4"])).numpy()
+    np.testing.assert_allclose(final[:, 0], features["cls"], atol=1e-5)
+    np.testing.assert_allclose(final[:, 1:], features["patches"], atol=1e-5)
 
 
 def test_patches_keep_the_place(fresh):
@@ -159,10 +159,10 @@ def test_no_two_networks_share_a_seed_or_scenes_and_none_those_of_a_benchmark():
 
 
 def test_first_training_scenes_are_none_of_the_benchmark():
-    known = {image_sha(image) for name in ("train", "test") for image in draw(name, range(100))}
-    assert len(known) == 200
+    benchmark_shas = {image_sha(image) for name in ("train", "test") for image in draw(name, range(100))}
+    assert len(benchmark_shas) == 200
     for name in NAMES:
-        assert not known & {image_sha(image) for image in draw(log_of(name)["namespace"], range(20))}
+        assert not benchmark_shas & {image_sha(image) for image in draw(log_of(name)["namespace"], range(20))}
 
 
 @pytest.mark.slow
@@ -170,7 +170,8 @@ def test_no_scene_of_any_split_was_trained_on(tmp_path):
     from harness.backbones.tiny.train_leakage import check
 
     assert all(
-        one["shared_with_benchmark"] == 0 for one in check(FOLDER, cache=tmp_path)["networks"].values()
+        network["shared_with_benchmark"] == 0
+        for network in check(FOLDER, cache=tmp_path)["networks"].values()
     )
 
 
@@ -226,10 +227,10 @@ LEAST = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_contents_can_be_read_linearly(name, fresh):
-    found = probe(name, fresh)
+    probe_scores = probe(name, fresh)
     area, accuracy = LEAST[name]
-    assert found["probe_presence_auc"] > area
-    assert found["probe_category_accuracy"] > accuracy
+    assert probe_scores["probe_presence_auc"] > area
+    assert probe_scores["probe_category_accuracy"] > accuracy
 
 
 @pytest.mark.parametrize("name", ["dinov2", "swav"])

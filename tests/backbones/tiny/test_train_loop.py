@@ -142,10 +142,10 @@ def test_views_and_degraded_images_are_seeded(fresh):
     from harness.backbones.tiny.train_selfsupervised import view
 
     x = module.normalised(fresh.images[:8])
-    one, again, other = (view(x, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
-    torch.testing.assert_close(one, again, atol=0, rtol=0)
-    assert one.shape == x.shape
-    assert (one - other).abs().mean() > 0.05
+    first, again, other = (view(x, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    torch.testing.assert_close(first, again, atol=0, rtol=0)
+    assert first.shape == x.shape
+    assert (first - other).abs().mean() > 0.05
     assert degraded(x, 0.0, torch.Generator()) is x
     worse = degraded(x, 1.0, torch.Generator().manual_seed(0))
     assert (worse != x).flatten(1).any(1).all()

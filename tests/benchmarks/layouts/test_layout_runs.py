@@ -29,8 +29,8 @@ def scores(folder):
 def test_a_run_on_files_has_the_scores_of_a_run_from_memory(name, tmp_path):
     """From memory: the same subject's data written as one .npz and read by ``paired``, to float32."""
     root = WRITERS[name](tmp_path / "root")
-    made = find("benchmarks", name).load()
-    benchmark = made(made.Params(root=str(root)))
+    benchmark_class = find("benchmarks", name).load()
+    benchmark = benchmark_class(benchmark_class.Params(root=str(root)))
     data = benchmark.load(benchmark.subjects()[0])
     arrays = {}
     for split, part in (("train", data.train), ("test", data.test)):

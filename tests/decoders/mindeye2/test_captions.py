@@ -58,27 +58,27 @@ def by_hand(home, tokens):
     model = GitForCausalLM(GitConfig.from_dict(CONFIG)).eval()
     state = load_file(home / public.CAPTIONER / "model.safetensors")
     assert not model.load_state_dict(state, strict=False).missing_keys
-    found = []
+    sentences = []
     for row in read:
-        said = [2]
-        while len(said) < 20 and said[-1] != 3:
+        sentence = [2]
+        while len(sentence) < 20 and sentence[-1] != 3:
             seen = model.git.visual_projection(row[None])
-            words = model.git.embeddings.word_embeddings(torch.tensor([said]))
-            places = model.git.embeddings.position_embeddings(torch.arange(len(said)))
+            words = model.git.embeddings.word_embeddings(torch.tensor([sentence]))
+            places = model.git.embeddings.position_embeddings(torch.arange(len(sentence)))
             words = model.git.embeddings.LayerNorm(words + places)
-            length = 5 + len(said)
+            length = 5 + len(sentence)
             mask = torch.zeros(length, length)  # tokens see all tokens, words see what is before them
-            mask[:, 5:] = torch.full((length, len(said)), float("-inf")).triu(-4)
+            mask[:, 5:] = torch.full((length, len(sentence)), float("-inf")).triu(-4)
             x = model.git.encoder(torch.cat([seen, words], dim=1), attention_mask=mask[None, None])
-            said.append(int(model.output(x.last_hidden_state[0, -1]).argmax()))
-        found.append(said)
-    return found
+            sentence.append(int(model.output(x.last_hidden_state[0, -1]).argmax()))
+        sentences.append(sentence)
+    return sentences
 
 
 def test_captions_are_those_of_git_followed_by_hand(home, captioner):
     with torch.no_grad():
         ids = by_hand(home, TOKENS)
-    assert len({tuple(one) for one in ids}) >= 6  # the tokens decide what is said
+    assert len({tuple(sentence) for sentence in ids}) >= 6  # the tokens decide what is said
     lengths = set(map(len, ids))
     assert max(lengths) == 20 > min(lengths)  # some end, some are cut
     assert captioner(TOKENS) == captioner.words(ids)
@@ -166,25 +166,25 @@ def test_the_decoder_says_what_its_tokens_say(whole, captioner, tmp_path, monkey
         patch.setattr(captions.Captioner, "from_public", None)  # a fit has no use for it
         decoder.fit(data, PlainFeatures(), seed=0, device="cpu", checkpoint_dir=tmp_path / "fit")
     responses = data.train.responses
-    made = decoder.decode(responses, seeds=seeds)
-    found = inference.predict(
+    decoded = decoder.decode(responses, seeds=seeds)
+    predicted = inference.predict(
         decoder.network,
         torch.from_numpy(responses.trials()[:, responses.space.valid]),
         torch.from_numpy(responses.image_index),
         generators=image_generators(seeds),
         steps=params.prior_steps,
     )
-    assert made.caption == captioner(found.tokens)
+    assert decoded.caption == captioner(predicted.tokens)
     images = data.train.stimuli.images()
     ceiling = decoder.generate(images, seeds=seeds)
     assert ceiling.caption == captioner(torch.from_numpy(ceiling.embedding))
     decoder.save(tmp_path)
     again = MindEye2Decoder.load(tmp_path, params, device="cpu")
-    assert again.decode(responses, seeds=seeds).caption == made.caption
+    assert again.decode(responses, seeds=seeds).caption == decoded.caption
     silent = MindEye2Decoder.load(tmp_path, dataclasses.replace(params, captions=False), device="cpu")
     told = silent.decode(responses, seeds=seeds)
     assert told.caption is None
-    np.testing.assert_array_equal(told.images, made.images)  # words cost no random number
+    np.testing.assert_array_equal(told.images, decoded.images)  # words cost no random number
 
 
 def test_identity_and_declarations_follow_the_captioner(whole, tmp_path):
@@ -223,22 +223,22 @@ def test_the_small_parts_have_no_captioner():
     assert MindEye2Decoder.captions(MindEye2Params(**presets("paired", "paper")))
 
 
-@pytest.mark.parametrize("said", [True, False])
-def test_caption_metrics_are_planned_where_the_parameters_say_so(whole, said, monkeypatch):
+@pytest.mark.parametrize("with_captions", [True, False])
+def test_caption_metrics_are_planned_where_the_parameters_say_so(whole, with_captions, monkeypatch):
     everything = plugins.available  # all metrics would take seconds
     few = [ref for ref in everything("metrics") if ref.name.startswith("caption-rouge")]
     monkeypatch.setattr(plugins, "available", lambda kind: few if kind == "metrics" else everything(kind))
-    values = {"decoder": {"weights": str(whole), "captions": said}}
+    values = {"decoder": {"weights": str(whole), "captions": with_captions}}
     request = Request(benchmark=f"{TOYS}:ToyBenchmark", encoder=None, decoder="mindeye2", values=values)
     names = {metric.ref.name for metric in make_plan(request).metrics}
-    assert names == ({"caption-rouge1", "caption-rougel"} if said else set())
+    assert names == ({"caption-rouge1", "caption-rougel"} if with_captions else set())
 
 
 def test_parts_that_cannot_be_are_refused(whole):
-    made = public.parts(MindEye2Params(weights=str(whole), captions=True, **QUICK), CAPTIONED)
+    parts = public.parts(MindEye2Params(weights=str(whole), captions=True, **QUICK), CAPTIONED)
     with pytest.raises(ConfigError, match="has no captioner; give both"):
-        dataclasses.replace(made, captioner=None, refiner=lambda: None)
-    assert isinstance(core.MindEye2Core(made, core.DecodeSettings())._late("captioner"), captions.Captioner)
+        dataclasses.replace(parts, captioner=None, refiner=lambda: None)
+    assert isinstance(core.MindEye2Core(parts, core.DecodeSettings())._late("captioner"), captions.Captioner)
 
 
 def test_a_run_scores_the_captions(harness, tmp_path, whole, captioner):
@@ -284,7 +284,7 @@ def test_a_run_scores_the_captions(harness, tmp_path, whole, captioner):
     images = toys.scenes(4, seed=2)  # the toys' test images
     with torch.no_grad():
         tokens = embedder.PatchTokens.from_public(whole / public.GENERATOR, TOWER)(planes(images))
-    said = captioner(tokens)
-    expected = [rouge_1(one, "a man s dog sit on the two red near bus and cat") for one in said]
+    texts = captioner(tokens)
+    expected = [rouge_1(text, "a man s dog sit on the two red near bus and cat") for text in texts]
     np.testing.assert_allclose(scores, expected)
     assert max(expected) > 0

@@ -111,10 +111,10 @@ def whole(tmp_path_factory):
 
 def per_image(run, metric: str, row: str) -> np.ndarray:
     table = run.scores
-    found = table[
+    scores = table[
         (table.metric.str.partition("@1")[0] == metric) & (table.row == row) & (table.target == "stimulus")
     ]
-    return found.sort_values("image_id").value.to_numpy()
+    return scores.sort_values("image_id").value.to_numpy()
 
 
 @pytest.mark.slow

@@ -166,9 +166,9 @@ def test_a_saved_network_predicts_the_same(tmp_path, network, half):
     network.eval()
     x = [torch.randn(2, 9), torch.randn(3, 7)]
     with torch.no_grad():
-        one, other = network(x), again(x)
+        before, after = network(x), again(x)
     tolerance = 2e-2 if half else 0
-    for a, b in zip(one, other):
+    for a, b in zip(before, after):
         torch.testing.assert_close(a, b, rtol=0, atol=tolerance)
     schedule = "diffusion_prior.noise_scheduler.alphas_cumprod"
     assert torch.equal(again.state_dict()[schedule], network.state_dict()[schedule])

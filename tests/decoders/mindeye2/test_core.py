@@ -45,8 +45,8 @@ def parts(**changes):
     torch.manual_seed(0)
     unet, vae = unclip.build_unet(UNET).eval(), generator.build_vae(VAE).eval()
     how = inference.GeneratorSettings(side=8, picture=16, steps=2)
-    made = generator.Generator(unet, vae, UNET, VAE, how)
-    return core.Parts(Quadrants(), made, **{"settings": NETWORK, "vae": vae, **changes})
+    drawer = generator.Generator(unet, vae, UNET, VAE, how)
+    return core.Parts(Quadrants(), drawer, **{"settings": NETWORK, "vae": vae, **changes})
 
 
 SEEDS = np.arange(12, dtype=np.uint64)
@@ -60,15 +60,15 @@ def fitted(tmp_path_factory):
 
 
 def test_everything_has_its_shape(fitted):
-    made = fitted.decode(subject().train.responses, seeds=SEEDS)
-    assert made.images.shape == (12, 2, 16, 16, 3)
-    assert made.embedding.shape == (12, 4, 12)
-    assert made.low_level.shape == (12, 16, 16, 3)
-    assert np.isfinite(made.images).all()
-    assert made.images.min() >= 0
-    assert made.images.max() <= 1
-    assert np.abs(made.images[:, 0] - made.images[:, 1]).max() > 1e-3  # two candidates, other noise
-    assert fitted.embed(made.images[:, 0]).shape == (12, 48)
+    decoded = fitted.decode(subject().train.responses, seeds=SEEDS)
+    assert decoded.images.shape == (12, 2, 16, 16, 3)
+    assert decoded.embedding.shape == (12, 4, 12)
+    assert decoded.low_level.shape == (12, 16, 16, 3)
+    assert np.isfinite(decoded.images).all()
+    assert decoded.images.min() >= 0
+    assert decoded.images.max() <= 1
+    assert np.abs(decoded.images[:, 0] - decoded.images[:, 1]).max() > 1e-3  # two candidates, other noise
+    assert fitted.embed(decoded.images[:, 0]).shape == (12, 48)
 
 
 def test_a_saved_decoder_decodes_the_same(fitted, tmp_path):
@@ -76,27 +76,27 @@ def test_a_saved_decoder_decodes_the_same(fitted, tmp_path):
     again = core.MindEye2Core(parts(), HOW)
     again.restore(tmp_path, device="cpu")
     responses = subject().train.responses
-    one, other = (d.decode(responses, seeds=SEEDS) for d in (fitted, again))
-    np.testing.assert_array_equal(one.images, other.images)
-    np.testing.assert_array_equal(one.embedding, other.embedding)
+    before, after = (d.decode(responses, seeds=SEEDS) for d in (fitted, again))
+    np.testing.assert_array_equal(before.images, after.images)
+    np.testing.assert_array_equal(before.embedding, after.embedding)
 
 
 def test_an_image_is_decoded_alike_in_any_company(fitted):
     responses = subject().train.responses
     whole = fitted.decode(responses, seeds=SEEDS)
-    one = fitted.decode(responses.select(["i7"]), seeds=SEEDS[7:8])
-    np.testing.assert_allclose(one.images[0], whole.images[7], atol=1e-4)
+    alone = fitted.decode(responses.select(["i7"]), seeds=SEEDS[7:8])
+    np.testing.assert_allclose(alone.images[0], whole.images[7], atol=1e-4)
 
 
 def test_the_ceiling_starts_from_true_tokens_and_latents(fitted):
     images = subject().train.stimuli.images()
-    made = fitted.generate(images, seeds=SEEDS)
-    np.testing.assert_allclose(made.embedding.reshape(12, -1), fitted.embed(images), atol=1e-6)
+    decoded = fitted.generate(images, seeds=SEEDS)
+    np.testing.assert_allclose(decoded.embedding.reshape(12, -1), fitted.embed(images), atol=1e-6)
     planes = torch.from_numpy(images / np.float32(255)).permute(0, 3, 1, 2)
     latents = low_level.low_level_targets(fitted.parts.vae, planes)
     blurry = low_level.decode_low_level(fitted.parts.vae, latents).permute(0, 2, 3, 1)
-    np.testing.assert_allclose(made.low_level, blurry.numpy(), atol=1e-5)
-    np.testing.assert_allclose(fitted.generate(images / 255.0, seeds=SEEDS).images, made.images, atol=1e-5)
+    np.testing.assert_allclose(decoded.low_level, blurry.numpy(), atol=1e-5)
+    np.testing.assert_allclose(fitted.generate(images / 255.0, seeds=SEEDS).images, decoded.images, atol=1e-5)
 
 
 def test_the_blurry_image_stands_beside_the_pictures_and_is_not_in_them(fitted):
@@ -106,12 +106,12 @@ def test_the_blurry_image_stands_beside_the_pictures_and_is_not_in_them(fitted):
         other = core.MindEye2Core(fitted.parts, dataclasses.replace(HOW, blend=share))
         other.space, other.network = fitted.space, fitted.network
         assert other.blend == share
-        for one, same in (
+        for blended, unblended in (
             (fitted.decode(responses, seeds=SEEDS), other.decode(responses, seeds=SEEDS)),
             (fitted.generate(images, seeds=SEEDS), other.generate(images, seeds=SEEDS)),
         ):
-            np.testing.assert_array_equal(one.images, same.images)
-            np.testing.assert_array_equal(one.low_level, same.low_level)
+            np.testing.assert_array_equal(blended.images, unblended.images)
+            np.testing.assert_array_equal(blended.low_level, unblended.low_level)
     assert fitted.blend == 0.25
 
 
@@ -126,8 +126,8 @@ def test_stimuli_of_any_size_have_latents_of_the_heads_size(side, tmp_path):
         seen.append(tuple(planes.shape[1:]))
         return planes.mean((2, 3))[:, None].expand(-1, 4, -1).repeat(1, 1, 2)
 
-    made = parts(teacher=lambda: teacher)
-    decoder = core.MindEye2Core(made, HOW)
+    sized_parts = parts(teacher=lambda: teacher)
+    decoder = core.MindEye2Core(sized_parts, HOW)
     features = PlainFeatures()
     decoder.fit(
         SubjectData(given.space, split, None), features, seed=1, device="cpu", checkpoint_dir=tmp_path
@@ -136,7 +136,9 @@ def test_stimuli_of_any_size_have_latents_of_the_heads_size(side, tmp_path):
     assert latents.shape == (12, 4, 8, 8)
     planes = torch.from_numpy(images.astype(np.float32) / 255).permute(0, 3, 1, 2)
     sized = Resize((16, 16), antialias=True)(planes)
-    np.testing.assert_allclose(latents, low_level.low_level_targets(made.vae, sized).numpy(), atol=2e-3)
+    np.testing.assert_allclose(
+        latents, low_level.low_level_targets(sized_parts.vae, sized).numpy(), atol=2e-3
+    )
     assert set(seen) == {(3, 16, 16)}
     assert decoder.decode(split.responses, seeds=SEEDS).images.shape == (12, 2, 16, 16, 3)
     ceiling = decoder.generate(images, seeds=SEEDS)

@@ -36,11 +36,11 @@ def test_public_files_give_a_decoder_that_fits_saves_and_decodes(folder, tmp_pat
     data, seeds = subject(), np.arange(12, dtype=np.uint64)
     decoder = MindEye2Decoder(params)
     decoder.fit(data, PlainFeatures(), seed=0, device="cpu", checkpoint_dir=tmp_path / "fit")
-    made = decoder.decode(data.train.responses, seeds=seeds)
-    assert made.images.shape == (12, 1, 16, 16, 3)
+    decoded = decoder.decode(data.train.responses, seeds=seeds)
+    assert decoded.images.shape == (12, 1, 16, 16, 3)
     decoder.save(tmp_path)
     again = MindEye2Decoder.load(tmp_path, params, device="cpu")
-    np.testing.assert_array_equal(again.decode(data.train.responses, seeds=seeds).images, made.images)
+    np.testing.assert_array_equal(again.decode(data.train.responses, seeds=seeds).images, decoded.images)
     with pytest.raises(SpaceMismatch, match="subject is 's2'"):
         again.open(subject("s2").space, device="cpu")
     with pytest.raises(WeightsMissing, match=r"multisubject_s2.last\.pth is not there.*pretrained=none"):

@@ -99,11 +99,11 @@ def test_reducing_blurs_first_and_enlarging_does_not():
 def test_views_differ_from_the_image_and_follow_the_seed():
     images = torch.rand(4, 3, 16, 16)
     state = torch.random.get_rng_state()
-    one, again, other = (teacher.augmented(images, seed=seed) for seed in (1, 1, 2))
+    view, again, other = (teacher.augmented(images, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert torch.equal(one, again)
-    assert not torch.equal(one, other)
-    assert one.shape == images.shape
-    assert 0 <= one.min() <= one.max() <= 1
-    close = np.corrcoef(one.flatten(), images.flatten())[0, 1]
+    assert torch.equal(view, again)
+    assert not torch.equal(view, other)
+    assert view.shape == images.shape
+    assert 0 <= view.min() <= view.max() <= 1
+    close = np.corrcoef(view.flatten(), images.flatten())[0, 1]
     assert 0.2 < close < 1

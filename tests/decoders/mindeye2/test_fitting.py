@@ -76,17 +76,17 @@ def test_a_fitted_network_predicts_tokens_and_tells_images_apart():
     history = fitting.fit_network(network, [train], how, seed=1)
     assert len(history) == 20
     assert history[-1].prior < 0.7 * history[0].prior
-    found = inference.predict(
+    predicted = inference.predict(
         network,
         torch.from_numpy(test.responses),
         torch.from_numpy(test.image_index),
         generators=image_generators(np.arange(40, dtype=np.uint64)),
     )
-    error = np.mean((found.tokens.numpy() - test.tokens) ** 2)
+    error = np.mean((predicted.tokens.numpy() - test.tokens) ** 2)
     mean_token = np.mean((train.tokens.mean(0) - test.tokens) ** 2)
     assert error < 0.8 * mean_token
     flat = lambda x: torch.nn.functional.normalize(torch.as_tensor(x).flatten(1), dim=1)  # noqa: E731
-    best = (flat(found.retrieval) @ flat(test.tokens).T).argmax(1)
+    best = (flat(predicted.retrieval) @ flat(test.tokens).T).argmax(1)
     assert (best == torch.arange(40)).float().mean() > 0.5  # chance is 1 in 40
 
 

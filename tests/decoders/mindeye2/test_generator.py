@@ -14,9 +14,9 @@ from harness.decoders.drawing import image_generators
 from harness.decoders.mindeye2 import generator, inference, unclip
 
 
-def draw(made, tokens):
+def draw(drawer, tokens):
     seeds = np.arange(len(tokens), dtype=np.uint64)
-    return made.draw(tokens, generators=image_generators(seeds))
+    return drawer.draw(tokens, generators=image_generators(seeds))
 
 
 TOKENS = torch.randn(2, 5, 12, generator=torch.Generator().manual_seed(1))

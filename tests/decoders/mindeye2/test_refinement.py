@@ -58,7 +58,7 @@ class Towers:
     open: torch.nn.Module
 
     @classmethod
-    def made(cls, seed):
+    def seeded(cls, seed):
         from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
         torch.manual_seed(seed)
@@ -106,7 +106,7 @@ class Towers:
     @torch.no_grad()
     def embedded(self, words):
         """(states, pooled) as diffusers' SDXL pipeline makes them; `words` lists of word numbers."""
-        ends = [[49406, *said, 49407][:76] + [49407] * (len(said) > 74) for said in words]
+        ends = [[49406, *tokens, 49407][:76] + [49407] * (len(tokens) > 74) for tokens in words]
         ids = [torch.tensor([row + [fill] * (77 - len(row)) for row in ends]) for fill in (49407, 0)]
         first = self.clip(ids[0], output_hidden_states=True).hidden_states[-2]
         second = self.open(ids[1], output_hidden_states=True)
@@ -115,12 +115,12 @@ class Towers:
 
 @pytest.fixture(scope="module")
 def stock():
-    return Towers.made(1)
+    return Towers.seeded(1)
 
 
 @pytest.fixture(scope="module")
 def tuned():
-    return Towers.made(2)
+    return Towers.seeded(2)
 
 
 @pytest.fixture(scope="module")
@@ -182,9 +182,9 @@ def numbers(merges, text):
 def test_prompts_are_those_of_transformers_towers(refiner, stock, tuned, merges):
     texts = (*TEXTS, "cat " * 100)
     states, pooled = stock.embedded([numbers(merges, text) for text in texts])
-    found = refiner.prompts(texts)
-    torch.testing.assert_close(found.states, states, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(found.pooled, pooled, rtol=1e-4, atol=1e-5)
+    encoded = refiner.prompts(texts)
+    torch.testing.assert_close(encoded.states, states, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(encoded.pooled, pooled, rtol=1e-4, atol=1e-5)
     assert (states[0] - states[1]).abs().max() > 0.1
     states, pooled = tuned.embedded([numbers(merges, refinement.UNWANTED)[:75]])
     torch.testing.assert_close(refiner.unwanted_states, states, rtol=1e-4, atol=1e-5)
@@ -207,7 +207,7 @@ def pipeline_pictures(networks, stock, tuned, merges, pictures, how):
     pipe.set_progress_bar_config(disable=True)
     states, pooled = stock.embedded([numbers(merges, text) for text in TEXTS])
     bad_states, bad_pooled = tuned.embedded([numbers(merges, refinement.UNWANTED)[:75]])
-    made = []
+    batches = []
     for k, seed in enumerate((7, 8, 9)):
         seen = torch.nn.functional.interpolate(pictures[k : k + 1], (12, 12), mode="bilinear")
         seen = torch.nn.functional.interpolate(seen, (16, 16), mode="bilinear")
@@ -225,8 +225,8 @@ def pipeline_pictures(networks, stock, tuned, merges, pictures, how):
             generator=torch.Generator().manual_seed(seed),
             output_type="pt",
         )
-        made.append(out.images)
-    return torch.cat(made)
+        batches.append(out.images)
+    return torch.cat(batches)
 
 
 PICTURES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(6))
@@ -241,10 +241,10 @@ def drawn(refiner, at=slice(None)):
 def test_refinement_is_diffusers_image_to_image(refiner, networks, stock, tuned, merges, changed):
     refiner.settings = dataclasses.replace(HOW, **changed)
     expected = pipeline_pictures(networks, stock, tuned, merges, PICTURES, refiner.settings)
-    found = drawn(refiner)
-    torch.testing.assert_close(found, expected, rtol=0, atol=2e-4)
-    assert found.shape == (3, 3, 16, 16)
-    assert (found - PICTURES).abs().mean() > 0.05
+    refined = drawn(refiner)
+    torch.testing.assert_close(refined, expected, rtol=0, atol=2e-4)
+    assert refined.shape == (3, 3, 16, 16)
+    assert (refined - PICTURES).abs().mean() > 0.05
 
 
 def test_a_picture_is_refined_alike_in_any_company(refiner):
@@ -334,27 +334,27 @@ def test_the_decoder_refines_what_it_draws_with_what_it_says(whole, tmp_path):
     decoder = MindEye2Decoder(params)
     decoder.fit(data, PlainFeatures(), seed=0, device="cpu", checkpoint_dir=tmp_path / "fit")
     responses = data.train.responses
-    made = decoder.decode(responses, seeds=seeds)
+    decoded = decoder.decode(responses, seeds=seeds)
     generators = image_generators(seeds)
-    found = inference.predict(
+    predicted = inference.predict(
         decoder.network,
         torch.from_numpy(responses.trials()[:, responses.space.valid]),
         torch.from_numpy(responses.image_index),
         generators=generators,
         steps=params.prior_steps,
     )
-    picture = decoder.parts.generator.draw(found.tokens, generators=generators)
+    picture = decoder.parts.generator.draw(predicted.tokens, generators=generators)
     refiner = decoder.parts.refiner()
     assert refiner.settings == refinement.RefineSettings(picture=16, steps=5)
-    refined = refiner(picture, made.caption, generators=generators)
-    np.testing.assert_allclose(made.images[:, 0], refined.permute(0, 2, 3, 1).numpy(), atol=1e-5)
+    refined = refiner(picture, decoded.caption, generators=generators)
+    np.testing.assert_allclose(decoded.images[:, 0], refined.permute(0, 2, 3, 1).numpy(), atol=1e-5)
     ceiling = decoder.generate(data.train.stimuli.images(), seeds=seeds)
     assert ceiling.images.shape == (12, 1, 16, 16, 3)
     plain = MindEye2Decoder(dataclasses.replace(params, refine=False))
     plain.space, plain.network = decoder.space, decoder.network
     raw = plain.decode(responses, seeds=seeds)
-    assert raw.caption == made.caption
-    assert np.abs(raw.images - made.images).mean() > 0.01
+    assert raw.caption == decoded.caption
+    assert np.abs(raw.images - decoded.images).mean() > 0.01
 
 
 def test_identity_and_declarations_follow_the_refinement(whole, monkeypatch, tmp_path):

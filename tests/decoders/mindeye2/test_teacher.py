@@ -49,11 +49,11 @@ def test_tokens_are_those_of_the_original_network_followed_by_hand(tmp_path):
     network = teacher.ConvNeXtTokens.from_public(write_teacher(tmp_path / public.TEACHER, SIZES), SIZES)
     images = torch.rand(3, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        found = network(images)
-    assert found.shape == (3, 6, 5)
+        tokens = network(images)
+    assert tokens.shape == (3, 6, 5)
     expected = by_hand(images, small_weights(SIZES))
     assert expected.std() > 0.1
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(tokens, expected, rtol=1e-4, atol=1e-5)
     assert not network.training
     assert not any(p.requires_grad for p in network.parameters())
 

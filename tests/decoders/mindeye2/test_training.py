@@ -69,8 +69,8 @@ def test_logs_are_of_the_shipped_files():
         assert json.loads(file.with_suffix(".json").read_text())["weights_sha256"] == train_unclip.file_sha(
             file
         )
-    made = Generator.load(small.GENERATOR)
-    assert (made.unet_settings, made.vae_settings) == (train_unclip.UNET, train_vae.VAE)
+    generator = Generator.load(small.GENERATOR)
+    assert (generator.unet_settings, generator.vae_settings) == (train_unclip.UNET, train_vae.VAE)
 
 
 def test_all_small_weights_together_are_below_26_mb():
@@ -93,6 +93,6 @@ def test_no_training_scene_of_the_generator_is_of_the_benchmark():
 def test_no_scene_of_the_benchmark_at_all(tmp_path):
     from harness.backbones.tiny.train_leakage import check
 
-    found = check(small.GENERATOR, cache=tmp_path)["networks"]
-    assert set(found) == {"vae", "unet"}
-    assert all(one["shared_with_benchmark"] == 0 for one in found.values())
+    networks = check(small.GENERATOR, cache=tmp_path)["networks"]
+    assert set(networks) == {"vae", "unet"}
+    assert all(network["shared_with_benchmark"] == 0 for network in networks.values())

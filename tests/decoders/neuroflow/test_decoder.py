@@ -55,7 +55,7 @@ def test_it_is_kept_and_read_again(fitted, tmp_path):
     decoder.save(tmp_path)
     again = NeuroFlowDecoder.load(tmp_path, decoder.params, device="cpu")
     seeds = np.arange(3, dtype=np.uint64)
-    before, after = (one.decode(subject.test.responses, seeds=seeds) for one in (decoder, again))
+    before, after = (model.decode(subject.test.responses, seeds=seeds) for model in (decoder, again))
     assert np.array_equal(before.images, after.images)
     (tmp_path / "neuroflow.safetensors").write_bytes(b"torn")
     with pytest.raises(DataError, match="fit it again"):

@@ -30,8 +30,8 @@ def test_clusters_of_thirty_conserve_voxels(voxels, count):
     assert clusters.sizes.sum() == voxels
     assert clusters.sizes.max() - clusters.sizes.min() <= 1
     assert (np.diff(clusters.label) >= 0).all()  # runs of neighbours
-    found = clusters.members[clusters.mask]
-    assert sorted(found) == list(range(voxels))
+    members = clusters.members[clusters.mask]
+    assert sorted(members) == list(range(voxels))
     assert (clusters.members.ravel()[clusters.slot] == np.arange(voxels)).all()
 
 
@@ -53,8 +53,8 @@ def test_top_seventy_percent_of_noise_lie_half_an_sd_above_zero():
     clusters = Clusters(even_runs(3000, 30))
     noise = torch.randn(2000, 3000, generator=torch.Generator().manual_seed(0))
     for share, bias in ((0.7, 0.497), (0.8, 0.350), (0.9, 0.195), (1.0, 0.0)):
-        found = ClusterTargets(clusters, topk=share)(noise).mean()
-        assert abs(float(found) - bias) < 0.015, share  # 30 voxels are not infinitely many
+        target = ClusterTargets(clusters, topk=share)(noise).mean()
+        assert abs(float(target) - bias) < 0.015, share  # 30 voxels are not infinitely many
 
 
 @settings(max_examples=25, deadline=None)
@@ -62,21 +62,21 @@ def test_top_seventy_percent_of_noise_lie_half_an_sd_above_zero():
 def test_targets_equal_a_loop_over_clusters(share, voxels, mode):
     clusters = Clusters(even_runs(voxels, 4))
     values = np.random.default_rng(voxels).normal(size=(3, voxels)).astype(np.float32)
-    found = ClusterTargets(clusters, topk=share, mode=mode)(torch.from_numpy(values)).numpy()
+    targets = ClusterTargets(clusters, topk=share, mode=mode)(torch.from_numpy(values)).numpy()
     for row in range(3):
         for cluster in range(clusters.count):
             own = values[row, clusters.label == cluster]
             count = int(np.ceil(round(share * len(own), 9)))
             order = np.argsort(-(own if mode == "value" else np.abs(own)))
-            assert found[row, cluster] == pytest.approx(own[order[:count]].mean(), abs=1e-5)
+            assert targets[row, cluster] == pytest.approx(own[order[:count]].mean(), abs=1e-5)
 
 
 def test_targets_of_fixed_voxels_and_plain_means():
     clusters, values = Clusters(even_runs(9, 4)), torch.arange(9.0)[None]
     assert ClusterTargets(clusters, topk=0.5, mode="mean")(values).tolist() == [[2.0, 6.5]]
     ncsnr = np.array([0, 1, 0, 9, 8, 1, 9, 0, 9.0])
-    found = ClusterTargets(clusters, topk=0.5, mode="fixed_ncsnr", ncsnr=ncsnr)(values)
-    assert found.tolist() == [[pytest.approx((3 + 4 + 1) / 3), pytest.approx(7.0)]]
+    targets = ClusterTargets(clusters, topk=0.5, mode="fixed_ncsnr", ncsnr=ncsnr)(values)
+    assert targets.tolist() == [[pytest.approx((3 + 4 + 1) / 3), pytest.approx(7.0)]]
     with pytest.raises(ConfigError, match="no noise ceiling"):
         ClusterTargets(clusters, topk=0.5, mode="fixed_ncsnr")
 
@@ -93,17 +93,17 @@ def test_other_partitions_use_coordinates_and_atlases():
     order = rng.permutation(36)
     places = np.concatenate([np.zeros((4, 3)), blobs[order]])
     params = replace(SMALL, cluster_size=6, cluster_by="kmeans_xyz")
-    found = make_clusters(space(coordinates=places), params, seed=0).label
+    labels = make_clusters(space(coordinates=places), params, seed=0).label
     truth = np.repeat(np.arange(6), 6)[order]
-    assert len(set(zip(found, truth))) == 6  # the same partition under other names
+    assert len(set(zip(labels, truth))) == 6  # the same partition under other names
     with pytest.raises(ConfigError, match="no voxel coordinates"):
         make_clusters(space(), params, seed=0)
     parcel = np.zeros(40, bool)
     parcel[:10] = True
     parcels = replace(params, cluster_by="parcels")
-    found = make_clusters(space(rois={"Schaefer-01": parcel, "V1": ~parcel}), parcels, seed=0)
-    assert found.sizes.tolist() == [6, 6, 6, 6, 6, 6]
-    assert found.label[:6].tolist() == [0] * 6
+    clusters = make_clusters(space(rois={"Schaefer-01": parcel, "V1": ~parcel}), parcels, seed=0)
+    assert clusters.sizes.tolist() == [6, 6, 6, 6, 6, 6]
+    assert clusters.label[:6].tolist() == [0] * 6
     with pytest.raises(ConfigError, match="begins with 'schaefer'"):
         make_clusters(space(rois={"V1": parcel}), parcels, seed=0)
 
@@ -112,6 +112,6 @@ def test_a_cluster_belongs_to_the_group_of_most_of_its_voxels():
     clusters = Clusters(np.array([0, 0, 0, 1, 1, 2, 2, 3]))
     early = np.array([1, 1, 0, 0, 1, 0, 0, 0], bool)
     higher = np.array([0, 0, 1, 1, 0, 0, 1, 0], bool)
-    found = cluster_groups(clusters, {"early": early, "higher": higher})
-    assert found["early"].tolist() == [True, True, False, False]  # cluster 1 is a tie
-    assert found["higher"].tolist() == [False, False, True, False]  # cluster 3 has no vote
+    groups = cluster_groups(clusters, {"early": early, "higher": higher})
+    assert groups["early"].tolist() == [True, True, False, False]  # cluster 1 is a tie
+    assert groups["higher"].tolist() == [False, False, True, False]  # cluster 3 has no vote

@@ -89,15 +89,15 @@ def test_a_loss_that_is_not_finite_says_what_to_type(tmp_path):
 
 def test_several_subjects_share_the_trunk_and_keep_their_own_maps(tmp_path):
     first, second = subject("s1"), subject("s22", voxels=17)
-    made = fitted(tmp_path, first, second)
-    assert predict(made, first).shape == (40, 1, 24)
-    assert predict(made, second).shape == (40, 1, 17)
-    names = [name for name, _ in made.model.stage1.named_parameters()]
+    shared = fitted(tmp_path, first, second)
+    assert predict(shared, first).shape == (40, 1, 24)
+    assert predict(shared, second).shape == (40, 1, 17)
+    names = [name for name, _ in shared.model.stage1.named_parameters()]
     assert sum("global_branch.heads." in name for name in names) == 2
     assert sum("global_branch.project.weight" in name for name in names) == 1
-    made.save(tmp_path / "saved")
-    again = ChasmEncoder.load(tmp_path / "saved", made.params, device="cpu")
-    assert (predict(again, second) == predict(made, second)).all()
+    shared.save(tmp_path / "saved")
+    again = ChasmEncoder.load(tmp_path / "saved", shared.params, device="cpu")
+    assert (predict(again, second) == predict(shared, second)).all()
 
 
 @pytest.mark.parametrize(
@@ -116,10 +116,10 @@ def test_several_subjects_share_the_trunk_and_keep_their_own_maps(tmp_path):
 )
 def test_every_ablation_trains_predicts_and_differs(tmp_path, change):
     data = subject(n=40)
-    made = fitted(tmp_path, data, **change)
-    found = predict(made, data)
-    assert np.isfinite(found).all()
-    again = ChasmEncoder.load(saved(made, tmp_path / "saved"), made.params, device="cpu")
-    assert (predict(again, data) == found).all()
+    ablated = fitted(tmp_path, data, **change)
+    predicted = predict(ablated, data)
+    assert np.isfinite(predicted).all()
+    again = ChasmEncoder.load(saved(ablated, tmp_path / "saved"), ablated.params, device="cpu")
+    assert (predict(again, data) == predicted).all()
     if change != {"weights": "last"}:
-        assert (found != predict(fitted(tmp_path / "plain", data), data)).any()
+        assert (predicted != predict(fitted(tmp_path / "plain", data), data)).any()

@@ -12,16 +12,16 @@ from harness.encoders.chasm.losses import contrast, correlation, divergence, war
 def test_loss_parts_equal_numpy():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(5, 7)), rng.normal(size=(5, 7))
-    found = correlation(torch.from_numpy(a), torch.from_numpy(b)).numpy()
-    assert found == pytest.approx([np.corrcoef(x, y)[0, 1] for x, y in zip(a, b)])
+    r = correlation(torch.from_numpy(a), torch.from_numpy(b)).numpy()
+    assert r == pytest.approx([np.corrcoef(x, y)[0, 1] for x, y in zip(a, b)])
     assert correlation(torch.ones(1, 4), torch.randn(1, 4)).tolist() == [0.0]
     unit_a, unit_b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
     logits = unit_a @ unit_b.T / 0.07
     expected = np.mean(
         [np.log(np.exp(matrix).sum(axis=1)) - np.diag(matrix) for matrix in (logits, logits.T)]
     )
-    found = contrast(torch.from_numpy(unit_a), torch.from_numpy(unit_b), temperature=0.07)
-    assert float(found) == pytest.approx(expected)
+    loss = contrast(torch.from_numpy(unit_a), torch.from_numpy(unit_b), temperature=0.07)
+    assert float(loss) == pytest.approx(expected)
     mean, log_variance = torch.from_numpy(a), torch.from_numpy(b)
     normal = torch.distributions.Normal(mean, (log_variance / 2).exp())
     expected = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0, 1)).mean()

@@ -89,8 +89,8 @@ def test_interventions_reroute_the_streams_on_the_same_weights():
     assert answers["both"].gate.shape == (4, 2, 1)
     torch.testing.assert_close(answers["both"].gate.sum(dim=1), torch.ones(4, 1))
     values = [answer.clusters for answer in answers.values()]
-    for k, one in enumerate(values):
-        assert all((one - other).abs().max() > 1e-5 for other in values[k + 1 :])
+    for k, clusters in enumerate(values):
+        assert all((clusters - other).abs().max() > 1e-5 for other in values[k + 1 :])
     unequal = Stage1(SMALL, cls_dim=7, patch_dim=10, patches=9, biases=[torch.zeros(5)])
     with pytest.raises(ConfigError, match="CLS and patches of one width; the backbone has 7 and 10"):
         unequal(torch.zeros(1, 7), patches[:1], intervention="swap")

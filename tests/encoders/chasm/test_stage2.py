@@ -52,10 +52,10 @@ def test_the_blend_and_the_scale_are_as_written():
         network.get_submodule(name).register_forward_hook(lambda m, i, o, name=name: seen.update({name: o}))
     with torch.no_grad():
         network.fusion.logit.fill_(1.3)
-        found = network(*given_).voxels
+        voxels = network(*given_).voxels
     share = torch.tensor(1.3).sigmoid()
     expected = seen["scale"] * (share * seen["holistic"] + (1 - share) * seen["residual"])
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(voxels, expected)
     assert ((seen["scale"] > 0.5) & (seen["scale"] < 1.5)).all()
     assert seen["scale"].std() > 0
 
@@ -65,8 +65,8 @@ def test_the_residual_decoder_begins_at_the_coarse_response_less_its_bias():
     with torch.no_grad():
         network.residual.maps[0].zero_()
         tokens = torch.zeros(4, CLUSTERS.count, 16)
-        found = network.residual(tokens, responses, 0)
-    torch.testing.assert_close(found, responses[:, CLUSTERS.label] - 0.5)
+        residual = network.residual(tokens, responses, 0)
+    torch.testing.assert_close(residual, responses[:, CLUSTERS.label] - 0.5)
     assert vector.shape == (4, 20)
 
 

@@ -164,8 +164,8 @@ def test_images_of_all_sizes_are_predicted_by_the_command(published, weights, tm
     torch.manual_seed(0)
     network = models.resnet18(weights=None).eval()
     network.fc = torch.nn.Identity()
-    one = np.asarray(Image.open(tmp_path / "images" / "i1.png"))[None]
+    image_batch = np.asarray(Image.open(tmp_path / "images" / "i1.png"))[None]
     with torch.no_grad():
-        features = network(OWN["resnet18"].apply(one)).numpy()
+        features = network(OWN["resnet18"].apply(image_batch)).numpy()
     expected = sklearns(published, 3, features)
     assert np.abs(values[1] - expected).max() < 1e-4 * np.abs(expected).max()

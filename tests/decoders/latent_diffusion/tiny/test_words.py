@@ -27,7 +27,7 @@ def network() -> CaptionTokens:
 def test_captions_are_read_one_by_one(states, network):
     with torch.no_grad():
         tokens = network(states)
-        alone = torch.cat([network(one[None]) for one in states])
+        alone = torch.cat([network(state[None]) for state in states])
     assert tokens.shape == (3, TOKENS, DIM)
     torch.testing.assert_close(tokens, alone, atol=1e-5, rtol=1e-5)
 

@@ -47,9 +47,9 @@ def test_a_cell_of_chasm_has_ablations_and_interventions(tmp_path):
     quick = {"stage1_epochs": 1, "stage2_epochs": 1, "warmup_epochs": 0, "width": 64, "refine_width": 32}
     quick |= {"head_width": 32}
     where = {"version": "2", "images": 60, "seed": 0}
-    made = study.cell("chasm", quick, **where, score="validation", out=tmp_path)
-    assert set(made["r_with_the_part_of_another_image"]) == set(study.ABLATIONS)
-    rows = made["interventions"]
+    cell = study.cell("chasm", quick, **where, score="validation", out=tmp_path)
+    assert set(cell["r_with_the_part_of_another_image"]) == set(study.ABLATIONS)
+    rows = cell["interventions"]
     assert set(rows) == {"weight", *study.INTERVENTIONS}
     assert sum(rows["weight"][name] for name in ("early", "middle", "higher")) == pytest.approx(1, abs=1e-3)
     for row in rows.values():
