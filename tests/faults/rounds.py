@@ -45,7 +45,7 @@ class Round:
     draw: random.Random
     environment: dict[str, str]
     cluster: object = None
-    said: list[str] = field(default_factory=list)
+    log_lines: list[str] = field(default_factory=list)
 
     @property
     def words(self) -> list[str]:
@@ -179,7 +179,7 @@ def two_at_once(round: Round) -> None:
     both = [round.started(), round.start()]
     for process in both:
         process.wait()
-    round.said.append(f"exit codes {[process.returncode for process in both]}")
+    round.log_lines.append(f"exit codes {[process.returncode for process in both]}")
 
 
 def clock_off(round: Round) -> None:
@@ -212,11 +212,11 @@ def settle(round: Round, expected: dict[str, str]) -> str:
         if code == 0:
             break
     log = (round.folder / "log.txt").read_text()
-    round.said += [line for line in dict.fromkeys(log.splitlines()) if tells(line)]
+    round.log_lines += [line for line in dict.fromkeys(log.splitlines()) if tells(line)]
     if code:
         return f"the command still fails: {log.splitlines()[-1:]}"
     if "Traceback" in log:
-        round.said += log[log.index("Traceback") :].splitlines()[:40]
+        round.log_lines += log[log.index("Traceback") :].splitlines()[:40]
         return "a traceback"
     got = content(round.folder)
     if missing := expected.keys() - got.keys():
@@ -277,7 +277,7 @@ def main() -> None:
             print(
                 f"round {number + 1}: {executor}, {what}: {problem or 'as it was'} ({took:.0f} s)", flush=True
             )
-            for line in here.said:
+            for line in here.log_lines:
                 print(f"    {line.strip()[:180]}", flush=True)
             if not problem:
                 shutil.rmtree(here.folder)

@@ -55,11 +55,11 @@ def check_pair(pair: Pair) -> None:
 
 def entries(folder: Path) -> list[tuple[str, Path]]:
     """(name, file) of all pairs and key lists, and of arrays without a record."""
-    found = {}
+    files = {}
     for file in sorted(folder.iterdir()):
         if file.suffix in (".json", ".npz") or file.name.endswith(".json.gz"):
-            found.setdefault(file.name.partition(".")[0], file)
-    return sorted(found.items())
+            files.setdefault(file.name.partition(".")[0], file)
+    return sorted(files.items())
 
 
 def check_entry(name: str, file: Path) -> Result:
@@ -82,7 +82,7 @@ def check_entry(name: str, file: Path) -> Result:
     except Exception as problem:  # a check that breaks on a record is a failure of that record only
         result.problem = f"{type(problem).__name__}: {problem}"
     if pair is not None:
-        result.lines += [str(made) for made in pair.comparisons]
+        result.lines += [str(comparison) for comparison in pair.comparisons]
     return result
 
 

@@ -120,7 +120,7 @@ def check_mindsimulator(pair: Pair) -> None:
         draws = iter((start, *drawn))
         latents.append(prior.sample(image, noise=lambda draws=draws: next(draws), steps=settings.timesteps))
     pair.compare("trial_latents", torch.stack(latents))
-    responses = torch.stack([autoencoder.voxel_decoder(one) for one in latents])
+    responses = torch.stack([autoencoder.voxel_decoder(sample) for sample in latents])
     pair.compare("trial_voxels", responses)
     pair.compare("predicted_fmri", responses.mean(0))
     draws = itertools.chain([starts[0]], itertools.repeat(torch.zeros_like(given)))

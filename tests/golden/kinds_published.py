@@ -182,7 +182,7 @@ def check_mindbridge(pair: Pair) -> None:
     pair.load(whole)
     raw = [tensor(pair.array(f"raw_subj{k}")) for k in subjects]
     pools = {
-        kind: torch.cat([mindbridge.pool(one, settings.pooled, kind=kind) for one in raw])
+        kind: torch.cat([mindbridge.pool(responses, settings.pooled, kind=kind) for responses in raw])
         for kind in ("max", "avg", "resize")
     }
     for kind, values in pools.items():

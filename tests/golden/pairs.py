@@ -137,14 +137,14 @@ class Pair:
         error = np.abs(value.astype(np.float64) - expected.astype(np.float64))
         error = float(error.max()) if error.size else 0.0
         if tolerance is not None:
-            made = Comparison(name, error, tolerance, "absolute")
+            comparison = Comparison(name, error, tolerance, "absolute")
         elif expected.dtype.kind in "iub" or not (spread := float(expected.std(dtype=np.float64))):
-            made = Comparison(name, error, 0.0, "absolute")
+            comparison = Comparison(name, error, 0.0, "absolute")
         else:
-            made = Comparison(name, error / spread, NETWORK_TOLERANCE, "SD")
-        self.comparisons.append(made)
-        if not made.passed:
-            raise CheckFailed(f"{self.name}: {made}")
+            comparison = Comparison(name, error / spread, NETWORK_TOLERANCE, "SD")
+        self.comparisons.append(comparison)
+        if not comparison.passed:
+            raise CheckFailed(f"{self.name}: {comparison}")
 
     def compare_scalar(self, name: str, value: torch.Tensor) -> None:
         """Note the error of a scalar, which may differ by a 100,000th of its size."""

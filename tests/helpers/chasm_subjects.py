@@ -87,15 +87,15 @@ def encoder(**params) -> ChasmEncoder:
 
 
 def fitted(folder: Path, *subjects: SubjectData, seed: int = 0, **params) -> ChasmEncoder:
-    made = encoder(**params)
+    model = encoder(**params)
     subjects = [each.training() for each in subjects or (subject(),)]
-    made.fit(subjects, FEATURES, seed=seed, device="cpu", checkpoint_dir=folder)
-    return made
+    model.fit(subjects, FEATURES, seed=seed, device="cpu", checkpoint_dir=folder)
+    return model
 
 
-def predict(made: ChasmEncoder, data: SubjectData, *, samples: int = 1, seed: int = 0) -> np.ndarray:
+def predict(model: ChasmEncoder, data: SubjectData, *, samples: int = 1, seed: int = 0) -> np.ndarray:
     seeds = np.random.default_rng(seed).integers(0, 2**64, (len(data.test), samples), np.uint64)
-    return made.predict(data.test.stimuli, FEATURES, space=data.space, seeds=seeds)
+    return model.predict(data.test.stimuli, FEATURES, space=data.space, seeds=seeds)
 
 
 def voxel_r(predicted: np.ndarray, data: SubjectData) -> np.ndarray:
@@ -104,6 +104,6 @@ def voxel_r(predicted: np.ndarray, data: SubjectData) -> np.ndarray:
     return np.array([np.corrcoef(predicted[:, v], measured[:, v])[0, 1] for v in np.flatnonzero(live)])
 
 
-def saved(made: ChasmEncoder, folder: Path) -> Path:
-    made.save(folder / "model")
+def saved(model: ChasmEncoder, folder: Path) -> Path:
+    model.save(folder / "model")
     return folder / "model"

@@ -14,7 +14,7 @@ from harness.reading.yaml_text import load_yaml
 
 SPLITS = ("train", "test", "data")
 OF_SPLIT = {field.name for field in dataclasses.fields(SplitKeys)}
-KNOWN = {field.name for field in dataclasses.fields(Params)} | OF_SPLIT
+LOADER_KEYS = {field.name for field in dataclasses.fields(Params)} | OF_SPLIT
 _PAIR = re.compile(r"\b([a-z_]+): (?:and one of )?(\[[^\]]*\]|\{[^}]*\}|[\w.-]+)")
 _VERB = re.compile(r"\b(add|type|give|name|needs|example) ")
 _BLANK = re.compile(r"KEY|FILE|\[height, width\]|\bN\b")
@@ -38,7 +38,7 @@ def apply_hint(message, given, fill):
         return _without(given, re.findall(r"\b[a-z]+_[a-z]+\b", message)[1:2])
     verb = _VERB.search(message)
     for alternative in re.split(r"\bor\b|; ", message[verb.end() :]) if verb else ():
-        pairs = [(key, value) for key, value in _PAIR.findall(alternative) if key in KNOWN]
+        pairs = [(key, value) for key, value in _PAIR.findall(alternative) if key in LOADER_KEYS]
         if pairs and all(not _BLANK.search(value) or key in fill for key, value in pairs):
             for key, value in pairs:
                 typed = (

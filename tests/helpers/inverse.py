@@ -35,9 +35,9 @@ class DecoderInverse:
         constant = ridge.predict(np.zeros((1, space.n_valid)))
         weights = ridge.predict(np.eye(space.n_valid)) - constant  # (V, K)
         wanted = self.decoder.embed(stimuli.images()) - constant
-        found = np.zeros((len(stimuli), space.n_voxels), np.float32)
-        found[:, space.valid] = wanted @ np.linalg.pinv(weights)
-        return np.repeat(found[:, None], seeds.shape[1], axis=1)
+        responses = np.zeros((len(stimuli), space.n_voxels), np.float32)
+        responses[:, space.valid] = wanted @ np.linalg.pinv(weights)
+        return np.repeat(responses[:, None], seeds.shape[1], axis=1)
 
     def save(self, folder: Path) -> None:
         self.decoder.save(folder)

@@ -16,10 +16,10 @@ def load(folder, subject="subj01", **params):
     return Paired(resolve_params(Paired.Params, params, section="benchmark")).load(subject)
 
 
-def same(one, other):
+def same(first, second):
     return all(
-        getattr(one, split).stimuli.sha == getattr(other, split).stimuli.sha
-        and getattr(one, split).responses.sha == getattr(other, split).responses.sha
+        getattr(first, split).stimuli.sha == getattr(second, split).stimuli.sha
+        and getattr(first, split).responses.sha == getattr(second, split).responses.sha
         for split in ("train", "test")
     )
 

@@ -161,25 +161,25 @@ def to_sgm_names(state):
 
 def names_and_shapes(sizes: teacher.TeacherSettings) -> dict[str, tuple[int, ...]]:
     """What VICRegL's file holds of a network of these sizes, written out from its ``convnext.py``."""
-    found, before = {}, 3
+    shapes, before = {}, 3
     for stage, (depth, width) in enumerate(zip(sizes.depths, sizes.widths)):
         at = f"module.backbone.downsample_layers.{stage}"
         side, (norm, conv) = (4, (1, 0)) if stage == 0 else (2, (0, 1))
-        found[f"{at}.{norm}.weight"] = found[f"{at}.{norm}.bias"] = (width if stage == 0 else before,)
-        found |= {f"{at}.{conv}.weight": (width, before, side, side), f"{at}.{conv}.bias": (width,)}
+        shapes[f"{at}.{norm}.weight"] = shapes[f"{at}.{norm}.bias"] = (width if stage == 0 else before,)
+        shapes |= {f"{at}.{conv}.weight": (width, before, side, side), f"{at}.{conv}.bias": (width,)}
         for block in range(depth):
             at = f"module.backbone.stages.{stage}.{block}"
-            found |= {f"{at}.dwconv.weight": (width, 1, 7, 7), f"{at}.dwconv.bias": (width,)}
-            found |= {f"{at}.norm.weight": (width,), f"{at}.norm.bias": (width,)}
-            found |= {f"{at}.pwconv1.weight": (4 * width, width), f"{at}.pwconv1.bias": (4 * width,)}
-            found |= {f"{at}.pwconv2.weight": (width, 4 * width), f"{at}.pwconv2.bias": (width,)}
+            shapes |= {f"{at}.dwconv.weight": (width, 1, 7, 7), f"{at}.dwconv.bias": (width,)}
+            shapes |= {f"{at}.norm.weight": (width,), f"{at}.norm.bias": (width,)}
+            shapes |= {f"{at}.pwconv1.weight": (4 * width, width), f"{at}.pwconv1.bias": (4 * width,)}
+            shapes |= {f"{at}.pwconv2.weight": (width, 4 * width), f"{at}.pwconv2.bias": (width,)}
         before = width
-    found |= {"module.backbone.norm.weight": (before,), "module.backbone.norm.bias": (before,)}
+    shapes |= {"module.backbone.norm.weight": (before,), "module.backbone.norm.bias": (before,)}
     at, wide = "module.maps_projector", sizes.projected
     for layer, given in ((0, before), (3, wide)):
-        found |= {f"{at}.{layer}.weight": (wide, given), f"{at}.{layer}.bias": (wide,)}
-        found |= {f"{at}.{layer + 1}.weight": (wide,), f"{at}.{layer + 1}.bias": (wide,)}
-    return found | {f"{at}.6.weight": (wide, wide)}
+        shapes |= {f"{at}.{layer}.weight": (wide, given), f"{at}.{layer}.bias": (wide,)}
+        shapes |= {f"{at}.{layer + 1}.weight": (wide,), f"{at}.{layer + 1}.bias": (wide,)}
+    return shapes | {f"{at}.6.weight": (wide, wide)}
 
 
 def small_weights(sizes: teacher.TeacherSettings, seed=0) -> dict[str, torch.Tensor]:

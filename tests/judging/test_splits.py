@@ -107,5 +107,5 @@ def test_the_packaged_split_of_miyawakis_shapes_raises_the_alarm_and_an_honest_o
     shown = call_harness(tmp_path, "data", "doctor", "--config", "packaged.yaml", check=False)
     assert shown.returncode != 0
     assert "pictures: alarm" in shown.stdout
-    made = call_harness(tmp_path, "data", "split", "--config", "packaged.yaml", "--share", "0.2")
-    assert "none of which trains" in made.stdout
+    alarm = call_harness(tmp_path, "data", "split", "--config", "packaged.yaml", "--share", "0.2")
+    assert "none of which trains" in alarm.stdout

@@ -78,12 +78,13 @@ def row_correlations(x, y):
 @pytest.mark.parametrize("n", [100, 1000])
 def test_the_decoders_inverse_decodes_best_and_agrees_with_nobody(cortex, n):
     stimulus, rows = cortex.test(n, seed=0)
-    decoded = {name: row_correlations(made, stimulus).mean() for name, made in rows.items()}
+    decoded = {name: row_correlations(responses, stimulus).mean() for name, responses in rows.items()}
     assert decoded["cheat"] > decoded["truth"] > decoded["measured"]
     assert decoded["pixels"] > decoded["measured"]
-    plain = {name: agreement(made, rows["measured"]).mean() for name, made in rows.items()}
+    plain = {name: agreement(responses, rows["measured"]).mean() for name, responses in rows.items()}
     controlled = {
-        name: controlled_agreement(made, rows["measured"], stimulus).mean() for name, made in rows.items()
+        name: controlled_agreement(responses, rows["measured"], stimulus).mean()
+        for name, responses in rows.items()
     }
     assert min(plain.values()) > 0.8  # the stimulus, which everything contains
     assert abs(controlled["cheat"]) < 0.05
@@ -186,8 +187,8 @@ def test_the_metrics_are_these_functions():
     generator = np.random.default_rng(0)
     result, target, stimulus = generator.standard_normal((3, 20, 6))
     assert np.array_equal(metric_named("decoded-agreement").score(result, target), agreement(result, target))
-    found = metric_named("decoded-agreement-controlled").score(result, target, stimulus=stimulus)
-    assert np.array_equal(found, controlled_agreement(result, target, stimulus))
+    scores = metric_named("decoded-agreement-controlled").score(result, target, stimulus=stimulus)
+    assert np.array_equal(scores, controlled_agreement(result, target, stimulus))
     assert metric_named("decoded-agreement-controlled").gets == ("stimulus", "rendered")
     assert metric_named("decoded-agreement").gets == ()
 
@@ -202,12 +203,17 @@ def test_what_the_decoder_makes_of_the_true_stimulus_is_no_agreement():
     # What is in both beside it stays, as one more regression by hand has it.
     other = brain + 0.2 * generator.standard_normal((60, 8))
     design = np.column_stack([np.ones(60), stimulus])
-    left = [one - design @ np.linalg.lstsq(design, one, rcond=None)[0] for one in (other, brain, rendered)]
-    left = [one - left[2] * np.vdot(one, left[2]) / np.vdot(left[2], left[2]) for one in left[:2]]
+    left = [
+        patterns - design @ np.linalg.lstsq(design, patterns, rcond=None)[0]
+        for patterns in (other, brain, rendered)
+    ]
+    left = [
+        residual - left[2] * np.vdot(residual, left[2]) / np.vdot(left[2], left[2]) for residual in left[:2]
+    ]
     cosine = (left[0] * left[1]).sum(1) / np.linalg.norm(left[0], axis=1) / np.linalg.norm(left[1], axis=1)
-    found = controlled_agreement(other, brain, stimulus, rendered)
-    assert found.mean() == pytest.approx(cosine.mean(), abs=1e-12)
-    assert found.mean() > 0.5
+    scores = controlled_agreement(other, brain, stimulus, rendered)
+    assert scores.mean() == pytest.approx(cosine.mean(), abs=1e-12)
+    assert scores.mean() > 0.5
 
 
 def test_a_decoders_noise_is_no_agreement(harness, tmp_path, toy_words):

@@ -96,23 +96,25 @@ def wordnet(keep, tmp_path):
 
 def test_meteor_by_hand(wordnet):
     """F = PR / (.9 P + .1 R); penalty .5 (chunks / matches)^3."""
-    one = open_wordnet()
+    lexicon = open_wordnet()
     # A synonym in the middle: all five words match in one chunk.
-    same = meteor("A cat on the road", "a puss on the road", wordnet=one)
+    same = meteor("A cat on the road", "a puss on the road", wordnet=lexicon)
     assert same == pytest.approx(1 - 0.5 / 5**3)
     # nltk looks up stems, and "automobil" is no synonym: four of five words in two chunks.
-    stemmed = meteor("A car on the road", "a automobile on the road", wordnet=one)
+    stemmed = meteor("A car on the road", "a automobile on the road", wordnet=lexicon)
     assert stemmed == pytest.approx(0.8 * (1 - 0.5 * (2 / 4) ** 3))
     # "roads" by its stem; "some" matches nothing: P = R = 4/5, one chunk of four.
-    stems = meteor("a cat on the roads", "some puss on the road", wordnet=one)
+    stems = meteor("a cat on the roads", "some puss on the road", wordnet=lexicon)
     assert stems == pytest.approx(0.8 * (1 - 0.5 / 4**3))
     # Two of three words match two of six, in two chunks.
     precision, recall = 2 / 3, 2 / 6
     mean = precision * recall / (0.9 * precision + 0.1 * recall)
-    assert meteor("puss big road", "road in the city a cat", wordnet=one) == pytest.approx(mean * (1 - 0.5))
+    assert meteor("puss big road", "road in the city a cat", wordnet=lexicon) == pytest.approx(
+        mean * (1 - 0.5)
+    )
     # A mark at the end is a word of its own.
-    assert meteor("a cat .", "a cat.", wordnet=one) == pytest.approx(1 - 0.5 / 3**3)
-    assert meteor("", "a cat", wordnet=one) == meteor("dog", "a cat", wordnet=one) == 0
+    assert meteor("a cat .", "a cat.", wordnet=lexicon) == pytest.approx(1 - 0.5 / 3**3)
+    assert meteor("", "a cat", wordnet=lexicon) == meteor("dog", "a cat", wordnet=lexicon) == 0
     np.testing.assert_allclose(metric("meteor").score(["dog", "A cat"], ["a cat", "a cat"]), [0, 1 - 0.5 / 8])
 
 
@@ -133,10 +135,10 @@ def test_cosines_are_scikit_learns():
     first, second = generator.standard_normal((2, 6, 5))
     first[1], second[2, 0] = 0, np.nan
     good = [0, 3, 4, 5]
-    found = cosines(first, second)
-    np.testing.assert_allclose(found[good], np.diagonal(cosine_similarity(first[good], second[good])))
-    assert np.isnan(found[[1, 2]]).all()
-    np.testing.assert_array_equal(metric("minilm").score(first, second), found)
+    scores = cosines(first, second)
+    np.testing.assert_allclose(scores[good], np.diagonal(cosine_similarity(first[good], second[good])))
+    assert np.isnan(scores[[1, 2]]).all()
+    np.testing.assert_array_equal(metric("minilm").score(first, second), scores)
 
 
 def test_clips_words(merges):
@@ -184,14 +186,14 @@ def test_clips_text_tower_is_the_one_of_the_whole_model(kind, keep, merges, tmp_
         backbone.extract_text(["a cat"])
     backbone.open(device="cpu")
     captions = ["a cat", "two dogs on a mat", "a cat"]
-    found = backbone.extract_text(captions)
-    ids = torch.tensor([one.ids for one in texts.clip_tokenizer(merges).encode_batch(captions)])
+    embeddings = backbone.extract_text(captions)
+    ids = torch.tensor([encoding.ids for encoding in texts.clip_tokenizer(merges).encode_batch(captions)])
     with torch.inference_mode():
         hidden = model.text_model(input_ids=ids).last_hidden_state
         ends = [row.tolist().index(49407) for row in ids]
         expected = hidden[torch.arange(3), ends] @ model.text_projection.weight.T
-    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-6)
-    assert found.std(axis=0).max() > 0.01
+    np.testing.assert_allclose(embeddings, expected.numpy(), rtol=1e-5, atol=1e-6)
+    assert embeddings.std(axis=0).max() > 0.01
     with pytest.raises(PluginError, match="reads captions, not images"):
         backbone.extract(np.zeros((1, 8, 8, 3)), ["image"])
     assert backbone.identity() == kind().identity()
@@ -220,8 +222,8 @@ def test_minilm_is_the_mean_over_words(keep, tmp_path, monkeypatch):
     keep("minilm", tmp_path / "model")
     backbone = texts.MiniLMText()
     backbone.open(device="cpu")
-    found = backbone.extract_text(["two dogs on the mat", "a cat"])
-    for row, ids in zip(found, [[4, 5, 6, 7, 8], [2, 3]], strict=True):
+    embeddings = backbone.extract_text(["two dogs on the mat", "a cat"])
+    for row, ids in zip(embeddings, [[4, 5, 6, 7, 8], [2, 3]], strict=True):
         with torch.inference_mode():
             alone = model(input_ids=torch.tensor([ids])).last_hidden_state[0].mean(dim=0).numpy()
         np.testing.assert_allclose(row, alone / np.linalg.norm(alone), atol=1e-5)
@@ -244,10 +246,13 @@ def test_another_networks_weights_are_refused(keep, merges, tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_contract(name):
-    one = metric(name)
-    assert isinstance(one.row, Metric)
-    assert (one.inputs, one.targets) == ("captions", ("stimulus", "image", "measured"))
-    for needed in (*getattr(one, "weights", ()), *((one.backbone[0],) if one.backbone else ())):
+    caption_metric = metric(name)
+    assert isinstance(caption_metric.row, Metric)
+    assert (caption_metric.inputs, caption_metric.targets) == ("captions", ("stimulus", "image", "measured"))
+    for needed in (
+        *getattr(caption_metric, "weights", ()),
+        *((caption_metric.backbone[0],) if caption_metric.backbone else ()),
+    ):
         if needed in weights.WEIGHTS:
             assert needed in weights.GROUPS["captions"]
         else:
@@ -308,14 +313,14 @@ def test_a_run_scores_what_the_decoder_says(harness, tmp_path, captioning):
     rouge = table[table["name"] == "caption-rougel"]
 
     def values(row, target, trial=-1, name="caption-rougel"):
-        found = table[
+        scores = table[
             (table["name"] == name)
             & (table["row"] == row)
             & (table["target"] == target)
             & (table["trial"] == trial)
             & (table["sample"] == 0)
         ]
-        return found.set_index("image_id")["value"].astype(float).sort_index()
+        return scores.set_index("image_id")["value"].astype(float).sort_index()
 
     import sys
 
@@ -329,20 +334,20 @@ def test_a_run_scores_what_the_decoder_says(harness, tmp_path, captioning):
     decoder.fit(data.training(), PlainFeatures(), seed=0, device="cpu", checkpoint_dir=None)
     decoder.open(data.space, device="cpu")
     ids, true = data.test.stimuli.ids, toy.describe(data.test.stimuli.images())
-    said = decoder.decode(data.test.responses, seeds=np.zeros(len(ids))).caption
-    assert len(set(said)) > 2  # the decoder says different things of different images
+    decoded = decoder.decode(data.test.responses, seeds=np.zeros(len(ids))).caption
+    assert len(set(decoded)) > 2  # the decoder says different things of different images
     scorer = RougeScorer(["rouge1", "rougeL"])
 
     def expected(captions, references, name="rougeL"):
         return [scorer.score(r, c)[name].fmeasure for c, r in zip(captions, references, strict=True)]
 
     references = data.test.stimuli.captions
-    np.testing.assert_allclose(values("measured", "stimulus"), expected(said, references))
-    np.testing.assert_allclose(values("measured", "image"), expected(said, true))
+    np.testing.assert_allclose(values("measured", "stimulus"), expected(decoded, references))
+    np.testing.assert_allclose(values("measured", "image"), expected(decoded, true))
     np.testing.assert_allclose(values("generator-ceiling", "stimulus"), expected(true, references))
-    one = values("measured", "stimulus", name="caption-rouge1")
-    np.testing.assert_allclose(one, expected(said, references, "rouge1"))
-    deranged = [expected(np.array(said)[order], references) for order in derangements_of(ids, 3)]
+    rouge_1 = values("measured", "stimulus", name="caption-rouge1")
+    np.testing.assert_allclose(rouge_1, expected(decoded, references, "rouge1"))
+    deranged = [expected(np.array(decoded)[order], references) for order in derangements_of(ids, 3)]
     np.testing.assert_allclose(values("shuffled-measured", "stimulus"), np.mean(deranged, axis=0))
     assert len(values("predicted", "measured")) == len(ids)
     assert len(values("measured-trial", "image", trial=1)) == len(ids)
@@ -378,11 +383,11 @@ def test_default_metrics_follow_the_decoder(captioning, tmp_path, monkeypatch):
     everything = plugins.available  # all metrics would take seconds
     few = [ref for ref in everything("metrics") if ref.name.startswith("caption-")]
     monkeypatch.setattr(plugins, "available", lambda kind: few if kind == "metrics" else everything(kind))
-    found, left = planned(f"{captioning}:Captioner")
+    names, left = planned(f"{captioning}:Captioner")
     coco = {f"caption-coco-{name}" for name in ("rougel", "bleu1", "bleu4", "cider")}
-    assert found == {"caption-rouge1", "caption-rougel", *coco}
+    assert names == {"caption-rouge1", "caption-rougel", *coco}
     assert {f"caption-{name}" for name in ("meteor", "minilm", "clip-b32", "clip-l14")} <= set(left)
     assert all("harness prefetch captions" in why for name, why in left.items() if "@" not in name)
-    found, left = planned(f"{TOYS}:ToyDecoder")
-    assert not found
+    names, left = planned(f"{TOYS}:ToyDecoder")
+    assert not names
     assert not {name for name in left if "@" not in name}

@@ -37,10 +37,10 @@ def test_equal_repeats_give_the_ceiling_of_ncsnr(scale):
 def test_unequal_repeats_use_the_mean_of_one_over_n():
     counts = np.random.default_rng(1).integers(1, 5, 6000)
     truth, trials, index = simulate(6000, counts)
-    found = ceilings.ceiling_from_repeats(ceilings.by_image(trials, index))
-    np.testing.assert_allclose(found, NCSNR**2 / (NCSNR**2 + np.mean(1 / counts)), atol=0.03)
+    ceiling = ceilings.ceiling_from_repeats(ceilings.by_image(trials, index))
+    np.testing.assert_allclose(ceiling, NCSNR**2 / (NCSNR**2 + np.mean(1 / counts)), atol=0.03)
     reached = encoding.voxel_r(truth, means(trials, index)) ** 2
-    np.testing.assert_allclose(found, reached, atol=0.04)  # and it is what the truth explains
+    np.testing.assert_allclose(ceiling, reached, atol=0.04)  # and it is what the truth explains
 
 
 def test_the_estimator_is_that_of_an_analysis_of_variance():
@@ -51,8 +51,8 @@ def test_the_estimator_is_that_of_an_analysis_of_variance():
     noise = sum(((g - g.mean()) ** 2).sum() for g in groups) / (len(trials) - len(groups))
     signal = np.var([g.mean() for g in groups], ddof=1) - noise * np.mean([1 / len(g) for g in groups])
     expected = signal / (signal + noise * np.mean([1 / len(g) for g in groups]))
-    found = ceilings.ceiling_from_repeats(ceilings.by_image(trials[:, None], index))
-    assert found[0] == pytest.approx(expected)
+    ceiling = ceilings.ceiling_from_repeats(ceilings.by_image(trials[:, None], index))
+    assert ceiling[0] == pytest.approx(expected)
 
 
 def test_ceilings_that_cannot_be_known():
@@ -60,9 +60,9 @@ def test_ceilings_that_cannot_be_known():
     assert np.isnan(ceilings.ceiling_from_repeats(single)).all()
     assert np.isnan(ceilings.ceiling_from_repeats(np.ones((5, 3, 2)))).all()
     pure = np.random.default_rng(0).standard_normal((400, 3, 50))
-    found = ceilings.ceiling_from_repeats(pure)
-    assert ((found >= 0) & (found < 0.25)).all()
-    assert (found == 0).any()
+    ceiling = ceilings.ceiling_from_repeats(pure)
+    assert ((ceiling >= 0) & (ceiling < 0.25)).all()
+    assert (ceiling == 0).any()
     for wrong in (single, np.where(np.arange(3)[:, None] == 2, np.nan, pure)):
         with pytest.raises(DataError, match="ceiling_from_repeats"):
             ceilings.split_half_ceiling(wrong)
@@ -74,8 +74,8 @@ def test_split_halves_of_equal_length_are_spearman_and_browns():
     repeats = simulate(300, np.full(300, 4))[1].reshape(300, 4, -1)
     splits = [((0, 1), (2, 3)), ((0, 2), (1, 3)), ((0, 3), (1, 2))]
     expected = []
-    for one, other in splits:
-        halves = (repeats[:, list(h)].mean(axis=1) for h in (one, other))
+    for first, second in splits:
+        halves = (repeats[:, list(h)].mean(axis=1) for h in (first, second))
         r = np.array([np.corrcoef(x, y)[0, 1] for x, y in zip(*(half.T for half in halves))])
         expected.append(2 * np.maximum(r, 0) / (1 + np.maximum(r, 0)))
     np.testing.assert_allclose(ceilings.split_half_ceiling(repeats), np.mean(expected, axis=0))
@@ -151,9 +151,9 @@ def test_r_over_the_highest_r_keeps_its_sign_and_excess():
     truth, trials, index = simulate(9000, np.full(9000, 3))
     measured = means(trials, index)
     ceiling = NCSNR**2 / (NCSNR**2 + 1 / 3)
-    found = ceilings.voxel_r_nc(truth, measured, ceiling)
-    np.testing.assert_allclose(found, 1.0, atol=0.06)
-    np.testing.assert_allclose(ceilings.voxel_r_nc(-truth, measured, ceiling), -found)
+    scores = ceilings.voxel_r_nc(truth, measured, ceiling)
+    np.testing.assert_allclose(scores, 1.0, atol=0.06)
+    np.testing.assert_allclose(ceilings.voxel_r_nc(-truth, measured, ceiling), -scores)
     assert ceilings.voxel_r_nc(truth, measured, ceiling / 9).min() > 2
     assert np.isnan(ceilings.voxel_r_nc(truth, measured, 0 * ceiling)).all()
 

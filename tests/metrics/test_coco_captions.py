@@ -102,9 +102,9 @@ def test_figures_of_four_published_decoders():
     published = {"braincap": 40.69, "onellm": 35.05, "sdrecon": 25.13, "umbrae": 42.15}
     for name, figure in published.items():
         captions = json.loads((BRAINHUB / f"{name}.json").read_text())
-        said = [captions[one] for one in references]
-        assert 100 * rouge_l(said, list(references.values())).mean() == pytest.approx(figure, abs=0.03)
+        decoded = [captions[image] for image in references]
+        assert 100 * rouge_l(decoded, list(references.values())).mean() == pytest.approx(figure, abs=0.03)
         if name == "braincap":
-            assert 100 * bleu(said, list(references.values()), order=1).mean() == pytest.approx(
+            assert 100 * bleu(decoded, list(references.values()), order=1).mean() == pytest.approx(
                 55.96, abs=0.03
             )

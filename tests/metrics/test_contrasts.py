@@ -34,16 +34,16 @@ def test_the_map_of_measured_responses_is_welchs_t(area):
 
 def test_agreement_correlates_maps_over_the_measured_error(area):
     truth, measured, _ = area
-    found = contrasts.contrast_agreement(truth, measured, CATEGORIES)
-    assert list(found) == ["", "car", "face", "house", "word"]  # one fish has no variance
+    agreement = contrasts.contrast_agreement(truth, measured, CATEGORIES)
+    assert list(agreement) == ["", "car", "face", "house", "word"]  # one fish has no variance
     chosen = CATEGORIES == "word"
     error = np.sqrt(
         measured[chosen].var(axis=0, ddof=1) / 10 + measured[~chosen].var(axis=0, ddof=1) / (41 - 10)
     )
-    made = (truth[chosen].mean(axis=0) - truth[~chosen].mean(axis=0)) / error
+    predicted_contrast = (truth[chosen].mean(axis=0) - truth[~chosen].mean(axis=0)) / error
     true = (measured[chosen].mean(axis=0) - measured[~chosen].mean(axis=0)) / error
-    assert found["word"] == pytest.approx(np.corrcoef(made, true)[0, 1])
-    assert found[""] == pytest.approx(np.mean([found[name] for name in list(found)[1:]]))
+    assert agreement["word"] == pytest.approx(np.corrcoef(predicted_contrast, true)[0, 1])
+    assert agreement[""] == pytest.approx(np.mean([agreement[name] for name in list(agreement)[1:]]))
 
 
 def test_the_truth_agrees_more_than_a_second_measurement(area):
@@ -58,16 +58,16 @@ def test_the_truth_agrees_more_than_a_second_measurement(area):
 
 def test_the_profile_tells_what_an_area_prefers(area):
     truth, measured, _ = area
-    found = contrasts.category_profile(measured, measured, CATEGORIES)
-    assert found[""] == pytest.approx(1)
-    assert max(list(found)[1:], key=found.get) == "face"
+    agreement_by_category = contrasts.category_profile(measured, measured, CATEGORIES)
+    assert agreement_by_category[""] == pytest.approx(1)
+    assert max(list(agreement_by_category)[1:], key=agreement_by_category.get) == "face"
     mean = truth.mean(axis=1)
     chosen = CATEGORIES == "face"
     t = ttest_ind(mean[chosen], mean[~chosen]).statistic
     profile = contrasts.category_profile(truth, measured, CATEGORIES)
     assert profile["face"] == pytest.approx(t * np.sqrt(1 / 10 + 1 / 31))
-    names = list(found)[1:]
-    sides = [[side[name] for name in names] for side in (profile, found)]
+    names = list(agreement_by_category)[1:]
+    sides = [[side[name] for name in names] for side in (profile, agreement_by_category)]
     assert profile[""] == pytest.approx(np.corrcoef(*sides)[0, 1])
 
 
@@ -93,9 +93,9 @@ def test_predictions_that_do_not_differ_score_0(area):
 def test_too_few_voxels_or_categories_are_nan(area):
     truth, measured, _ = area
     assert np.isnan(contrasts.contrast_agreement(truth[:, :2], measured[:, :2], CATEGORIES)[""])
-    one = np.full(41, "face")
-    assert list(contrasts.contrast_agreement(truth, measured, one)) == [""]
-    assert np.isnan(contrasts.contrast_agreement(truth, measured, one)[""])
+    faces = np.full(41, "face")
+    assert list(contrasts.contrast_agreement(truth, measured, faces)) == [""]
+    assert np.isnan(contrasts.contrast_agreement(truth, measured, faces)[""])
     two = np.where(np.arange(41) % 2, "face", "house")
     assert np.isnan(contrasts.category_profile(truth, measured, two)[""])
     assert np.isfinite(contrasts.category_profile(truth, measured, two)["face"])

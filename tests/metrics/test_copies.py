@@ -77,7 +77,7 @@ def brute_n_way(r: np.ndarray, copies: np.ndarray, n: int) -> np.ndarray:
             candidates = [r[i, j] for i in (*rivals, j)]
             if not np.isfinite(candidates).all():
                 continue
-            level = sum(abs(one - max(candidates)) < 1e-9 for one in candidates)
+            level = sum(abs(r_of_candidate - max(candidates)) < 1e-9 for r_of_candidate in candidates)
             hits.append((r[j, j] > max(candidates) - 1e-9) / level)
         rates.append(np.mean(hits) if hits and np.isfinite(r[j, j]) else np.nan)
     return np.array(rates)
@@ -161,8 +161,8 @@ def test_look_alikes_and_patterns_leave_copies_out_too():
     target = rng.standard_normal((10, 9))[copies]
     result = target + 2 * rng.standard_normal(target.shape)
     values = lookalike_two_way(result, target, kind=kind, copies=copies)
-    for one in range(4):
-        own = kind == one
+    for shown in range(4):
+        own = kind == shown
         np.testing.assert_array_equal(values[own], two_way(result[own], target[own], copies=copies[own]))
     alone = lookalike_two_way(result, target, kind=copies, copies=copies, rivalry=True)
     assert np.isnan(alone[0]).all()  # whoever is like nothing but its copies has no look-alike
@@ -202,7 +202,7 @@ def test_galleries_are_of_different_pictures_and_chance_is_one_in_a_gallery():
     copies = np.repeat(np.arange(650), 2)
     ids = [f"image-{k:04d}" for k in range(1300)]
     drawn = galleries(ids, copies=copies), random_galleries(ids, copies=copies)
-    assert [len(one) for one in drawn] == [2, 30]
+    assert [len(gallery) for gallery in drawn] == [2, 30]
     for at in itertools.chain(*drawn):
         assert len(at) == 2 * GALLERY
         assert len(set(copies[at])) == GALLERY

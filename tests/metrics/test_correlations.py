@@ -34,28 +34,28 @@ def test_pairs_equal_scipy(way, seed, count, offset, scale, dtypes, cached, monk
         for n, dtype in zip((7, 9), dtypes)
     ]
     i, j = generator.integers(0, 7, 30), generator.integers(0, 9, 30)  # in no order, some twice
-    found = correlations_of_pairs(*map(Rows.of, sides), i, j)
-    unit = [one.astype(np.float64) / scale for one in sides]
+    r = correlations_of_pairs(*map(Rows.of, sides), i, j)
+    unit = [rows.astype(np.float64) / scale for rows in sides]
     expected = [pearsonr(unit[0][a], unit[1][b]).statistic for a, b in zip(i, j)]
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14 * max(1.0, offset))
+    np.testing.assert_allclose(r, expected, rtol=0, atol=1e-14 * max(1.0, offset))
 
 
 @pytest.mark.parametrize("way", sorted(WAYS))
 def test_pairs_with_gaps_or_without_variance(way, monkeypatch):
     monkeypatch.setattr(module, "DENSE", WAYS[way])
-    one, other = np.random.default_rng(0).standard_normal((2, 5, 40)).astype(np.float32)
-    one[1], other[2] = 3.0, 0.1
-    one[3, 4], other[3, 7], other[4, 0] = np.inf, np.nan, -np.inf
+    first, second = np.random.default_rng(0).standard_normal((2, 5, 40)).astype(np.float32)
+    first[1], second[2] = 3.0, 0.1
+    first[3, 4], second[3, 7], second[4, 0] = np.inf, np.nan, -np.inf
     i, j = (grid.ravel() for grid in np.meshgrid(range(5), range(5), indexing="ij"))
     with np.errstate(all="raise"):
-        found = correlations_of_pairs(Rows.of(one), Rows.of(other), i, j).reshape(5, 5)
+        pairwise_r = correlations_of_pairs(Rows.of(first), Rows.of(second), i, j).reshape(5, 5)
     broken = np.zeros((5, 5), bool)
     broken[3], broken[:, 3:] = True, True
-    assert np.array_equal(np.isnan(found), broken)
-    assert (found[1, :3] == 0).all()
-    assert (found[:3, 2] == 0).all()
-    varied = found[np.ix_([0, 2], [0, 1])]
-    expected = [[pearsonr(one[a], other[b]).statistic for b in (0, 1)] for a in (0, 2)]
+    assert np.array_equal(np.isnan(pairwise_r), broken)
+    assert (pairwise_r[1, :3] == 0).all()
+    assert (pairwise_r[:3, 2] == 0).all()
+    varied = pairwise_r[np.ix_([0, 2], [0, 1])]
+    expected = [[pearsonr(first[a], second[b]).statistic for b in (0, 1)] for a in (0, 2)]
     np.testing.assert_allclose(varied, expected, atol=1e-6)
 
 
@@ -65,8 +65,8 @@ def test_equal_rows_tie_exactly(way, monkeypatch):
     monkeypatch.setattr(module, "CACHED", 128)
     target, result = np.random.default_rng(0).standard_normal((2, 12, 301)).astype(np.float32)
     target[5], target[8] = target[2], 4 * target[2]
-    found = correlations_of_pairs(Rows.of(target), Rows.of(result), np.array([2, 5, 8]), np.array([2, 2, 2]))
-    assert found[0] == found[1] == pytest.approx(found[2], abs=1e-15)
+    tied_r = correlations_of_pairs(Rows.of(target), Rows.of(result), np.array([2, 5, 8]), np.array([2, 2, 2]))
+    assert tied_r[0] == tied_r[1] == pytest.approx(tied_r[2], abs=1e-15)
 
 
 @pytest.mark.parametrize("way", sorted(WAYS))
@@ -96,24 +96,24 @@ def test_float32_products_are_near_enough_wherever_features_lie(seed, offset, sc
     generator = np.random.default_rng(seed)
     sides = [scale * np.maximum(offset + generator.standard_normal((8, 3000)), 0) for _ in range(2)]
     sides[1] += 0.5 * sides[0]
-    first, second = (one.astype(np.float32) for one in sides)
+    first, second = (side.astype(np.float32) for side in sides)
     if flat is not None:
         first[3] = flat
     if gap is not None:
         second[4, 100] = gap
     with np.errstate(all="raise", under="ignore"):
-        found = correlations(Rows.of(first), Rows.of(second), dtype=np.float32, at=(rows, slice(None)))
+        r = correlations(Rows.of(first), Rows.of(second), dtype=np.float32, at=(rows, slice(None)))
     with np.errstate(invalid="ignore"):
         units = [
-            one.astype(np.float64) - one.mean(axis=1, dtype=np.float64, keepdims=True)
-            for one in (first, second)
+            side.astype(np.float64) - side.mean(axis=1, dtype=np.float64, keepdims=True)
+            for side in (first, second)
         ]
-        norms = [np.linalg.norm(one, axis=1, keepdims=True) for one in units]
+        norms = [np.linalg.norm(unit, axis=1, keepdims=True) for unit in units]
         if flat is not None:
             norms[0][3] = np.inf  # correlates 0 with all
         expected = ((units[0] / norms[0]) @ (units[1] / norms[1]).T)[rows]
-    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
-    assert np.array_equal(np.isnan(found), np.isnan(expected))
+    np.testing.assert_allclose(r, expected, rtol=0, atol=2e-6)
+    assert np.array_equal(np.isnan(r), np.isnan(expected))
 
 
 def test_few_close_pairs_make_no_copy_of_the_rows_in_float64():
@@ -121,12 +121,12 @@ def test_few_close_pairs_make_no_copy_of_the_rows_in_float64():
     first, second = map(Rows.of, rows)
     every = np.arange(100)
     tracemalloc.start()
-    found = correlations_of_pairs(first, second, every, every)
+    pair_r = correlations_of_pairs(first, second, every, every)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < rows[0].nbytes / 4
     whole = correlations(first, second, dtype=np.float64)
-    np.testing.assert_allclose(found, np.diag(whole), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(pair_r, np.diag(whole), rtol=0, atol=1e-15)
 
 
 def test_rows_are_multiplied_as_they_are_only_where_float32_can_bear_it():

@@ -107,14 +107,16 @@ def test_constant_predictions_are_zero_and_constant_measurements_nan(data):
 
 
 def test_one_image_has_an_error_but_no_correlation(data):
-    one = tuple(side[:1] for side in data[:2])
-    assert np.isnan(encoding.voxel_r(*one)).all()
-    assert np.isnan(encoding.voxel_r2(*one)).all()
-    assert np.isnan(encoding.variance_ratio(*one)).all()
-    np.testing.assert_allclose(encoding.voxel_mse(*one), (one[0] - one[1])[0] ** 2, rtol=1e-5)
-    assert np.isfinite(encoding.pattern_r(*one)).all()
-    assert np.isnan(encoding.pattern_two_way(*one, data[2])).all()
-    assert np.isnan(encoding.rsa(*one))
+    single_image = tuple(side[:1] for side in data[:2])
+    assert np.isnan(encoding.voxel_r(*single_image)).all()
+    assert np.isnan(encoding.voxel_r2(*single_image)).all()
+    assert np.isnan(encoding.variance_ratio(*single_image)).all()
+    np.testing.assert_allclose(
+        encoding.voxel_mse(*single_image), (single_image[0] - single_image[1])[0] ** 2, rtol=1e-5
+    )
+    assert np.isfinite(encoding.pattern_r(*single_image)).all()
+    assert np.isnan(encoding.pattern_two_way(*single_image, data[2])).all()
+    assert np.isnan(encoding.rsa(*single_image))
 
 
 def test_nan_stays_in_its_voxel(data):
@@ -149,8 +151,8 @@ def test_blocks_do_not_change_the_values(data, monkeypatch):
     whole = [score(cls, predicted, measured, baseline, np.full(V, 0.5)) for cls in CLASSES]
     monkeypatch.setattr(encoding, "BLOCK", 100)
     blocks = [score(cls, predicted, measured, baseline, np.full(V, 0.5)) for cls in CLASSES]
-    for cls, one, other in zip(CLASSES, whole, blocks):
-        np.testing.assert_allclose(other, one, rtol=1e-12, err_msg=cls)
+    for cls, at_once, in_blocks in zip(CLASSES, whole, blocks):
+        np.testing.assert_allclose(in_blocks, at_once, rtol=1e-12, err_msg=cls)
 
 
 def test_units_say_what_score_returns(data):

@@ -13,13 +13,13 @@ LABELS = np.array(["face", "house", "word"])
 
 
 def response_metrics():
-    found = {}
+    metrics = {}
     for ref in plugins.available("metrics"):
         if ref.module.startswith("harness.metrics."):
             plugin = metric_named(ref.name)
             if plugin.inputs == "responses":
-                found[ref.name] = plugin
-    return found
+                metrics[ref.name] = plugin
+    return metrics
 
 
 METRICS = response_metrics()
@@ -175,5 +175,5 @@ def test_one_image_does_not_raise(name):
     values = score(name, data)
     per_image = ("pattern-r", "pattern-cosine", "synbrain-", "mindsimulator-mse", "mindsimulator-r")
     errors = ("voxel-mse", "energy-distance", "sample-spread", "neighbours10-mse", "neighbours30-mse")
-    known = name.startswith((*per_image, *errors)) and name != "mindsimulator-r2"
-    assert np.isfinite(values).all() == known, name
+    has_value = name.startswith((*per_image, *errors)) and name != "mindsimulator-r2"
+    assert np.isfinite(values).all() == has_value, name

@@ -12,7 +12,7 @@ FOLDER = TESTS / "golden"
 def test_recorded_values_are_reproduced(name):
     pair = Pair.open(FOLDER, name)
     check_pair(pair)
-    assert all(made.allowed <= METRIC_TOLERANCE for made in pair.comparisons)
+    assert all(comparison.allowed <= METRIC_TOLERANCE for comparison in pair.comparisons)
 
 
 def test_a_metric_off_by_more_than_float32_rounding_fails():

@@ -43,10 +43,10 @@ UNEQUAL = [2, 3, 2, 6, 4, 2, 2, 5] * 10
 def test_intervals_are_those_of_kinds_drawn_whole(sizes):
     result, target, kind = pool(sizes, 1, spread=0.8)
     values, rivalry = scored(result, target, kind)
-    found = mean_interval(values, rivalry=rivalry)
+    interval = mean_interval(values, rivalry=rivalry)
     low, high = np.percentile(of_whole_kinds(values, kind), [2.5, 97.5])
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.08 * (high - low))
-    assert found.mean == pytest.approx(values.mean())
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.08 * (high - low))
+    assert interval.mean == pytest.approx(values.mean())
     assert rivalry.mean() == pytest.approx(0, abs=1e-12)
 
 
@@ -54,9 +54,9 @@ def test_differences_are_those_of_kinds_drawn_whole():
     result, target, kind = pool(UNEQUAL, 2, spread=0.8)
     draw = np.random.default_rng(0)
     a, b = (scored(result + draw.standard_normal(result.shape), target, kind) for _ in range(2))
-    found = paired_difference(a[0], b[0], rivalry=a[1] - b[1])
+    difference = paired_difference(a[0], b[0], rivalry=a[1] - b[1])
     low, high = np.percentile(of_whole_kinds(a[0] - b[0], kind), [2.5, 97.5])
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.08 * (high - low))
+    assert (difference.low, difference.high) == pytest.approx((low, high), abs=0.08 * (high - low))
 
 
 @given(
@@ -68,9 +68,9 @@ def test_one_image_for_all_is_at_chance_without_doubt(sizes, seed):
     """What one image wins as a flat-grey reconstruction, another of its kind loses."""
     _, target, kind = pool(sizes, seed)
     values, rivalry = scored(np.broadcast_to(target[0] + target[-1], target.shape), target, kind)
-    found = mean_interval(values, rivalry=rivalry)
-    assert found.mean == pytest.approx(0.5)
-    assert (found.low, found.high) == pytest.approx((0.5, 0.5), abs=1e-6)
+    interval = mean_interval(values, rivalry=rivalry)
+    assert interval.mean == pytest.approx(0.5)
+    assert (interval.low, interval.high) == pytest.approx((0.5, 0.5), abs=1e-6)
     alone = mean_interval(values)
     assert len(kind) < 10 or alone.high - alone.low > 0.1
 
@@ -97,11 +97,16 @@ def test_intervals_cover_the_score_of_fresh_kinds(kinds, size, lost, spread):
 
     lost : what percentiles of 50 units that are 0, 1/2 or 1 fall short by.
     """
-    found = win_rates(600, kinds, size, spread=spread)
-    kind, truth = np.repeat(np.arange(kinds), size), found.mean()
-    rivalry = np.stack([kind_rivalry(values, np.zeros(len(kind)), kind=kind) for values in found])
+    win_rate = win_rates(600, kinds, size, spread=spread)
+    kind, truth = np.repeat(np.arange(kinds), size), win_rate.mean()
+    rivalry = np.stack([kind_rivalry(values, np.zeros(len(kind)), kind=kind) for values in win_rate])
     right, alone = (
-        np.mean([one.low <= truth <= one.high for one in mean_intervals(found.T, rivalry=others)])
+        np.mean(
+            [
+                interval.low <= truth <= interval.high
+                for interval in mean_intervals(win_rate.T, rivalry=others)
+            ]
+        )
         for others in (rivalry.T, None)
     )
     error = 2 * np.sqrt(0.05 * 0.95 / 600)
@@ -113,7 +118,7 @@ def test_intervals_cover_the_score_of_fresh_kinds(kinds, size, lost, spread):
 def test_what_the_rivals_share_cancels():
     """A result that knows nothing but its kind, as in a shuffled row: images alone are far too wide."""
     result, target, kind = pool([2] * 50, 0)
-    errors = np.stack([(result - target)[kind == one].mean(axis=0) for one in kind])
+    errors = np.stack([(result - target)[kind == own_kind].mean(axis=0) for own_kind in kind])
     values, rivalry = scored(errors, target, kind)
     alone, right = mean_interval(values), mean_interval(values, rivalry=rivalry)
     assert right.high - right.low < 1e-6
@@ -124,8 +129,8 @@ def test_few_large_kinds_are_held_fixed():
     """No sample of kinds: their images are drawn, with their rivalry inside the kind."""
     result, target, kind = pool([8] * (FEWEST - 1), 3)
     values, rivalry = scored(result, target, kind)
-    for one in range(FEWEST - 1):
-        own = kind == one
+    for chosen_kind in range(FEWEST - 1):
+        own = kind == chosen_kind
         within = two_way_with_rivalry(result[own], target[own])
         np.testing.assert_allclose([values[own], rivalry[own]], within, atol=1e-12)
     one_kind = scored(result[:8], target[:8], kind[:8])

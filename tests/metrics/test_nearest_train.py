@@ -63,45 +63,45 @@ def outcome(tmp_path_factory):
         },
     )
     store = Store(folder / "store")
-    made = run_plan(make_plan(request), store)
-    write_run(made, folder / "run", command=["harness"], store=store)
-    return made, RunResult.open(folder / "run")
+    run_outcome = run_plan(make_plan(request), store)
+    write_run(run_outcome, folder / "run", command=["harness"], store=store)
+    return run_outcome, RunResult.open(folder / "run")
 
 
 def of(outcome, row, name):
-    (found,) = [
+    (scored,) = [
         s
         for s in outcome.scored.images
         if (s.images.row, s.metric.ref.name, s.target) == (row, name, "training")
     ]
-    return found.values
+    return scored.values
 
 
 @pytest.mark.parametrize("name", ["pixel-nearest-train", "clip-nearest-train@tiny"])
 def test_copies_of_training_images_are_at_distance_nought(outcome, name):
-    made, _ = outcome
-    np.testing.assert_allclose(of(made, "nearest-train-measured", name), 0, atol=1e-6)
-    assert (of(made, "stimulus", name) > 0.01).all()
+    run_outcome, _ = outcome
+    np.testing.assert_allclose(of(run_outcome, "nearest-train-measured", name), 0, atol=1e-6)
+    assert (of(run_outcome, "stimulus", name) > 0.01).all()
     assert (
-        of(made, "generator-ceiling", name) == of(made, "stimulus", name)
+        of(run_outcome, "generator-ceiling", name) == of(run_outcome, "stimulus", name)
     ).all()  # it returns the stimulus
-    assert np.isfinite(of(made, "measured", name)).all()
+    assert np.isfinite(of(run_outcome, "measured", name)).all()
 
 
 def test_values_come_from_the_training_images(outcome):
     from harness.backbones.pixels import Pixels
 
-    made, _ = outcome
-    data = made.data
+    run_outcome, _ = outcome
+    data = run_outcome.data
 
     def features(stimuli):
-        found = Pixels().extract(stimuli.images(), ["rgb16"])["rgb16"]
-        return found.reshape(len(found), -1)
+        rgb = Pixels().extract(stimuli.images(), ["rgb16"])["rgb16"]
+        return rgb.reshape(len(rgb), -1)
 
     expected = metric_named("pixel-nearest-train").score(
         features(data.test.stimuli), features(data.train.stimuli)
     )
-    np.testing.assert_allclose(of(made, "stimulus", "pixel-nearest-train"), expected)
+    np.testing.assert_allclose(of(run_outcome, "stimulus", "pixel-nearest-train"), expected)
 
 
 def test_the_stimuli_stand_in_their_own_table_only(outcome):

@@ -46,16 +46,16 @@ def pair(n=120, d=30, noise=2.0, seed=0):
 
 @pytest.mark.parametrize("name", SLOTS)
 def test_every_slot_names_a_layer_that_its_backbone_has_and_never_that_of_encoders(name):
-    one = metric(name)
-    assert isinstance(one.row, Metric)
-    assert one.backbone == SLOTS[name]
-    backbone = plugins.find("backbones", one.backbone[0]).load()
-    assert one.backbone[1] in backbone.layers
-    assert one.backbone[0] != "scenes@tiny"
+    slot = metric(name)
+    assert isinstance(slot.row, Metric)
+    assert slot.backbone == SLOTS[name]
+    backbone = plugins.find("backbones", slot.backbone[0]).load()
+    assert slot.backbone[1] in backbone.layers
+    assert slot.backbone[0] != "scenes@tiny"
     # They judge drawn scenes only, so never real data by themselves.
-    assert one.default == (False if name in COSINES else "simulated")
-    assert (one.unit, one.inputs, "stimulus" in one.gets) == ("image", "embedding", False)
-    assert one.targets == ("stimulus", "measured")
+    assert slot.default == (False if name in COSINES else "simulated")
+    assert (slot.unit, slot.inputs, "stimulus" in slot.gets) == ("image", "embedding", False)
+    assert slot.targets == ("stimulus", "measured")
 
 
 @pytest.mark.parametrize("name", TWO_WAY)
@@ -63,9 +63,9 @@ def test_two_way_slots_equal_numpy(name):
     result, target = pair()
     r = np.corrcoef(target, result)[:120, 120:]
     expected = ((r < np.diag(r)).sum(axis=0)) / 119
-    one = metric(name)
-    np.testing.assert_allclose(one.score(result, target), expected)
-    assert (one.pool, one.higher_is_better, one.chance) == (True, True, 0.5)
+    slot = metric(name)
+    np.testing.assert_allclose(slot.score(result, target), expected)
+    assert (slot.pool, slot.higher_is_better, slot.chance) == (True, True, 0.5)
 
 
 def test_hundred_way_is_harder_and_needs_a_hundred_images():
@@ -82,13 +82,13 @@ def test_hundred_way_is_harder_and_needs_a_hundred_images():
 @pytest.mark.parametrize("name", DISTANCES)
 def test_distance_slots_equal_scipy_and_point_down(name):
     result, target = pair(20)
-    one = metric(name)
+    slot = metric(name)
     expected = [correlation(a, b) for a, b in zip(result.astype(float), target.astype(float))]
-    np.testing.assert_allclose(one.score(result, target), expected, atol=1e-12)
-    assert (one.pool, one.higher_is_better, one.chance) == (False, False, None)
-    np.testing.assert_allclose(one.score(target, target), 0, atol=1e-12)
+    np.testing.assert_allclose(slot.score(result, target), expected, atol=1e-12)
+    assert (slot.pool, slot.higher_is_better, slot.chance) == (False, False, None)
+    np.testing.assert_allclose(slot.score(target, target), 0, atol=1e-12)
     result[3, 2] = np.nan
-    values = one.score(result, target)
+    values = slot.score(result, target)
     assert np.isnan(values[3])
     assert np.isfinite(np.delete(values, 3)).all()
 
@@ -96,10 +96,10 @@ def test_distance_slots_equal_scipy_and_point_down(name):
 @pytest.mark.parametrize("name", COSINES)
 def test_cosine_slots_equal_scipy(name):
     result, target = pair(20)
-    one = metric(name)
+    slot = metric(name)
     expected = [1 - cosine(a, b) for a, b in zip(result.astype(float), target.astype(float))]
-    np.testing.assert_allclose(one.score(result, target), expected, atol=1e-12)
-    assert (one.pool, one.higher_is_better) == (False, True)
+    np.testing.assert_allclose(slot.score(result, target), expected, atol=1e-12)
+    assert (slot.pool, slot.higher_is_better) == (False, True)
 
 
 def test_cosine_of_nothing_is_zero_and_of_a_gap_is_unknown():
@@ -155,21 +155,21 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_slots_have_their_own_networks_and_are_on_for_real_data_in_one_family(name):
-    one = metric(name)
-    assert isinstance(one.row, Metric)
-    assert one.backbone == PUBLISHED[name]
-    assert one.backbone[1] in backbone_named(one.backbone[0]).layers
+    slot = metric(name)
+    assert isinstance(slot.row, Metric)
+    assert slot.backbone == PUBLISHED[name]
+    assert slot.backbone[1] in backbone_named(slot.backbone[0]).layers
     first_family = not name.endswith("-v2") and not name.startswith("brain-diffuser-")
-    assert one.default == ("real" if first_family else False)
-    assert (one.unit, one.inputs, "stimulus" in one.gets) == ("image", "embedding", False)
-    assert one.targets == ("stimulus", "measured")
+    assert slot.default == ("real" if first_family else False)
+    assert (slot.unit, slot.inputs, "stimulus" in slot.gets) == ("image", "embedding", False)
+    assert slot.targets == ("stimulus", "measured")
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_slots_equal_numpy_and_scipy(name):
     result, target = pair()
-    one = metric(name)
-    found = one.score(result, target)
+    slot = metric(name)
+    scores = slot.score(result, target)
     pairs = list(zip(result.astype(float), target.astype(float)))
     if "efficientnet" in name or "swav" in name:
         expected, kind = [correlation(a, b) for a, b in pairs], (False, False, None)
@@ -180,8 +180,8 @@ def test_published_slots_equal_numpy_and_scipy(name):
     else:
         r = np.corrcoef(target, result)[:120, 120:]
         expected, kind = (r < np.diag(r)).sum(axis=0) / 119, (True, True, 0.5)
-    np.testing.assert_allclose(found, expected, atol=1e-12)
-    assert (one.pool, one.higher_is_better, one.chance) == kind
+    np.testing.assert_allclose(scores, expected, atol=1e-12)
+    assert (slot.pool, slot.higher_is_better, slot.chance) == kind
 
 
 def test_labels_of_published_slots_are_distinct():
@@ -203,9 +203,11 @@ def strict_name(name: str) -> str:
 
 def two_way_names() -> list[str]:
     """Every installed metric of two-way identification in the whole pool, ties half."""
-    found = {ref.name: metric(ref.name) for ref in plugins.available("metrics")}
+    metrics = {ref.name: metric(ref.name) for ref in plugins.available("metrics")}
     return sorted(
-        name for name, one in found.items() if getattr(one, "candidates", 0) == 2 and not one.strict
+        name
+        for name, two_way in metrics.items()
+        if getattr(two_way, "candidates", 0) == 2 and not two_way.strict
     )
 
 
@@ -231,7 +233,7 @@ def test_every_two_way_metric_has_a_strict_variant():
 def test_ties_are_lost_by_name_and_half_a_win_without(name):
     """Two copies of one stimulus tie for every reconstruction."""
     result, target = with_copies()
-    r = np.array([[np.corrcoef(row, made)[0, 1] for made in result] for row in target])
+    r = np.array([[np.corrcoef(row, reconstruction)[0, 1] for reconstruction in result] for row in target])
     wins = (r < np.diag(r)).sum(axis=0)
     ties = (r == np.diag(r)).sum(axis=0) - 1
     assert ties.sum() == 16
@@ -303,19 +305,21 @@ def pictures() -> list[np.ndarray]:
 def as_scripts_read(pictures):
     from PIL import Image
 
-    made, true = pictures
-    made = np.stack([np.asarray(Image.fromarray(image).resize((425, 425))) for image in made])
-    return made / 255.0, true / 255.0
+    reconstructions, true = pictures
+    reconstructions = np.stack(
+        [np.asarray(Image.fromarray(image).resize((425, 425))) for image in reconstructions]
+    )
+    return reconstructions / 255.0, true / 255.0
 
 
 def test_brain_diffusers_pixcorr_equals_pillow_and_numpy(pictures):
-    one = metric("brain-diffuser-pixcorr")
-    found = one.score(*(one.prepare(images) for images in pictures))
-    made, true = as_scripts_read(pictures)
-    expected = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(made, true)]
-    np.testing.assert_allclose(found, expected, atol=2e-6)
+    pixcorr = metric("brain-diffuser-pixcorr")
+    scores = pixcorr.score(*(pixcorr.prepare(images) for images in pictures))
+    reconstructions, true = as_scripts_read(pictures)
+    expected = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(reconstructions, true)]
+    np.testing.assert_allclose(scores, expected, atol=2e-6)
     grey = np.full((1, 64, 64, 3), 90, np.uint8)
-    np.testing.assert_array_equal(one.score(one.prepare(grey), one.prepare(pictures[1][:1])), 0)
+    np.testing.assert_array_equal(pixcorr.score(pixcorr.prepare(grey), pixcorr.prepare(pictures[1][:1])), 0)
 
 
 def test_brain_diffusers_ssim_is_that_of_columns_as_scikit_image_has_them(pictures):
@@ -323,21 +327,21 @@ def test_brain_diffusers_ssim_is_that_of_columns_as_scikit_image_has_them(pictur
     from skimage.color import rgb2gray
     from skimage.metrics import structural_similarity
 
-    one = metric("brain-diffuser-ssim")
-    found = one.score(*(one.prepare(images) for images in pictures))
+    ssim = metric("brain-diffuser-ssim")
+    scores = ssim.score(*(ssim.prepare(images) for images in pictures))
     how = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
     pairs = [[rgb2gray(image) for image in images] for images in zip(*as_scripts_read(pictures))]
     columns = [structural_similarity(a, b, channel_axis=-1, **how) for a, b in pairs]
-    np.testing.assert_allclose(found, columns, atol=1e-5)
+    np.testing.assert_allclose(scores, columns, atol=1e-5)
     planes = [structural_similarity(a, b, **how) for a, b in pairs]
-    assert (np.abs(np.subtract(found, planes)) > 0.01).all()
+    assert (np.abs(np.subtract(scores, planes)) > 0.01).all()
 
 
 def test_brain_diffusers_pixels_take_floats_as_pictures(pictures):
     for name in ("brain-diffuser-pixcorr", "brain-diffuser-ssim"):
-        one = metric(name)
+        pixels = metric(name)
         for images in pictures:
-            exact, floats = one.prepare(images[:1]), one.prepare(images[:1] / np.float32(255))
+            exact, floats = pixels.prepare(images[:1]), pixels.prepare(images[:1] / np.float32(255))
             for key, values in exact.items():
                 np.testing.assert_array_equal(values, floats[key])
 
@@ -351,8 +355,8 @@ def test_a_flag_finds_one_network_behind_two_preprocessings(monkeypatch):
     monkeypatch.setattr(provenance, "_weights", shas.get)
 
     def score(name):
-        found = metric(name)
-        return SimpleNamespace(metric=SimpleNamespace(load=lambda: found, label=f"{name}@1"))
+        slot = metric(name)
+        return SimpleNamespace(metric=SimpleNamespace(load=lambda: slot, label=f"{name}@1"))
 
     (flag,) = provenance.shared_backbones([("clip", "image")], [score("clip"), score("swav")])
     assert "built on 'clip', which also scores clip@1:" in flag.message
@@ -366,11 +370,11 @@ def test_lookalikes_equal_brute_force():
     kind = np.random.default_rng(2).integers(0, 6, 40)
     kind[7] = 99  # alone of its kind
     r = np.corrcoef(target, result)[:40, 40:]
-    found = lookalike_two_way(result, target, kind=kind)
+    scores = lookalike_two_way(result, target, kind=kind)
     for j in range(40):
         rivals = [i for i in range(40) if kind[i] == kind[j] and i != j]
         expected = np.mean([r[i, j] < r[j, j] for i in rivals]) if rivals else np.nan
-        np.testing.assert_allclose(found[j], expected)
+        np.testing.assert_allclose(scores[j], expected)
     back = lookalike_two_way(result, target, kind=kind, choose="result")
     j = 3
     rivals = [i for i in range(40) if kind[i] == kind[j] and i != j]

@@ -56,9 +56,9 @@ def test_how_many_images_are_resized_together_does_not_matter(name, monkeypatch)
 def test_ssim_equals_scikit_image(family, dtype, tolerance):
     truth = smooth_images(2, 300, 280).astype(dtype) / dtype(255)
     recon = np.clip(truth + np.random.default_rng(1).normal(0, 0.1, truth.shape), 0, 1).astype(dtype)
-    found = pixel.ssim(*(pixel.prepare_ssim(x, family=family.name, dtype=dtype) for x in (recon, truth)))
+    scores = pixel.ssim(*(pixel.prepare_ssim(x, family=family.name, dtype=dtype) for x in (recon, truth)))
     grey = [rgb2gray(through_torchvision(x, family)) for x in (recon, truth)]
-    for value, first, second in zip(found, *grey):
+    for value, first, second in zip(scores, *grey):
         expected = structural_similarity(
             *(first, second),
             gaussian_weights=True,
@@ -74,10 +74,10 @@ def test_ssim_equals_scikit_image(family, dtype, tolerance):
 def test_pixcorr_equals_numpy(family, dtype, tolerance):
     images = smooth_images(4, 300, 280).astype(dtype) / dtype(255)
     sides = images[:2], images[2:]
-    found = pixel.pixcorr(*(pixel.prepare_pixcorr(x, family=family.name, dtype=dtype) for x in sides))
+    r = pixel.pixcorr(*(pixel.prepare_pixcorr(x, family=family.name, dtype=dtype) for x in sides))
     sides = (through_torchvision(x, family).reshape(2, -1) for x in sides)
     expected = [np.corrcoef(x, y)[0, 1] for x, y in zip(*sides)]
-    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(r, expected, rtol=0, atol=tolerance)
 
 
 def test_window_mean_equals_direct_sums():

@@ -25,19 +25,19 @@ def image_metrics(inputs):
     ways = {}
     for ref in plugins.available("metrics"):
         if ref.module.startswith("harness.metrics."):
-            one = metric_named(ref.name)
-            given = {"result", "target", *one.gets} - {"rivalry", "device", "copies"}
-            if one.inputs == inputs and given <= GIVEN:
-                if one.strict:  # ties are lost: chance is not what guessing wins
+            image_metric = metric_named(ref.name)
+            given = {"result", "target", *image_metric.gets} - {"rivalry", "device", "copies"}
+            if image_metric.inputs == inputs and given <= GIVEN:
+                if image_metric.strict:  # ties are lost: chance is not what guessing wins
                     continue
-                way = one.row.score.target, one.candidates, one.row.prepare
-                ways.setdefault(way, (ref.name, one))
+                way = image_metric.row.score.target, image_metric.candidates, image_metric.row.prepare
+                ways.setdefault(way, (ref.name, image_metric))
     return dict(ways.values())
 
 
 EMBEDDED = image_metrics("embedding")
 PIXELS = image_metrics("images")
-POOLED = sorted(name for name, one in EMBEDDED.items() if one.pool)
+POOLED = sorted(name for name, embedded in EMBEDDED.items() if embedded.pool)
 RANKED = sorted(name for name in POOLED if EMBEDDED[name].chance)
 SINGLE = sorted(set(EMBEDDED) - set(POOLED))
 AGREEMENT = sorted(set(POOLED) - set(RANKED))
@@ -53,13 +53,13 @@ def test_every_way_of_scoring_is_here():
 
 def pair(name, seed, *, noise=1.0):
     """Results, targets (n, D) and what else the metric `name` is given."""
-    one = EMBEDDED[name]
+    embedded = EMBEDDED[name]
     generator = np.random.default_rng(seed)
-    n = 104 if one.candidates == 100 else 24
+    n = 104 if embedded.candidates == 100 else 24
     target = generator.standard_normal((n, D)).astype(np.float32)
     result = target + noise * generator.standard_normal((n, D)).astype(np.float32)
-    more = {"stimulus": generator.standard_normal((n, D))} if "stimulus" in one.gets else {}
-    if "kind" in one.gets:
+    more = {"stimulus": generator.standard_normal((n, D))} if "stimulus" in embedded.gets else {}
+    if "kind" in embedded.gets:
         more["kind"] = np.arange(n) % KINDS
     return result, target, more
 
@@ -77,10 +77,10 @@ def score(name, result, target, more, rows=slice(None)):
 @settings(max_examples=8, deadline=None)
 def test_the_image_itself_is_best(name, seed):
     result, target, more = pair(name, seed, noise=4.0)
-    one, best = EMBEDDED[name], score(name, target, target, more)
-    np.testing.assert_allclose(best.mean(), 1.0 if one.higher_is_better else 0.0, atol=1e-6)
+    embedded, best = EMBEDDED[name], score(name, target, target, more)
+    np.testing.assert_allclose(best.mean(), 1.0 if embedded.higher_is_better else 0.0, atol=1e-6)
     other = score(name, result, target, more)
-    assert (other.mean() < best.mean()) if one.higher_is_better else (other.mean() > best.mean())
+    assert (other.mean() < best.mean()) if embedded.higher_is_better else (other.mean() > best.mean())
 
 
 @pytest.mark.parametrize("name", RANKED)
@@ -177,11 +177,13 @@ def test_one_image_alone_has_a_value_only_without_a_pool(name, seed):
 def test_half_precision_is_for_storage_only(name, seed):
     """Embeddings that differ little, as a network's do: cosines about 0.95, in float16 nearly all alike."""
     result, target, more = pair(name, seed)
-    stored = [(4 + one).astype(np.float16) for one in (result, target)]
+    stored = [(4 + features).astype(np.float16) for features in (result, target)]
     values = score(name, *stored, more)
-    exact = score(name, *(one.astype(np.float64) for one in stored), more)
+    exact = score(name, *(features.astype(np.float64) for features in stored), more)
     np.testing.assert_allclose(values, exact, atol=1e-12)
-    np.testing.assert_array_equal(values, score(name, *(one.astype(np.float32) for one in stored), more))
+    np.testing.assert_array_equal(
+        values, score(name, *(features.astype(np.float32) for features in stored), more)
+    )
 
 
 @given(seed=SEEDS)
@@ -230,7 +232,7 @@ def exact_r(a, b):
 @settings(max_examples=4, deadline=None)
 def test_counts_are_those_of_float64_wherever_features_lie(offset, scale, seed):
     result, target = np.random.default_rng(seed).standard_normal((2, 50, 300))
-    result, target = (((one + offset) * scale).astype(np.float32) for one in (result, target))
+    result, target = (((features + offset) * scale).astype(np.float32) for features in (result, target))
     similar = np.corrcoef(target.astype(float), result.astype(float))[:50, 50:]
     assert np.array_equal(two_way(result, target, strict=True), (similar < np.diag(similar)).sum(axis=0) / 49)
 
@@ -290,8 +292,8 @@ def smooth(seed, n, height, width, channels=3):
 
 
 def compare(name, result, target):
-    one = PIXELS[name]
-    return one.score(one.prepare(result), one.prepare(target))
+    pixels = PIXELS[name]
+    return pixels.score(pixels.prepare(result), pixels.prepare(target))
 
 
 @pytest.mark.parametrize("name", sorted(PIXELS))
@@ -305,10 +307,10 @@ def test_pixels_whatever_the_shape_type_and_order(name, seed, height, width):
     assert (values < 0.999).all()
     np.testing.assert_array_equal(compare(name, result[::-1], target[::-1]), values[::-1])
     np.testing.assert_array_equal(compare(name, result[1:2], target[1:2]), values[1:2])  # one image
-    floats = [one.astype(np.float32) / np.float32(255) for one in (result, target)]
+    floats = [images.astype(np.float32) / np.float32(255) for images in (result, target)]
     np.testing.assert_allclose(compare(name, *floats), values, atol=1e-6)
     np.testing.assert_allclose(compare(name, result / 255.0, target), values, atol=1e-6)
-    half = [one.astype(np.float16) for one in floats]  # 11 bits of 8: stored so, compared in float32
+    half = [images.astype(np.float16) for images in floats]  # 11 bits of 8: stored so, compared in float32
     np.testing.assert_allclose(compare(name, *half), values, atol=2e-3)
 
 
@@ -344,16 +346,16 @@ def test_pictures_with_a_gap(name):
 @settings(max_examples=3, deadline=None)
 def test_a_grey_picture_in_colour_counts_as_its_single_plane(seed):
     planes = [smooth(seed + k, 2, 256, 256, channels=1) for k in range(2)]
-    colour = [np.repeat(one, 3, axis=3) for one in planes]
+    colour = [np.repeat(plane, 3, axis=3) for plane in planes]
     large = [
-        torch_resize(torch.from_numpy(one[..., 0] / np.float32(255))[None], [425, 425], antialias=False)[0]
-        for one in planes
+        torch_resize(torch.from_numpy(plane[..., 0] / np.float32(255))[None], [425, 425], antialias=False)[0]
+        for plane in planes
     ]
-    found = compare("ssim", *colour), compare("pixcorr", *colour)
-    for k, (a, b) in enumerate(zip(*(one.numpy() for one in large))):
+    scores = compare("ssim", *colour), compare("pixcorr", *colour)
+    for k, (a, b) in enumerate(zip(*(images.numpy() for images in large))):
         how = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
-        assert found[0][k] == pytest.approx(structural_similarity(a, b, **how), abs=3e-5)
-        assert found[1][k] == pytest.approx(np.corrcoef(a.ravel(), b.ravel())[0, 1], abs=3e-5)
+        assert scores[0][k] == pytest.approx(structural_similarity(a, b, **how), abs=3e-5)
+        assert scores[1][k] == pytest.approx(np.corrcoef(a.ravel(), b.ravel())[0, 1], abs=3e-5)
     mixed = compare("ssim", colour[0], smooth(seed, 2, 100, 80))
     assert np.isfinite(mixed).all()
 
@@ -364,7 +366,7 @@ def test_pixcorr_enlarges_in_effect_whatever_the_steps(sizes, monkeypatch):
     family = pixel.Family("odd", sizes=sizes, antialias=False)
     monkeypatch.setitem(pixel.FAMILIES, "odd", family)
     sides = [smooth(seed, 2, 40, 56).astype(np.float64) / 255 for seed in (1, 2)]
-    found = pixel.pixcorr(*(pixel.prepare_pixcorr(one, family="odd", dtype=np.float64) for one in sides))
-    large = [pixel.through_sizes(one, family).reshape(2, -1) for one in sides]
+    r = pixel.pixcorr(*(pixel.prepare_pixcorr(images, family="odd", dtype=np.float64) for images in sides))
+    large = [pixel.through_sizes(images, family).reshape(2, -1) for images in sides]
     assert large[0].shape == (2, 3 * sizes[-1] ** 2)
-    np.testing.assert_allclose(found, [np.corrcoef(a, b)[0, 1] for a, b in zip(*large)], atol=1e-12)
+    np.testing.assert_allclose(r, [np.corrcoef(a, b)[0, 1] for a, b in zip(*large)], atol=1e-12)

@@ -32,9 +32,9 @@ def test_a_pattern_that_does_not_vary_is_refused():
 
 
 def test_comparisons_are_spearmans_with_ties():
-    one, other = RNG.integers(0, 5, (2, 66))
-    assert spearman(one, other) == pytest.approx(spearmanr(one, other)[0])
-    assert spearman(one, np.ones(66)) == 0
+    first, second = RNG.integers(0, 5, (2, 66))
+    assert spearman(first, second) == pytest.approx(spearmanr(first, second)[0])
+    assert spearman(first, np.ones(66)) == 0
     subjects = of_subjects(MEASURED)
     assert similarity(TRUTH, subjects) == pytest.approx(np.mean([spearmanr(TRUTH, s)[0] for s in subjects]))
 

@@ -52,6 +52,6 @@ SPACE = VoxelSpace("nsd", "subj01", "nsdgeneral", NSDGENERAL["subj01"], "zscore_
     ],
 )
 def test_gnet_predicts_nsds_voxels_alone(change, why):
-    said = lacks_gnet(replace(SPACE, valid=None, **change))
-    assert why in said
-    assert bool(said) == bool(why)
+    reason = lacks_gnet(replace(SPACE, valid=None, **change))
+    assert why in reason
+    assert bool(reason) == bool(why)

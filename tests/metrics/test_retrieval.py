@@ -64,21 +64,21 @@ def test_directions_are_what_their_names_say():
     np.testing.assert_allclose(brain, brute(similar, given="image"))
     # A hub, an image that every brain finds, spoils the one and says nothing about the other.
     hub = similar + 9 * (np.arange(40) == 3)
-    found = metric("image-retrieval").score(hub, ids=names(40))
-    np.testing.assert_array_equal(found, np.arange(40) == 3)
+    hits = metric("image-retrieval").score(hub, ids=names(40))
+    np.testing.assert_array_equal(hits, np.arange(40) == 3)
     np.testing.assert_array_equal(metric("brain-retrieval").score(hub, ids=names(40)), brain)
     np.testing.assert_allclose(metric("brain-retrieval").score(similar.T, ids=names(40)), image)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_ties_count_by_share(name):
-    one = metric(name)
+    retrieval = metric(name)
     same = np.full((8, 8), 0.5)
-    np.testing.assert_allclose(one.score(same, ids=names(8)), 1 / 8)
+    np.testing.assert_allclose(retrieval.score(same, ids=names(8)), 1 / 8)
     pairs = np.kron(np.eye(4), np.ones((2, 2)))  # images in twos that cannot be told apart
-    np.testing.assert_allclose(one.score(pairs, ids=names(8)), 1 / 2)
-    np.testing.assert_allclose(one.score(np.eye(8), ids=names(8)), 1)
-    np.testing.assert_allclose(one.score(1 - np.eye(8), ids=names(8)), 0)
+    np.testing.assert_allclose(retrieval.score(pairs, ids=names(8)), 1 / 2)
+    np.testing.assert_allclose(retrieval.score(np.eye(8), ids=names(8)), 1)
+    np.testing.assert_allclose(retrieval.score(1 - np.eye(8), ids=names(8)), 0)
     nearly = np.eye(8)
     nearly[0, 1] = 1 + 1e-14  # rounding decides nothing
     assert top1(nearly)[0] == 1 / 2
@@ -112,21 +112,23 @@ def test_order_of_images_changes_no_value(seed, n):
 
 def test_galleries_are_disjoint_fixed_by_ids_and_full():
     ids = names(1000)
-    found = galleries(ids)
-    assert [len(at) for at in found] == [300, 300, 300]
-    assert len(set(np.concatenate(found))) == 900
+    parts = galleries(ids)
+    assert [len(at) for at in parts] == [300, 300, 300]
+    assert len(set(np.concatenate(parts))) == 900
     back = galleries(ids[::-1])
-    assert [{ids[k] for k in at} for at in found] == [{ids[::-1][k] for k in at} for at in back]
+    assert [{ids[k] for k in at} for at in parts] == [{ids[::-1][k] for k in at} for at in back]
     # Hash order, not that of the ids: neighbours in time are spread.
-    assert abs(np.mean(found[0]) - 500) < 60
+    assert abs(np.mean(parts[0]) - 500) < 60
     assert [len(at) for at in galleries(names(300))] == [300]
     assert [len(at) for at in galleries(names(299))] == [299]
     assert [len(at) for at in galleries(names(1))] == [1]
 
 
 def test_left_over_images_are_not_scored_and_chance_is_one_in_a_gallery():
-    one, generator = metric("image-retrieval"), np.random.default_rng(0)
-    values = np.stack([one.score(generator.standard_normal((1000, 1000)), ids=names(1000)) for _ in range(8)])
+    retrieval, generator = metric("image-retrieval"), np.random.default_rng(0)
+    values = np.stack(
+        [retrieval.score(generator.standard_normal((1000, 1000)), ids=names(1000)) for _ in range(8)]
+    )
     assert (np.isfinite(values).sum(axis=1) == 900).all()
     assert np.nanmean(values) == pytest.approx(1 / 300, abs=3 * np.sqrt(1 / 300 / 7200))
 
@@ -151,10 +153,19 @@ def test_the_fields_definition_is_the_mean_over_its_draws(name, given):
 @pytest.mark.parametrize("name", NAMES)
 def test_metric_attributes(name):
     ours, field = metric(name), metric(f"{name}-300x30")
-    for one in (ours, field):
-        assert isinstance(one.row, Metric)
-        assert (one.inputs, one.targets, one.backbone) == ("decoder-embedding", ("stimulus",), None)
-        assert (one.unit, one.pool, one.higher_is_better, one.chance) == ("image", True, True, 1 / 300)
+    for retrieval in (ours, field):
+        assert isinstance(retrieval.row, Metric)
+        assert (retrieval.inputs, retrieval.targets, retrieval.backbone) == (
+            "decoder-embedding",
+            ("stimulus",),
+            None,
+        )
+        assert (retrieval.unit, retrieval.pool, retrieval.higher_is_better, retrieval.chance) == (
+            "image",
+            True,
+            True,
+            1 / 300,
+        )
     assert (ours.default, field.default) == (True, False)
     assert (ours.gallery, field.gallery) == (300, None)
     assert len({metric(n).label for n in NAMES}) == 2
@@ -194,16 +205,16 @@ def test_cosines_equal_scikit_learn(tmp_path, monkeypatch):
     ours = Embedding(ids, kept(tmp_path / "decoded", [decoded[:4], decoded[4:]]))
     theirs = Embedding(tuple(ids[k] for k in order), kept(tmp_path / "true", np.split(true[order], [2, 4])))
     assert (ours.width, theirs.width) == (45, 45)
-    found = cosines(tmp_path, ours, theirs)
+    scores = cosines(tmp_path, ours, theirs)
     good = [0, 1, 2, 3, 4, 6]
     exact = cosine_similarity(decoded.reshape(7, -1).astype(float), true[good].astype(float))
-    np.testing.assert_allclose(found[:, good], exact, atol=1e-12)
-    np.testing.assert_array_equal(found[4, good], 0)
-    assert np.isnan(found[:, 5]).all()
-    assert found.dtype == np.float64
+    np.testing.assert_allclose(scores[:, good], exact, atol=1e-12)
+    np.testing.assert_array_equal(scores[4, good], 0)
+    assert np.isnan(scores[:, 5]).all()
+    assert scores.dtype == np.float64
     # A row that has some of the images only.
     some = Embedding(ids[4:], ours.batches[1:])
-    np.testing.assert_allclose(cosines(tmp_path, some, theirs), found[4:, 4:], atol=1e-15)
+    np.testing.assert_allclose(cosines(tmp_path, some, theirs), scores[4:, 4:], atol=1e-15)
 
 
 def test_embeddings_of_unequal_sizes_have_no_width(tmp_path):
@@ -231,12 +242,12 @@ def outcome_of(root, *, decoder=f"{TOYS}:ToyDecoder", metrics=NAMES, **run):
 
 
 def values_of(outcome, name, row, *, trial=-1):
-    (found,) = [
+    (scored,) = [
         s
         for s in outcome.scored.images
         if s.metric.ref.name == name and s.images.row == row and s.images.trial == trial
     ]
-    return found.values
+    return scored.values
 
 
 @pytest.fixture
@@ -388,10 +399,10 @@ def test_the_command_says_gallery_and_chance_whatever_the_workers(harness, tmp_p
     words = [*toy_words[:-1], "pixcorr,image-retrieval,brain-retrieval,image-retrieval-300x30"]
     done = harness("run", *words)
     run = only_run(tmp_path)
-    known = {m["name"]: m for m in run.info["metrics"]}
-    assert known["image-retrieval@1"]["label"] == "image retrieval, 8-way"
-    assert (known["brain-retrieval@1"]["gallery"], known["brain-retrieval@1"]["chance"]) == (8, 1 / 8)
-    assert known["image-retrieval-300x30@1"]["chance"] == 1 / 300
+    metrics = {m["name"]: m for m in run.info["metrics"]}
+    assert metrics["image-retrieval@1"]["label"] == "image retrieval, 8-way"
+    assert (metrics["brain-retrieval@1"]["gallery"], metrics["brain-retrieval@1"]["chance"]) == (8, 1 / 8)
+    assert metrics["image-retrieval-300x30@1"]["chance"] == 1 / 300
     assert "image retrieval, 8-way" in done.stdout
     assert "brain retrieval, 8-way" in (run.folder / "report.html").read_text()
     table = run.scores[run.scores.metric == "image-retrieval@1"]

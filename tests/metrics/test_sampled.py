@@ -71,9 +71,9 @@ def test_one_sample_correlates_less_than_the_mean_of_all(data):
     samples, repeats = data
     measured = repeats.mean(axis=1)
     expected = np.mean([voxel_r(samples[:, k], measured) for k in range(S)], axis=0)
-    found = sampled.one_sample_r(samples, measured)
-    np.testing.assert_allclose(found, expected)
-    assert found.mean() < voxel_r(samples.mean(axis=1), measured).mean()
+    r = sampled.one_sample_r(samples, measured)
+    np.testing.assert_allclose(r, expected)
+    assert r.mean() < voxel_r(samples.mean(axis=1), measured).mean()
     samples[4, 3:] = np.nan  # an image with three samples: the others' later ones are left out
     expected = np.mean([voxel_r(samples[:, k], measured) for k in range(3)], axis=0)
     np.testing.assert_allclose(sampled.one_sample_r(samples, measured), expected)

@@ -36,9 +36,9 @@ def test_categories_are_those_of_the_nearest_mean_caption():
     expected = []
     for image in images:
         similar = {}
-        for one in set(kind.tolist()):
-            mean = unit[kind == one].mean(axis=0)
-            similar[one] = image @ mean / np.linalg.norm(mean) / np.linalg.norm(image)
+        for category in set(kind.tolist()):
+            mean = unit[kind == category].mean(axis=0)
+            similar[category] = image @ mean / np.linalg.norm(mean) / np.linalg.norm(image)
         expected.append(max(similar, key=similar.get))
     np.testing.assert_array_equal(categories(images, captions, kind), expected)
     np.testing.assert_array_equal(categories(captions, 7 * captions, kind), kind)
@@ -85,11 +85,11 @@ def test_a_row_with_nan_is_not_scored_and_changes_no_other():
     spoilt = first.copy()
     spoilt[4, 2] = np.nan
     rest = np.arange(60) != 4
-    found = category_agreement(spoilt, second, captions=captions, kind=kind)
-    assert np.isnan(found[4])
+    agreement = category_agreement(spoilt, second, captions=captions, kind=kind)
+    assert np.isnan(agreement[4])
     # The captions stay those of all images.
     shown = [categories(rows[rest], captions, kind) for rows in (first, second)]
-    assert found[rest].mean() == pytest.approx(cohen_kappa_score(*shown))
+    assert agreement[rest].mean() == pytest.approx(cohen_kappa_score(*shown))
     profiles = caption_agreement(spoilt, second, captions=captions)
     assert np.isnan(profiles[4])
     assert np.isfinite(profiles[rest]).all()
@@ -151,16 +151,16 @@ def test_a_run_scores_them_against_stimuli_and_measured_reconstructions(tmp_path
     def features(images):
         return backbone.extract(images.images(), ["image"])["image"]
 
-    found = {
+    scored = {
         (s.metric.ref.name, s.images.row, s.target): s for s in outcome.scored.images if s.images.sample == 0
     }
     for target in ("stimulus", "measured"):
-        category, caption = (found[name, "predicted", target] for name in NAMES)
+        category, caption = (scored[name, "predicted", target] for name in NAMES)
         pair = features(category.images.images), features(category.images.target(target))
         expected = category_agreement(*pair, captions=captions, kind=kind)
         np.testing.assert_allclose(category.values, expected)
         np.testing.assert_allclose(caption.values, caption_agreement(*pair, captions=captions), atol=1e-6)
-    assert np.isfinite(found[NAMES[1], "shuffled", "stimulus"].values).all()
+    assert np.isfinite(scored[NAMES[1], "shuffled", "stimulus"].values).all()
 
 
 def test_without_captions_they_are_left_out_and_say_why(tmp_path):

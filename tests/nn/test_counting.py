@@ -52,8 +52,8 @@ def test_what_is_let_go_is_not_held_and_what_is_changed_in_place_is_not_new():
 
 
 def test_counts_add_up():
-    one, other = Count(3, 5, 7), Count(10, 20, 6)
-    assert one.times(4) == Count(12, 20, 7)
-    assert one.then(other) == Count(13, 25, 7)
+    small, large = Count(3, 5, 7), Count(10, 20, 6)
+    assert small.times(4) == Count(12, 20, 7)
+    assert small.then(large) == Count(13, 25, 7)
     shared = nn.Linear(3, 3, bias=False)
     assert weight_bytes(nn.Sequential(shared, shared), shared) == 36

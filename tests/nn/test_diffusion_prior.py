@@ -36,13 +36,13 @@ def test_dropped_tokens_are_replaced_by_learned_ones(query):
     net = small_prior(query=query).net
     a, b, c, d = torch.randn(4, 3, 5, 16)
     time, every = torch.tensor([0, 50, 99]), torch.ones(3, dtype=torch.bool)
-    one = net(a, time, condition=b, drop_condition=every, drop_image=every)
+    dropped = net(a, time, condition=b, drop_condition=every, drop_image=every)
     other = net(c, time, condition=d, drop_condition=every, drop_image=every)
-    torch.testing.assert_close(one, other, rtol=0, atol=0)
+    torch.testing.assert_close(dropped, other, rtol=0, atol=0)
     expected = net(
         net.null_image_embed.expand(3, -1, -1), time, condition=net.null_brain_embeds.expand(3, -1, -1)
     )
-    torch.testing.assert_close(one, expected, rtol=0, atol=0)
+    torch.testing.assert_close(dropped, expected, rtol=0, atol=0)
     some = torch.tensor([True, False, False])
     partly = net(a, time, condition=b, drop_condition=some)
     torch.testing.assert_close(partly[1:], net(a, time, condition=b)[1:], rtol=0, atol=0)

@@ -65,9 +65,9 @@ def test_gradients_equal_those_of_the_recurrence(form):
         leaves = [value.clone().requires_grad_() for value in given_]
         (scan(*leaves) * weight).sum().backward()
         grads.append([leaf.grad for leaf in leaves])
-    for found, expected in zip(*grads):
+    for gradient, expected in zip(*grads):
         assert expected.abs().max() > 1e-3
-        torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
+        torch.testing.assert_close(gradient, expected, rtol=1e-8, atol=1e-8)
 
 
 def test_single_precision_stays_close_over_257_steps():
@@ -135,14 +135,14 @@ def test_layer_equals_transformers_in_values_and_gradients(length, groups):
     theirs.load_state_dict(ours.state_dict())
     u = torch.randn(2, length, 32)
     weight = torch.randn(2, length, 32)
-    found, expected, grads = [], [], []
-    for layer, out in ((ours, found), (theirs, expected)):
+    outputs, expected, grads = [], [], []
+    for layer, out in ((ours, outputs), (theirs, expected)):
         leaf = u.clone().requires_grad_()
         y = layer(leaf)
         (y * weight).sum().backward()
         out.append(y)
         grads.append({"input": leaf.grad, **{name: p.grad for name, p in layer.named_parameters()}})
-    torch.testing.assert_close(found[0], expected[0], rtol=1e-4, atol=2e-5)
+    torch.testing.assert_close(outputs[0], expected[0], rtol=1e-4, atol=2e-5)
     assert grads[0].keys() == grads[1].keys()
     for name, mine in grads[0].items():
         scale = grads[1][name].abs().max()
@@ -298,5 +298,5 @@ def test_scan_on_cuda_equals_the_cpu():
     layer = Mamba2(64, d_state=64, headdim=64)
     u = torch.randn(2, 257, 64)
     expected = layer(u).detach()
-    found = layer.to("cuda")(u.to("cuda")).detach().cpu()
-    assert np.abs((found - expected).numpy()).max() < 1e-2
+    on_card = layer.to("cuda")(u.to("cuda")).detach().cpu()
+    assert np.abs((on_card - expected).numpy()).max() < 1e-2

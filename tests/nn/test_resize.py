@@ -57,9 +57,9 @@ def test_torchvision_is_as_near_as_its_own_kernels_are_to_each_other(antialias, 
 @pytest.mark.parametrize("width", [256, 510, 512, 1024])  # rows of 2,048 bytes are turned in strips, or not
 def test_resize_of_grey_images_in_strips_and_whole(width, dtype):
     grey = noise(2, 70, width, 1, seed=width, dtype=dtype)
-    found = resize(grey, (55, 90), antialias=False)
+    resized = resize(grey, (55, 90), antialias=False)
     atol = 1e-6 if dtype is np.float32 else 5e-15
-    np.testing.assert_allclose(found, reference(grey, (55, 90), antialias=False), rtol=0, atol=atol)
+    np.testing.assert_allclose(resized, reference(grey, (55, 90), antialias=False), rtol=0, atol=atol)
 
 
 def test_antialiasing_counts_every_pixel_when_reducing():
@@ -80,12 +80,12 @@ def test_tap_by_tap_is_the_same_resize(sides, antialias, dtype):
     images = noise(2, height, width, 3, seed=height, dtype=dtype)
     expected = as_planes(resize(images, size, antialias=antialias))
     atol = 5e-7 if dtype is np.float32 else 1e-15
-    for found in (
+    for resized in (
         tap_by_tap(as_planes(images), size, antialias=antialias),
         resize_planes(as_planes(images), size, antialias=antialias),
     ):
-        assert found.dtype == expected.dtype
-        torch.testing.assert_close(found, expected, rtol=0, atol=atol)
+        assert resized.dtype == expected.dtype
+        torch.testing.assert_close(resized, expected, rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("name", BILINEAR)
@@ -127,7 +127,7 @@ def test_bytes_become_floats_and_other_types_are_refused():
 def test_resize_on_a_card_equals_the_processors(antialias):
     planes = as_planes(noise(4, 512, 500, 3))
     for size in ((256, 256), (425, 425), (255, 224)):
-        found = resize_planes(planes.cuda(), size, antialias=antialias)
-        assert found.is_cuda
+        resized = resize_planes(planes.cuda(), size, antialias=antialias)
+        assert resized.is_cuda
         expected = resize_planes(planes, size, antialias=antialias)
-        torch.testing.assert_close(found.cpu(), expected, rtol=0, atol=5e-7)
+        torch.testing.assert_close(resized.cpu(), expected, rtol=0, atol=5e-7)

@@ -32,13 +32,15 @@ def trials(counts, *, seed: int, shift: float = 0.0) -> tuple[np.ndarray, np.nda
 
 def test_balanced_repeats_give_the_textbook_analysis_of_variance():
     data, index = trials([4] * 12, seed=0)
-    found = variance_components([(data, index)])
+    components = variance_components([(data, index)])
     groups = [data[index == k] for k in range(12)]
     f = stats.f_oneway(*groups).statistic
-    np.testing.assert_allclose(found.signal / found.noise, np.maximum(f - 1, 0) / 4, rtol=1e-9, atol=1e-12)
-    assert (found.within, found.between) == (36, 11)
+    np.testing.assert_allclose(
+        components.signal / components.noise, np.maximum(f - 1, 0) / 4, rtol=1e-9, atol=1e-12
+    )
+    assert (components.within, components.between) == (36, 11)
     # The share of the mean's variance that is signal is 1 - 1 / F.
-    np.testing.assert_allclose(found.noise_ceiling(np.full(12, 4)), np.maximum(1 - 1 / f, 0), atol=1e-12)
+    np.testing.assert_allclose(components.noise_ceiling(np.full(12, 4)), np.maximum(1 - 1 / f, 0), atol=1e-12)
 
 
 def test_unequal_repeats_over_two_splits_are_unbiased():
