@@ -290,7 +290,7 @@ def says_nothing(name: str) -> bool:
     return name.strip("_").lower() in SAYS_NOTHING
 
 
-@pytest.mark.parametrize("folder", ["harness", *PLUGIN_FOLDERS, "reports"])
+@pytest.mark.parametrize("folder", ["harness", *PLUGIN_FOLDERS, "reports", "tests"])
 def test_a_name_says_what_it_holds(folder):
     files = {file.relative_to(ROOT): file.read_text() for file in sorted((ROOT / folder).rglob("*.py"))}
     assert files

@@ -277,15 +277,15 @@ def test_ids_beside_a_file_go_where_the_message_says(tmp_path):
 def test_ids_are_saved_as_text_as_the_message_says(tmp_path):
     for ids in (np.full(6, np.pi) * np.arange(1, 7), np.array([2.0**60] * 6) + np.arange(6) * 2**12):
         message = refused(read_predictions, write_npz(tmp_path, predictions=BETAS, ids=ids))
-        made = eval(expression(message, r"in Python: (.+)$"), {"numpy": np, "ids": ids})
-        assert len(set(read_predictions(write_npz(tmp_path, predictions=BETAS, ids=made))[0])) == 6
+        text_ids = eval(expression(message, r"in Python: (.+)$"), {"numpy": np, "ids": ids})
+        assert len(set(read_predictions(write_npz(tmp_path, predictions=BETAS, ids=text_ids))[0])) == 6
 
 
 def test_pickled_ids_are_saved_as_text_as_the_message_says(tmp_path):
     ids = np.array(NAMES, object)
     message = refused(read_predictions, write_npz(tmp_path, predictions=BETAS, ids=ids))
-    made = eval(expression(message, r"for example (.+)$"), {"numpy": np, "ids": ids})
-    assert read_predictions(write_npz(tmp_path, predictions=BETAS, ids=made))[0] == NAMES
+    text_ids = eval(expression(message, r"for example (.+)$"), {"numpy": np, "ids": ids})
+    assert read_predictions(write_npz(tmp_path, predictions=BETAS, ids=text_ids))[0] == NAMES
 
 
 def test_tensors_are_saved_as_the_message_says(tmp_path, monkeypatch):

@@ -48,7 +48,7 @@ class Recorder(Silent):
 
 def heard_of(call) -> list[tuple[str, int, int]]:
     heard = []
-    with listening(lambda *said: heard.append(said)):
+    with listening(lambda *report: heard.append(report)):
         call()
     return heard
 
@@ -67,8 +67,8 @@ def test_track_yields_all_and_says_what_is_finished():
 
 def test_only_the_innermost_listener_hears_and_only_inside():
     outer, inner = [], []
-    with listening(lambda *said: outer.append(said)):
-        with listening(lambda *said: inner.append(said)):
+    with listening(lambda *report: outer.append(report)):
+        with listening(lambda *report: inner.append(report)):
             progress("a", 1, 2)
         progress("b", 1, 2)
     progress("c", 1, 2)
@@ -86,7 +86,7 @@ def test_executors_run_what_reports_progress(name):
 
 def test_a_thread_without_a_listener_is_silent():
     heard = []
-    with listening(lambda *said: heard.append(said)), ThreadPoolExecutor(1) as pool:
+    with listening(lambda *report: heard.append(report)), ThreadPoolExecutor(1) as pool:
         assert pool.submit(tracked, 2).result() == [0, 1]
     assert not heard
 
@@ -161,8 +161,8 @@ def test_a_plugins_progress_reaches_the_reporter_of_the_run(tmp_path: Path):
     )
     recorder = Recorder()
     run_plan(make_plan(request, need_decoder=False), Store(tmp_path / "store"), reporter=recorder)
-    said = [(stage, done, total) for stage, what, done, total in recorder.heard if what == "thinking"]
-    assert said == [("fit encoder", k, 3) for k in range(4)]
+    steps = [(stage, done, total) for stage, what, done, total in recorder.heard if what == "thinking"]
+    assert steps == [("fit encoder", k, 3) for k in range(4)]
 
 
 def test_lines_come_seldom_with_an_estimate():

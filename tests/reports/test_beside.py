@@ -33,7 +33,7 @@ def test_a_line_is_the_mean_over_runs_and_stands_beside_its_printed_one(runs):
     table = beside_table(runs, ["pixcorr", "voxel-r"], {"b × linear": PUBLISHED["chasm"]})
     assert table["encoder"].tolist() == ["b", "b", "a", "a"]
     own = table.set_index(["encoder", "column"])
-    means = [cell_scores(one.run)["voxel-r"][0] for one in runs[:2]]
+    means = [cell_scores(cell.run)["voxel-r"][0] for cell in runs[:2]]
     assert own.loc[("b", "voxel-r"), "mean"] == pytest.approx(np.mean(means))
     assert own.loc[("b", "voxel-r"), "published_value"] == 0.429
     assert own.loc[("b", "pixcorr"), "published"] == ""
@@ -41,9 +41,11 @@ def test_a_line_is_the_mean_over_runs_and_stands_beside_its_printed_one(runs):
 
 
 def test_another_row_may_be_read(runs):
-    one = runs[:1]
-    predicted, measured = (beside_table(one, ["pixcorr"], {}, row=row)["mean"][0] for row in ("", "measured"))
-    scores = one[0].run.scores
+    cells = runs[:1]
+    predicted, measured = (
+        beside_table(cells, ["pixcorr"], {}, row=row)["mean"][0] for row in ("", "measured")
+    )
+    scores = cells[0].run.scores
     expected = scores[(scores["row"] == "measured") & (scores["metric"] == "pixcorr@1")]
     expected = expected[expected["target"] == "stimulus"].groupby("image_id")["value"].mean()
     assert measured == pytest.approx(expected.mean())

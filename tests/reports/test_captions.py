@@ -32,8 +32,8 @@ def stored(run: RunResult, row: str, target: str, metric: str = ROUGE) -> np.nda
 
 
 def line(table: pd.DataFrame, row: str, metric: str = ROUGE) -> pd.Series:
-    (found,) = (table[(table["row"] == row) & (table["metric"] == metric)]).iloc
-    return found
+    (figures,) = (table[(table["row"] == row) & (table["metric"] == metric)]).iloc
+    return figures
 
 
 def fieller(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -54,7 +54,7 @@ def test_the_four_figures_are_those_of_the_stored_values(folder: Path) -> None:
     for metric in fixtures.CAPTIONS:
         captioner = stored(run, "generator-ceiling", "stimulus", metric)
         for row in ("measured", "predicted", "zero"):
-            found = line(table, row, metric)
+            figures = line(table, row, metric)
             image, reference = (stored(run, row, target, metric) for target in ("image", "stimulus"))
             for name, values in (
                 ("image_reference", captioner),
@@ -62,13 +62,13 @@ def test_the_four_figures_are_those_of_the_stored_values(folder: Path) -> None:
                 ("brain_image", image),
             ):
                 expected = mean_interval(values)
-                assert found[name] == pytest.approx(values.mean())
-                assert found[f"{name}_low"] == pytest.approx(expected.low)
-                assert found[f"{name}_high"] == pytest.approx(expected.high)
-            assert found["relative"] == pytest.approx(image.mean() / captioner.mean())
-            interval = (found["relative_low"], found["relative_high"])
+                assert figures[name] == pytest.approx(values.mean())
+                assert figures[f"{name}_low"] == pytest.approx(expected.low)
+                assert figures[f"{name}_high"] == pytest.approx(expected.high)
+            assert figures["relative"] == pytest.approx(image.mean() / captioner.mean())
+            interval = (figures["relative_low"], figures["relative_high"])
             assert interval == pytest.approx(fieller(image, captioner), rel=1e-6)
-            assert (found["n"], found["missing"]) == (14, 0)
+            assert (figures["n"], figures["missing"]) == (14, 0)
 
 
 def test_shuffled_captions_have_no_relative_and_the_captioner_no_line(folder: Path) -> None:
@@ -88,8 +88,10 @@ def test_a_decoder_as_good_as_its_captioner_is_at_one_whatever_is_drawn(folder: 
         return pd.concat([keep, own.assign(row="measured", target="image")])
 
     fixtures.change_scores(folder, "scores", change)
-    found = line(caption_table(RunResult.open(folder)), "measured")
-    assert (found["relative"], found["relative_low"], found["relative_high"]) == pytest.approx((1, 1, 1))
+    figures = line(caption_table(RunResult.open(folder)), "measured")
+    assert (figures["relative"], figures["relative_low"], figures["relative_high"]) == pytest.approx(
+        (1, 1, 1)
+    )
 
 
 def test_relative_rests_on_the_images_that_both_have(folder: Path) -> None:
@@ -104,9 +106,9 @@ def test_relative_rests_on_the_images_that_both_have(folder: Path) -> None:
     x, y = stored(run, "measured", "image"), stored(run, "generator-ceiling", "stimulus")
     both = np.delete(np.arange(14), [3, 4])
     fixtures.change_scores(folder, "scores", spoil)
-    found = line(caption_table(RunResult.open(folder)), "measured")
-    assert found["relative"] == pytest.approx(x[both].mean() / y[both].mean())
-    assert (found["n"], found["missing"]) == (13, 1)
+    figures = line(caption_table(RunResult.open(folder)), "measured")
+    assert figures["relative"] == pytest.approx(x[both].mean() / y[both].mean())
+    assert (figures["n"], figures["missing"]) == (13, 1)
 
 
 @pytest.mark.usefixtures("no_charts")
@@ -122,9 +124,9 @@ def test_without_captions_there_is_nothing(tmp_path: Path) -> None:
 
 def test_captions_that_have_no_captioner_beside_them(folder: Path) -> None:
     fixtures.change_scores(folder, "scores", lambda f: f[f["row"] != "generator-ceiling"])
-    found = line(caption_table(RunResult.open(folder)), "measured")
-    assert np.isnan([found["image_reference"], found["relative"]]).all()
-    assert np.isfinite([found["brain_reference"], found["brain_image"]]).all()
+    figures = line(caption_table(RunResult.open(folder)), "measured")
+    assert np.isnan([figures["image_reference"], figures["relative"]]).all()
+    assert np.isfinite([figures["brain_reference"], figures["brain_image"]]).all()
 
 
 def test_the_grid_has_a_body_per_metric_and_dashes_where_there_is_no_figure(folder: Path) -> None:
@@ -140,9 +142,9 @@ def test_the_grid_has_a_body_per_metric_and_dashes_where_there_is_no_figure(fold
     assert [body.heading for body in grid.bodies] == list(fixtures.CAPTIONS.values())
     rows = {label: cells for label, _, cells in grid.bodies[0].lines}
     assert rows["predicted, shuffled"][2:] == (None, None)
-    found = line(table, "measured")
+    figures = line(table, "measured")
     assert [cell.value for cell in rows["measured fMRI"]] == [
-        found[name] for name in ("image_reference", "brain_reference", "brain_image", "relative")
+        figures[name] for name in ("image_reference", "brain_reference", "brain_image", "relative")
     ]
 
 
@@ -153,5 +155,7 @@ def test_the_terminal_prints_all_four(folder: Path) -> None:
     text = out.getvalue().split("captions: mean")[1]
     for name in ("image vs reference", "brain vs reference", "brain vs image", "relative"):
         assert name in text
-    found = line(caption_table(run), "measured")
-    assert f"{found['relative']:.3f} [{found['relative_low']:.3f}, {found['relative_high']:.3f}]" in text
+    figures = line(caption_table(run), "measured")
+    assert (
+        f"{figures['relative']:.3f} [{figures['relative_low']:.3f}, {figures['relative_high']:.3f}]" in text
+    )

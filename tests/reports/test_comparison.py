@@ -41,9 +41,9 @@ def test_a_metric_that_scored_nothing_is_left_out(tmp_path):
         return scores.assign(value=scores.value.mask(lost))
 
     report_fixtures.change_scores(folder, "scores", change)
-    found = compare([RunResult.open(folder)], rows=("predicted", "measured"))
-    assert dict(found.left_out) == {"ssim@1": "no image was scored for measured fMRI"}
-    assert set(found.means.metric) == {"pixcorr@1", "pixel-2way@1", "distance@1"}
+    comparison = compare([RunResult.open(folder)], rows=("predicted", "measured"))
+    assert dict(comparison.left_out) == {"ssim@1": "no image was scored for measured fMRI"}
+    assert set(comparison.means.metric) == {"pixcorr@1", "pixel-2way@1", "distance@1"}
 
 
 def test_a_large_family_can_still_tell_systems_apart(three_encoders):

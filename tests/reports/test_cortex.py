@@ -95,8 +95,8 @@ def test_volumes_in_mni_are_sampled_where_they_are(mesh):
     assert spacing(where) == 2.0
     values = where[:, 2] * 0.1
     halves = sampled(where, values)
-    known = np.isfinite(halves["left"])
-    assert known.sum() > 20
+    measured = np.isfinite(halves["left"])
+    assert measured.sum() > 20
     assert np.isfinite(halves["right"]).sum() == 0
     from nilearn import datasets, surface
 
@@ -105,8 +105,8 @@ def test_volumes_in_mni_are_sampled_where_they_are(mesh):
         np.asarray(surface.load_surf_mesh(paths[f"{name}_left"]).coordinates) for name in ("pial", "white")
     )
     middle = (pial + white) / 2
-    assert np.linalg.norm(middle[known] - centre, axis=1).max() < 16
-    np.testing.assert_allclose(halves["left"][known], middle[known, 2] * 0.1, atol=0.35)
+    assert np.linalg.norm(middle[measured] - centre, axis=1).max() < 16
+    np.testing.assert_allclose(halves["left"][measured], middle[measured, 2] * 0.1, atol=0.35)
 
 
 def test_a_subjects_own_volume_is_dots_from_three_sides_and_a_sheet_from_above(tmp_path):

@@ -40,17 +40,17 @@ def test_scores_and_shares_are_those_of_the_stored_values(folder: Path, metric: 
     assert ours["rank"].tolist()[:-1] == list(RANKS)
     assert np.isnan(ours["rank"].iloc[-1])
     nothing, whole = (values(run, row, metric) for row in ("train-mean", "measured"))
-    for found in ours.itertuples():
-        scores, rivalry = (values(run, found.row, metric, column) for column in ("value", "rivalry"))
+    for point in ours.itertuples():
+        scores, rivalry = (values(run, point.row, metric, column) for column in ("value", "rivalry"))
         expected = mean_interval(scores, rivalry=rivalry)
-        assert (found.mean, found.low, found.high) == pytest.approx(
+        assert (point.mean, point.low, point.high) == pytest.approx(
             (expected.mean, expected.low, expected.high)
         )
         moved = scores + rivalry  # what an image does to the others' scores when it is drawn
         sign = -1 if metric == "distance@1" else 1
         expected_share = ratio_of_means(sign * (moved - nothing), sign * (whole - nothing))
-        assert (found.share, found.share_low, found.share_high) == pytest.approx(expected_share)
-        assert found.share == pytest.approx((moved.mean() - nothing.mean()) / (whole - nothing).mean())
+        assert (point.share, point.share_low, point.share_high) == pytest.approx(expected_share)
+        assert point.share == pytest.approx((moved.mean() - nothing.mean()) / (whole - nothing).mean())
 
 
 def test_the_ends_are_nothing_and_everything(folder: Path) -> None:
@@ -88,10 +88,10 @@ class Svg(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
+        attributes = dict(attrs)
         if tag == "svg":
-            self.root = found
-        self.marks += re.findall(r"mark-(\w+) role-mark", found.get("class") or "")
+            self.root = attributes
+        self.marks += re.findall(r"mark-(\w+) role-mark", attributes.get("class") or "")
 
     def handle_data(self, data: str) -> None:
         self.text.append(data)
@@ -112,8 +112,8 @@ def test_the_chart_has_a_panel_per_metric_with_its_rules_and_says_so(folder: Pat
         arrow = "↑" if metric.get("higher_is_better", True) else "↓"
         assert any(f"{metric.get('label')} {arrow}" == text for text in chart.text)
     told = chart.root["aria-label"]
-    for found in table.itertuples():
-        assert f"{found.mean:.3f} at {'all voxels' if np.isnan(found.rank) else int(found.rank)}" in told
+    for point in table.itertuples():
+        assert f"{point.mean:.3f} at {'all voxels' if np.isnan(point.rank) else int(point.rank)}" in told
     assert "var(--row-measured)" in svg
     assert not re.search(r"#0\d0\d0\d\b|xmlns", svg)
 
@@ -139,6 +139,6 @@ def test_the_table_is_ordered_by_dimensions_and_ends_with_all_voxels(folder: Pat
     ((_, lines),) = [(body.heading, body.lines) for body in grid.bodies]
     assert [label for label, _, _ in lines] == ["0", "4", "32", "all voxels"]
     cell = lines[1][2][0]
-    (found,) = table.query("metric == 'pixcorr@1' and rank == 4").itertuples()
-    assert cell.value == found.mean
-    assert cell.note.startswith(f"{100 * found.share:.0f}\u00a0% [")
+    (point,) = table.query("metric == 'pixcorr@1' and rank == 4").itertuples()
+    assert cell.value == point.mean
+    assert cell.note.startswith(f"{100 * point.share:.0f}\u00a0% [")

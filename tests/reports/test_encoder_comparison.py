@@ -82,11 +82,13 @@ def test_a_run_keeps_what_its_encoder_scores_rest_on(runs):
     assert set(table.metric) == {"voxel-r@1", "voxel-r2@1", "voxel-r2-nc@1"}  # moments give no others
     assert set(table.row) == {"predicted"}
     scores = run.region_scores.set_index(["row", "metric", "region"])
-    for one in table.itertuples():
-        score = scores.loc[(one.row, one.metric, one.region)]
-        assert (one.value, one.n_voxels, one.n) == pytest.approx((score.value, score.n_voxels, 40))
-        assert (len(one.contributions), len(one.image_ids)) == (40, 40)
-        assert np.mean(one.contributions) == pytest.approx(one.value, abs=1e-5)
+    for region_line in table.itertuples():
+        score = scores.loc[(region_line.row, region_line.metric, region_line.region)]
+        assert (region_line.value, region_line.n_voxels, region_line.n) == pytest.approx(
+            (score.value, score.n_voxels, 40)
+        )
+        assert (len(region_line.contributions), len(region_line.image_ids)) == (40, 40)
+        assert np.mean(region_line.contributions) == pytest.approx(region_line.value, abs=1e-5)
 
 
 def test_files_stay_small(runs):
@@ -95,12 +97,12 @@ def test_files_stay_small(runs):
 
 
 def test_the_tables_are_those_of_the_stored_contributions(pair):
-    found = compare(pair, regions=["all"])
-    labels = [encoder.label for encoder in found.encoders]
+    comparison = compare(pair, regions=["all"])
+    labels = [encoder.label for encoder in comparison.encoders]
     assert labels == ["toys.py:ToyEncoder · noise=0.1", "toys.py:ToyEncoder · noise=2.0"]
     ours, theirs = (kept(run) for run in pair)
-    p, flips = [], int(2 * len(found.region_differences) / 0.05)
-    for got in found.region_differences.itertuples():
+    p, flips = [], int(2 * len(comparison.region_differences) / 0.05)
+    for got in comparison.region_differences.itertuples():
         a, b = ours.loc[(got.metric, got.region)], theirs.loc[(got.metric, got.region)]
         difference = a.value - b.value
         parts = np.float64(a.contributions) - np.float64(b.contributions)
@@ -113,27 +115,27 @@ def test_the_tables_are_those_of_the_stored_contributions(pair):
         assert (got.a, got.b, got.n, got.subjects, got.unit) == (*labels, 40, 1, "image")
         told = got.p_holm < 0.05 and (got.low > 0 or got.high < 0)
         assert got.better == (labels[0 if got.low > 0 else 1] if told else "")
-        letters = found.region_means[
-            (found.region_means.metric == got.metric) & (found.region_means.region == got.region)
+        letters = comparison.region_means[
+            (comparison.region_means.metric == got.metric) & (comparison.region_means.region == got.region)
         ].group
         assert bool(set.intersection(*map(set, letters))) == (not told)
-    assert found.region_differences.p_holm.to_numpy() == pytest.approx(holm(p))
-    assert {"", labels[0]} == set(found.region_differences.better)
-    assert set(found.differences.metric) == {"pixel-2way@1"}  # a family of its own
-    for got in found.region_means.itertuples():
-        one = (ours if got.system == labels[0] else theirs).loc[(got.metric, got.region)]
-        expected = mean_interval(np.float64(one.contributions))
+    assert comparison.region_differences.p_holm.to_numpy() == pytest.approx(holm(p))
+    assert {"", labels[0]} == set(comparison.region_differences.better)
+    assert set(comparison.differences.metric) == {"pixel-2way@1"}  # a family of its own
+    for got in comparison.region_means.itertuples():
+        own_scores = (ours if got.system == labels[0] else theirs).loc[(got.metric, got.region)]
+        expected = mean_interval(np.float64(own_scores.contributions))
         assert (got.mean, got.low, got.high) == pytest.approx(
-            (one.value, expected.low, expected.high), abs=1e-6
+            (own_scores.value, expected.low, expected.high), abs=1e-6
         )
-        assert (got.n_voxels, got.n) == (one.n_voxels, 40)
+        assert (got.n_voxels, got.n) == (own_scores.n_voxels, 40)
 
 
 def test_the_interval_of_all_voxels_is_the_one_that_the_run_reports(pair):
-    found = compare(pair, metrics=["voxel-r"])
-    for run, system in zip(pair, found.encoders):
+    comparison = compare(pair, metrics=["voxel-r"])
+    for run, system in zip(pair, comparison.encoders):
         scores = run.set_scores[run.set_scores.row == "predicted"].set_index("metric").value
-        got = line(found.region_means, system=system.label, region="all voxels")
+        got = line(comparison.region_means, system=system.label, region="all voxels")
         assert [got["mean"], got.low, got.high] == pytest.approx(
             [scores[f"voxel-r-{part}@1"] for part in ("mean", "low", "high")], abs=1e-6
         )
@@ -151,24 +153,24 @@ def test_regions_are_all_voxels_and_groups_unless_named(pair):
 
 
 def test_an_encoder_under_two_decoders_is_one_encoder(runs):
-    found = compare(list(runs.values()))
-    assert len(found.systems) == 3
-    assert [encoder.label.rpartition(" ")[2] for encoder in found.encoders] == ["noise=0.1", "noise=2.0"]
+    comparison = compare(list(runs.values()))
+    assert len(comparison.systems) == 3
+    assert [encoder.label.rpartition(" ")[2] for encoder in comparison.encoders] == ["noise=0.1", "noise=2.0"]
     two = compare([runs["good"], runs["noisy"]])
-    pd.testing.assert_frame_equal(found.region_differences, two.region_differences)
+    pd.testing.assert_frame_equal(comparison.region_differences, two.region_differences)
     same = compare([runs["good"], runs["good, other decoder"]])
     assert len(same.differences) > 0
     assert len(same.region_differences) == 0
 
 
 def test_a_run_differs_from_itself_by_exactly_nothing(runs, tmp_path):
-    found = compare([runs["good"], copied(runs["good"], tmp_path / "again")], regions=["all"])
-    table = found.region_differences
+    comparison = compare([runs["good"], copied(runs["good"], tmp_path / "again")], regions=["all"])
+    table = comparison.region_differences
     assert len(table) == 18
     assert (table[["difference", "low", "high"]] == 0).all(axis=None)
     assert (table[["p", "p_holm", "p_t"]] == 1).all(axis=None)
     assert set(table.better) == {""}
-    assert set(found.region_means.group) == {"a"}
+    assert set(comparison.region_means.group) == {"a"}
 
 
 def test_subjects_are_averaged(runs, tmp_path):
@@ -180,25 +182,25 @@ def test_subjects_are_averaged(runs, tmp_path):
         copied(runs[name], tmp_path / name, doubled, subject="two", train_subjects=[])
         for name in ("good", "noisy")
     ]
-    one = compare([runs["good"], runs["noisy"]], metrics=["voxel-r"])
+    single = compare([runs["good"], runs["noisy"]], metrics=["voxel-r"])
     both = compare([runs["good"], runs["noisy"], *others], metrics=["voxel-r"])
     assert set(both.region_differences.subjects) == {2}
     for name in ("difference", "low", "high"):  # the mean of a subject and its double, on the same images
         assert both.region_differences[name].to_numpy() == pytest.approx(
-            1.5 * one.region_differences[name], abs=1e-6
+            1.5 * single.region_differences[name], abs=1e-6
         )
-    assert (both.region_differences.p == one.region_differences.p).all()
-    assert (both.region_means.n_voxels == 2 * one.region_means.n_voxels).all()
+    assert (both.region_differences.p == single.region_differences.p).all()
+    assert (both.region_means.n_voxels == 2 * single.region_means.n_voxels).all()
 
 
 def test_what_cannot_be_compared_is_said(runs, tmp_path):
     left = shutil.ignore_patterns("region_contributions.parquet")
     shutil.copytree(runs["noisy"].folder, tmp_path / "old", ignore=left)
-    found = compare([runs["good"], RunResult.open(tmp_path / "old")])
-    assert len(found.differences) > 0
-    assert len(found.region_means) == 0
+    comparison = compare([runs["good"], RunResult.open(tmp_path / "old")])
+    assert len(comparison.differences) > 0
+    assert len(comparison.region_means) == 0
     assert "old holds no region_contributions.parquet; type the command of that run again" in " ".join(
-        found.notes
+        comparison.notes
     )
 
     def without(table):
@@ -209,19 +211,19 @@ def test_what_cannot_be_compared_is_said(runs, tmp_path):
         m | {"chance": 0.3} if m["name"] == "voxel-r2-nc@1" else m for m in runs["noisy"].info["metrics"]
     ]
     other = copied(fewer, tmp_path / "other", metrics=metrics)
-    found = compare([runs["good"], other])
-    why = dict(found.left_out)
+    comparison = compare([runs["good"], other])
+    why = dict(comparison.left_out)
     assert why["voxel-r2@1"] == "not scored in other for predicted"
     assert "another definition: chance is" in why["voxel-r2-nc@1"]
-    assert list(dict.fromkeys(found.region_means.region)) == ["all voxels", "higher"]
-    assert found.notes[-1] == "voxel scores of 'early' are not compared: not all runs have it"
+    assert list(dict.fromkeys(comparison.region_means.region)) == ["all voxels", "higher"]
+    assert comparison.notes[-1] == "voxel scores of 'early' are not compared: not all runs have it"
 
 
 def test_rows_that_no_encoder_made_have_no_voxel_scores(runs):
-    found = compare([runs["good"]], rows=("measured", "predicted", "flat-grey"))
-    assert len(found.systems) == 3
-    assert len(found.region_means) == 0
-    assert [note.partition(":")[0] for note in found.notes] == ["one seed of all systems"]
+    comparison = compare([runs["good"]], rows=("measured", "predicted", "flat-grey"))
+    assert len(comparison.systems) == 3
+    assert len(comparison.region_means) == 0
+    assert [note.partition(":")[0] for note in comparison.notes] == ["one seed of all systems"]
 
 
 def test_runs_without_image_scores_are_compared(runs, tmp_path):
@@ -237,10 +239,10 @@ def test_runs_without_image_scores_are_compared(runs, tmp_path):
     ]
     expected = kept(runs["good"]).loc["voxel-r@1"].contributions
     assert np.array_equal(np.stack(kept(plain[0]).contributions), np.stack(expected))
-    found = compare(plain)
-    assert len(found.means) == len(found.differences) == len(found.variance) == 0
+    comparison = compare(plain)
+    assert len(comparison.means) == len(comparison.differences) == len(comparison.variance) == 0
     expected = compare([runs["good"], runs["noisy"]], metrics=["voxel-r"]).region_differences
-    pd.testing.assert_frame_equal(found.region_differences, expected)
+    pd.testing.assert_frame_equal(comparison.region_differences, expected)
 
 
 def test_the_command_says_the_unit(harness, tmp_path, pair):
@@ -253,6 +255,6 @@ def test_the_command_says_the_unit(harness, tmp_path, pair):
     assert re.search(r"noise=0.1 +0\.\d+ \[0\.\d+, 0\.\d+\] +29 +40 +a", first)
     for name in ("voxel R², all voxels", "voxel r, early", "voxel R², FFA"):
         assert done.stdout.count(name) == 2  # a mean and a difference
-    found = compare(pair, metrics=["voxel-r", "voxel-r2"], regions=["all"]).region_differences
+    differences = compare(pair, metrics=["voxel-r", "voxel-r2"], regions=["all"]).region_differences
     read = pd.read_csv(tmp_path / "out.csv").fillna({"better": ""})
-    pd.testing.assert_frame_equal(read, found, check_dtype=False)
+    pd.testing.assert_frame_equal(read, differences, check_dtype=False)

@@ -106,10 +106,10 @@ def test_unequal_terms_are_said(runs, tmp_path):
         encoder="ridge",
         decoder=None,
     )
-    said = unequal_terms([*runs, SuiteRun("fewer", "", 1, other)])
-    assert "toy01: other training images than exact: fewer" in said
-    assert "toy01: other training responses than exact: fewer" in said
-    assert "not all encoders have the same seeds" in said
+    notes = unequal_terms([*runs, SuiteRun("fewer", "", 1, other)])
+    assert "toy01: other training images than exact: fewer" in notes
+    assert "toy01: other training responses than exact: fewer" in notes
+    assert "not all encoders have the same seeds" in notes
 
 
 def test_the_command_prints_all_of_it(runs, tmp_path):

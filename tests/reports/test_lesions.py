@@ -35,8 +35,8 @@ def test_differences_and_shares_are_those_of_the_stored_scores(run: RunResult) -
         assert line.difference == pytest.approx(lesioned - intact)
         assert line.difference_low < line.difference < line.difference_high
         assert line.kept_share == pytest.approx((lesioned - nothing) / (intact - nothing))
-        made = 1 - fixtures.LESIONED[line.lesion] * (1 if line.area == "early" else 0.5)
-        assert line.kept_share == pytest.approx(made, abs=0.12)
+        simulated_share = 1 - fixtures.LESIONED[line.lesion] * (1 if line.area == "early" else 0.5)
+        assert line.kept_share == pytest.approx(simulated_share, abs=0.12)
         assert line.n_voxels == len(run.info["space"]["groups"][line.area])
     # What was taken made it worse in either direction of a metric.
     taken = table[(table.lesion == "keep") & (table.area == "early")]

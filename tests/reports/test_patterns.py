@@ -27,14 +27,14 @@ def test_areas_follow_the_voxel_space_and_do_not_overlap(run: RunResult) -> None
 
 def test_bins_are_means_of_neighbouring_voxels(run: RunResult) -> None:
     table, patterns = pattern_table(run), run.patterns
-    one = table[(table.image_id == "scene-001") & (table.row == "predicted")]
-    assert list(one["bin"]) == list(range(len(one)))
-    assert abs(len(one) - BINS) <= 2
-    assert one["voxels"].sum() == 330
-    mean = (one["value"] * one["voxels"]).sum() / 330
+    bins = table[(table.image_id == "scene-001") & (table.row == "predicted")]
+    assert list(bins["bin"]) == list(range(len(bins)))
+    assert abs(len(bins) - BINS) <= 2
+    assert bins["voxels"].sum() == 330
+    mean = (bins["value"] * bins["voxels"]).sum() / 330
     assert mean == pytest.approx(patterns["predicted"][1].mean(), abs=1e-6)
-    first = run.info["space"]["groups"]["early"][: one["voxels"].iloc[0]]
-    assert one["value"].iloc[0] == pytest.approx(patterns["predicted"][1, first].mean(), abs=1e-6)
+    first = run.info["space"]["groups"]["early"][: bins["voxels"].iloc[0]]
+    assert bins["value"].iloc[0] == pytest.approx(patterns["predicted"][1, first].mean(), abs=1e-6)
 
 
 def test_the_chart_says_how_alike_the_two_are(run: RunResult, fresh: Path) -> None:

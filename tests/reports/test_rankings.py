@@ -60,8 +60,8 @@ def mean(run, metric, target):
     ],
 )
 def test_tau_orders_and_verdicts_are_those_of_the_runs(runs, target, metric):
-    found = compare(list(runs.values()), target=target, metrics=[metric], flips=500)
-    table = ranking_table(found)
+    comparison = compare(list(runs.values()), target=target, metrics=[metric], flips=500)
+    table = ranking_table(comparison)
     assert tuple(table.columns) == RANKING_COLUMNS
     (line,) = table.itertuples()
     means = {
@@ -90,14 +90,14 @@ def test_a_cheat_that_one_decoder_likes_moves_in_the_ranking_of_the_other(runs):
     assert line.reversed >= 1
     # What the stimulus does not explain finds it out under both.
     for decoder in DECODERS:
-        found = mean(runs[decoder, "cheat"], "decoded-agreement-controlled@2", "measured")
-        assert abs(found) < 0.1
+        agreement = mean(runs[decoder, "cheat"], "decoded-agreement-controlled@2", "measured")
+        assert abs(agreement) < 0.1
 
 
 def test_one_decoder_gives_no_table(runs):
-    found = compare([runs["inverted", name] for name in ENCODERS], flips=200)
-    assert len(ranking_table(found)) == 0
-    assert list(ranking_table(found).columns) == list(RANKING_COLUMNS)
+    comparison = compare([runs["inverted", name] for name in ENCODERS], flips=200)
+    assert len(ranking_table(comparison)) == 0
+    assert list(ranking_table(comparison).columns) == list(RANKING_COLUMNS)
     one_each = compare([runs["inverted", "good"], runs["other", "noisy"]], flips=200)
     assert len(ranking_table(one_each)) == 0
 
@@ -122,15 +122,15 @@ def test_seeds_of_one_encoder_are_one_encoder(tmp_path):
         for noise in (0.5, 1.5)
         for seed in (0, 1)
     ]
-    found = compare(runs)
-    assert len(found.systems) == 4
-    table = ranking_table(found)
+    comparison = compare(runs)
+    assert len(comparison.systems) == 4
+    table = ranking_table(comparison)
     assert set(table.encoders) == {2}
     assert {"toys.py:ToyEncoder (noise=0.5)", "toys.py:ToyEncoder (noise=1.5)"} == set(
         table.order_a[0].split(", ")
     )
-    for system in found.systems:
+    for system in comparison.systems:
         means = [mean(run, f"{PIXCORR}@1", "stimulus") for own in system.replicates.values() for run in own]
         assert len(means) == 2
-        (own,) = found.means[found.means.system == system.label].itertuples()
+        (own,) = comparison.means[comparison.means.system == system.label].itertuples()
         assert (own.mean, own.seeds) == pytest.approx((np.mean(means), 2))

@@ -57,17 +57,17 @@ def test_score_means_average_samples_and_trials_within_an_image(shared: RunResul
     expected = scores.groupby(["row", "metric", "image_id"])["value"].mean().groupby(["row", "metric"]).mean()
     table = score_table(shared)
     assert len(table) == len(expected) == len(fixtures.ROWS) * len(fixtures.IMAGE_METRICS)
-    found = table.set_index(["row", "metric"])["mean"]
-    np.testing.assert_allclose(found.sort_index(), expected.sort_index(), rtol=1e-12)
+    means = table.set_index(["row", "metric"])["mean"]
+    np.testing.assert_allclose(means.sort_index(), expected.sort_index(), rtol=1e-12)
 
 
 def test_score_interval_is_the_bootstrap_over_images(shared: RunResult) -> None:
     values = shared.scores.query("target == 'stimulus' and row == 'predicted' and metric == 'ssim@1'")
     images = values.groupby("image_id")["value"].mean().sort_index().to_numpy()
     expected = mean_interval(images)
-    found = line(score_table(shared), row="predicted", metric="ssim@1")
-    assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high), rel=1e-12)
-    assert found["low"] < found["mean"] < found["high"]
+    ssim_line = line(score_table(shared), row="predicted", metric="ssim@1")
+    assert (ssim_line["low"], ssim_line["high"]) == pytest.approx((expected.low, expected.high), rel=1e-12)
+    assert ssim_line["low"] < ssim_line["mean"] < ssim_line["high"]
 
 
 def test_more_samples_of_the_same_images_do_not_narrow_an_interval(folder: Path) -> None:
@@ -100,13 +100,13 @@ def test_values_that_are_not_scored_are_counted_and_left_out(folder: Path) -> No
     before = image_values(RunResult.open(folder))["predicted", "ssim@1"]
     fixtures.change_scores(folder, "scores", spoil)
     run = RunResult.open(folder)
-    found = line(score_table(run), row="predicted", metric="ssim@1")
-    assert (found["n"], found["missing"]) == (11, 1)
+    ssim_line = line(score_table(run), row="predicted", metric="ssim@1")
+    assert (ssim_line["n"], ssim_line["missing"]) == (11, 1)
     after = image_values(run)["predicted", "ssim@1"]
     assert np.isnan(after["scene-003"])
     second = run.scores.query("row=='predicted' and metric=='ssim@1' and target=='stimulus' and sample==1")
     assert after["scene-004"] == second.set_index("image_id")["value"]["scene-004"]
-    assert found["mean"] == pytest.approx(after.drop("scene-003").mean())
+    assert ssim_line["mean"] == pytest.approx(after.drop("scene-003").mean())
     assert after.drop(["scene-003", "scene-004"]).equals(before.drop(["scene-003", "scene-004"]))
 
 
@@ -137,11 +137,13 @@ def test_paired_differences_match_the_images_and_holm_runs_over_a_row(shared: Ru
         np.testing.assert_allclose(ours["p_holm"], holm(ours["p"].to_numpy()))
         assert (ours["p_holm"] >= ours["p"]).all()
         assert len(ours) % len(fixtures.IMAGE_METRICS) == 0
-    for found in table.itertuples():
-        assert found.control in COMPARED[found.row]
-        expected = (values[found.row, found.metric] - values[found.control, found.metric]).mean()
-        assert found.difference == pytest.approx(expected, rel=1e-9)
-        assert found.low <= found.difference <= found.high
+    for comparison in table.itertuples():
+        assert comparison.control in COMPARED[comparison.row]
+        expected = (
+            values[comparison.row, comparison.metric] - values[comparison.control, comparison.metric]
+        ).mean()
+        assert comparison.difference == pytest.approx(expected, rel=1e-9)
+        assert comparison.low <= comparison.difference <= comparison.high
 
 
 def test_verdicts_follow_the_metrics_direction(shared: RunResult) -> None:
@@ -174,14 +176,14 @@ def test_equal_rows_are_undecided_and_a_worse_one_is_worse(folder: Path) -> None
 def test_encoding_describes_voxels_without_an_interval_over_them(shared: RunResult) -> None:
     table = encoding_table(shared)
     values = shared.voxel_scores.query("row == 'oracle' and metric == 'voxel-r@1'")["value"]
-    found = line(table, row="oracle", metric="voxel-r@1")
-    assert found["over"] == "voxels"
+    summary = line(table, row="oracle", metric="voxel-r@1")
+    assert summary["over"] == "voxels"
     np.testing.assert_allclose(
-        found[["mean", "q25", "median", "q75"]].astype(float),
+        summary[["mean", "q25", "median", "q75"]].astype(float),
         [values.mean(), *np.percentile(values, [25, 50, 75])],
     )
-    assert np.isnan(found["low"])
-    assert np.isnan(found["high"])
+    assert np.isnan(summary["low"])
+    assert np.isnan(summary["high"])
     with_interval = line(table, row="predicted", metric="voxel-r@1")
     assert (with_interval["low"], with_interval["high"]) == (0.31, 0.35)
     voxels = table[(table["over"] == "voxels") & (table["metric"] != "voxel-r@1")]
@@ -204,8 +206,8 @@ def test_ceiling_fraction_is_a_ratio_of_sums(shared: RunResult) -> None:
     r = shared.voxel_scores.query("row == 'predicted' and metric == 'voxel-r@1'").set_index("voxel")["value"]
     ceiling = np.array(shared.info["noise_ceiling"])
     expected = sum(max(r[k], 0) ** 2 for k in range(len(ceiling))) / ceiling.sum()
-    found = line(encoding_table(shared), row="predicted", metric="ceiling-fraction")
-    assert found["mean"] == pytest.approx(expected)
+    fraction_line = line(encoding_table(shared), row="predicted", metric="ceiling-fraction")
+    assert fraction_line["mean"] == pytest.approx(expected)
     everything = line(roi_table(shared), row="predicted", region="all voxels")
     assert everything["ceiling_fraction"] == pytest.approx(expected)
 
@@ -216,8 +218,8 @@ def test_voxels_without_a_score_are_counted(folder: Path) -> None:
 
     fixtures.change_scores(folder, "voxel_scores", spoil)
     run = RunResult.open(folder)
-    found = line(encoding_table(run), row="predicted", metric="voxel-r@1")
-    assert (found["n"], found["missing"]) == (26, 4)
+    r_line = line(encoding_table(run), row="predicted", metric="voxel-r@1")
+    assert (r_line["n"], r_line["missing"]) == (26, 4)
     assert line(roi_table(run), row="predicted", region="V1")["n_voxels"] == 6
 
 
@@ -295,11 +297,11 @@ def test_a_half_divides_what_is_compared_with_the_same_half(folder: Path) -> Non
 
 def test_the_noise_ceiling_stands_beside_what_was_measured_again(shared: RunResult) -> None:
     table = encoding_table(shared)
-    found = table[(table["row"] == "noise-ceiling")]
+    ceiling_lines = table[(table["row"] == "noise-ceiling")]
     ceiling = np.array(shared.info["noise_ceiling"])
-    assert found["metric"].tolist() == ["voxel-r@1"]
-    assert found["mean"].item() == pytest.approx(np.sqrt(ceiling).mean())
-    assert found["label"].item() == "noise ceiling"
+    assert ceiling_lines["metric"].tolist() == ["voxel-r@1"]
+    assert ceiling_lines["mean"].item() == pytest.approx(np.sqrt(ceiling).mean())
+    assert ceiling_lines["label"].item() == "noise ceiling"
     grid = encoding_grid(shared, table)
     notes = {label: note for body in grid.bodies for label, note, _ in body.lines}
     assert "noiseless prediction" in notes["noise ceiling"]
@@ -343,9 +345,9 @@ def test_damaged_tables_are_named(folder: Path, name: str, damage: str) -> None:
 
 
 def test_quartiles_of_nothing_are_not_numbers() -> None:
-    found = dataclasses.asdict(quartiles(np.array([np.nan, np.nan])))
-    assert (found.pop("n"), found.pop("missing")) == (0, 2)
-    assert all(np.isnan(value) for value in found.values())
+    summary = dataclasses.asdict(quartiles(np.array([np.nan, np.nan])))
+    assert (summary.pop("n"), summary.pop("missing")) == (0, 2)
+    assert all(np.isnan(value) for value in summary.values())
 
 
 def test_shuffled_rows_stand_beside_what_they_have_by_construction(shared: RunResult, capsys) -> None:
@@ -359,10 +361,10 @@ def test_shuffled_rows_stand_beside_what_they_have_by_construction(shared: RunRe
     lines = table[table["row"].str.startswith("shuffled") & table["metric"].isin(ranked)]
     assert len(lines)
     assert table["expected"].notna().sum() == len(lines)
-    for one in lines.itertuples():
-        row = {"shuffled": "predicted", "shuffled-measured": "measured"}[one.row]
-        matched = line(table, row=row, metric=one.metric)["mean"]
-        assert one.expected == pytest.approx((n * ranked[one.metric] - matched) / (n - 1))
+    for shuffled in lines.itertuples():
+        row = {"shuffled": "predicted", "shuffled-measured": "measured"}[shuffled.row]
+        matched = line(table, row=row, metric=shuffled.metric)["mean"]
+        assert shuffled.expected == pytest.approx((n * ranked[shuffled.metric] - matched) / (n - 1))
     grid = score_grid(shared, table, "stimulus")
     notes = [cell.note for body in grid.bodies for _, _, cells in body.lines for cell in cells if cell]
     assert sum("by construction 0." in note for note in notes) == len(lines)

@@ -41,8 +41,8 @@ def store(tmp_path):
 
 
 def streams(data, ranks, store, repeats="inputs"):
-    found = bottleneck_streams(data, ranks, repeats=repeats, store=store, executor=Inline(), **DRAWN)
-    return {stream.row: stream for stream in found}
+    by_rank = bottleneck_streams(data, ranks, repeats=repeats, store=store, executor=Inline(), **DRAWN)
+    return {stream.row: stream for stream in by_rank}
 
 
 @pytest.mark.parametrize("voxels", [20, 100], ids=["fewer voxels", "fewer images"])
@@ -81,12 +81,12 @@ def test_masked_voxels_stay_empty(data):
 @pytest.mark.parametrize("repeats", ["inputs", "outputs"])
 def test_the_ends_are_the_training_mean_and_the_measured_row(data, store, repeats):
     given = {s.row: s for s in response_streams(data, repeats=repeats, trial_rows=False, **DRAWN)}
-    found = streams(data, [0, 4, 20, 4], store, repeats)
-    assert list(found) == ["measured-rank-0", "measured-rank-4", "measured-rank-20"]
-    full, none = found["measured-rank-20"], found["measured-rank-0"]
+    by_row = streams(data, [0, 4, 20, 4], store, repeats)
+    assert list(by_row) == ["measured-rank-0", "measured-rank-4", "measured-rank-20"]
+    full, none = by_row["measured-rank-20"], by_row["measured-rank-0"]
     assert full.responses.sha == given["measured"].responses.sha  # the same artifacts, nothing decoded twice
     np.testing.assert_array_equal(none.responses.mean(), given["train-mean"].responses.mean())
-    assert found["measured-rank-4"].responses.n_trials == given["measured"].responses.n_trials
+    assert by_row["measured-rank-4"].responses.n_trials == given["measured"].responses.n_trials
     np.testing.assert_array_equal(full.seeds, given["measured"].seeds)
     # What is lost shrinks with the rank.
     target = data.test.responses.mean()

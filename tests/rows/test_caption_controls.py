@@ -16,14 +16,16 @@ REFERENCES = {
 
 
 def test_each_half_gets_the_sentence_of_the_other(tmp_path):
-    found = constant_captions(REFERENCES, store=Store(tmp_path), executor=Inline())
-    assert found["2"] == found["9"] != found["10"] == found["11"]  # numbers by value: 2, 9 | 10, 11
+    constant = constant_captions(REFERENCES, store=Store(tmp_path), executor=Inline())
+    assert (
+        constant["2"] == constant["9"] != constant["10"] == constant["11"]
+    )  # numbers by value: 2, 9 | 10, 11
     for half, other in (("2", "9"), ("10", "11")), (("10", "11"), ("2", "9")):
         texts = [REFERENCES[name] for name in other]
         pool = [text for of in texts for text in of]
         best = max(rouge_l([text] * 2, texts).mean() for text in pool)
-        assert found[half[0]] in pool
-        assert rouge_l([found[half[0]]] * 2, texts).mean() == best
+        assert constant[half[0]] in pool
+        assert rouge_l([constant[half[0]]] * 2, texts).mean() == best
 
 
 def test_an_image_has_no_part_in_choosing_its_own_sentence(tmp_path):
@@ -36,7 +38,7 @@ def test_an_image_has_no_part_in_choosing_its_own_sentence(tmp_path):
 
 
 def test_another_person_is_scored_against_the_rest():
-    said, others = human_captions(REFERENCES | {"12": ["alone"]})
-    assert set(said) == set(others) == set(REFERENCES)
-    assert said["9"] == "a red bus"
+    human, others = human_captions(REFERENCES | {"12": ["alone"]})
+    assert set(human) == set(others) == set(REFERENCES)
+    assert human["9"] == "a red bus"
     assert others["9"] == ("the bus is red",)

@@ -35,8 +35,8 @@ def data():
 
 
 def streams(data, *asked, repeats="inputs"):
-    found = lesion_streams(data, Lesions.of(data, asked), seed=0, samples=1, repeats=repeats)
-    return {stream.row: stream for stream in found}
+    lesioned = lesion_streams(data, Lesions.of(data, asked), seed=0, samples=1, repeats=repeats)
+    return {stream.row: stream for stream in lesioned}
 
 
 @pytest.mark.parametrize("repeats", ["inputs", "outputs"])

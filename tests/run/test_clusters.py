@@ -56,8 +56,8 @@ def test_two_runs_on_one_store_at_once(tmp_path, toy_words, undisturbed):
         )
         for out in ("runs", "others")
     ]
-    said = [process.communicate()[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
+    outputs = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
     assert content(tmp_path) == content(undisturbed)
     shutil.rmtree(tmp_path / "runs")
     (tmp_path / "others").rename(tmp_path / "runs")

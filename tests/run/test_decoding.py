@@ -53,8 +53,8 @@ def run(folder, *more, most=3, late=0, check=True):
 def test_where_memory_ends_the_batches_are_smaller_and_the_run_says_so(tmp_path):
     """The keys are those of the smaller micro-batch: the same as if it had been asked for."""
     run(tmp_path, "--rows", "zero")
-    made = only_run(tmp_path)
-    flags = [flag for flag in made.record.flags if flag.name == "out-of-memory"]
+    finished_run = only_run(tmp_path)
+    flags = [flag for flag in finished_run.record.flags if flag.name == "out-of-memory"]
     assert {flag.message.partition("again ")[2] for flag in flags} == {
         f"in micro-batches of {size}, not 16: --set run.micro_batch={size} starts with these"
         for size in (8, 4, 2)
@@ -64,7 +64,7 @@ def test_where_memory_ends_the_batches_are_smaller_and_the_run_says_so(tmp_path)
     ]
     pictures = [np.load(file, mmap_mode="r") for file in kept]
     assert {(array.dtype.name, len(array) <= 2) for array in pictures} == {("float16", True)}
-    scores = made.scores
+    scores = finished_run.scores
     assert set(scores.row.astype(str)) >= {"measured", "zero", "shuffled-measured", "mean-image"}
     assert not {"train-mean", "oracle", "generator-ceiling", "half-1"} & set(scores.row.astype(str))
     again = run(tmp_path, "--rows", "zero", "--set", "run.micro_batch=2")

@@ -71,8 +71,8 @@ def test_protocols_differ_where_the_papers_do():
         for name, protocol in PROTOCOLS.items()
     }
     ends = {"mindeye2": "-v1", "synbrain": "-v1", "brain-diffuser": "-brain-diffuser", "strict": "-v2"}
-    for name, found in backbones.items():
-        assert all(one[0].endswith(ends[name]) for one in found - {None} if one[0] != "dinov2")
+    for name, slots in backbones.items():
+        assert all(slot[0].endswith(ends[name]) for slot in slots - {None} if slot[0] != "dinov2")
     assert [p.blend for p in PROTOCOLS.values()] == [0.25, 0, 0, 0]
     assert [p.test_images for p in PROTOCOLS.values()] == [1000, 982, 1000, 0]
     lines = side_by_side()
@@ -112,9 +112,9 @@ def test_a_run_as_published_differs_only_in_what_is_never_reproduced():
 )
 def test_every_difference_is_one_line_and_nothing_else_changes(change, words):
     protocol = PROTOCOLS["mindeye2"]
-    found = differences(protocol, replace(AS_PUBLISHED, **change))
-    assert len(found) == len(protocol.not_reproduced) + 1
-    assert words in found[0]
+    lines = differences(protocol, replace(AS_PUBLISHED, **change))
+    assert len(lines) == len(protocol.not_reproduced) + 1
+    assert words in lines[0]
 
 
 def test_the_strict_protocol_takes_any_data():
@@ -130,14 +130,14 @@ def test_blending_is_three_to_one_at_256_without_antialiasing():
     sharp = generator.integers(0, 256, (5, 400, 400, 3)).astype(np.uint8)
     blurry = generator.random((5, 40, 40, 3)).astype(np.float32)
     ids = [f"i{k}" for k in range(5)]
-    made = blended(Stimuli.from_array(ids, sharp), [blurry[:2], blurry[2:]], share=0.25)
+    mixed = blended(Stimuli.from_array(ids, sharp), [blurry[:2], blurry[2:]], share=0.25)
     small = Resize((256, 256), antialias=False)
     planes = [torch.from_numpy(x).permute(0, 3, 1, 2) for x in (sharp / np.float32(255), blurry)]
     expected = 0.75 * small(planes[0]) + 0.25 * small(planes[1])
-    np.testing.assert_allclose(made.images(), expected.permute(0, 2, 3, 1).numpy(), atol=1e-5)
-    assert made.images().dtype == np.float32
-    np.testing.assert_array_equal(made.images(["i3", "i1"]), made.images()[[3, 1]])
-    assert made.sha != Stimuli.from_array(ids, sharp).sha
+    np.testing.assert_allclose(mixed.images(), expected.permute(0, 2, 3, 1).numpy(), atol=1e-5)
+    assert mixed.images().dtype == np.float32
+    np.testing.assert_array_equal(mixed.images(["i3", "i1"]), mixed.images()[[3, 1]])
+    assert mixed.sha != Stimuli.from_array(ids, sharp).sha
     with pytest.raises(DataError, match="4 low-level images for 5 reconstructions"):
         blended(Stimuli.from_array(ids, sharp), [blurry[:4]], share=0.25)
 
@@ -147,12 +147,12 @@ def test_blending_is_three_to_one_at_256_without_antialiasing():
 )
 def test_without_a_protocol_small_pictures_are_not_enlarged_beyond_the_larger_of_the_two(sides, side):
     generator = np.random.default_rng(3)
-    sharp, blurry = (generator.random((3, one, one, 3)).astype(np.float32) for one in sides)
-    made = blended(Stimuli.from_array("abc", sharp), [blurry], share=0.4, enlarge=False).images()
+    sharp, blurry = (generator.random((3, edge, edge, 3)).astype(np.float32) for edge in sides)
+    mixed = blended(Stimuli.from_array("abc", sharp), [blurry], share=0.4, enlarge=False).images()
     small = Resize((side, side), antialias=False)
     planes = [small(torch.from_numpy(x).permute(0, 3, 1, 2)) for x in (sharp, blurry)]
     expected = (0.6 * planes[0] + 0.4 * planes[1]).permute(0, 2, 3, 1).numpy()
-    np.testing.assert_allclose(made, expected, atol=1e-5)
+    np.testing.assert_allclose(mixed, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan"), "0.25", True, None])
@@ -184,11 +184,11 @@ def scored(folder, tmp_path, monkeypatch):
         prepared = prepare(context)
         decoded = decoded_rows(context, prepared, None, decoder_branch(context, prepared))
         rows = {}
-        for one in outcome.sets:
-            if one.row in ("measured", "generator-ceiling"):
-                made = decoded.reconstructions[one.row, -1, 0]
-                own = made.chosen(np.zeros(4, np.int64)).images()
-                rows[one.row] = (own, made.optional("low_level"), one.images)
+        for image_set in outcome.sets:
+            if image_set.row in ("measured", "generator-ceiling"):
+                reconstructions = decoded.reconstructions[image_set.row, -1, 0]
+                own = reconstructions.chosen(np.zeros(4, np.int64)).images()
+                rows[image_set.row] = (own, reconstructions.optional("low_level"), image_set.images)
         assert set(rows) == {"measured", "generator-ceiling"}
         return outcome, store, rows
 
@@ -224,7 +224,7 @@ def test_what_mindeye2_decodes_is_blended_once_by_the_protocols_share_or_its_own
         if shas:  # another share scores other images, and neither fits nor decodes again
             assert not store.computed["fit"] + store.computed["decode"]
         shas.setdefault((share, side), set()).add(rows["measured"][2].sha)
-    assert {len(found) for found in shas.values()} == {1}
+    assert {len(image_shas) for image_shas in shas.values()} == {1}
     assert len(set.union(*shas.values())) == len(shas) == 4
 
 
@@ -261,10 +261,10 @@ def test_a_run_blends_says_what_differs_and_scores_what_was_blended(harness, tmp
     done = harness(*words, "--protocol", "mindeye2", "--out", "one")
     plain = harness(*words, "--out", "other")
     runs = [RunResult.open(next((tmp_path / out).iterdir())) for out in ("one", "other")]
-    said = runs[0].info["protocol"]
-    assert (said["name"], runs[1].info["protocol"]) == ("mindeye2", None)
-    assert "6 test images here, 1000 there" in said["differs"]
-    assert not [line for line in said["differs"] if "nothing is blended" in line]
+    recorded = runs[0].info["protocol"]
+    assert (recorded["name"], runs[1].info["protocol"]) == ("mindeye2", None)
+    assert "6 test images here, 1000 there" in recorded["differs"]
+    assert not [line for line in recorded["differs"] if "nothing is blended" in line]
     assert "protocol mindeye2: 6 test images here, 1000 there" in done.stdout
     assert "protocol" not in plain.stdout
     scores = [pd.read_parquet(run.folder / "scores.parquet") for run in runs]
@@ -322,14 +322,14 @@ def test_default_metrics_without_weights_are_left_out_of_real_data_with_one_reas
     some = [ref for ref in plugins.available("metrics") if ref.name in (*FIELD, "pixcorr", "clip@tiny")]
     monkeypatch.setattr(plugins, "available", lambda group: some if group == "metrics" else available(group))
     circumstances = {"circumstances": Circumstances(True, None, False, 1)}
-    found, left_out = harness.run.plan._metrics((), simulated=False, **circumstances)
+    metrics, left_out = harness.run.plan._metrics((), simulated=False, **circumstances)
     assert {name for name, _ in left_out} == FIELD
     (reason,) = {why for _, why in left_out}
     assert "harness prefetch metrics" in reason
-    assert [metric.ref.name for metric in found] == ["pixcorr"]
-    found, left_out = harness.run.plan._metrics((), simulated=True, **circumstances)
+    assert [metric.ref.name for metric in metrics] == ["pixcorr"]
+    metrics, left_out = harness.run.plan._metrics((), simulated=True, **circumstances)
     assert left_out == ()
-    assert {metric.ref.name for metric in found} == {"pixcorr", "clip@tiny"}
+    assert {metric.ref.name for metric in metrics} == {"pixcorr", "clip@tiny"}
     with pytest.raises(WeightsMissing, match="harness prefetch clip"):
         harness.run.plan._metrics(("clip",), simulated=True, **circumstances)
 
@@ -337,10 +337,10 @@ def test_default_metrics_without_weights_are_left_out_of_real_data_with_one_reas
 def test_the_plan_names_the_metrics_left_out_in_one_line():
     from harness.cli import summary
 
-    made = make_plan(Request(encoder="ridge", decoder="linear", values={"run": {"metrics": ["ssim"]}}))
-    made = replace(made, left_out=(("clip", "no weights"), ("lpips", "broken"), ("swav", "no weights")))
+    plan = make_plan(Request(encoder="ridge", decoder="linear", values={"run": {"metrics": ["ssim"]}}))
+    plan = replace(plan, left_out=(("clip", "no weights"), ("lpips", "broken"), ("swav", "no weights")))
     console = Console(width=200, record=True, force_terminal=False, file=io.StringIO())
-    summary.print_plan(made, SimpleNamespace(root="here", folder=lambda *_: Path("nowhere")), console)
+    summary.print_plan(plan, SimpleNamespace(root="here", folder=lambda *_: Path("nowhere")), console)
     lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
     assert [line for line in lines if line.startswith("left out")] == [
         "left out clip, swav: no weights",
@@ -352,15 +352,17 @@ def test_the_plan_names_the_metrics_left_out_in_one_line():
 
 
 def test_reports_show_protocols_side_by_side_and_what_differs(tmp_path):
-    said = {"name": "mindeye2", "title": "A <paper>", "source": "file", "differs": ["less <b>blur</b>"]}
-    made = RunResult.open(report_fixtures.write_run(tmp_path / "a", protocol=said, protocols=side_by_side()))
-    page = render_html(made)
+    recorded = {"name": "mindeye2", "title": "A <paper>", "source": "file", "differs": ["less <b>blur</b>"]}
+    run = RunResult.open(
+        report_fixtures.write_run(tmp_path / "a", protocol=recorded, protocols=side_by_side())
+    )
+    page = render_html(run)
     assert "A &lt;paper&gt;" in page
     assert "less &lt;b&gt;blur&lt;/b&gt;" in page
     for protocol in PROTOCOLS.values():
         assert f'<th scope="col">{protocol.name}</th>' in page
     console = Console(width=120, record=True, force_terminal=False)
-    render(made, console)
+    render(run, console)
     assert "protocol mindeye2: less <b>blur</b>" in console.export_text()
     assert _protocols(RunResult.open(report_fixtures.write_run(tmp_path / "older"))) == []
 
@@ -376,9 +378,11 @@ def test_pixcorr_of_a_blend_rises_with_a_blurred_truth():
     generator = np.random.default_rng(1)
     coarse = generator.random((6, 8, 8, 3)).astype(np.float32)
     truth = np.clip(coarse.repeat(32, 1).repeat(32, 2) + 0.2 * generator.random((6, 256, 256, 3)), 0, 1)
-    made = generator.random((6, 256, 256, 3)).astype(np.float32)
-    mixed = blended(Stimuli.from_array([f"i{k}" for k in range(6)], made), [coarse], share=0.25)
+    reconstructions = generator.random((6, 256, 256, 3)).astype(np.float32)
+    mixed = blended(Stimuli.from_array([f"i{k}" for k in range(6)], reconstructions), [coarse], share=0.25)
     metric = metric_named("pixcorr")
     target = metric.prepare(truth.astype(np.float32))
-    plain, better = (metric.score(metric.prepare(x), target).mean() for x in (made, mixed.images()))
+    plain, better = (
+        metric.score(metric.prepare(x), target).mean() for x in (reconstructions, mixed.images())
+    )
     assert better > plain + 0.1

@@ -115,9 +115,9 @@ def test_the_record_counts_pictures_and_flags_know_copies(tripled_run, tmp_path)
     outcome, data = tripled_run, tripled_run.data
     record = run_record(outcome, command=[], store=Store(tmp_path / "store"), gallery_rule="")
     assert (record.n_test, record.n_test_pictures) == (36, 12)
-    known = {metric.name.partition("@")[0]: metric for metric in record.metrics}
-    assert known["image-retrieval"].label == "image retrieval, 12-way"
-    assert known["brain-retrieval"].chance == 1 / 12
+    metrics = {metric.name.partition("@")[0]: metric for metric in record.metrics}
+    assert metrics["image-retrieval"].label == "image retrieval, 12-way"
+    assert metrics["brain-retrieval"].chance == 1 / 12
     (flag,) = [flag for flag in record.flags if flag.name == "doubled-test-images"]
     assert "36 test images are 12 different pictures" in flag.message
     assert "no rivals of each other" in flag.message

@@ -64,8 +64,8 @@ def pictures(n, height, width, seed=0):
 
 def both(images, other, on, prepare, score, *, dtype):
     """Values on a device, and those of numpy."""
-    found = on.score(on.prepare(images), on.prepare(other))
-    return found, score(*(prepare(x, family=on.family, dtype=dtype) for x in (images, other)))
+    on_device = on.score(on.prepare(images), on.prepare(other))
+    return on_device, score(*(prepare(x, family=on.family, dtype=dtype) for x in (images, other)))
 
 
 # Pixels
@@ -83,9 +83,9 @@ def test_pixel_metrics_equal_numpys(device, family, single):
         (PixCorrOn(family, device, single), pixel.prepare_pixcorr, pixel.pixcorr),
         (SSIMOn(family, device, single), pixel.prepare_ssim, pixel.ssim),
     ):
-        found, expected = both(images, other, on, prepare, score, dtype=dtype)
-        assert (found.shape, found.dtype) == ((3,), np.float64)
-        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+        scores, expected = both(images, other, on, prepare, score, dtype=dtype)
+        assert (scores.shape, scores.dtype) == ((3,), np.float64)
+        np.testing.assert_allclose(scores, expected, rtol=0, atol=tolerance)
         assert np.ptp(expected) > 0.01
         itself, expected = both(images, images, on, prepare, score, dtype=dtype)
         np.testing.assert_allclose(itself, expected, rtol=0, atol=tolerance)
@@ -105,8 +105,8 @@ def test_pixel_metrics_equal_numpys_at_any_size(sides, seed, levels):
         (PixCorrOn(SMALL, "cpu"), pixel.prepare_pixcorr, pixel.pixcorr),
         (SSIMOn(SMALL, "cpu"), pixel.prepare_ssim, pixel.ssim),
     ):
-        found, expected = both(images, other, on, prepare, score, dtype=np.float32)
-        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
+        scores, expected = both(images, other, on, prepare, score, dtype=np.float32)
+        np.testing.assert_allclose(scores, expected, rtol=0, atol=2e-6)
 
 
 def test_odd_images_are_as_for_numpy():
@@ -156,12 +156,12 @@ def test_correlations_equal_numpys(device, dtype, monkeypatch):
     result.flags.writeable = target.flags.writeable = False
     on = [correlations_on_device.rows_on(side, device) for side in (result, target)]
     rows = [Rows.of(side) for side in (result, target)]
-    for one, other in zip(on, rows):
-        np.testing.assert_allclose(one.mean, other.mean, rtol=0, atol=1e-12)
-        np.testing.assert_allclose(one.norm, other.norm, rtol=1e-12)
+    for on_device, on_host in zip(on, rows):
+        np.testing.assert_allclose(on_device.mean, on_host.mean, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(on_device.norm, on_host.norm, rtol=1e-12)
     at = (np.arange(40)[::2], slice(None))
-    found = correlations_on_device.correlations_on(*on, device=device, at=at)
-    np.testing.assert_allclose(found, correlations(*rows, dtype=np.float64, at=at), rtol=0, atol=1e-9)
+    r = correlations_on_device.correlations_on(*on, device=device, at=at)
+    np.testing.assert_allclose(r, correlations(*rows, dtype=np.float64, at=at), rtol=0, atol=1e-9)
     distances = correlation_distance(result, target, device=device)
     np.testing.assert_allclose(distances, correlation_distance(result, target), rtol=0, atol=1e-9)
     assert (distances[3], np.isnan(distances).sum()) == (1.0, 1)
@@ -171,14 +171,14 @@ def same_counts(result, target, device):
     assigned = np.stack([np.roll(np.random.default_rng(1).permutation(len(result)), k) for k in range(3)])
     sums = []
     for where in (None, device):
-        rivalry = Rivalry(len(result), lambda found: found.two_way(), lambda found: found.two_way())
-        found = ranks(result, target, rivalry=rivalry, device=where)
+        rivalry = Rivalry(len(result), lambda counts: counts.two_way(), lambda counts: counts.two_way())
+        counts = ranks(result, target, rivalry=rivalry, device=where)
         moved = deranged_ranks(result, target, assigned, device=where)
         sums.append(
-            [*(getattr(f, side) for f in (found, moved) for side in ("below", "ties", "above")), rivalry]
+            [*(getattr(f, side) for f in (counts, moved) for side in ("below", "ties", "above")), rivalry]
         )
-    for one, other in zip(*(s[:-1] for s in sums)):
-        np.testing.assert_array_equal(one, other)
+    for on_host, on_device in zip(*(s[:-1] for s in sums)):
+        np.testing.assert_array_equal(on_host, on_device)
     scored = np.isfinite(sums[0][0])
     np.testing.assert_allclose(*(s[-1].values(scored) for s in sums), atol=1e-12)
     return sums[0]
@@ -223,8 +223,10 @@ def test_metrics_of_features_equal_numpys(device, metric):
     if metric.row.deranged is not None:
         orders = np.stack([np.roll(np.arange(110), k) for k in (1, 2)])
         for more in ({}, {"rivalry": True}):
-            found, expected = (one.score_deranged(result, target, orders, **more) for one in (on, metric))
-            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+            scores, expected = (
+                place.score_deranged(result, target, orders, **more) for place in (on, metric)
+            )
+            np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-12)
 
 
 # Who computes where
@@ -296,9 +298,9 @@ def scored(row, store, device, count):
         device=device,
     )
     before = store.computed["score"]
-    found = scorer_of(row)(run).score(metric).images
+    image_scores = scorer_of(row)(run).score(metric).images
     assert store.computed["score"] - before == count
-    return np.stack([score.values for score in found])
+    return np.stack([score.values for score in image_scores])
 
 
 @pytest.mark.parametrize("name", CARD)

@@ -48,12 +48,12 @@ def run(tmp_path):
 
 
 def of(outcome, row, target="stimulus", name=NAME):
-    (found,) = [
+    (image_scores,) = [
         s
         for s in outcome.scored.images
         if (s.metric.ref.name, s.images.row, s.target) == (name, row, target) and s.images.trial < 0
     ]
-    return found
+    return image_scores
 
 
 def test_rivals_are_the_stimuli_of_the_same_labels(run):
@@ -71,8 +71,8 @@ def test_rivals_are_the_stimuli_of_the_same_labels(run):
     assert set(measured.values[np.isfinite(measured.values)]) <= {0.0, 0.5, 1.0}
     # Against the measured reconstructions the kinds are the stimuli's too.
     predicted = of(outcome, "predicted", "measured")
-    found = lookalike_two_way(features(predicted.images.images), result, kind=kind)
-    np.testing.assert_allclose(predicted.values, found)
+    win_rates = lookalike_two_way(features(predicted.images.images), result, kind=kind)
+    np.testing.assert_allclose(predicted.values, win_rates)
     # Re-paired results stand among their target's look-alikes.
     orders = derangements_of(measured.images.images.ids, 4)
     expected = np.mean([lookalike_two_way(result[order], target, kind=kind) for order in orders], axis=0)

@@ -49,8 +49,8 @@ def scorer(data, predicted, store=None):
 
 
 def scored(name, data, predicted, store):
-    found = scorer(data, predicted, store).score(metric_ref(name))
-    return found.responses, {(s.row, s.kind, s.region, s.part): s for s in found.regions}
+    scores = scorer(data, predicted, store).score(metric_ref(name))
+    return scores.responses, {(s.row, s.kind, s.region, s.part): s for s in scores.regions}
 
 
 def test_without_ncsnr_the_ceiling_is_from_all_repeats(data):
@@ -62,8 +62,8 @@ def test_without_ncsnr_the_ceiling_is_from_all_repeats(data):
     alone = ceiling_from_repeats(data.test.responses.repeats())
     assert np.isnan(ceiling).tolist() == np.isnan(alone).tolist()
     np.testing.assert_allclose(ceiling, alone, atol=0.25)
-    known = replace(data, space=replace(data.space, ncsnr=np.full(V, 0.5)))
-    ceiling, source = ceiling_of(known)
+    with_ncsnr = replace(data, space=replace(data.space, ncsnr=np.full(V, 0.5)))
+    ceiling, source = ceiling_of(with_ncsnr)
     assert source.trials == "ncsnr that came with the data"
     np.testing.assert_allclose(ceiling, 0.25 / (0.25 + np.mean(1 / counts["test"])))
 
@@ -79,8 +79,8 @@ def test_without_ncsnr_the_ceiling_is_from_all_repeats(data):
 
 
 def test_voxel_scores_of_a_region_are_means_over_its_valid_voxels(data, predicted, tmp_path):
-    found, regions = scored("voxel-r", data, predicted, Store(tmp_path))
-    values = next(s.values for s in found if s.row == "predicted")
+    scores, regions = scored("voxel-r", data, predicted, Store(tmp_path))
+    values = next(s.values for s in scores if s.row == "predicted")
     assert np.flatnonzero(np.isnan(values)).tolist() == [V - 1]
     for kind, table in (("roi", data.space.rois), ("group", data.space.groups)):
         for name, members in table.items():
@@ -102,18 +102,18 @@ def test_pattern_and_set_scores_are_computed_from_a_regions_voxels_alone(data, p
         "pattern-2way": encoding.pattern_two_way(mean, measured, baseline).mean(),
     }
     for name, value in expected.items():
-        found, regions = scored(name, data, predicted, Store(tmp_path))
+        scores, regions = scored(name, data, predicted, Store(tmp_path))
         score = regions["predicted", "roi", "V1", ""]
         assert score.value == pytest.approx(value), name
         assert score.n_voxels == 9
-        whole = next(np.mean(s.values) for s in found if s.row == "predicted")
+        whole = next(np.mean(s.values) for s in scores if s.row == "predicted")
         assert regions["predicted", "all", "all voxels", ""].value == pytest.approx(whole)
         assert not any(row in ("zero", "train-mean") for row, *_ in regions)
 
 
 def test_categories_are_kept_by_region_and_of_the_measured_responses(data, predicted, tmp_path):
-    found, regions = scored("category-profile", data, predicted, Store(tmp_path))
-    assert found == []  # areas only
+    scores, regions = scored("category-profile", data, predicted, Store(tmp_path))
+    assert scores == []  # areas only
     assert not any(kind == "all" for _, kind, *_ in regions)
     members = data.space.rois["PPA"]
     measured, labels = data.test.responses.mean()[:, members], data.test.stimuli.labels["category"]
@@ -121,18 +121,18 @@ def test_categories_are_kept_by_region_and_of_the_measured_responses(data, predi
     for part, value in expected.items():
         assert regions["measured", "roi", "PPA", part].value == pytest.approx(value)
     assert max(CATEGORIES, key=expected.get) == "house"
-    found, regions = scored("category-contrast", data, predicted, Store(tmp_path))
+    scores, regions = scored("category-contrast", data, predicted, Store(tmp_path))
     mean = predicted.mean(axis=1, dtype=np.float64).astype(np.float32)
     expected = contrast_agreement(mean[:, members], measured, labels)
     assert regions["predicted", "roi", "PPA", "house"].value == pytest.approx(expected["house"])
-    assert {s.row for s in found} == {"zero", "train-mean", "predicted"}
+    assert {s.row for s in scores} == {"zero", "train-mean", "predicted"}
 
 
 def test_samples_are_scored_where_there_are_some(data, predicted, tmp_path):
-    found, _ = scored("energy-distance", data, predicted, Store(tmp_path))
-    assert [s.row for s in found] == ["predicted"]
+    scores, _ = scored("energy-distance", data, predicted, Store(tmp_path))
+    assert [s.row for s in scores] == ["predicted"]
     several = data.test.responses.counts() > 1
-    assert np.array_equal(np.isfinite(found[0].values), several)
+    assert np.array_equal(np.isfinite(scores[0].values), several)
     metric = metric_ref("energy-distance").load()
     assert "--samples 2" in scorer(data, predicted[:, :1]).problem(metric)
     assert scorer(data, predicted).problem(metric) == ""

@@ -18,19 +18,19 @@ def test_components_equal_scikit_learn(n, monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (n, 12, 16, 3), np.uint8)
     flat = images.reshape(n, -1) / 255
     reference = PCA(15, svd_solver="full").fit(flat)
-    found = ImageComponents.fit(images, components=15)
-    np.testing.assert_allclose(found.mean.reshape(-1), reference.mean_, atol=1e-6)
-    product = np.abs(found.components @ reference.components_.T)
+    components = ImageComponents.fit(images, components=15)
+    np.testing.assert_allclose(components.mean.reshape(-1), reference.mean_, atol=1e-6)
+    product = np.abs(components.components @ reference.components_.T)
     np.testing.assert_allclose(product, np.eye(15), atol=1e-4)
-    np.testing.assert_allclose(np.abs(found.embed(images)), np.abs(reference.transform(flat)), atol=1e-3)
-    top = np.abs(found.components).argmax(axis=1)
-    assert (found.components[np.arange(15), top] > 0).all()
+    np.testing.assert_allclose(np.abs(components.embed(images)), np.abs(reference.transform(flat)), atol=1e-3)
+    top = np.abs(components.components).argmax(axis=1)
+    assert (components.components[np.arange(15), top] > 0).all()
 
 
 def test_all_components_give_the_training_images_back():
     images = scenes(10, seed=3)
-    found = ImageComponents.fit(images, components=256)
-    assert len(found) == 9
-    np.testing.assert_array_equal(found.render(found.embed(images)), images)
+    components = ImageComponents.fit(images, components=256)
+    assert len(components) == 9
+    np.testing.assert_array_equal(components.render(components.embed(images)), images)
     doubled = ImageComponents.fit(np.concatenate([images, images]), components=256)
     assert len(doubled) == 9  # equal images add none

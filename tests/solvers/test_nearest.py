@@ -28,8 +28,8 @@ def test_nearest_equals_brute_force(n, m, v, block, seed):
     patterns = rng.normal(size=(m, v)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nearest_module, "BLOCK", block)
-        found = nearest(inputs, patterns)
-    np.testing.assert_array_equal(found, np.corrcoef(inputs, patterns)[:n, n:].argmax(axis=1))
+        positions = nearest(inputs, patterns)
+    np.testing.assert_array_equal(positions, np.corrcoef(inputs, patterns)[:n, n:].argmax(axis=1))
 
 
 def test_nearest_takes_the_first_of_equals_and_leaves_constants_out(monkeypatch):
@@ -40,10 +40,10 @@ def test_nearest_takes_the_first_of_equals_and_leaves_constants_out(monkeypatch)
     # Scaled and shifted copies correlate 1 as well, in the same block and in later ones.
     copies = [patterns[:8] * 2 + 1, patterns[:8] * 0.5]
     inputs = np.concatenate([patterns, np.zeros((1, 101), np.float32)])
-    found = nearest(inputs, np.concatenate([patterns, *copies]))
+    positions = nearest(inputs, np.concatenate([patterns, *copies]))
     kept = np.delete(np.arange(23), 9)
-    np.testing.assert_array_equal(found[kept], kept)
-    assert found[9] == found[23] == 0
+    np.testing.assert_array_equal(positions[kept], kept)
+    assert positions[9] == positions[23] == 0
     monkeypatch.setattr(nearest_module, "BLOCK", 64)
     same = np.arange(1, 41, dtype=np.float32)[:, None] * patterns[0]  # r = 1 up to the last bits
     np.testing.assert_array_equal(nearest(same, same), np.zeros(40))

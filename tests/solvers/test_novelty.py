@@ -36,7 +36,7 @@ def test_the_definition_written_out(training):
     expected = np.array([nearest(point, scaled) for point in new])
     distances, shares = novelty(training, images)
     assert np.allclose(distances, expected / np.median(among), atol=1e-6)
-    assert np.allclose(shares, [np.mean(np.array(among) > one) for one in expected])
+    assert np.allclose(shares, [np.mean(np.array(among) > distance) for distance in expected])
 
 
 def test_what_never_varied_in_training_shows(training):

@@ -35,9 +35,9 @@ def seconds(work, *args, **kwargs) -> tuple[float, object]:
     times = []
     for _ in range(3):
         started = time.perf_counter()
-        found = work(*args, **kwargs)
+        returned = work(*args, **kwargs)
         times.append(time.perf_counter() - started)
-    return min(times), found
+    return min(times), returned
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
     fast, intervals = seconds(mean_intervals, matrix)
     rivals, _ = seconds(mean_intervals, matrix, rivalry=matrix - matrix.mean(axis=0))
     tests, _ = seconds(paired_differences, matrix - matrix[::-1], flips=DRAWS)
-    ours = np.array([(one.low, one.high) for one in intervals]).T
+    ours = np.array([(interval.low, interval.high) for interval in intervals]).T
     off = np.abs(ours - bounds).max() / (bounds[1] - bounds[0]).mean()
     print(f"{IMAGES} images x {COLUMNS} columns")
     print(f"plain bootstrap of {DRAWS}      {slow:9.3f} s (from {LOOP_DRAWS} resamples)")

@@ -114,9 +114,11 @@ def decode(images: int, repeats: int) -> None:
                 seconds, own = of_workers[-1]
                 print(f"{workers} workers: {seconds:.2f} s, {own:.2f} s of CPU in the parent", flush=True)
         assert all(of_pass == hashes[0] for of_pass in hashes), "the images differ"
-        one, two = (min(seconds for seconds, _ in passes[workers]) for workers in (1, 2))
-        print(f"decode of {count} images: {one:.1f} s with 1 worker, {two:.1f} s with 2: {one / two:.2f}x")
-        if one / two < GOAL:
+        slow, fast = (min(seconds for seconds, _ in passes[workers]) for workers in (1, 2))
+        print(
+            f"decode of {count} images: {slow:.1f} s with 1 worker, {fast:.1f} s with 2: {slow / fast:.2f}x"
+        )
+        if slow / fast < GOAL:
             print(f"below the goal of {GOAL}x; {os.getloadavg()[0]:.1f} processes wanted a core meanwhile")
 
 

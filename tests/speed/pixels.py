@@ -63,7 +63,7 @@ def notebook(result: np.ndarray, target: np.ndarray, dtype=np.float32) -> np.nda
         planes = torch.from_numpy(np.moveaxis(images, -1, 1).astype(dtype) / dtype(255))
         sides.append(then(first(planes)))
     flat = [side.reshape(len(side), -1).numpy() for side in sides]
-    correlations = [np.corrcoef(one, other)[0][1] for one, other in zip(*flat)]
+    correlations = [np.corrcoef(drawn, shown)[0][1] for drawn, shown in zip(*flat)]
     grey = [rgb2gray(side.permute(0, 2, 3, 1).numpy()) for side in sides]
     return np.array([correlations, [structural_similarity(a, b, **how) for a, b in zip(*grey)]])
 
@@ -78,11 +78,11 @@ def score(task: tuple[int, np.ndarray, np.ndarray]) -> tuple[int, np.ndarray]:
 
 def ours(result: np.ndarray, target: np.ndarray, executor: Executor) -> np.ndarray:
     """(2, n) PixCorr and SSIM."""
-    found = np.empty((2, len(result)))
+    scores = np.empty((2, len(result)))
     parts = (slice(start, start + BLOCK) for start in range(0, len(result), BLOCK))
     for start, values in executor.map(score, ((p.start, result[p], target[p]) for p in parts)):
-        found[:, start : start + values.shape[1]] = values
-    return found
+        scores[:, start : start + values.shape[1]] = values
+    return scores
 
 
 def exactly(result: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -90,8 +90,8 @@ def exactly(result: np.ndarray, target: np.ndarray) -> np.ndarray:
     how = {"family": MINDEYE2_V1.name, "dtype": np.float64}
     return np.array(
         [
-            pixel.pixcorr(*(pixel.prepare_pixcorr(one, **how) for one in (result, target))),
-            pixel.ssim(*(pixel.prepare_ssim(one, **how) for one in (result, target))),
+            pixel.pixcorr(*(pixel.prepare_pixcorr(images, **how) for images in (result, target))),
+            pixel.ssim(*(pixel.prepare_ssim(images, **how) for images in (result, target))),
         ]
     )
 
@@ -99,8 +99,8 @@ def exactly(result: np.ndarray, target: np.ndarray) -> np.ndarray:
 def seconds(work, *args) -> tuple[tuple[float, float], np.ndarray]:
     """Wall and CPU time, and what was found."""
     started, used = time.perf_counter(), cpu()
-    found = work(*args)
-    return (time.perf_counter() - started, cpu() - used), found
+    scores = work(*args)
+    return (time.perf_counter() - started, cpu() - used), scores
 
 
 def cpu() -> float:
@@ -167,12 +167,12 @@ def main() -> None:
             "harness": lambda: ours(result, target, executor),
             "copy": lambda: (copied(result), copied(target)),
         }.items():
-            taken, found = seconds(work)
+            taken, scores = seconds(work)
             times[way].append(taken)
             if way == "notebook":
-                expected = found
+                expected = scores
             elif way == "harness":
-                off = {np.float32: np.abs(found - expected).max()}
+                off = {np.float32: np.abs(scores - expected).max()}
     executor.close()
     few = result[:EXACT], target[:EXACT]
     off[np.float64] = np.abs(exactly(*few) - notebook(*few, dtype=np.float64)).max()

@@ -103,12 +103,12 @@ def measure(folder: Path, store: Path, preset: str) -> dict[str, object]:
     meter, started = Meter(), time.process_time()
     plan = make_plan(request, need_decoder=False)
     outcome = run_plan(plan, Store(store), reporter=meter)
-    found = {s.row: s.values for s in outcome.scored.responses if s.metric.ref.name == "voxel-r"}
+    voxel_r = {s.row: s.values for s in outcome.scored.responses if s.metric.ref.name == "voxel-r"}
     return {
         "seconds": meter.seconds | {"all": time.process_time() - started},
         "peak": peak(),
         "peaks": meter.peaks,
-        "r": float(np.nanmean(found["predicted"])),
+        "r": float(np.nanmean(voxel_r["predicted"])),
     }
 
 

@@ -34,12 +34,12 @@ def features(images: int, count: int, error: float | None) -> tuple[np.ndarray, 
     basis = generator.standard_normal((LATENTS, count), np.float32)
     sides = [np.empty((images, count), np.float32) for _ in range(2)]
     for k in range(images):
-        known = generator.standard_normal(LATENTS, np.float32)
+        latents = generator.standard_normal(LATENTS, np.float32)
         for side, sd in zip(sides, (error, 0.0)):
             generator.standard_normal(out=side[k], dtype=np.float32)
             if error is not None:
                 missed = np.float32(sd) * generator.standard_normal(LATENTS, np.float32)
-                side[k] += (known + missed) @ basis
+                side[k] += (latents + missed) @ basis
             np.maximum(side[k], 0, out=side[k])
     return sides[0], sides[1]
 
@@ -61,18 +61,18 @@ WAYS = {"notebook": notebook, "harness": ours}
 def peak(work, sides: tuple[np.ndarray, np.ndarray]) -> tuple[float, np.ndarray]:
     """GB allocated at most, and the win rates."""
     tracemalloc.start()
-    found = work(*sides)
+    win_rates = work(*sides)
     highest = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    return highest / 1e9, found
+    return highest / 1e9, win_rates
 
 
 def compare(name: str, images: int, count: int, repeats: int) -> bool:
     """Print what `name` took; whether all counts are equal."""
     sides = features(images, count, ROWS[name])
-    peaks, found = {}, {}
+    peaks, win_rates = {}, {}
     for way, work in WAYS.items():
-        peaks[way], found[way] = peak(work, sides)
+        peaks[way], win_rates[way] = peak(work, sides)
     clocks = {"wall": time.perf_counter, "CPU": time.process_time}
     times = {way: [] for way in WAYS}
     for _ in range(repeats):
@@ -80,12 +80,12 @@ def compare(name: str, images: int, count: int, repeats: int) -> bool:
             started = [clock() for clock in clocks.values()]
             work(*sides)
             times[way].append([clock() - start for clock, start in zip(clocks.values(), started)])
-    equal = int((found["notebook"] == found["harness"]).sum())
+    equal = int((win_rates["notebook"] == win_rates["harness"]).sum())
     ratios = np.median(np.divide(times["notebook"], times["harness"]), axis=0)
-    one, other = (np.median(times[way], axis=0) for way in WAYS)
-    lines = [(*row, "s") for row in zip(clocks, one, other, ratios)]
+    notebook_time, own_time = (np.median(times[way], axis=0) for way in WAYS)
+    lines = [(*row, "s") for row in zip(clocks, notebook_time, own_time, ratios)]
     lines.append(("peak", peaks["notebook"], peaks["harness"], peaks["notebook"] / peaks["harness"], "GB"))
-    print(f"{name}: mean win rate {found['harness'].mean():.3f}, equal counts {equal} of {images}")
+    print(f"{name}: mean win rate {win_rates['harness'].mean():.3f}, equal counts {equal} of {images}")
     for what, theirs, own, ratio, unit in lines:
         print(f"  {what:<6} {theirs:9.2f} {unit:<2} {own:9.2f} {unit:<2} {ratio:8.1f}", flush=True)
     return equal == images

@@ -134,9 +134,9 @@ def test_batches_are_halved_until_they_fit_and_stay_so(opened, caplog, error):
     backbone = opened(Small(room=20, error=error))
     images = np.random.default_rng(0).random((50, 2, 2, 3), np.float32)
     for _ in range(2):
-        found = extraction.extract_in_memory("small", images, ["a", "b"], device="cpu")
-        np.testing.assert_array_equal(found["a"], images.reshape(50, 12))
-        np.testing.assert_array_equal(found["b"], 2 * images.reshape(50, 12))
+        features = extraction.extract_in_memory("small", images, ["a", "b"], device="cpu")
+        np.testing.assert_array_equal(features["a"], images.reshape(50, 12))
+        np.testing.assert_array_equal(features["b"], 2 * images.reshape(50, 12))
     assert backbone.calls == [50, 25, *(2 * [12, 12, 12, 12, 2])]
     warnings = [r.getMessage() for r in caplog.records]
     assert len(warnings) == 2

@@ -57,7 +57,7 @@ def test_the_images_that_are_there_are_scored_alone_and_flagged(harness, tmp_pat
     assert "5 test images have no reconstruction" in " ".join(done.stdout.split())
     by_row = run.scores.groupby("row").image_id.apply(lambda column: sorted(set(column)))
     assert {"measured", "predicted", "shuffled", "mean-image", "nearest-train-measured"} <= set(by_row.index)
-    assert all(found == ids[1:] for found in by_row)
+    assert all(scored_ids == ids[1:] for scored_ids in by_row)
     assert set(run.scores.n) == {11}
     pixcorr = run.scores[run.scores.metric == "pixcorr@1"].groupby(["row", "target"]).value.mean()
     assert pixcorr["measured", "stimulus"] == pytest.approx(1)

@@ -103,12 +103,12 @@ def test_a_kill_loses_one_shard(features):
 
 def test_shares_make_every_shard_once_and_a_fit_finds_them_all(features):
     stimuli = pictures(37)
-    made = []
+    computed = []
     for which in range(3):
         compute = Compute()
         replace(features, share=(which, 3)).computed("means", compute, stimuli, identity="a", batch=8)
-        made += compute.calls
-    assert sorted(made) == [(0, 8), (8, 8), (16, 8), (24, 8), (32, 5)]
+        computed += compute.calls
+    assert sorted(computed) == [(0, 8), (8, 8), (16, 8), (24, 8), (32, 5)]
     compute = Compute()
     values = features.computed("means", compute, stimuli, identity="a", batch=8)
     assert not compute.calls

@@ -105,11 +105,11 @@ def test_every_format_and_layout_gives_the_same_images(tmp_path, data):
             for values in (layout, layout / np.float32(255)):
                 path = tmp_path / f"r{first}{values.dtype}{suffix}"
                 write(path, names, np.ascontiguousarray(values), "reconstructions")
-                (found,) = GivenImages(str(path), "file").rows(stimuli, flat_row="predicted").values()
-                assert found.ids == stimuli.ids
+                (given,) = GivenImages(str(path), "file").rows(stimuli, flat_row="predicted").values()
+                assert given.ids == stimuli.ids
                 expected = images if values.dtype == np.uint8 else images / np.float32(255)
-                np.testing.assert_array_equal(found.images(), expected)
-                np.testing.assert_array_equal(found.images(ids[5:2:-1]), expected[5:2:-1])
+                np.testing.assert_array_equal(given.images(), expected)
+                np.testing.assert_array_equal(given.images(ids[5:2:-1]), expected[5:2:-1])
 
 
 def test_a_file_may_hold_several_rows_and_a_folder_files_of_rows(tmp_path, data):
@@ -137,8 +137,8 @@ def test_grey_whole_numbers_and_half_precision(tmp_path, data):
     def read(values):
         torch.save(values, tmp_path / "r.pt")
         (tmp_path / "r.ids.json").write_text(json.dumps(list(stimuli.ids)))
-        (found,) = GivenImages(str(tmp_path / "r.pt"), "file").rows(stimuli, flat_row="predicted").values()
-        return found.images()
+        (given,) = GivenImages(str(tmp_path / "r.pt"), "file").rows(stimuli, flat_row="predicted").values()
+        return given.images()
 
     grey = np.repeat(images[..., :1], 3, axis=-1)
     for values in (images[..., 0], images[..., :1], images[..., :1].transpose(0, 3, 1, 2)):
@@ -226,8 +226,8 @@ def test_what_is_not_there_is_said_before_any_work(harness, tmp_path, words):
         done = harness("score", path, *words[:2], check=False)
         assert done.returncode == 2
         assert f"{path}: there is no such file or folder; give a folder" in done.stderr
-    for form, said in (("folder", "there is no folder absent"), ("file", "absent is not there")):
-        with pytest.raises(DataError, match=said):
+    for form, message in (("folder", "there is no folder absent"), ("file", "absent is not there")):
+        with pytest.raises(DataError, match=message):
             GivenImages.asked(f"{form}:absent")
     (tmp_path / "r.npz").write_bytes(b"")
     done = harness("run", *words[:2], "--encoder", "ridge", "--decoder", "folder:r.npz", check=False)

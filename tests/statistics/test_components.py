@@ -32,27 +32,27 @@ def test_samples_alone_equal_the_one_way_analysis_of_variance():
     table = values.reshape(60, 5)
     within = table.var(axis=1, ddof=1).mean()
     between = 5 * table.mean(axis=1).var(ddof=1)
-    found = variance_components(values, image, trial, sample)
-    assert found.samples == pytest.approx(within)
-    assert found.images == pytest.approx((between - within) / 5)
-    assert np.isnan([found.trials, found.rest]).all()
-    assert (found.n, found.values, found.mean) == (60, 300, pytest.approx(values.mean()))
+    components = variance_components(values, image, trial, sample)
+    assert components.samples == pytest.approx(within)
+    assert components.images == pytest.approx((between - within) / 5)
+    assert np.isnan([components.trials, components.rest]).all()
+    assert (components.n, components.values, components.mean) == (60, 300, pytest.approx(values.mean()))
 
 
 def test_unequal_numbers_equal_the_textbook_formula():
     """Searle, Casella & McCulloch 1992, sec. 3.6: n0 = (N - sum n_i^2 / N) / (k - 1)."""
     values, image, trial, sample = draw_scores(1, trials=4, samples=1, keep=0.6)
-    groups = [values[image == one] for one in np.unique(image)]
+    groups = [values[image == number] for number in np.unique(image)]
     sizes = np.array([len(group) for group in groups])
     total, k = sizes.sum(), len(sizes)
     assert len(set(sizes)) > 1
     within = sum(((group - group.mean()) ** 2).sum() for group in groups) / (total - k)
     between = sum(len(g) * (g.mean() - values.mean()) ** 2 for g in groups) / (k - 1)
     n0 = (total - (sizes**2).sum() / total) / (k - 1)
-    found = variance_components(values, image, trial, sample)
-    assert found.trials == pytest.approx(within)
-    assert found.images == pytest.approx((between - within) / n0)
-    assert np.isnan(found.samples)
+    components = variance_components(values, image, trial, sample)
+    assert components.trials == pytest.approx(within)
+    assert components.images == pytest.approx((between - within) / n0)
+    assert np.isnan(components.samples)
 
 
 def test_trials_and_samples_together_equal_the_balanced_mean_squares():
@@ -64,18 +64,18 @@ def test_trials_and_samples_together_equal_the_balanced_mean_squares():
     by_trial = 4 * ((trials - images[:, None]) ** 2).sum() / (60 * 2)
     by_sample = 3 * ((samples - images[:, None]) ** 2).sum() / (60 * 3)
     by_image = 12 * images.var(ddof=1)
-    found = variance_components(values, image, trial, sample)
-    assert found.rest == pytest.approx(rest)
-    assert found.trials == pytest.approx((by_trial - rest) / 4)
-    assert found.samples == pytest.approx((by_sample - rest) / 3)
-    assert found.images == pytest.approx((by_image - by_trial - by_sample + rest) / 12)
+    components = variance_components(values, image, trial, sample)
+    assert components.rest == pytest.approx(rest)
+    assert components.trials == pytest.approx((by_trial - rest) / 4)
+    assert components.samples == pytest.approx((by_sample - rest) / 3)
+    assert components.images == pytest.approx((by_image - by_trial - by_sample + rest) / 12)
 
 
 @pytest.mark.parametrize("keep", [1.0, 0.6])
 def test_known_components_come_back(keep):
-    found = [variance_components(*draw_scores(seed, keep=keep)) for seed in range(120)]
+    simulated = [variance_components(*draw_scores(seed, keep=keep)) for seed in range(120)]
     for part, sd in SDS.items():
-        estimates = np.array([getattr(one, part) for one in found])
+        estimates = np.array([getattr(components, part) for components in simulated])
         error = estimates.std(ddof=1) / np.sqrt(len(estimates))
         assert estimates.mean() == pytest.approx(sd**2, abs=4 * error)
         assert error < 0.05
@@ -83,12 +83,12 @@ def test_known_components_come_back(keep):
 
 def test_shares_leave_negative_estimates_out():
     nothing = dict.fromkeys(SDS, 0.0) | {"samples": 1.0}
-    found = min(
+    lowest = min(
         (variance_components(*draw_scores(seed, n=10, trials=1, sds=nothing)) for seed in range(20)),
-        key=lambda one: one.images,
+        key=lambda components: components.images,
     )
-    assert found.images < 0
-    shares = found.shares()
+    assert lowest.images < 0
+    shares = lowest.shares()
     assert (shares["images"], shares["samples"]) == (0, 1)
     assert np.isnan(shares["trials"])
     flat = variance_components(np.ones(6), [0, 0, 1, 1, 2, 2], [0] * 6, [0, 1] * 3)
@@ -97,9 +97,9 @@ def test_shares_leave_negative_estimates_out():
 
 def test_what_does_not_vary_has_no_component():
     values, image, trial, sample = draw_scores(3, trials=1, samples=1)
-    found = variance_components(values, image, trial, sample)
-    assert found.images == pytest.approx(values.var(ddof=1))
-    assert np.isnan([found.trials, found.samples, found.rest]).all()
+    components = variance_components(values, image, trial, sample)
+    assert components.images == pytest.approx(values.var(ddof=1))
+    assert np.isnan([components.trials, components.samples, components.rest]).all()
     single = variance_components([1.0, 2.0], ["a", "a"], [0, 1], [0, 0])
     assert np.isnan([single.images, single.trials]).all()
     assert (single.mean, single.n) == (1.5, 1)

@@ -47,18 +47,18 @@ def plain_mean(name, predicted, measured, ceiling, members):
         row = metric_ref(name.partition("@")[0]).load()
         more = {"ceiling": ceiling} if "ceiling" in row.gets else {}
         values = row.function()(predicted, measured, **more)
-    known = values[members][np.isfinite(values[members])]
-    return known.mean() if len(known) else np.nan
+    finite = values[members][np.isfinite(values[members])]
+    return finite.mean() if len(finite) else np.nan
 
 
 @pytest.mark.parametrize("name", STATISTICS)
 def test_contributions_are_the_metric_without_each_image(name):
     predicted, measured = responses()
     assert metric_ref(name.partition("@")[0]).label == name
-    found = contribute([name], predicted, measured, MEMBERS, ceiling=CEILING)
+    kept_scores = contribute([name], predicted, measured, MEMBERS, ceiling=CEILING)
     for r, members in enumerate(MEMBERS):
         score = plain_mean(name, predicted, measured, CEILING, members)
-        assert found["values"][0, r] == pytest.approx(score, abs=1e-9, nan_ok=True)
+        assert kept_scores["values"][0, r] == pytest.approx(score, abs=1e-9, nan_ok=True)
         left = [
             plain_mean(
                 name, *(np.delete(side, k, axis=0) for side in (predicted, measured)), CEILING, members
@@ -66,9 +66,9 @@ def test_contributions_are_the_metric_without_each_image(name):
             for k in range(N)
         ]
         expected = score + (N - 1) * (np.mean(left) - np.array(left))
-        assert found["contributions"][0, r] == pytest.approx(expected, abs=1e-7, nan_ok=True)
-        assert found["contributions"][0, r].mean() == pytest.approx(score, abs=1e-7, nan_ok=True)
-    assert np.isfinite(found["contributions"][0, :2]).all()
+        assert kept_scores["contributions"][0, r] == pytest.approx(expected, abs=1e-7, nan_ok=True)
+        assert kept_scores["contributions"][0, r].mean() == pytest.approx(score, abs=1e-7, nan_ok=True)
+    assert np.isfinite(kept_scores["contributions"][0, :2]).all()
 
 
 def test_more_voxels_than_a_block_are_all_counted(monkeypatch):
@@ -103,20 +103,20 @@ def kept(data, predicted, folder):
 def test_another_order_of_the_images_changes_their_order_only(data, tmp_path):
     noise = np.random.default_rng(0).standard_normal((len(data.test), data.space.n_voxels))
     predicted = (0.5 * data.test.responses.mean() + 0.3 * noise).astype(np.float32)
-    found, _ = kept(data, predicted, tmp_path)
+    in_order, _ = kept(data, predicted, tmp_path)
     back = tuple(reversed(data.test.stimuli.ids))
     moved, _ = kept(replace(data, test=data.test.select(back)), predicted[::-1], tmp_path)
-    assert len(found) == len(moved) > 0
-    for one, other in zip(found, moved):
-        np.testing.assert_allclose(other.contributions[::-1], one.contributions, rtol=1e-3, atol=1e-3)
+    assert len(in_order) == len(moved) > 0
+    for before, after in zip(in_order, moved):
+        np.testing.assert_allclose(after.contributions[::-1], before.contributions, rtol=1e-3, atol=1e-3)
 
 
 def test_the_interval_of_mean_voxel_r_is_of_the_same_contributions(data, tmp_path):
-    found, rows = kept(data, 0.5 * data.test.responses.mean(), tmp_path)
-    intervals = voxel_r_intervals(found, rows)
+    contributed, rows = kept(data, 0.5 * data.test.responses.mean(), tmp_path)
+    intervals = voxel_r_intervals(contributed, rows)
     assert intervals["zero"] == intervals["train-mean"] == (0, 0, 0)  # constant: worth nothing, not kept
-    assert {one.row for one in found} == set(rows) - {"zero", "train-mean"}
-    (own,) = (o for o in found if (o.metric, o.row, o.kind) == ("voxel-r@1", "predicted", "all"))
+    assert {region.row for region in contributed} == set(rows) - {"zero", "train-mean"}
+    (own,) = (o for o in contributed if (o.metric, o.row, o.kind) == ("voxel-r@1", "predicted", "all"))
     expected = contributed_interval(own.value, own.contributions)
     assert intervals["predicted"] == (own.value, expected.low, expected.high)
 
@@ -150,42 +150,48 @@ def test_intervals_cover_the_score_of_many_images(n, least):
     truth = contribute(names, *encoders(generator, n=20_000)[::2], everywhere)["values"][:, 0]
     hits = np.zeros(2)
     for _ in range(250):
-        found = contribute(names, *encoders(generator, n=n)[::2], everywhere)
+        scores = contribute(names, *encoders(generator, n=n)[::2], everywhere)
         for k in range(2):
-            interval = contributed_interval(found["values"][k, 0], found["contributions"][k, 0])
+            interval = contributed_interval(scores["values"][k, 0], scores["contributions"][k, 0])
             hits[k] += interval.low < truth[k] < interval.high
     assert (hits / 250 > least).all(), hits
 
 
 def test_no_difference_is_found_about_as_often_as_it_should():
-    generator, found = np.random.default_rng(0), []
+    generator, comparisons = np.random.default_rng(0), []
     for seed in range(300):
         a, b, measured = encoders(generator, scale=0.4)  # an encoder that shrinks is no worse by r
-        found.append(compared(a, b, measured, seed=seed, names=("voxel-r@1", "voxel-r2-nc@1")))
+        comparisons.append(compared(a, b, measured, seed=seed, names=("voxel-r@1", "voxel-r2-nc@1")))
     for k in range(2):
-        assert 0.015 < np.mean([pair[k].p <= 0.05 for pair in found]) < 0.08
-        assert np.mean([pair[k].low > 0 or pair[k].high < 0 for pair in found]) < 0.1
-        assert np.mean([pair[k].p_t <= 0.05 for pair in found]) < 0.1
-        assert np.mean([pair[k].p for pair in found]) == pytest.approx(0.5, abs=0.06)
+        assert 0.015 < np.mean([pair[k].p <= 0.05 for pair in comparisons]) < 0.08
+        assert np.mean([pair[k].low > 0 or pair[k].high < 0 for pair in comparisons]) < 0.1
+        assert np.mean([pair[k].p_t <= 0.05 for pair in comparisons]) < 0.1
+        assert np.mean([pair[k].p for pair in comparisons]) == pytest.approx(0.5, abs=0.06)
 
 
 def test_a_better_encoder_is_found_and_pairing_makes_it_sharp():
     a, b, measured = encoders(np.random.default_rng(1), n=200, better=1.0)
-    (found,) = compared(a, b, measured, seed=0)
-    assert found.p == 1 / 500
-    assert 0 < found.low < found.mean < found.high
+    (difference,) = compared(a, b, measured, seed=0)
+    assert difference.p == 1 / 500
+    assert 0 < difference.low < difference.mean < difference.high
     (back,) = compared(b, a, measured, seed=0)
-    assert (back.mean, back.p, back.p_t) == pytest.approx((-found.mean, found.p, found.p_t))
-    assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
+    assert (back.mean, back.p, back.p_t) == pytest.approx((-difference.mean, difference.p, difference.p_t))
+    assert (back.low, back.high) == pytest.approx((-difference.high, -difference.low))
     other = np.random.default_rng(2).permutation(200)
     unpaired = compared(a, b[other], measured, seed=0)[0]
-    assert found.high - found.low < unpaired.high - unpaired.low
+    assert difference.high - difference.low < unpaired.high - unpaired.low
 
 
 def test_equal_sides_differ_by_exactly_nothing():
     a, _, measured = encoders(np.random.default_rng(3))
-    for found in compared(a, a.copy(), measured, seed=0, names=tuple(STATISTICS)):
-        assert (found.mean, found.low, found.high, found.p, found.p_t) == (0, 0, 0, 1, 1)
+    for difference in compared(a, a.copy(), measured, seed=0, names=tuple(STATISTICS)):
+        assert (difference.mean, difference.low, difference.high, difference.p, difference.p_t) == (
+            0,
+            0,
+            0,
+            1,
+            1,
+        )
 
 
 def test_scores_of_resamples_are_the_mean_of_their_contributions():
@@ -208,17 +214,21 @@ def test_subjects_are_averaged_image_by_image():
     values = draw.random((3, 2))
     contributions = draw.standard_normal((3, 25, 2))
     contributions[0, 20:] = np.nan  # images that a subject did not see
-    found = contributed_differences(values, contributions, flips=300, seed=6)
+    differences = contributed_differences(values, contributions, flips=300, seed=6)
     ps, means = sign_flip_ps(contributions, draws=300, seed=6), mean_intervals(contributions)
-    for k, one in enumerate(found):
-        assert (one.mean, one.p, one.n) == pytest.approx((values[:, k].mean(), ps[k], 25))
-        moved = one.mean - means[k].mean
-        assert (one.low - moved, one.high - moved) == pytest.approx((means[k].low, means[k].high))
+    for k, difference in enumerate(differences):
+        assert (difference.mean, difference.p, difference.n) == pytest.approx(
+            (values[:, k].mean(), ps[k], 25)
+        )
+        moved = difference.mean - means[k].mean
+        assert (difference.low - moved, difference.high - moved) == pytest.approx(
+            (means[k].low, means[k].high)
+        )
 
 
 def test_one_image_has_a_score_but_no_interval():
     predicted, measured = responses(n=1)
-    found = contribute(["voxel-mse@1"], predicted, measured, MEMBERS)
-    assert np.isfinite(found["values"]).all()
-    assert np.isnan(found["contributions"]).all()
-    assert np.isnan(contributed_interval(found["values"][0, 0], found["contributions"][0, 0]).low)
+    scores = contribute(["voxel-mse@1"], predicted, measured, MEMBERS)
+    assert np.isfinite(scores["values"]).all()
+    assert np.isnan(scores["contributions"]).all()
+    assert np.isnan(contributed_interval(scores["values"][0, 0], scores["contributions"][0, 0]).low)

@@ -38,7 +38,7 @@ def test_groups_are_the_largest_sets_that_nothing_tells_apart(seed, m, share):
         for members in itertools.combinations(range(m), size)
         if not matrix[np.ix_(members, members)].any()
     ]
-    largest = {one for one in tied if not any(one < other for other in tied)}
+    largest = {group for group in tied if not any(group < other for other in tied)}
     assert set(tie_groups(matrix)) == largest
     letters = tie_letters(matrix)
     for i, j in itertools.combinations(range(m), 2):

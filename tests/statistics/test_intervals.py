@@ -44,10 +44,10 @@ def test_the_bounds_are_where_halls_transformation_meets_students_quantile(n):
         t = (values.mean() - mean) / error
         return t + k * t**2 / 3 + k**2 * t**3 / 27 + k / 6
 
-    found, quantile = mean_interval(values), stats.t.ppf(0.975, n - 1)
+    interval, quantile = mean_interval(values), stats.t.ppf(0.975, n - 1)
     low = optimize.brentq(lambda m: transformed(m) - quantile, values.mean() - 50, values.mean())
     high = optimize.brentq(lambda m: transformed(m) + quantile, values.mean(), values.mean() + 50)
-    assert (found.low, found.high) == pytest.approx((low, high))
+    assert (interval.low, interval.high) == pytest.approx((low, high))
     p = 2 * stats.t.sf(abs(transformed(0.0)), n - 1)
     assert paired_difference(values, np.zeros(n)).p_t == pytest.approx(p)
 
@@ -55,27 +55,27 @@ def test_the_bounds_are_where_halls_transformation_meets_students_quantile(n):
 def test_without_skewness_it_is_students_interval():
     half = np.random.default_rng(0).random(15)
     values = np.concatenate([half, -half]) + 3.0
-    found, expected = mean_interval(values), stats.ttest_1samp(values, 0).confidence_interval()
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    interval, expected = mean_interval(values), stats.ttest_1samp(values, 0).confidence_interval()
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
     assert mean_interval(values[:2]) != mean_interval(values[:3])  # two images have no skewness, but a t
-    found, two = mean_interval(values[:2]), stats.ttest_1samp(values[:2], 0).confidence_interval()
-    assert (found.low, found.high) == pytest.approx((two.low, two.high))
+    interval, two = mean_interval(values[:2]), stats.ttest_1samp(values[:2], 0).confidence_interval()
+    assert (interval.low, interval.high) == pytest.approx((two.low, two.high))
 
 
 def test_many_images_have_the_interval_of_the_bootstrap():
     """scipy's BCa, and a studentised bootstrap written out, which differ from each other as much."""
     values = np.random.default_rng(0).gamma(2.0, size=200)
-    found = mean_interval(values)
+    interval = mean_interval(values)
     bca = stats.bootstrap((values,), np.mean, n_resamples=10_000, rng=np.random.default_rng(1))
-    width = found.high - found.low
+    width = interval.high - interval.low
     bounds = bca.confidence_interval
-    assert (found.low, found.high) == pytest.approx((bounds.low, bounds.high), abs=0.06 * width)
+    assert (interval.low, interval.high) == pytest.approx((bounds.low, bounds.high), abs=0.06 * width)
     drawn = values[np.random.default_rng(2).integers(0, 200, (10_000, 200))]
     t = (drawn.mean(axis=1) - values.mean()) / (drawn.std(axis=1, ddof=1) / np.sqrt(200))
     high, low = values.mean() - np.percentile(t, [2.5, 97.5]) * values.std(ddof=1) / np.sqrt(200)
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.03 * width)
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.03 * width)
     narrow = mean_interval(values, level=0.5)
-    assert found.low < narrow.low < narrow.mean < narrow.high < found.high
+    assert interval.low < narrow.low < narrow.mean < narrow.high < interval.high
 
 
 # SD of a share of 600: 1 %.
@@ -91,18 +91,18 @@ def test_intervals_cover_as_often_as_they_say(kind):
     """Percentiles of a bootstrap: 50 % of normal values with 2, 84 % with 5, of the others 77 and 71 %."""
     make, truth, least = COVERED[kind]
     for n, percent in least.items():
-        found = mean_intervals(make(np.random.default_rng(n), n))
-        covered = 100 * np.mean([interval.low < truth < interval.high for interval in found])
+        intervals = mean_intervals(make(np.random.default_rng(n), n))
+        covered = 100 * np.mean([interval.low < truth < interval.high for interval in intervals])
         assert percent < covered < 99, (n, covered)
-        assert all(interval.doubt for interval in found) == (n < 15)
+        assert all(interval.doubt for interval in intervals) == (n < 15)
 
 
 def test_hits_have_the_interval_of_a_proportion():
     for hits, n in ((12, 12), (0, 12), (11, 12), (7, 30)):
-        found = mean_interval(np.arange(n) < hits, limits=(0.0, 1.0))
+        interval = mean_interval(np.arange(n) < hits, limits=(0.0, 1.0))
         expected = stats.binomtest(hits, n).proportion_ci(0.95, "exact")
-        assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
-        assert found.doubt == ""
+        assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+        assert interval.doubt == ""
     scaled = mean_interval(np.full(12, 3.0), limits=(1.0, 3.0))
     assert scaled.low == pytest.approx(1 + 2 * mean_interval(np.ones(12), limits=(0.0, 1.0)).low)
 
@@ -138,12 +138,12 @@ def test_a_column_does_not_depend_on_the_others(seed, n, k):
     generator = np.random.default_rng(seed)
     matrix = generator.standard_normal((n, k))
     matrix[generator.random((n, k)) < 0.1] = np.nan
-    found = mean_intervals(matrix)
+    intervals = mean_intervals(matrix)
     order = generator.permutation(k)
     moved = mean_intervals(matrix[:, order])
-    assert repr(moved) == repr(tuple(found[i] for i in order))  # to the last digit, NaN included
-    assert repr(mean_interval(matrix[:, 0])) == repr(found[0])
-    for interval in found:
+    assert repr(moved) == repr(tuple(intervals[i] for i in order))  # to the last digit, NaN included
+    assert repr(mean_interval(matrix[:, 0])) == repr(intervals[0])
+    for interval in intervals:
         assert interval.n + interval.missing == n
         if interval.n > 1:
             assert interval.low <= interval.mean <= interval.high
@@ -159,32 +159,32 @@ def test_missing_values_are_left_out_of_their_column_and_counted():
     values = np.random.default_rng(0).random(50)
     gaps = values.copy()
     gaps[[3, 10, 11]] = np.nan
-    found = mean_interval(gaps)
-    assert (found.n, found.missing) == (47, 3)
+    interval = mean_interval(gaps)
+    assert (interval.n, interval.missing) == (47, 3)
     complete = gaps[np.isfinite(gaps)]
-    assert found.mean == pytest.approx(complete.mean(), rel=1e-14)
+    assert interval.mean == pytest.approx(complete.mean(), rel=1e-14)
     alone = mean_interval(complete)
-    assert (found.low, found.high) == pytest.approx((alone.low, alone.high), rel=1e-14)
+    assert (interval.low, interval.high) == pytest.approx((alone.low, alone.high), rel=1e-14)
     assert np.isnan(mean_interval(np.full(4, np.nan)).mean)
     assert mean_interval(np.full(4, np.nan)).missing == 4
 
 
 def test_one_image_has_a_mean_but_no_interval():
-    one = mean_interval(np.array([0.25]))
-    assert (one.mean, one.n, one.missing) == (0.25, 1, 0)
-    assert np.isnan([one.low, one.high]).all()
+    interval = mean_interval(np.array([0.25]))
+    assert (interval.mean, interval.n, interval.missing) == (0.25, 1, 0)
+    assert np.isnan([interval.low, interval.high]).all()
     nothing = mean_interval(np.empty(0))
     assert nothing.n == 0
     assert np.isnan([nothing.mean, nothing.low, nothing.high]).all()
 
 
 def test_equal_values_have_an_interval_of_no_width():
-    found = mean_interval(np.full(20, 1e6 + 0.1))
-    assert found.low == found.mean == found.high
-    assert found.mean == pytest.approx(1e6 + 0.1, rel=1e-15)
+    interval = mean_interval(np.full(20, 1e6 + 0.1))
+    assert interval.low == interval.mean == interval.high
+    assert interval.mean == pytest.approx(1e6 + 0.1, rel=1e-15)
 
 
 def test_nearly_equal_values_keep_their_precision():
     values = 1e6 + 1e-3 * np.random.default_rng(0).standard_normal(50)
-    found, small = mean_interval(values), mean_interval(values - 1e6)
-    assert (found.low - 1e6, found.high - 1e6) == pytest.approx((small.low, small.high), abs=1e-8)
+    large, small = mean_interval(values), mean_interval(values - 1e6)
+    assert (large.low - 1e6, large.high - 1e6) == pytest.approx((small.low, small.high), abs=1e-8)

@@ -36,8 +36,8 @@ def test_intervals_hold_what_other_images_give():
     truth = np.arange(5) * 0.5
     held = 0
     for _ in range(60):
-        found = order_agreement(truth + 2 * rng.standard_normal((60, 5)), truth, draws=300)
-        held += found.low <= 1 <= found.high
+        agreement = order_agreement(truth + 2 * rng.standard_normal((60, 5)), truth, draws=300)
+        held += agreement.low <= 1 <= agreement.high
     assert held >= 48
 
 

@@ -52,22 +52,22 @@ def test_paired_differences_use_the_images_that_both_have():
     b = generator.standard_normal(100)
     a = b + 0.3 + 0.1 * generator.standard_normal(100)  # a small, consistent gain
     a[5], b[9] = np.nan, np.nan
-    found = paired_difference(a, b)
-    assert found.n == 98
-    assert found.mean == pytest.approx(np.nanmean(a - b))
-    assert 0.25 < found.low < found.mean < found.high < 0.35
-    assert found.p < 0.001
+    difference = paired_difference(a, b)
+    assert difference.n == 98
+    assert difference.mean == pytest.approx(np.nanmean(a - b))
+    assert 0.25 < difference.low < difference.mean < difference.high < 0.35
+    assert difference.p < 0.001
     back = paired_difference(b, a)
-    assert (back.mean, back.p) == pytest.approx((-found.mean, found.p))
-    assert (back.low, back.high) == pytest.approx((-found.high, -found.low), abs=1e-6)
+    assert (back.mean, back.p) == pytest.approx((-difference.mean, difference.p))
+    assert (back.low, back.high) == pytest.approx((-difference.high, -difference.low), abs=1e-6)
     apart = mean_interval(a)
-    assert found.high - found.low < 0.3 * (apart.high - apart.low)  # pairing is what makes it sharp
+    assert difference.high - difference.low < 0.3 * (apart.high - apart.low)  # pairing is what makes it sharp
 
 
 def test_no_difference_has_p_one():
     same = np.random.default_rng(0).random(40)
-    found = paired_difference(same, same)
-    assert (found.mean, found.low, found.high, found.p) == (0, 0, 0, 1)
+    difference = paired_difference(same, same)
+    assert (difference.mean, difference.low, difference.high, difference.p) == (0, 0, 0, 1)
     assert np.isnan(paired_difference(np.array([np.nan]), np.array([1.0])).p)
     assert paired_difference(np.array([2.0]), np.array([1.0])).p == 1.0
     with pytest.raises(ValueError, match=r"shapes \(3,\) and \(4,\); expected the same \(N,\)"):

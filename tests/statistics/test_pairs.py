@@ -72,17 +72,17 @@ def test_values_with_rivalry_have_the_interval_of_the_pairs(kind):
     """First order against exact, 100 images: the same mean, nearly the same width."""
     result, target = features(kind, 100, 1)
     values, rivalry = two_way_with_rivalry(result, target)
-    found = mean_interval(values, rivalry=rivalry)
+    interval = mean_interval(values, rivalry=rivalry)
     wins = win_matrix(result, target)
-    assert found.mean == pytest.approx(wins[~np.eye(100, dtype=bool)].mean(), abs=1e-12)
+    assert interval.mean == pytest.approx(wins[~np.eye(100, dtype=bool)].mean(), abs=1e-12)
     exact = spread(result, target)
     error = (values + rivalry).std(ddof=1) / 10
     assert 2 * stats.t.ppf(0.975, 99) * error == pytest.approx(exact, rel=0.15)
     if kind == "good":  # nearly all win every time: the rare failures that were not seen make it longer below
-        assert found.mean - found.low > 2 * (found.high - found.mean)
-        assert found.high - found.low > exact
+        assert interval.mean - interval.low > 2 * (interval.high - interval.mean)
+        assert interval.high - interval.low > exact
     else:
-        assert found.high - found.low == pytest.approx(exact, rel=0.15)
+        assert interval.high - interval.low == pytest.approx(exact, rel=0.15)
 
 
 def test_win_rates_alone_are_not_enough():
@@ -171,8 +171,8 @@ def test_look_alikes_are_rivals_of_their_kind_only():
     assert np.array_equal(values, lookalike_two_way(result, target, kind=kind), equal_nan=True)
     assert np.isnan(values[0])
     assert rivalry[0] == 0
-    for one in range(4):
-        own = kind == one
+    for shared_kind in range(4):
+        own = kind == shared_kind
         expected = two_way_with_rivalry(result[own], target[own])
         np.testing.assert_allclose([values[own], rivalry[own]], expected, atol=1e-12)
 
@@ -199,16 +199,16 @@ def test_differences_of_two_systems_in_one_pool():
     _, target = features("unequal kinds", 80, 0)
     first, second = (target + noise * draw.standard_normal(target.shape) for noise in (2.0, 3.0))
     a, b = two_way_with_rivalry(first, target), two_way_with_rivalry(second, target)
-    found = paired_difference(a[0], b[0], rivalry=a[1] - b[1])
+    difference = paired_difference(a[0], b[0], rivalry=a[1] - b[1])
     wins = win_matrix(first, target) - win_matrix(second, target)
     exact = pair_resamples(wins)
     width = 2 * stats.t.ppf(0.975, len(target) - 1) * exact.std()
-    assert found.high - found.low == pytest.approx(width, rel=0.12)
-    assert found.mean == pytest.approx(a[0].mean() - b[0].mean())
+    assert difference.high - difference.low == pytest.approx(width, rel=0.12)
+    assert difference.mean == pytest.approx(a[0].mean() - b[0].mean())
 
 
 def test_the_first_order_stays_within_the_limits():
     values = np.append(np.ones(39), 0.9)
-    found = mean_interval(values, rivalry=np.append(np.zeros(39), -0.4) + 0.01, limits=(0.0, 1.0))
-    assert found.high == 1.0
-    assert found.low < found.mean == pytest.approx(values.mean())
+    interval = mean_interval(values, rivalry=np.append(np.zeros(39), -0.4) + 0.01, limits=(0.0, 1.0))
+    assert interval.high == 1.0
+    assert interval.low < interval.mean == pytest.approx(values.mean())

@@ -28,7 +28,7 @@ def test_spreads_are_the_mean_squares_of_the_crossed_model():
     assert spread.between == pytest.approx(between / 100)
     assert spread.rest == pytest.approx(rest / 100)
     images = 4 * ((columns - grand) ** 2).sum() / 24
-    (found,) = mean_intervals(columns[:, None], seeds=[[spread]])
+    (interval,) = mean_intervals(columns[:, None], seeds=[[spread]])
     variance = (images + between - rest) / 100
     freedom = variance**2 / ((images / 100) ** 2 / 24 + (between / 100) ** 2 / 3 + (rest / 100) ** 2 / 72)
     # Skewness of the images apart, Student's interval with Satterthwaite's degrees of freedom.
@@ -36,7 +36,7 @@ def test_spreads_are_the_mean_squares_of_the_crossed_model():
     (even,) = mean_intervals(symmetric[:, None], seeds=[[]])
     assert even.mean == pytest.approx(0)
     width = 2 * stats.t.ppf(0.975, freedom) * np.sqrt(variance)
-    assert found.high - found.low == pytest.approx(width, rel=0.03)
+    assert interval.high - interval.low == pytest.approx(width, rel=0.03)
 
 
 def test_one_seed_adds_nothing_and_seeds_never_make_a_mean_surer():
@@ -48,8 +48,8 @@ def test_one_seed_adds_nothing_and_seeds_never_make_a_mean_surer():
         assert spread.variance >= 0
     same = np.tile(draw.random(30), (3, 1))
     (alone,) = mean_intervals(same[0][:, None])
-    (found,) = mean_intervals(mean_over_seeds(same)[:, None], seeds=[[seed_spread(same)]])
-    assert (found.low, found.high) == pytest.approx((alone.low, alone.high))
+    (interval,) = mean_intervals(mean_over_seeds(same)[:, None], seeds=[[seed_spread(same)]])
+    assert (interval.low, interval.high) == pytest.approx((alone.low, alone.high))
 
 
 def test_missing_values_leave_their_image_out_of_the_spread():
@@ -77,16 +77,16 @@ def test_equal_systems_are_rarely_told_apart(between):
     judged = paired_differences(differences, seeds=spreads, flips=199)
     naive = paired_differences(differences, flips=199)
     # SD of a share of 300 that is 5 %: 1.3 %.
-    assert np.mean([one.p <= 0.05 for one in judged]) < 0.09
-    for one in judged:
-        assert one.p == one.p_t
-        assert (one.p < 0.05) == (one.low > 0 or one.high < 0)
+    assert np.mean([comparison.p <= 0.05 for comparison in judged]) < 0.09
+    for comparison in judged:
+        assert comparison.p == comparison.p_t
+        assert (comparison.p < 0.05) == (comparison.low > 0 or comparison.high < 0)
     if between:
-        assert np.mean([one.p <= 0.05 for one in naive]) > 0.5
+        assert np.mean([comparison.p <= 0.05 for comparison in naive]) > 0.5
     parts = contributed_differences(
         differences.mean(axis=0)[None], differences[None], seeds=spreads, flips=199
     )
-    assert [one.p for one in parts] == pytest.approx([one.p for one in judged])
+    assert [comparison.p for comparison in parts] == pytest.approx([comparison.p for comparison in judged])
 
 
 def test_a_better_system_is_found_beyond_the_spread_of_its_seeds():
@@ -94,7 +94,7 @@ def test_a_better_system_is_found_beyond_the_spread_of_its_seeds():
     shared = draw.standard_normal(60)
     a, b = (system(draw, seeds=5, between=0.1, shared=shared + shift) for shift in (1.0, 0.0))
     difference = mean_over_seeds(a) - mean_over_seeds(b)
-    (found,) = paired_differences(difference[:, None], seeds=[[seed_spread(a), seed_spread(b)]])
+    (comparison,) = paired_differences(difference[:, None], seeds=[[seed_spread(a), seed_spread(b)]])
     (naive,) = paired_differences(difference[:, None])
-    assert found.p < 0.001
-    assert naive.low - naive.high > found.low - found.high  # and its interval is longer
+    assert comparison.p < 0.001
+    assert naive.low - naive.high > comparison.low - comparison.high  # and its interval is longer

@@ -50,8 +50,10 @@ def values(artifacts):
 def test_results_come_in_order_and_are_computed_once(store, executor):
     opened = Inline() if executor == "inline" else Processes(2)
     counts: list[int] = []
-    made = cached_map("toy", items(3, 1, 2, 1), doubled, store=store, executor=opened, progress=counts.append)
-    assert values(made) == [6, 2, 4, 2]
+    artifacts = cached_map(
+        "toy", items(3, 1, 2, 1), doubled, store=store, executor=opened, progress=counts.append
+    )
+    assert values(artifacts) == [6, 2, 4, 2]
     assert sum(counts) == 4
     assert (store.computed["toy"], store.reused["toy"]) == (3, 0)
     again = cached_map("toy", items(1, 4), doubled, store=store, executor=opened)
@@ -61,19 +63,19 @@ def test_results_come_in_order_and_are_computed_once(store, executor):
 
 
 def test_parts_are_artifacts_of_their_own_and_only_missing_ones_are_made(store):
-    one = [Item({"number": 3}, (3,), parts={"one": {"part": "one"}})]
+    first_part = [Item({"number": 3}, (3,), parts={"one": {"part": "one"}})]
     two = [Item({"number": 3}, (3,), parts={"one": {"part": "one"}, "ten": {"part": "ten"}})]
-    cached_map("toy", one, both, store=store, executor=Inline())
-    (made,) = cached_map("toy", two, both, store=store, executor=Inline())
-    assert {part: values([artifact]) for part, artifact in made.items()} == {"one": [3], "ten": [30]}
+    cached_map("toy", first_part, both, store=store, executor=Inline())
+    (parts,) = cached_map("toy", two, both, store=store, executor=Inline())
+    assert {part: values([artifact]) for part, artifact in parts.items()} == {"one": [3], "ten": [30]}
     assert (store.computed["toy"], store.reused["toy"]) == (2, 1)
 
 
 def test_a_failure_costs_itself_alone_where_that_is_wished(store):
-    made = cached_map("toy", items(2, 3, 4), refuses_odd, store=store, executor=Inline(), tolerant=True)
-    assert values([made[0], made[2]]) == [4, 8]
-    assert isinstance(made[1], Failed)
-    assert str(made[1].error) == "3 is odd"
+    outcomes = cached_map("toy", items(2, 3, 4), refuses_odd, store=store, executor=Inline(), tolerant=True)
+    assert values([outcomes[0], outcomes[2]]) == [4, 8]
+    assert isinstance(outcomes[1], Failed)
+    assert str(outcomes[1].error) == "3 is odd"
     assert not list((store.root / "tmp").iterdir())
     with pytest.raises(ValueError, match="3 is odd"):
         cached_map("toy", items(3), refuses_odd, store=store, executor=Inline())
@@ -148,6 +150,6 @@ def test_tasks_grow_short_towards_the_end_so_that_no_worker_waits_long_for_the_l
     sizes: list[int] = []
     executor = Recording()
     executor.workers = workers
-    made = cached_map("toy", items(*range(20)), doubled, store=store, executor=executor, together=4)
-    assert values(made) == [2 * number for number in range(20)]
+    artifacts = cached_map("toy", items(*range(20)), doubled, store=store, executor=executor, together=4)
+    assert values(artifacts) == [2 * number for number in range(20)]
     assert sizes == expected

@@ -47,8 +47,8 @@ def opened(tmp_path):
         return pools[-1]
 
     yield make
-    for made in pools:
-        made.close(wait=False)
+    for opened_pool in pools:
+        opened_pool.close(wait=False)
 
 
 def log_of(tmp_path: Path) -> str:
@@ -224,9 +224,9 @@ def test_workers_go_home_when_the_run_was_killed(tmp_path):
         text=True,
         env={**os.environ, "PYTHONPATH": str(HELPERS)},
     )
-    said = driver.stdout.readline().split()
+    words = driver.stdout.readline().split()
     driver.send_signal(signal.SIGKILL)
     driver.communicate()
-    assert said[0] == "[4]"
+    assert words[0] == "[4]"
     spool = Spool(tmp_path / "jobs" / "a")
     eventually(lambda: all(worker.ended for worker in spool.workers()))

@@ -53,7 +53,7 @@ def test_what_a_worker_says_reaches_whoever_handed_out_its_task(two):
 
 
 def test_a_listener_that_fails_stops_no_worker(two):
-    def fail(*said):
+    def fail(*report):
         raise ValueError
 
     with listening(fail):
@@ -71,11 +71,11 @@ def test_calls_side_by_side_give_what_they_give_one_after_the_other(two, where):
     heard = {"first": [], "second": []}
 
     def call(name, number):
-        with listening(lambda *said: heard[name].append(said)):
+        with listening(lambda *report: heard[name].append(report)):
             return list(executor.map(counted, [number]))
 
-    found = side_by_side(executor, lambda: call("first", 3), lambda: call("second", 4))
-    assert found == [[3], [6]]
+    answers = side_by_side(executor, lambda: call("first", 3), lambda: call("second", 4))
+    assert answers == [[3], [6]]
 
 
 def test_calls_go_on_at_once_only_where_tasks_run_elsewhere(two):

@@ -32,7 +32,8 @@ def fill(root: Path) -> dict[str, Path]:
 
 def names(held) -> list[str]:
     return sorted(
-        json.loads((one.folder / "manifest.json").read_text())["ingredients"]["name"] for one in held
+        json.loads((artifact.folder / "manifest.json").read_text())["ingredients"]["name"]
+        for artifact in held
     )
 
 
@@ -40,7 +41,7 @@ def test_the_inventory_knows_stage_size_and_last_use(tmp_path):
     folders = fill(tmp_path)
     (tmp_path / "checkpoints" / "abc").mkdir(parents=True)
     (tmp_path / "checkpoints" / "abc" / "state.bin").write_bytes(bytes(5000))
-    held = {one.folder: one for one in inventory(tmp_path)}
+    held = {artifact.folder: artifact for artifact in inventory(tmp_path)}
     assert set(held) == {*folders.values(), tmp_path / "checkpoints" / "abc"}
     fit = held[folders["fit"]]
     assert (fit.stage, fit.key) == ("fit", folders["fit"].name)
@@ -73,7 +74,7 @@ def test_use_renews_an_artifact(tmp_path):
 def test_removed_artifacts_are_computed_again_and_others_stay(tmp_path):
     folders = fill(tmp_path)
     doomed = chosen(inventory(tmp_path), older_than=5 * DAY)
-    assert remove(tmp_path, doomed) == sum(one.size for one in doomed)
+    assert remove(tmp_path, doomed) == sum(artifact.size for artifact in doomed)
     assert {name for name, folder in folders.items() if folder.exists()} == {"new"}
     assert not list((tmp_path / "tmp").iterdir())
     again = Store(tmp_path)

@@ -13,9 +13,9 @@ from harness.storage.spool import Life, Spool, Watch
 
 @pytest.fixture
 def spool(tmp_path) -> Spool:
-    made = Spool(tmp_path / "jobs" / "a", b"secret")
-    made.create()
-    return made
+    opened = Spool(tmp_path / "jobs" / "a", b"secret")
+    opened.create()
+    return opened
 
 
 def test_a_task_goes_there_and_an_answer_back(spool):

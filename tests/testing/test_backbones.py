@@ -39,8 +39,8 @@ class _BrokenBackbone:
 
     class micro_batches(GoodBackbone):
         def extract(self, images, layers):
-            made = super().extract(images, layers)
-            return {name: values - values.mean(axis=0) for name, values in made.items()}
+            features = super().extract(images, layers)
+            return {name: values - values.mean(axis=0) for name, values in features.items()}
 
     class same_twice(GoodBackbone):
         def extract(self, images, layers):

@@ -39,35 +39,37 @@ class _BrokenDecoder:
 
     class embedding(GoodDecoder):
         def decode(self, responses, *, seeds):
-            made = super().decode(responses, seeds=seeds)
-            return Decoded(made.images, embedding=np.tile(made.embedding, (1, 2)))
+            decoded = super().decode(responses, seeds=seeds)
+            return Decoded(decoded.images, embedding=np.tile(decoded.embedding, (1, 2)))
 
     class seeds(GoodDecoder):
         def decode(self, responses, *, seeds):
-            made = super().decode(responses, seeds=seeds)
-            return Decoded(np.clip(made.images * 0.9 + (seeds % 7)[:, None, None, None, None] / 100.0, 0, 1))
+            decoded = super().decode(responses, seeds=seeds)
+            return Decoded(
+                np.clip(decoded.images * 0.9 + (seeds % 7)[:, None, None, None, None] / 100.0, 0, 1)
+            )
 
     class inputs(GoodDecoder):
         def decode(self, responses, *, seeds):
-            made = super().decode(responses, seeds=seeds)
+            decoded = super().decode(responses, seeds=seeds)
             responses.data[:] = 0
-            return made
+            return decoded
 
     class order(GoodDecoder):
         def decode(self, responses, *, seeds):
-            made = super().decode(responses, seeds=seeds)
-            shade = np.linspace(0.5, 1, len(made.images), dtype=np.float32)
-            return Decoded(made.images * shade[:, None, None, None, None])
+            decoded = super().decode(responses, seeds=seeds)
+            shade = np.linspace(0.5, 1, len(decoded.images), dtype=np.float32)
+            return Decoded(decoded.images * shade[:, None, None, None, None])
 
     class micro_batches(GoodDecoder):
         def decode(self, responses, *, seeds):
-            made = super().decode(responses, seeds=seeds)
-            return Decoded(made.images / made.images.max())
+            decoded = super().decode(responses, seeds=seeds)
+            return Decoded(decoded.images / decoded.images.max())
 
     class names(GoodDecoder):
         def decode(self, responses, *, seeds):
-            made = super().decode(responses, seeds=seeds)
-            return Decoded(made.images * (0.5 if responses.ids[0].startswith("test") else 1.0))
+            decoded = super().decode(responses, seeds=seeds)
+            return Decoded(decoded.images * (0.5 if responses.ids[0].startswith("test") else 1.0))
 
     class spaces(GoodDecoder):
         def open(self, space, *, device):
@@ -80,8 +82,8 @@ class _BrokenDecoder:
 
     class masked_voxels(GoodDecoder):
         def decode(self, responses, *, seeds):
-            made = super().decode(responses, seeds=seeds)
-            return Decoded(made.images * np.float32(1 / (1 + np.abs(responses.mean()).max())))
+            decoded = super().decode(responses, seeds=seeds)
+            return Decoded(decoded.images * np.float32(1 / (1 + np.abs(responses.mean()).max())))
 
     class saving(GoodDecoder):
         def save(self, folder):

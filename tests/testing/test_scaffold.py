@@ -42,8 +42,8 @@ def packages(tmp_path_factory) -> tuple[Path, Path]:
 def test_new_packages_pass_their_checks(packages):
     folder, target = packages
     done = call_harness(folder, "check", *(f"lab-{kind}" for kind in KINDS), PYTHONPATH=str(target))
-    said = [line for line in done.stdout.splitlines() if not line.startswith(" ")]
-    assert [line.partition(":")[0] for line in said] == [f"ok     {kind} lab-{kind}" for kind in KINDS]
+    verdicts = [line for line in done.stdout.splitlines() if not line.startswith(" ")]
+    assert [line.partition(":")[0] for line in verdicts] == [f"ok     {kind} lab-{kind}" for kind in KINDS]
 
 
 def test_their_own_tests_pass(packages):

@@ -138,25 +138,25 @@ def test_honest_runs_raise_nothing(raised, honest):
     ids=lambda value: value if isinstance(value, str) and "-" in value and " " not in value else "",
 )
 def test_a_cheat_raises_its_flag_and_no_other(raised, cheat, name, level, words):
-    found = raised(**cheat)
-    assert {flag[0] for flag in found} == {name}, found
-    assert found[0][1] == level
-    assert words in " ".join(flag[2] for flag in found)
+    flags = raised(**cheat)
+    assert {flag[0] for flag in flags} == {name}, flags
+    assert flags[0][1] == level
+    assert words in " ".join(flag[2] for flag in flags)
 
 
 PEEKING = {"decoder": "RedrawsFromIds", "encoder": "KnowsTheTruth"}
 
 
 def test_a_pair_that_peeks_through_ids_raises_both_flags(raised):
-    found = raised(**PEEKING)
-    levels = {name: level for name, level, _ in found}
+    flags = raised(**PEEKING)
+    levels = {name: level for name, level, _ in flags}
     assert levels["control-equals-measured"] == levels["above-ceiling"] == "alarm"
-    messages = [message for name, _, message in found if name == "control-equals-measured"]
+    messages = [message for name, _, message in flags if name == "control-equals-measured"]
     assert len(messages) == 2
     assert (
         "zero fMRI are those of measured fMRI in all 16 images, which identify their stimulus" in messages[0]
     )
-    assert "noise-free truth of the simulation" in next(m for n, _, m in found if n == "above-ceiling")
+    assert "noise-free truth of the simulation" in next(m for n, _, m in flags if n == "above-ceiling")
 
 
 def test_where_ids_are_hidden_it_sees_nothing_and_no_number_moves(raised):
@@ -177,8 +177,8 @@ def test_two_benchmarks_of_one_file_do_not_share_data(raised):
 
 
 def test_responses_of_other_images_are_called_misaligned(raised):
-    found = raised(benchmark="PermutedResponses")
-    messages = [message for name, _, message in found if name == "misaligned-ids"]
+    flags = raised(benchmark="PermutedResponses")
+    messages = [message for name, _, message in flags if name == "misaligned-ids"]
     assert any("reconstructions from measured responses" in message for message in messages)
     assert any("predicted responses identify the measured ones at chance" in message for message in messages)
 
@@ -191,8 +191,8 @@ def test_a_file_of_predictions_may_say_what_it_was_trained_on(raised, tmp_path):
     for sets, expected in ((["algonauts-2023-train"], {"trained-on-test-images"}), (["things"], set())):
         path = tmp_path / f"{sets[0]}.npz"
         np.savez(path, predictions=values, ids=np.array(data.test.stimuli.ids), training_sets=np.array(sets))
-        found = raised(benchmark="Shared1000", encoder=f"file:{path}")
-        assert {flag[0] for flag in found} == expected
+        flags = raised(benchmark="Shared1000", encoder=f"file:{path}")
+        assert {flag[0] for flag in flags} == expected
 
 
 def test_which_sets_share_images():
@@ -208,8 +208,8 @@ def test_which_sets_share_images():
     assert why("things") == []
     assert list(shared_images(["coco"], ())) == []
     # Both ways round.
-    for one in ("coco", "nsd-73k", "nsd-shared982", "algonauts-2023-train"):
-        assert list(shared_images([tested[0]], [one]))
+    for training_set in ("coco", "nsd-73k", "nsd-shared982", "algonauts-2023-train"):
+        assert list(shared_images([tested[0]], [training_set]))
 
 
 def test_a_users_own_data_may_name_their_sets():
@@ -245,9 +245,9 @@ def test_intervals_that_may_cover_less_are_flagged():
     assert not uncertain(draw.random(15))
     nearly = np.ones(50)
     nearly[:3] = 0.9
-    found = uncertain(nearly)
-    assert set(found) == {"nearly-alike"}
-    assert "m@1 of predicted" in found["nearly-alike"].message
+    flags = uncertain(nearly)
+    assert set(flags) == {"nearly-alike"}
+    assert "m@1 of predicted" in flags["nearly-alike"].message
     hits = np.arange(50) < 48  # all are 0 or 1: a proportion, whose interval is exact
     assert not uncertain(hits)
     assert set(uncertain(hits, pool=False, chance=None)) == {"nearly-alike"}

@@ -77,16 +77,16 @@ def test_a_list_of_ids_that_slipped_for_a_while(data, predicted):
     index = responses.image_index[order].copy()
     index[12:26] = np.roll(index, -1)[12:26]
     moved = Responses(data.space, responses.ids, responses.trials()[order], index)
-    found = run_flags(Evidence(with_test(data, responses=moved), predicted=predicted))
-    assert [flag.name for flag in found] == ["block-near-chance"]
-    first, last = map(int, re.search(r"numbers (\d+) to (\d+) from 0", found[0].message).groups())
+    flags = run_flags(Evidence(with_test(data, responses=moved), predicted=predicted))
+    assert [flag.name for flag in flags] == ["block-near-chance"]
+    first, last = map(int, re.search(r"numbers (\d+) to (\d+) from 0", flags[0].message).groups())
     assert abs(first - 12) <= 2
     assert abs(last - 25) <= 2
     # The same trials in another order of the file are found by their number.
     chosen = moved.select(tuple(reversed(moved.ids)))
     turned = Split(data.test.stimuli.select(chosen.ids), chosen)
     again = run_flags(Evidence(replace(with_test(data), test=turned), predicted=predicted[::-1]))
-    assert [flag.message.split(" from 0")[0] for flag in again] == [found[0].message.split(" from 0")[0]]
+    assert [flag.message.split(" from 0")[0] for flag in again] == [flags[0].message.split(" from 0")[0]]
 
 
 def test_reconstructions_that_are_shifted_for_a_while(data):
@@ -147,9 +147,9 @@ def test_near_duplicates_in_training(data):
         assert "test-011 of train-003" in flag.message
     images[3] = test[11]
     spoiled = with_train_images(clean, images)
-    found = run_flags(Evidence(spoiled, copies=copies_of(spoiled)))
-    assert [flag.name for flag in found] == ["test-images-in-training", "near-duplicates-in-training"]
-    assert "1 of 40 test images are near duplicates" in found[1].message
+    flags = run_flags(Evidence(spoiled, copies=copies_of(spoiled)))
+    assert [flag.name for flag in flags] == ["test-images-in-training", "near-duplicates-in-training"]
+    assert "1 of 40 test images are near duplicates" in flags[1].message
 
 
 def test_doubled_test_images(data):

@@ -24,9 +24,9 @@ def test_the_scan_finds_a_block_and_a_session(n, block):
     rng = np.random.default_rng(1)
     rates = rng.beta(20, 1, n)
     rates[block] = rng.uniform(size=block.stop - block.start)
-    found = block_near_chance(rates, scans=3)
-    assert len(set(found.positions) & set(range(n)[block])) > 0.6 * (block.stop - block.start)
-    assert found.rest > 0.9
+    lost_block = block_near_chance(rates, scans=3)
+    assert len(set(lost_block.positions) & set(range(n)[block])) > 0.6 * (block.stop - block.start)
+    assert lost_block.rest > 0.9
     # Scattered over the run, but all of one session.
     sessions = np.arange(n) % 4
     scattered = rng.beta(20, 1, n)

@@ -44,8 +44,8 @@ def test_what_a_worker_warns_of_is_repeated_where_the_run_is(caplog):
         assert sorted(workers.map(warns, [1, 3])) == [2, 6]
     finally:
         workers.close()
-    said = {(record.name, record.getMessage(), record.flag) for record in caplog.records}
-    assert said == {("harness.lab", f"number {k} is odd", "odd-number") for k in (1, 3)}
+    warned = {(record.name, record.getMessage(), record.flag) for record in caplog.records}
+    assert warned == {("harness.lab", f"number {k} is odd", "odd-number") for k in (1, 3)}
 
 
 def warns_and_writes(folder, number):
