@@ -11,8 +11,12 @@ import hashlib
 import os
 import uuid
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import jinja2
 
 _HERE = Path(__file__).parent
 
@@ -23,19 +27,26 @@ def render_page(template: str, **values: Any) -> str:
     A template finds its parts in ``parts.html``, and `script`, `style` and `script_hash` among its values:
     sorting, filtering, columns on request and enlarged images work by themselves on tables of those parts.
     """
-    import jinja2
     from markupsafe import Markup
 
     script, style = (Markup((_HERE / f"page.{kind}").read_text("utf-8")) for kind in ("js", "css"))
-    environment = jinja2.Environment(
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = _environment().get_template(template)
+    return page.render(script=script, style=style, script_hash=digest, **values)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    """Templates beside this file; to compile them takes as long as to fill one, and a process fills many."""
+    import jinja2
+
+    return jinja2.Environment(
         autoescape=True,
         loader=jinja2.FileSystemLoader(_HERE),
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template(template).render(script=script, style=style, script_hash=digest, **values)
 
 
 def write_page(path: Path, text: str) -> Path:

@@ -10,14 +10,19 @@ that are started as programs, as those that tests kill or pipe from are, or unde
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import functools
 import gc
 import importlib
 import json
 import os
 import sys
+import threading
+import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 IMPORTED = (
     *(
@@ -109,7 +114,30 @@ def carry_out(request: dict[str, Any]) -> None:
     sys.modules["__main__"].__file__ = program  # which spawned workers import
     from harness.cli.main import main
 
-    sys.exit(main())
+    end(main)
+
+
+def end(command: Callable[[], object]) -> NoReturn:
+    """Call `command` and leave as an interpreter does, but for taking itself apart.
+
+    That writes to every page that the forks share, and took longer than most commands.
+    """
+    try:
+        status = command()
+    except SystemExit as problem:
+        status = problem.code
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    if not (status is None or isinstance(status, int)):
+        print(status, file=sys.stderr)
+        status = 1
+    threading._shutdown()  # waits for threads
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit((status or 0) & 255)
 
 
 if __name__ == "__main__":

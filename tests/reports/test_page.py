@@ -18,6 +18,7 @@ from board_runs import board_run, several
 from browser import (
     WIDTHS,
     Browser,
+    Visit,
     assert_accessible,
     assert_fits,
     assert_images_enlarge,
@@ -118,51 +119,69 @@ def file(request: pytest.FixtureRequest, browser: Browser, tmp_path_factory: pyt
     return PAGES[request.param](tmp_path_factory.mktemp(request.param) / "run")
 
 
-def test_tables_sort_and_filter(browser: Browser, file: Path) -> None:
-    with browser.open(file) as visit:
-        assert assert_tables_sort(visit) >= 8
-        assert assert_tables_filter(visit) >= 1
-        assert_quiet(visit)
+@pytest.fixture(scope="module")
+def opened(browser: Browser, file: Path) -> Iterator[dict[str, Visit]]:
+    """The page in both windows, light at the desk and dark on the phone; to open it takes the most time."""
+    with (
+        browser.open(file, width=WIDTHS["desk"]) as desk,
+        browser.open(file, dark=True, width=WIDTHS["phone"]) as phone,
+    ):
+        yield {"desk": desk.rest(), "phone": phone.rest()}
 
 
-def test_images_open_large(browser: Browser, file: Path) -> None:
-    with browser.open(file) as visit:
-        assert (assert_images_enlarge(visit) > 0) == (file.parent.parent.name.rstrip("0") in WITH_IMAGES)
-        assert_quiet(visit)
-
-
-def test_the_keyboard_comes_to_every_control(browser: Browser, file: Path) -> None:
-    with browser.open(file) as visit:
-        assert assert_keyboard_reaches_all(visit) >= 8
-        assert_quiet(visit)
-
-
-@pytest.mark.parametrize(("dark", "width"), [(False, "desk"), (True, "phone")], ids=["light", "dark"])
-def test_nothing_is_seriously_hard_to_perceive(browser: Browser, file: Path, dark: bool, width: str) -> None:
-    with browser.open(file, dark=dark, width=WIDTHS[width]) as visit:
-        assert_accessible(visit)
-        assert_quiet(visit)
+@pytest.fixture
+def visit(opened: dict[str, Visit]) -> Visit:
+    """The page at rest, at the desk."""
+    return opened["desk"].rest()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_it_fits_the_window(browser: Browser, file: Path, width: str) -> None:
-    with browser.open(file, width=WIDTHS[width]) as visit:
-        assert_fits(visit)
-        picture = file.parent / f"{width}.jpeg"
-        visit.page.screenshot(path=picture, full_page=True)
-        assert picture.stat().st_size > 10_000
-        assert_quiet(visit)
+def test_it_fits_the_window(opened: dict[str, Visit], file: Path, width: str) -> None:
+    visit = opened[width].rest()
+    assert_fits(visit)
+    picture = file.parent / f"{width}.jpeg"
+    visit.page.screenshot(path=picture, full_page=True)
+    assert picture.stat().st_size > 10_000
+    assert_quiet(visit)
 
 
 PAPER = 1060
 """Pixels across a sheet of A4 on its side, between margins of 8 mm."""
 
 
-def test_it_fits_the_paper(browser: Browser, file: Path) -> None:
-    with browser.open(file, width=PAPER) as visit:
-        visit.page.emulate_media(media="print")
+def test_it_fits_the_paper(visit: Visit) -> None:
+    window = visit.page.viewport_size
+    visit.page.set_viewport_size({**window, "width": PAPER})
+    visit.page.emulate_media(media="print")
+    try:
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= PAPER
-        assert_quiet(visit)
+    finally:
+        visit.page.emulate_media(media="screen")
+        visit.page.set_viewport_size(window)
+    assert_quiet(visit)
+
+
+def test_the_keyboard_comes_to_every_control(visit: Visit) -> None:
+    assert assert_keyboard_reaches_all(visit) >= 8
+    assert_quiet(visit)
+
+
+def test_images_open_large(visit: Visit, file: Path) -> None:
+    assert (assert_images_enlarge(visit) > 0) == (file.parent.parent.name.rstrip("0") in WITH_IMAGES)
+    assert_quiet(visit)
+
+
+def test_tables_sort_and_filter(visit: Visit) -> None:
+    assert assert_tables_sort(visit) >= 8
+    assert assert_tables_filter(visit) >= 1
+    assert_quiet(visit)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_seriously_hard_to_perceive(opened: dict[str, Visit], width: str) -> None:
+    visit = opened[width].rest()
+    assert_accessible(visit)
+    assert_quiet(visit)
 
 
 PICTURE = """<img width="40" alt="" src="data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg'/>">"""
