@@ -41,7 +41,6 @@ TESTED_IN = {
     "encoders/common/subjects.py": "encoders/common/test_solved.py",
     "encoders/common/training_data.py": "encoders/chasm/test_dataset.py",
     "encoders/common/tokens.py": "encoders/common/test_network.py",
-    "encoders/common/stages.py": "encoders/common/test_network.py",
     "encoders/sequences.py": "encoders/common/test_network.py",
     "encoders/stacked.py": "encoders/common/test_solved.py",
     "encoders/universal/network.py": "encoders/common/test_network.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ class BraincorlEncoder(NetworkEncoder):
         width, depth, heads, inner, registers, mlp_inner, dropout : of :class:`.network.HyperWeights`.
         context : fewest and most images of a voxel in training; the rest of a batch is predicted.
         voxels : of each batch.  shown : images that the weights of a fitted or adapted subject come from.
+        epochs : passes over all voxels, as the authors count them, whatever the number of images.
         """
 
         backbone: str = "clip"
@@ -96,13 +98,15 @@ class BraincorlEncoder(NetworkEncoder):
             high = min(p.context[1], max(1, 3 * count // 4))  # some are left to be predicted
             low = min(p.context[0], high)
             shown = int(torch.randint(low, high + 1, ())) if batch.training else high
-            responses = batch.voxels[:, batch.some_voxels(p.voxels)].T  # (v, B)
+            most = p.voxels if batch.training else max(p.voxels, VOXELS_AT_ONCE)
+            responses = batch.voxels[:, batch.some_voxels(most)].T  # (v, B)
             context = images[:shown].expand(len(responses), -1, -1)
             weights = network.predictor(context, responses[:, :shown])
             first = shown if shown < count else 0  # a single image is predicted from itself
             return {"mse": F.mse_loss(respond(weights, images[first:]), responses[:, first:])}
 
-        return [Stage.of(p, "predictor", network.predictor, loss)]
+        steps = math.ceil(sum(subject.voxels for subject in subjects) / p.voxels)
+        return [Stage.of(p, "predictor", network.predictor, loss, steps=steps)]
 
     def finish(self, model: Model, number: int, inputs: Inputs, voxels: Tensor, image: np.ndarray) -> None:
         """Infer the weights of a subject's voxels from the first `shown` items in a seeded order."""

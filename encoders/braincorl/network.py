@@ -53,7 +53,7 @@ class Layer(nn.Module):
         normed = self.layer_norm_1(x)
         mixed, _ = self.attn(normed * math.log(x.shape[1]), normed, normed, need_weights=False)
         x = x + self.dropout(mixed)
-        return x + self.dropout(self.ffn(self.layer_norm_2(x)))
+        return x + self.ffn(self.layer_norm_2(x))
 
 
 class HyperWeights(nn.Module):
@@ -79,6 +79,7 @@ class HyperWeights(nn.Module):
         self.cls_token = nn.Parameter(torch.randn(1, registers, width) * width**-0.5)
         inputs = [embedding + 1, *[width] * (mlp_layers - 1)]
         self.early_layers = nn.Sequential(*(ResidualMLP(n, mlp_inner, width, dropout) for n in inputs))
+        self.dropout = nn.Dropout(dropout)
         self.transformer = nn.Sequential(*(Layer(width, heads, inner, dropout) for _ in range(layers)))
         outputs = [*[width] * (mlp_layers - 1), embedding + 1]
         self.weight_pred = nn.Sequential(*(ResidualMLP(width, mlp_inner, n, dropout) for n in outputs))
@@ -87,7 +88,7 @@ class HyperWeights(nn.Module):
         """Embeddings (B, n, E) and responses (B, n) of B voxels -> weights (B, E + 1)."""
         tokens = self.early_layers(torch.cat([images, responses[..., None]], dim=-1))
         tokens = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
-        return self.weight_pred(self.transformer(tokens)[:, 0])
+        return self.weight_pred(self.transformer(self.dropout(tokens))[:, 0])
 
 
 def respond(weights: Tensor, images: Tensor) -> Tensor:

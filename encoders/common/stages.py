@@ -47,10 +47,16 @@ class Batch:
     training: bool
 
     def some_voxels(self, most: int) -> Tensor:
-        """Places of at most `most` voxels: drawn in training, else the first."""
+        """Places of at most `most` voxels: drawn in training, else at equal steps from the first to the last.
+
+        Voxels lie in the order of the volume, so that the first of them would be one corner of cortex.
+        """
         count = self.voxels.shape[1]
-        places = torch.randperm(count) if self.training else torch.arange(count)
-        return places[:most].to(self.voxels.device)
+        if self.training:
+            places = torch.randperm(count)[:most]
+        else:
+            places = torch.linspace(0, count - 1, min(most, count), dtype=torch.float64).round().long()
+        return places.to(self.voxels.device)
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,8 @@ class Stage:
     module : whose weights.  loss : batch -> named terms, whose sum is minimised.  rate : the highest.
     schedule : ``constant``; ``cosine``, after one epoch of warm-up down to nothing; ``one-cycle``.
     keep : weights of the ``best`` epoch by the loss on held-out images, of the ``last``, or their moving
-        ``average`` (with `ema`).
+        ``average`` (with `ema`).  steps : of an epoch, as many passes over the items as that takes; 0 is one
+        pass.
     """
 
     name: str
@@ -75,6 +82,7 @@ class Stage:
     ema: float = 0.0
     schedule: Literal["constant", "cosine", "one-cycle"] = "constant"
     keep: Literal["best", "last", "average"] = "best"
+    steps: int = 0
 
     @classmethod
     def of(
@@ -98,12 +106,20 @@ class StageTask(SubjectTask):
     ) -> None:
         super().__init__(stage.module, [data.train for data in sets], stage.batch)
         self.stage, self.sets, self.inputs, self.device = stage, sets, inputs, device
+        self.steps_per_epoch = stage.steps or self.steps_per_epoch
         total = stage.epochs * self.steps_per_epoch
         if stage.schedule == "one-cycle":
             self.schedule = OneCycle(stage.rate, total, rise=min(0.5, 2 / stage.epochs), last=1000.0)
         elif stage.schedule == "cosine":
             warmup = min(self.steps_per_epoch, total - 1)
             self.schedule = WarmUpCosine(stage.rate, 0.0, warmup, total)
+
+    def batches(self, epoch: int) -> Sequence[tuple[int, Tensor]]:
+        """(subject, items) of one epoch, passes over the items one after the other."""
+        parts = list(super().batches(epoch))
+        while len(parts) < self.steps_per_epoch:
+            parts += super().batches(epoch)
+        return parts[: self.steps_per_epoch]
 
     def optimizer(self) -> torch.optim.Optimizer:
         """AdamW; matrices decay."""

@@ -96,6 +96,17 @@ def test_a_single_held_out_image_is_enough_to_stop_by(name, tmp_path):
     assert np.isfinite([record["validation"] for record in curve]).all()
 
 
+def test_an_epoch_of_braincorl_is_a_pass_over_voxels(tmp_path):
+    """As the authors count: a hundred of them are many steps, whatever the number of images."""
+    plugin, params = params_of("braincorl", **{**SHORT["braincorl"], "voxels": 2})
+    subject = small()[0]
+    encoder = plugin(params)
+    encoder.fit([subject], FeaturesInMemory(), seed=0, device="cpu", checkpoint_dir=tmp_path)
+    (model,) = encoder.models
+    (stage,) = encoder.stages(model.network, model.subjects)
+    assert stage.steps == -(-subject.space.n_valid // 2) > len(subject.train) / params.batch
+
+
 def test_adapting_synbrain_tunes_a_copy_and_of_its_map_the_mlps_alone(tmp_path):
     plugin, params = params_of("synbrain", **SHORT["synbrain"])
     first, second = small()[:2]
