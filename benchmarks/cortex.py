@@ -161,8 +161,8 @@ class Cortex:
     @cached_property
     def _standards(self) -> tuple[_Standard, _Standard]:
         """Mean and SD over the reference scenes: of the middle areas' mixtures, then of all signals."""
-        images, scenes = _reference()
-        early, mixtures = zip(*(self._drives(energy(images[part])) for part in _chunks(len(images))))
+        maps, scenes = _reference()
+        early, mixtures = zip(*(self._drives(maps[part]) for part in _chunks(len(maps))))
         mixture = _Standard.of(np.concatenate(mixtures, axis=1), axis=1)
         raw = self._signals(np.concatenate(early), mixture.apply(np.concatenate(mixtures, axis=1)), scenes)
         return mixture, _Standard.of(raw, axis=0)
@@ -249,13 +249,17 @@ def _chunks(count: int) -> Iterator[slice]:
 
 @lru_cache(maxsize=1)
 def _reference() -> tuple[np.ndarray, list[Scene]]:
-    """The scenes that fix every voxel's mean and scale."""
+    """Energies (n, channels, 256) and contents of the scenes that fix every voxel's mean and scale.
+
+    They take seconds and are those of every subject and version.
+    """
     logger.debug("drawing %d reference scenes of %d pixels", N_REFERENCE, SIDE)
-    return draw(REFERENCE, range(N_REFERENCE)), describe(REFERENCE, range(N_REFERENCE))
+    images = draw(REFERENCE, range(N_REFERENCE))
+    return energy(images), describe(REFERENCE, range(N_REFERENCE))
 
 
 @lru_cache(maxsize=1)
 def _channel_scale() -> np.ndarray:
     """(channels,) mean energy of each channel, so that tuning weights compare."""
-    images, _ = _reference()
-    return energy(images[:CHUNK]).mean(axis=(0, 2))
+    maps, _ = _reference()
+    return maps[:CHUNK].mean(axis=(0, 2))

@@ -16,12 +16,16 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from typing import Any, Protocol, TypeVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
 from ..errors import PluginError, what_happened
 from .references import Held, Reference
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
@@ -108,11 +112,9 @@ def single_thread() -> Iterator[None]:
 
     Libraries that are imported meanwhile start with one thread and keep to it.
     """
-    from threadpoolctl import threadpool_limits
-
     torch: Any = sys.modules.get("torch")
     before = torch.get_num_threads() if torch else 0
-    with environment(dict.fromkeys(THREADS, "1")), threadpool_limits(1):
+    with environment(dict.fromkeys(THREADS, "1")), _libraries(len(sys.modules)).limit(limits=1):
         if torch:
             torch.set_num_threads(1)
         try:
@@ -120,6 +122,17 @@ def single_thread() -> Iterator[None]:
         finally:
             if torch:
                 torch.set_num_threads(before)
+
+
+@lru_cache(maxsize=1)
+def _libraries(modules: int) -> ThreadpoolController:
+    """Libraries with threads; looked for again where `modules` are more, since only an import brings one.
+
+    To look for them takes longer than many tasks do.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 @contextlib.contextmanager

@@ -68,7 +68,7 @@ def test_predictions_stand_beside_halves_against_the_same_half(harness, tmp_path
         "    def load(self, subject):\n"
         "        return replace(super().load(subject), truth=None, remeasured=None)\n"
     )
-    metrics = ["--metrics", "pixcorr,decoded-agreement,voxel-r"]
+    metrics = ["--metrics", "pixcorr,decoded-agreement,voxel-r", "--no-report"]
     harness("run", *toy_words, "--benchmark", "real.py:Measured", *metrics, "--set", "benchmark.n_test=16")
     run = only_run(tmp_path)
     assert run.info["test_trials"] == [3, 3]

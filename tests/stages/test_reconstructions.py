@@ -60,7 +60,7 @@ def test_a_folder_may_stand_for_the_decoder(harness, tmp_path, words, data):
     save_images(tmp_path / "r" / "predicted", stimuli.ids, stimuli.images()[:, ::-1])
     save_images(tmp_path / "r" / "measured", stimuli.ids, stimuli.images())
     write(tmp_path / "p.npz", stimuli.ids, data.truth.mean())
-    harness("run", *words[:2], *words[4:], "--encoder", "file:p.npz", "--decoder", "folder:r")
+    harness("run", *words[:2], *words[4:], "--encoder", "file:p.npz", "--decoder", "folder:r", "--no-report")
     run = only_run(tmp_path)
     assert {("predicted", "measured"), ("measured", "stimulus")} <= set(
         zip(run.scores.row, run.scores.target)
