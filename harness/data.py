@@ -227,9 +227,12 @@ class Responses:
             begin = ends[first] - counts[first]
             at = order[begin : ends[last - 1]]
             increasing = np.sort(at)  # HDF5 reads sorted positions only
-            trials = np.asarray(self.data[increasing], np.float64)[np.searchsorted(increasing, at)]
-            starts = ends[first:last] - counts[first:last] - begin
-            out[first:last] = np.add.reduceat(trials, starts, axis=0) / counts[first:last, None]
+            one_piece = len(at) == increasing[-1] + 1 - increasing[0]  # read by a slice, without a copy
+            place = slice(increasing[0], increasing[-1] + 1) if one_piece else increasing
+            trials = np.asarray(self.data[place], np.float64)
+            if not np.array_equal(at, increasing):
+                trials = trials[np.searchsorted(increasing, at)]
+            out[first:last] = _sums(trials, counts[first:last]) / counts[first:last, None]
         return out
 
     def repeats(self) -> np.ndarray:
@@ -278,6 +281,23 @@ class Responses:
         ids = "\n".join(self.ids).encode()
         parts = (self.data_sha().encode(), self.space.sha.encode(), ids)
         return digest_of(*parts, self.image_index.tobytes(), self.session.tobytes())
+
+
+IN_SEQUENCE = 8
+"""Rows up to which numpy's sum of a group is its first row plus the others, added one after the other."""
+
+
+def _sums(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(n, V) sums of n groups of rows (T, V) that follow each other, `counts` (n,) rows in each.
+
+    The same numbers as ``np.add.reduceat`` gives, and several times as fast where all groups are of one size.
+    """
+    size = int(counts[0])
+    if size > IN_SEQUENCE or (counts != size).any():
+        return np.add.reduceat(rows, np.cumsum(counts) - counts, axis=0)
+    groups = rows.reshape(len(counts), size, -1)
+    others = sum((groups[:, k] for k in range(2, size)), groups[:, 1]) if size > 1 else None
+    return groups[:, 0] if others is None else groups[:, 0] + others
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import logging
 import sys
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -95,7 +96,7 @@ def names_in(package: str, source: bytes) -> frozenset[str]:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return frozenset()  # it says so itself when it is imported
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -106,6 +107,20 @@ def names_in(package: str, source: bytes) -> frozenset[str]:
                 base = ".".join(part for part in (parent, base) if part)
             names |= {name for name in (base, *(f"{base}.{alias.name}" for alias in node.names)) if name}
     return frozenset(names)
+
+
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Fields of a statement that hold statements."""
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """All statements of a module, at any depth; expressions, which are ten times as many, hold none."""
+    pending: list[ast.AST] = [tree]
+    while pending:
+        node = pending.pop()
+        yield node
+        for block in _BLOCKS:
+            pending += getattr(node, block, ())
 
 
 def _with_parents(name: str) -> list[str]:

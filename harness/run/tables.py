@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,72 +49,80 @@ def place_frame(space: VoxelSpace) -> pd.DataFrame | None:
 
 def score_frame(outcome: Outcome) -> pd.DataFrame:
     """Image-level scores, columns :data:`harness.results.SCORE_COLUMNS`, in one fixed order."""
-    import pandas as pd
-
-    frames = []
-    for score in outcome.scored.images:
-        plugin = score.metric.load()
-        images = score.images
-        ids = images.images.ids
-        frames.append(
-            pd.DataFrame(
-                {
-                    "row": images.row,
-                    "target": score.target,
-                    "image_id": ids,
-                    "trial": images.trial,
-                    "sample": images.sample,
-                    "metric": score.metric.label,
-                    "backbone": ":".join(plugin.backbone) if plugin.backbone else "",
-                    "n": len(ids),
-                    "pool": pool_hash(ids) if plugin.pool else "",
-                    "value": np.asarray(score.values, np.float64),
-                    "rivalry": 0.0 if score.rivalry is None else score.rivalry,
-                }
-            )
-        )
     ids = outcome.data.test.stimuli.ids
-    for score in outcome.scored.responses:
-        if score.unit == "image":
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "row": score.row,
-                        "target": "responses",
-                        "image_id": ids,
-                        "trial": -1,
-                        "sample": 0,
-                        "metric": score.metric.label,
-                        "backbone": "",
-                        "n": len(ids),
-                        "pool": pool_hash(ids) if score.metric.load().pool else "",
-                        "value": score.values,
-                        "rivalry": 0.0 if score.rivalry is None else score.rivalry,
-                    }
-                )
-            )
-    return _ordered(outcome, frames, SCORE_COLUMNS)
+    parts = []
+    for score in outcome.scored.images:
+        plugin, images = score.metric.load(), score.images
+        parts.append(
+            {
+                "row": images.row,
+                "target": score.target,
+                "image_id": images.images.ids,
+                "trial": images.trial,
+                "sample": images.sample,
+                "metric": score.metric.label,
+                "backbone": ":".join(plugin.backbone) if plugin.backbone else "",
+                "n": len(images.images.ids),
+                "pool": pool_hash(images.images.ids) if plugin.pool else "",
+                "value": np.asarray(score.values, np.float64),
+                "rivalry": 0.0 if score.rivalry is None else score.rivalry,
+            }
+        )
+    parts += [
+        {
+            "row": score.row,
+            "target": "responses",
+            "image_id": ids,
+            "trial": -1,
+            "sample": 0,
+            "metric": score.metric.label,
+            "backbone": "",
+            "n": len(ids),
+            "pool": pool_hash(ids) if score.metric.load().pool else "",
+            "value": score.values,
+            "rivalry": 0.0 if score.rivalry is None else score.rivalry,
+        }
+        for score in outcome.scored.responses
+        if score.unit == "image"
+    ]
+    return _ordered(outcome, [_stacked(parts, by="image_id")], SCORE_COLUMNS)
 
 
 def voxel_frame(outcome: Outcome) -> pd.DataFrame:
     """Voxel-level scores of valid voxels."""
-    import pandas as pd
-
     valid = np.flatnonzero(outcome.data.space.valid)
-    frames = [
-        pd.DataFrame(
-            {
-                "row": score.row,
-                "metric": score.metric.label,
-                "voxel": valid,
-                "n": len(outcome.data.test),
-                "value": score.values[valid],
-            }
-        )
+    parts = [
+        {
+            "row": score.row,
+            "metric": score.metric.label,
+            "voxel": valid,
+            "n": len(outcome.data.test),
+            "value": score.values[valid],
+        }
         for score in outcome.scored.responses
         if score.unit == "voxel"
     ]
-    return _ordered(outcome, frames, VOXEL_COLUMNS)
+    return _ordered(outcome, [_stacked(parts, by="voxel")], VOXEL_COLUMNS)
+
+
+def _stacked(parts: Sequence[Mapping[str, Any]], *, by: str) -> pd.DataFrame:
+    """Parts of the same columns, one below the other; column `by` has as many values as its part has rows.
+
+    A table for each of hundreds of parts takes pandas longer than all their scores took to read.
+    """
+    import pandas as pd
+
+    rows = [len(part[by]) for part in parts]
+    names = parts[0] if parts else ()
+    return pd.DataFrame(
+        {name: np.concatenate([_column(p[name], n) for p, n in zip(parts, rows)]) for name in names}
+    )
+
+
+def _column(value: Any, rows: int) -> np.ndarray:
+    """`rows` values, or one value for as many rows; text as objects, which all have their own length."""
+    text = isinstance(value, (str, tuple))
+    return np.broadcast_to(np.asarray(value, object if text else None), rows)
 
 
 def set_frame(outcome: Outcome) -> pd.DataFrame:

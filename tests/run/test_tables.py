@@ -11,6 +11,7 @@ from commands import TOYS
 from toy_runs import toy_run
 
 from harness.results import CONTRIBUTION_COLUMNS, REGION_COLUMNS, SCORE_COLUMNS, SET_COLUMNS, VOXEL_COLUMNS
+from harness.run.tables import _stacked
 
 METRICS = ["pixcorr", "voxel-r", "pattern-2way", "rsa"]
 TABLES = {
@@ -79,3 +80,15 @@ def test_contributions_of_a_region_have_its_value_as_their_mean(tables):
     for _, part in table.iterrows():
         assert len(part.contributions) == len(part.image_ids) == part.n == 8
         assert np.isclose(np.mean(part.contributions), part.value, atol=1e-6)
+
+
+def test_parts_are_stacked_as_pandas_would():
+    """Text, numbers of any kind and columns of values; an empty part adds nothing, no part is no column."""
+    parts = [
+        {"row": "a", "image_id": ("x", "long name"), "trial": -1, "value": np.array([0.5, np.nan]), "n": 2},
+        {"row": "predicted", "image_id": ("y",), "trial": 3, "value": np.array([1], np.float32), "n": 1},
+        {"row": "", "image_id": (), "trial": 0, "value": np.zeros(0), "n": 0},
+    ]
+    expected = pd.concat([pd.DataFrame(part) for part in parts[:2]], ignore_index=True)
+    pd.testing.assert_frame_equal(_stacked(parts, by="image_id"), expected)
+    assert _stacked([], by="image_id").empty
