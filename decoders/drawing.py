@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import numpy as np
-import torch
 
 from harness.api import Features, Stimuli
 from harness.backbones.images import planes
+
+if TYPE_CHECKING:
+    import torch
+
+Given, Result = ParamSpec("Given"), TypeVar("Result")
 
 BATCH = 32
 """Images embedded at a time."""
@@ -16,11 +22,15 @@ BATCH = 32
 
 def image_generators(seeds: Sequence[int] | np.ndarray) -> list[torch.Generator]:
     """One CPU generator per image; `seeds` (N,) uint64."""
+    import torch
+
     return [torch.Generator().manual_seed(int(seed) & (2**63 - 1)) for seed in seeds]
 
 
 def draws(generators: Sequence[torch.Generator], shape: tuple[int, ...]) -> torch.Tensor:
     """(N, *shape), one standard normal draw per image."""
+    import torch
+
     return torch.stack([torch.randn(shape, generator=generator) for generator in generators])
 
 
@@ -42,9 +52,23 @@ def image_targets(
 
     compute : (planes (n, 3, H, W) on `device`, place of the first) -> (n, ...).
     """
+    import torch
 
     def values(images: np.ndarray, first: int) -> np.ndarray:
         with torch.no_grad():
             return compute(planes(images).to(device), first).cpu().numpy().astype(np.float16)
 
     return features.computed(name, values, stimuli, identity=identity, batch=BATCH)
+
+
+def without_gradients(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """`function` with torch's gradients off; torch is imported when it is called."""
+
+    @functools.wraps(function)
+    def called(*args: Given.args, **more: Given.kwargs) -> Result:
+        import torch
+
+        with torch.no_grad():
+            return function(*args, **more)
+
+    return called

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.api import DataError, WeightsMissing
 
-Network = TypeVar("Network", bound=nn.Module)
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Network = TypeVar("Network", bound="nn.Module")
 
 SAMPLED, BLOCK = 64, 1 << 20
 """Blocks of a file that tell it from others, and their size."""
@@ -89,6 +90,8 @@ def loaded(build: Callable[[], Network], weights: Mapping[str, torch.Tensor], *,
 
     `weights` of other names or shapes are a :class:`harness.errors.DataError`, in one line.
     """
+    import torch
+
     with torch.device("meta"):
         network = build()
     check_exactly(network, weights, what=what)

@@ -15,53 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
-
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness.api import ConfigError
 
 from .common.network import Batch, FittedSubject, SeparateEncoder, Stage
 from .common.tokens import TokenEncoder, TokenTraining
 
-VOXELS_AT_ONCE = 2048
-"""Voxels read out together; each has a number for every image and place."""
-
-
-class FactorisedReadout(nn.Module):
-    """mask (V, P), weights (V, C) and bias (V,).
-
-    The mask is kept in units of an even one, so that a step of the optimiser is as large for many places as
-    for few; `positive` takes its absolute value.
-    """
-
-    def __init__(self, places: int, channels: int, voxels: int, *, positive: bool) -> None:
-        super().__init__()
-        self.positive = positive
-        self.mask = nn.Parameter(torch.ones(voxels, places))
-        self.weights = nn.Parameter(0.01 * torch.randn(voxels, channels))
-        self.bias = nn.Parameter(torch.zeros(voxels))
-
-    def masks(self) -> Tensor:
-        """(V, P) as they are applied; an even one sums to 1."""
-        masks = self.mask.abs() if self.positive else self.mask
-        return masks / masks.shape[1]
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, P, C) -> (B, V)."""
-        parts = zip(*(p.split(VOXELS_AT_ONCE) for p in (self.masks(), self.weights, self.bias)), strict=True)
-        # Channels before places: (B, P, v) is smaller than (B, v, C).
-        read = [((tokens @ what.T) * where.T).sum(dim=1) + bias for where, what, bias in parts]
-        return torch.cat(read, dim=1)
-
-    def sparsity(self) -> Tensor:
-        """Mean over voxels of the absolute sum of the mask times that of the weights.
-
-        Neither factor can shrink it at the expense of the other.
-        """
-        return (self.masks().abs().sum(dim=1) * self.weights.abs().sum(dim=1)).mean()
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class FactorisedEncoder(TokenEncoder, SeparateEncoder):
@@ -90,6 +52,8 @@ class FactorisedEncoder(TokenEncoder, SeparateEncoder):
 
     def network(self, shapes: Mapping[str, tuple[int, ...]], subjects: Sequence[FittedSubject]) -> nn.Module:
         """See :class:`FactorisedReadout`."""
+        from .common.readouts import FactorisedReadout
+
         p, (tokens, width) = self.params, shapes["tokens"]
         if tokens <= p.skip:
             raise ConfigError(
@@ -100,6 +64,8 @@ class FactorisedEncoder(TokenEncoder, SeparateEncoder):
 
     def stages(self, network: nn.Module, subjects: Sequence[FittedSubject]) -> Sequence[Stage]:
         """Squared error and the penalty, by which no epoch is chosen."""
+        import torch.nn.functional as F
+
         p = self.params
 
         def loss(batch: Batch) -> Mapping[str, Tensor]:

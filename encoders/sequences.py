@@ -10,44 +10,17 @@ Card: structure inferred, sizes and training chosen; trained on the subject's ow
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from .common.network import Batch, FittedSubject, SeparateEncoder, Stage
 from .common.tokens import TokenEncoder, TokenTraining
 
-
-class Readout(nn.Module):
-    """Patches (B, P, D) -> (B, V)."""
-
-    def __init__(self, kind: str, given: int, voxels: int, *, width: int, depth: int, dropout: float) -> None:
-        super().__init__()
-        self.kind = kind
-        if kind == "mlp":
-            sizes = [given, *[width] * depth]
-            self.body = nn.Sequential(
-                *(
-                    layer
-                    for a, b in itertools.pairwise(sizes)
-                    for layer in (nn.Linear(a, b), nn.GELU(), nn.Dropout(dropout))
-                )
-            )
-        else:
-            recurrent = {"gru": nn.GRU, "lstm": nn.LSTM}[kind]
-            self.body = recurrent(given, width, depth, batch_first=True)
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(width, voxels)
-
-    def forward(self, patches: Tensor) -> Tensor:
-        if self.kind == "mlp":
-            return self.head(self.body(patches.mean(dim=1)))
-        return self.head(self.dropout(self.body(patches)[0][:, -1]))
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class SequenceEncoder(TokenEncoder, SeparateEncoder):
@@ -75,6 +48,8 @@ class SequenceEncoder(TokenEncoder, SeparateEncoder):
 
     def network(self, shapes: Mapping[str, tuple[int, ...]], subjects: Sequence[FittedSubject]) -> nn.Module:
         """See :class:`Readout`."""
+        from .common.readouts import Readout
+
         p = self.params
         return Readout(
             self.kind,
@@ -87,6 +62,7 @@ class SequenceEncoder(TokenEncoder, SeparateEncoder):
 
     def stages(self, network: nn.Module, subjects: Sequence[FittedSubject]) -> Sequence[Stage]:
         """Squared error."""
+        import torch.nn.functional as F
 
         def loss(batch: Batch) -> Mapping[str, Tensor]:
             return {"mse": F.mse_loss(network(batch.images["tokens"]), batch.voxels)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,9 @@ import pytest
 import sources
 from commands import ROOT
 from sources import is_script
+
+import harness.decoders.catalogue as decoder_rows
+import harness.encoders.catalogue as encoder_rows
 
 PLUGIN_FOLDERS = ("encoders", "decoders", "benchmarks")
 ENGINE = sorted((ROOT / "harness").rglob("*.py"))
@@ -157,6 +161,46 @@ def test_light_commands_import_nothing_heavy(words):
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT.parent
     )
     assert done.returncode == 0, done.stderr
+
+
+PLANS = """
+import contextlib, io, sys
+from harness import plugins
+from harness.cli.main import main
+
+for kind in ("encoder", "decoder"):
+    for ref in plugins.available(f"{kind}s"):
+        if ref.dist != plugins.HARNESS:
+            continue
+        said = io.StringIO()
+        sys.argv = ["harness", "plan", f"--{kind}", ref.name]
+        try:
+            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+                main()
+        except SystemExit as stop:
+            # 2: what it needs is not there, in a line
+            assert stop.code in (0, None, 2), said.getvalue()
+        words = said.getvalue()
+        assert "store" in words or words.startswith("harness: error:"), words
+        loaded = {"torch", "torchvision", "transformers", "diffusers", "open_clip"} & set(sys.modules)
+        assert not loaded, f"{ref.name}: {loaded}"
+        print(ref.name)
+"""
+
+
+def test_a_plan_of_any_system_imports_no_network(tmp_path):
+    """Parameters, presets, files of weights, costs and keys are said without what computes."""
+    done = subprocess.run(
+        [sys.executable, "-c", PLANS],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    names = {row.name for rows in (encoder_rows.ROWS, decoder_rows.ROWS) for row in rows}
+    assert set(done.stdout.split()) == names
 
 
 def test_modules_stay_small():

@@ -159,6 +159,37 @@ def kept_functions() -> dict[str, set[str]]:
     return kept
 
 
+LATE = """
+import json, sys
+from harness import plugins
+from harness.storage import identity
+
+read = set()
+real = identity.imported_names
+identity.imported_names = lambda module, file: read.add(module) or real(module, file)
+for group, name in json.loads(sys.argv[1]):
+    assert identity.code_sha(plugins.find(group, name))
+print(json.dumps([sorted(read), "torch" in sys.modules]))
+"""
+
+
+def test_a_key_holds_what_is_imported_late_and_imports_none_of_it():
+    """Networks are imported in functions, so that to plan is quick; their code is in the key as ever."""
+    systems = [("encoders", "chasm"), ("decoders", "mindeye2"), ("backbones", "clip@tiny")]
+    done = subprocess.run(
+        [sys.executable, "-c", LATE, json.dumps(systems)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    read, torch_is_there = json.loads(done.stdout)
+    late = {
+        *("harness.encoders.chasm.stage1", "harness.encoders.chasm.stage2", "harness.training.running"),
+        *("harness.decoders.mindeye2.tiny.networks", "harness.decoders.mindeye2.model"),
+        "harness.backbones.tiny.networks.clip",
+    }
+    assert not late - set(read)
+    assert not torch_is_there
+
+
 def test_every_function_that_makes_artifacts_is_looked_at_here():
     assert kept_functions() == FUNCTIONS
 

@@ -20,8 +20,9 @@ TESTED_IN = {
     "harness/backbones/texts.py": "metrics/test_captions.py",
     "harness/backbones/wordnet.py": "metrics/test_captions.py",
     **{
-        f"harness/backbones/tiny/{name}.py": "backbones/tiny/test_backbone.py"
-        for name in ("alexnet", "bigg", "dinov2", "efficientnet", "inception", "swav")
+        f"harness/backbones/tiny/{place}{name}.py": "backbones/tiny/test_backbone.py"
+        for place in ("", "networks/")
+        for name in ("alexnet", "bigg", "clip", "dinov2", "efficientnet", "inception", "scenes", "swav")
     },
     # commands
     "decoders/neuroflow/fitting.py": "decoders/neuroflow/test_decoder.py",
@@ -41,12 +42,14 @@ TESTED_IN = {
     "encoders/common/subjects.py": "encoders/common/test_solved.py",
     "encoders/common/training_data.py": "encoders/chasm/test_dataset.py",
     "encoders/common/tokens.py": "encoders/common/test_network.py",
+    "encoders/common/readouts.py": "encoders/common/test_network.py",
     "encoders/sequences.py": "encoders/common/test_network.py",
     "encoders/stacked.py": "encoders/common/test_solved.py",
     "encoders/universal/network.py": "encoders/common/test_network.py",
     "harness/nn/contrast.py": "decoders/mindeye2/test_losses.py",
     "harness/nn/conv1d.py": "test_golden.py",
     "harness/nn/flow_vae.py": "test_golden.py",
+    "harness/nn/latent_settings.py": "decoders/neuroflow/test_decoder.py",
     "harness/nn/sit.py": "test_golden.py",
     "harness/cli/against.py": "reports/test_published.py",
     "harness/cli/check.py": "testing/test_kinds.py",
@@ -148,11 +151,20 @@ TESTED_IN = {
     },
     "harness/training/checkpoints.py": "training/test_loop.py",
     "harness/training/devices.py": "training/test_loop.py",
+    "harness/training/running.py": "training/test_loop.py",
     # how data of one's own are checked
     "benchmarks/paired_params.py": "benchmarks/test_paired_errors.py",
     "benchmarks/paired_responses.py": "benchmarks/test_paired_errors.py",
     # the small generator
     "decoders/mindeye2/parts.py": "decoders/mindeye2/test_core.py",
+    "decoders/latent_diffusion/conditions.py": "decoders/latent_diffusion/test_painter.py",
+    "decoders/mindbridge/settings.py": "decoders/mindbridge/test_decoder.py",
+    "decoders/mindeye1/settings.py": "decoders/mindeye1/test_decoder.py",
+    "decoders/mindhier/settings.py": "decoders/mindhier/test_core.py",
+    "decoders/mindhier/given_files.py": "decoders/mindhier/test_checkpoints.py",
+    "decoders/mindeye2/given_files.py": "decoders/mindeye2/test_decoder.py",
+    "decoders/mindeye2/settings.py": "decoders/mindeye2/test_core.py",
+    "decoders/mindeye2/tiny/networks.py": "decoders/mindeye2/test_decoder.py",
     "decoders/mindeye2/tiny/small.py": "decoders/mindeye2/test_training.py",
     # tables of reports
     "reports/compared_images.py": "cli/test_compare.py",

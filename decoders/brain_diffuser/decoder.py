@@ -12,21 +12,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 
 from harness.api import Decoded, Features, Responses, SubjectData, check_ranges
 from harness.backbones.images import planes, resized
 from harness.decoders.drawing import draws, image_generators
+from harness.decoders.latent_diffusion.conditions import Conditions
 from harness.decoders.latent_diffusion.decoder import CaptionBook, PaintedDecoder, PaintedParams, flat
-from harness.decoders.latent_diffusion.painter import Conditions
 from harness.training import purpose_seed
 
-from .mixture import MARGIN, to_uint8
 from .regression import RescaledRidge
-from .vdvae import Vdvae, joined
+
+if TYPE_CHECKING:
+    import torch
+
+    from .vdvae import Vdvae
 
 PUBLIC_BLOCKS = 31
 """Blocks of the released VDVAE whose latents are predicted: 91,168 numbers."""
@@ -79,6 +81,8 @@ class BrainDiffuserDecoder(PaintedDecoder):
     @cached_property
     def vdvae(self) -> Vdvae:
         """The generator of the first picture."""
+        import torch
+
         with torch.random.fork_rng(devices=[]):
             if self.params.weights == "tiny":
                 from .tiny.small import vdvae
@@ -146,6 +150,8 @@ class BrainDiffuserDecoder(PaintedDecoder):
 
     def decode(self, responses: Responses, *, seeds: np.ndarray) -> Decoded:
         """Pictures; the embedding is the predicted image tokens."""
+        import torch
+
         self.open(responses.space, device=self.device)
         voxels, tensors = responses.mean()[:, self.space.valid], {}
         for name, ridge in self._ridges.items():
@@ -158,6 +164,8 @@ class BrainDiffuserDecoder(PaintedDecoder):
 
     def generate(self, images: np.ndarray, *, seeds: np.ndarray) -> Decoded:
         """The generator ceiling: true tokens and latents, words of the nearest training caption."""
+        import torch
+
         generators, sized = image_generators(seeds), planes(images).to(self.device)
         words = self.painter.word_tokens(self._book.nearest(self.painter, sized))
         with torch.no_grad():
@@ -165,12 +173,18 @@ class BrainDiffuserDecoder(PaintedDecoder):
         return self._redrawn(Conditions(self._true_tokens(images), words), first, generators)
 
     def _true_latents(self, images: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
+        from .vdvae import joined
+
         network = self.vdvae
         x = network.normalised(resized(images, network.settings.side))
         return joined(network.latents(x, _noise(generators, x), blocks=self.blocks))
 
     def _first_picture(self, latents: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
         """(B, 3, h, w) in [0, 1]: later latents are of the prior and pixels of the mixture, both drawn."""
+        import torch
+
+        from .mixture import to_uint8
+
         network = self.vdvae
         s = network.settings
         with torch.no_grad():
@@ -184,6 +198,8 @@ class BrainDiffuserDecoder(PaintedDecoder):
     def _redrawn(
         self, conditions: Conditions, first: torch.Tensor, generators: Sequence[torch.Generator]
     ) -> Decoded:
+        import torch
+
         painter = self.painter
         enlarged = torch.nn.functional.interpolate(first, (painter.picture,) * 2, mode="bicubic").clamp(0, 1)
 
@@ -220,6 +236,8 @@ class TransductiveBrainDiffuser(BrainDiffuserDecoder):
 
 
 def _generator(seed: int, *purpose: object) -> torch.Generator:
+    import torch
+
     return torch.Generator().manual_seed(purpose_seed(seed, *purpose))
 
 
@@ -228,5 +246,9 @@ def _noise(generators: Sequence[torch.Generator], like: torch.Tensor):
 
 
 def _uniform(generators: Sequence[torch.Generator], shape: tuple[int, ...]) -> torch.Tensor:
+    import torch
+
+    from .mixture import MARGIN
+
     drawn = torch.stack([torch.rand(shape, generator=generator) for generator in generators])
     return MARGIN + (1 - 2 * MARGIN) * drawn

@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import torch
 
 from harness.api import (
     DataError,
@@ -27,7 +26,12 @@ from harness.decoders.fitted import FittedDecoder, require_voxels
 from harness.decoders.settings import part_of
 from harness.training import purpose_seed
 
-from .painter import Conditions, Drawing, Painter
+from .conditions import Conditions, Drawing
+
+if TYPE_CHECKING:
+    import torch
+
+    from .painter import Painter
 
 
 class CaptionBook:
@@ -43,6 +47,8 @@ class CaptionBook:
     @classmethod
     def of(cls, painter: Painter, captions: Sequence[str]) -> CaptionBook:
         """Each caption once, in alphabetical order."""
+        import torch
+
         each = sorted(set(captions))
         with torch.no_grad():
             parts = [
@@ -52,6 +58,8 @@ class CaptionBook:
 
     def nearest(self, painter: Painter, images: torch.Tensor) -> list[str]:
         """The caption of highest cosine with each of `images` (B, 3, H, W)."""
+        import torch
+
         with torch.no_grad():
             seen = painter.image_vector(images.to(painter.device)).float().cpu().numpy()
         return [self.captions[k] for k in (seen @ self.vectors.T).argmax(1)]
@@ -111,6 +119,8 @@ class PaintedDecoder(FittedDecoder):
     @cached_property
     def painter(self) -> Painter:
         """The generator, read when it is first needed."""
+        import torch
+
         with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and read over
             if self.params.weights == "tiny":
                 from .tiny import small
@@ -186,6 +196,8 @@ class PaintedDecoder(FittedDecoder):
 
     def _word_targets(self, features: Features, stimuli: Stimuli) -> np.ndarray:
         """(N, m, d) of each training image's caption; where it has several, their mean."""
+        import torch
+
         references = stimuli.references
 
         def words(images: torch.Tensor, first: int) -> torch.Tensor:
@@ -197,6 +209,8 @@ class PaintedDecoder(FittedDecoder):
 
     def _latent_noise(self, count: int, first: int, seed: int, purpose: str) -> torch.Tensor:
         """Standard normal latents of training images, one generator each, by place."""
+        import torch
+
         generators = [
             torch.Generator().manual_seed(purpose_seed(seed, purpose, first + k)) for k in range(count)
         ]
@@ -226,6 +240,8 @@ class PaintedDecoder(FittedDecoder):
 
     def _true_tokens(self, images: np.ndarray) -> torch.Tensor:
         """Image tokens of `images` (n, H, W, 3)."""
+        import torch
+
         with torch.no_grad():
             parts = [self.painter.image_tokens(part.to(self.device)) for part in planes(images).split(BATCH)]
         return torch.cat(parts)

@@ -27,8 +27,9 @@ from harness.decoders.files import absent, check_exactly
 from harness.decoders.mindeye2.generator import VaeSettings, load_vae
 
 from .clip_tokens import ClipSizes, ClipTokens
+from .conditions import Conditions
 from .dual import UNetNoise, attends_to_both
-from .painter import Conditions, Painter, zeros
+from .painter import Painter, zeros
 
 LATENT_SCALE = 0.18215
 CLIP = ("clip", "clip-words")

@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 
 from harness.api import (
     ConfigError,
@@ -29,16 +28,18 @@ from harness.api import (
 )
 from harness.backbones.images import planes
 from harness.decoders.drawing import image_generators
-from harness.decoders.files import save
+from harness.decoders.latent_diffusion.conditions import Conditions
 from harness.decoders.latent_diffusion.decoder import CaptionBook, PaintedDecoder, PaintedParams
-from harness.decoders.latent_diffusion.fitting import settings_of
-from harness.decoders.latent_diffusion.painter import Conditions
 from harness.decoders.settings import part_of
 from harness.training import purpose_seed, seeded, train, write_curves
 
-from . import checkpoints
-from .fitting import BridgeSet, BridgeTask, FitSettings
-from .network import LossWeights, MindBridgeNetwork, NetworkSettings, Pooling, pool
+from .settings import FitSettings, LossWeights, NetworkSettings, Pooling
+
+if TYPE_CHECKING:
+    import torch
+
+    from .fitting import BridgeSet
+    from .network import MindBridgeNetwork
 
 TINY = NetworkSettings(
     pooled=1500, bottleneck=32, hidden=256, blocks=2, image_tokens=16, text_tokens=48, token_dim=64
@@ -120,6 +121,8 @@ class MindBridgeDecoder(PaintedDecoder):
         self, subject: SubjectData, features: Features, *, seed: int, device: str, checkpoint_dir: Path
     ) -> None:
         """Train on the trials of `subject`, or take it from the published bridge that knows it."""
+        from .fitting import BridgeSet
+
         self._begin(subject, device)
         p, space, stimuli = self.params, subject.space, subject.train.stimuli
         self._book = CaptionBook.of(self.painter, stimuli.captions)
@@ -154,6 +157,8 @@ class MindBridgeDecoder(PaintedDecoder):
 
     def decode(self, responses: Responses, *, seeds: np.ndarray) -> Decoded:
         """Pictures."""
+        import torch
+
         self.open(responses.space, device=self.device)
         pooled = self._pooled(responses.trials()[:, self.space.valid]).astype(np.float64)
         means = np.zeros((len(responses.ids), pooled.shape[1]))
@@ -180,10 +185,17 @@ class MindBridgeDecoder(PaintedDecoder):
 
     def _pooled(self, trials: np.ndarray) -> np.ndarray:
         """(T, V) -> (T, pooled) float32."""
+        import torch
+
+        from .network import pool
+
         return pool(torch.from_numpy(trials), self.sizes.pooled, kind=self.params.pooling).numpy()
 
     def _start(self, seed: int) -> None:
         """A new network, the published one, or the published one with parts for a new subject."""
+        from . import checkpoints
+        from .network import MindBridgeNetwork
+
         p, self.subject = self.params, self.params.number or OWN
         weights = checkpoints.published(Path(p.checkpoint).expanduser()) if p.checkpoint else None
         if p.number:
@@ -196,6 +208,10 @@ class MindBridgeDecoder(PaintedDecoder):
         self.network = network
 
     def _train(self, data: dict[int, BridgeSet], seed: int, device: str, folder: Path) -> None:
+        from harness.decoders.latent_diffusion.fitting import settings_of
+
+        from .fitting import BridgeTask
+
         how = self.params.fitting()
         adapting = bool(self.params.checkpoint)
         task = BridgeTask(self.network, data, how, seed=seed, device=device, adapting=adapting)
@@ -212,11 +228,15 @@ class MindBridgeDecoder(PaintedDecoder):
             self.network.to(device).eval()
 
     def _keep(self, folder: Path) -> None:
+        from harness.decoders.files import save
+
         write_curves(folder / "curves.json", self.history)
         save(self.network, folder / "mindbridge.safetensors")
         self._book.save(folder)
 
     def _take(self, folder: Path) -> None:
+        from . import checkpoints
+
         weights = checkpoints.published(folder / "mindbridge.safetensors")
         self.subject = self.params.number or OWN
         self.network = checkpoints.of_subject(weights, self.subject, self.sizes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,7 +13,8 @@ from harness.decoders.latent_diffusion.fitting import DrawnBatches, adamw, one_c
 from harness.decoders.mindeye2.fitting import draw_batch
 from harness.training import Losses, Step
 
-from .network import LossWeights, MindBridgeNetwork, token_losses, total_loss
+from .network import MindBridgeNetwork, token_losses, total_loss
+from .settings import FitSettings
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,6 @@ class BridgeSet:
     image_index: np.ndarray
     image: np.ndarray
     words: np.ndarray
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """The defaults are those of the released scripts: a bridge of several subjects on one device."""
-
-    epochs: int = 600
-    batch: int = 50
-    learning_rate: float = 1.5e-4
-    decay: float = 1e-2
-    weights: LossWeights = field(default_factory=LossWeights)
 
 
 class BridgeTask(DrawnBatches):

@@ -10,8 +10,7 @@ another subject's voxels and embedded again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,28 +19,10 @@ from torch import nn
 from harness.api import ConfigError
 from harness.nn.contrast import soft_clip_loss, unit_rows
 
+from .settings import LossWeights, NetworkSettings, Pooling
+
 TEMPERATURE = 0.005
 """Of the contrast; the public code adds 1e-10 to every logit besides, which no share depends on."""
-Pooling = Literal["max", "avg", "resize"]
-
-
-@dataclass(frozen=True)
-class NetworkSettings:
-    """Sizes; the defaults are those of the released models.
-
-    pooled : voxels after pooling, the same for every subject.
-    bottleneck : of the adapters.
-    hidden, blocks : of the shared space and the translator.
-    image_tokens, text_tokens, token_dim : of what is predicted.
-    """
-
-    pooled: int = 8192
-    bottleneck: int = 128
-    hidden: int = 2048
-    blocks: int = 4
-    image_tokens: int = 257
-    text_tokens: int = 77
-    token_dim: int = 768
 
 
 def pool(voxels: torch.Tensor, size: int, *, kind: Pooling = "max") -> torch.Tensor:
@@ -151,15 +132,6 @@ class MindBridgeNetwork(nn.Module):
     def cycle_loss(self, shared: torch.Tensor, other: int) -> torch.Tensor:
         """Squared error of an embedding after a detour through the voxels of subject `other`."""
         return F.mse_loss(shared, self.embed(self.build(shared, other), other))
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Factors of the terms; the defaults are those of the released scripts."""
-
-    mse: float = 1e4
-    reconstruction: float = 1.0
-    cycle: float = 1.0
 
 
 def token_losses(output: BridgeOutput, image: torch.Tensor, text: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 
 from harness.api import (
     Decoded,
@@ -29,19 +28,19 @@ from harness.api import (
 from harness.backbones.images import planes
 from harness.backbones.preprocessing import CLIP
 from harness.decoders.drawing import draws, image_generators
-from harness.decoders.files import loaded, save
+from harness.decoders.latent_diffusion.conditions import Conditions
 from harness.decoders.latent_diffusion.decoder import PaintedDecoder, PaintedParams
-from harness.decoders.latent_diffusion.fitting import settings_of
-from harness.decoders.latent_diffusion.painter import Conditions
-from harness.decoders.mindeye2.checkpoints import read_weights
-from harness.decoders.mindeye2.fitting import TrainingSet
 from harness.decoders.settings import part_of
 from harness.training import purpose_seed, seeded, train, write_curves
 
-from . import checkpoints
-from .fitting import FitSettings, LowLevelTask, TokensTask
-from .low_level import LowLevelNetwork, LowLevelSettings
-from .network import MindEye1Network, NetworkSettings
+from .settings import FitSettings, LowLevelSettings, NetworkSettings
+
+if TYPE_CHECKING:
+    import torch
+
+    from .fitting import LowLevelTask, TokensTask
+    from .low_level import LowLevelNetwork
+    from .network import MindEye1Network
 
 TINY = NetworkSettings(
     hidden=256, blocks=2, tokens=16, token_dim=64, projected=128, depth=3, heads=4, head_size=16
@@ -60,7 +59,7 @@ class MindEye1Params(PaintedParams, FitSettings):
         ``epoch120.pth`` of autoencoder_*), which are then used as they are; nothing is trained for a part
         that has one.
     low_level : whether there is a low-level path; without, pictures are drawn from noise alone.
-    epochs ... faithful : of the trainings (:class:`.fitting.FitSettings`).
+    epochs ... faithful : of the trainings (:class:`.settings.FitSettings`).
     prior_steps : of the prior's 100; all of them is ancestral sampling, as published.
     sampler, steps, guidance, strength : of the generator.
     candidates : pictures drawn per image; the paper's best is of 16, by their likeness to the prediction:
@@ -120,6 +119,12 @@ class MindEye1Decoder(PaintedDecoder):
         self, subject: SubjectData, features: Features, *, seed: int, device: str, checkpoint_dir: Path
     ) -> None:
         """Train both networks, or take the published ones where `params` name their files."""
+        from harness.decoders.mindeye2.fitting import TrainingSet
+
+        from .fitting import LowLevelTask, TokensTask
+        from .low_level import LowLevelNetwork
+        from .network import MindEye1Network
+
         self._begin(subject, device)
         p, space, train_split = self.params, subject.space, subject.train
         self._start(space)
@@ -159,6 +164,8 @@ class MindEye1Decoder(PaintedDecoder):
 
     def decode(self, responses: Responses, *, seeds: np.ndarray) -> Decoded:
         """Pictures; `low_level` is the blurry image."""
+        import torch
+
         self.open(responses.space, device=self.device)
         generators, p = image_generators(seeds), self.params
         voxels = torch.from_numpy(responses.mean()[:, self.space.valid]).to(self.device)
@@ -205,6 +212,8 @@ class MindEye1Decoder(PaintedDecoder):
 
     def _start(self, space: VoxelSpace) -> None:
         """Read the published networks that are named."""
+        from . import checkpoints
+
         p, (sizes, low) = self.params, self.sizes
         self.network = self.low_network = None
         if p.checkpoint:
@@ -213,6 +222,8 @@ class MindEye1Decoder(PaintedDecoder):
             self.low_network = checkpoints.low_network(Path(p.low_checkpoint).expanduser(), space, low)
 
     def _train(self, task: TokensTask | LowLevelTask, seed: int, device: str, checkpoint: Path) -> None:
+        from harness.decoders.latent_diffusion.fitting import settings_of
+
         identity = f"{purpose_seed(seed, task.how, asdict(task.module.settings), task.data.responses.shape)}"
         trained = train(task, settings_of(task), device=device, checkpoint=checkpoint, identity=identity)
         self.curves[task.name] = trained.history
@@ -226,6 +237,8 @@ class MindEye1Decoder(PaintedDecoder):
                 network.to(device).eval()
 
     def _keep(self, folder: Path) -> None:
+        from harness.decoders.files import save
+
         write_curves(
             folder / "curves.json", [{"training": k, **r} for k, v in self.curves.items() for r in v]
         )
@@ -234,6 +247,13 @@ class MindEye1Decoder(PaintedDecoder):
             save(self.low_network, folder / "low-level.safetensors")
 
     def _take(self, folder: Path) -> None:
+        from harness.decoders.files import loaded
+        from harness.decoders.mindeye2.checkpoints import read_weights
+
+        from . import checkpoints
+        from .low_level import LowLevelNetwork
+        from .network import MindEye1Network
+
         voxels, (sizes, low) = self.space.n_valid, self.sizes
         weights = read_weights(folder / "mindeye1.safetensors")
         build = partial(MindEye1Network, voxels, sizes)

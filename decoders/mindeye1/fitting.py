@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
@@ -15,28 +13,9 @@ from harness.training import Losses, Step
 
 from .low_level import CONTRAST_WEIGHT, LowLevelNetwork, contrast_loss
 from .network import MindEye1Network
+from .settings import FitSettings
 
 PRIOR_WEIGHT = 30.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitSettings:
-    """How both networks are fitted; the defaults are those of the released models on one device.
-
-    low_* : of the low-level network.  faithful : keep the public code's slips (MixCo labels that are written
-    over).
-    """
-
-    epochs: int = 240
-    batch: int = 32
-    learning_rate: float = 3e-4
-    low_epochs: int = 120
-    low_batch: int = 8
-    low_learning_rate: float = 5e-4
-    decay: float = 1e-2
-    mixco_share: float = 0.33
-    drop: float = 0.2
-    faithful: bool = False
 
 
 class TokensTask(DrawnBatches):

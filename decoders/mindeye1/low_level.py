@@ -8,7 +8,6 @@ leave out the head that is compared with a contrastive teacher.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -16,34 +15,10 @@ from torch import nn
 from harness.decoders.mindeye2.losses import soft_contrastive_loss
 from harness.decoders.mindeye2.unclip_keys import modern_vae_attention
 
+from .settings import LowLevelSettings
+
 CONTRAST_TEMPERATURE = 0.075
 CONTRAST_WEIGHT = 0.1
-
-
-@dataclass(frozen=True)
-class LowLevelSettings:
-    """Sizes; the defaults are those of the released model.
-
-    hidden, blocks : of the residual perceptron.
-    side, channels : of the map that is enlarged, 4-fold for three `decoder_channels`.
-    latent_channels, decoder_channels, layers, norm_groups : of the convolutional decoder.
-    contrast_dim : width of the head that is compared with the teacher; 0 for none.
-    """
-
-    hidden: int = 4096
-    blocks: int = 4
-    side: int = 16
-    channels: int = 64
-    latent_channels: int = 4
-    decoder_channels: tuple[int, ...] = (64, 128, 256)
-    layers: int = 1
-    norm_groups: int = 32
-    contrast_dim: int = 512
-
-    @property
-    def latent_side(self) -> int:
-        """Height and width of the latents."""
-        return self.side * 2 ** (len(self.decoder_channels) - 1)
 
 
 class LowLevelNetwork(nn.Module):

@@ -8,47 +8,15 @@ that scale, and what is sampled is divided by it again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harness.nn.diffusion_prior import BrainDiffusionPrior, Noise, PriorNetwork, PriorSettings
+from harness.nn.diffusion_prior import BrainDiffusionPrior, Noise, PriorNetwork
 
-
-@dataclass(frozen=True)
-class NetworkSettings:
-    """Sizes of the trained part; the defaults are those of the released models.
-
-    hidden, blocks : width of the voxel perceptron and its residual blocks.
-    tokens, token_dim : of the image tokens.
-    projected : width of the projector's hidden layers; 2048 in the public code whatever the tokens have.
-    depth, heads, head_size, timesteps : of the prior.
-    """
-
-    hidden: int = 4096
-    blocks: int = 4
-    tokens: int = 257
-    token_dim: int = 768
-    projected: int = 2048
-    depth: int = 6
-    heads: int = 12
-    head_size: int = 64
-    timesteps: int = 100
-
-    @property
-    def prior(self) -> PriorSettings:
-        """Of the prior's network."""
-        return PriorSettings(
-            token_dim=self.token_dim,
-            tokens=self.tokens,
-            depth=self.depth,
-            heads=self.heads,
-            head_size=self.head_size,
-            timesteps=self.timesteps,
-        )
+from .settings import NetworkSettings
 
 
 class VoxelTokens(NamedTuple):

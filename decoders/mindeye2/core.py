@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from harness.api import (
     ConfigError,
@@ -29,18 +28,17 @@ from harness.api import (
 from harness.backbones.images import planes, resized
 from harness.decoders.drawing import BATCH, image_generators, image_targets, last_channel
 from harness.decoders.fitted import FittedDecoder, require_voxels
-from harness.nn.halving import halve_products
 from harness.training import write_curves
 
-from . import low_level
-from .checkpoints import load_network, read_weights, save_network, start_from_pretrained
-from .fitting import EpochLosses, TrainingSet, fit_network, step_seed
-from .inference import predict
-from .model import MindEye2Network
-from .parts import DecodeSettings, Parts
-from .published import published_settings, subject_weights
 from .room import Later, Room
-from .teacher import augmented
+from .settings import DecodeSettings
+
+if TYPE_CHECKING:
+    import torch
+
+    from .fitting import EpochLosses
+    from .model import MindEye2Network
+    from .parts import Parts
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +70,10 @@ class MindEye2Core(FittedDecoder):
     @cached_property
     def parts(self) -> Parts:
         """What the decoder is made of."""
+        import torch
+
+        from .parts import Parts
+
         if isinstance(self._parts, Parts):
             return self._parts
         with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and read over
@@ -86,6 +88,14 @@ class MindEye2Core(FittedDecoder):
         another learning rate has the same.  Latents and the teacher's tokens are of stimuli of as many pixels
         as the low-level head's latents stand for, 224 a side at full size.
         """
+        import torch
+
+        from harness.nn.halving import halve_products
+
+        from .checkpoints import start_from_pretrained
+        from .fitting import TrainingSet, fit_network, step_seed
+        from .model import MindEye2Network
+
         space = subject.space
         require_voxels(subject)
         tokens, latents, views = self.targets(subject, features, seed=seed, device=device)
@@ -107,6 +117,9 @@ class MindEye2Core(FittedDecoder):
         self, subject: SubjectData, features: Features, *, seed: int, device: str
     ) -> tuple[Any, Any | None, tuple[Any, Any] | None]:
         """True tokens of the training images, their latents, and the teacher's tokens of two views."""
+        from .fitting import step_seed
+        from .teacher import augmented
+
         stimuli = subject.train.stimuli
         self._move(device)
         self._check_targets(planes(stimuli.images(stimuli.ids[:1])).to(device))
@@ -129,6 +142,9 @@ class MindEye2Core(FittedDecoder):
 
     def take_up(self, weights: Mapping[str, torch.Tensor], space: VoxelSpace, *, file: Path) -> None:
         """Decode as the published model in `file`, whose `weights` these are, without a fit."""
+        from .checkpoints import load_network
+        from .published import published_settings, subject_weights
+
         weights = subject_weights(weights, space, file=file)
         settings = published_settings(weights, self.parts.settings, file=file)
         self.network = load_network(weights, settings=settings, dtype=self.parts.dtype)
@@ -141,6 +157,10 @@ class MindEye2Core(FittedDecoder):
 
     def decode(self, responses: Responses, *, seeds: np.ndarray) -> Decoded:
         """Reconstructions; the embedding is the retrieval head's tokens (N, tokens, dim)."""
+        import torch
+
+        from .inference import predict
+
         self.open(responses.space, device=self.device)
         generators = image_generators(seeds)
         with self.room.use(self.network):
@@ -168,14 +188,20 @@ class MindEye2Core(FittedDecoder):
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """(n, tokens * dim) true tokens of `images` (n, H, W, 3), to compare with the embedding."""
+        import torch
+
         parts = [self._tokens(p.to(self.device)) for p in planes(images).split(BATCH)]
         return torch.cat(parts).flatten(1).float().cpu().numpy()
 
     def _keep(self, folder: Path) -> None:
+        from .checkpoints import save_network
+
         write_curves(folder / "curves.json", [asdict(losses) for losses in self.history])
         save_network(self.network, folder / "mindeye2.safetensors")
 
     def _take(self, folder: Path) -> None:
+        from .checkpoints import load_network, read_weights
+
         weights = read_weights(folder / "mindeye2.safetensors")
         self.network = load_network(
             weights,
@@ -202,15 +228,18 @@ class MindEye2Core(FittedDecoder):
         """True tokens of images (B, 3, H, W) on the device."""
         return self._used("embedder", planes)
 
-    @torch.no_grad()
     def _used(self, name: str, *args: Any) -> Any:
         """What a part that is built late makes of `args`."""
+        import torch
+
         part = self._late(name)
-        with self.room.use(part):
+        with torch.no_grad(), self.room.use(part):
             return part(*args)
 
     def _late(self, name: str) -> Any:
         """``embedder``, ``teacher``, ``captioner`` or ``refiner``, built once; None without one."""
+        import torch
+
         part = getattr(self.parts, name)
         if name == "embedder" and not isinstance(part, Later):
             return part
@@ -242,16 +271,22 @@ class MindEye2Core(FittedDecoder):
 
     def _sized(self, planes: torch.Tensor) -> torch.Tensor:
         """Images of any size -> of the size that the low-level head's latents stand for."""
+        from . import low_level
+
         side = self.parts.settings.backbone.latent_side * low_level.pixels_per_latent(self.parts.vae)
         return resized(planes, side)
 
     def _true_latents(self, planes: torch.Tensor) -> torch.Tensor:
+        from . import low_level
+
         sized, vae = self._sized(planes), self.parts.vae
         with self.room.use(vae):
             return low_level.low_level_targets(vae, sized, scale=self.parts.latent_scale)
 
     def _check_targets(self, planes: torch.Tensor) -> None:
         """Refuse parts that do not fit, by the targets of one image, before all are computed."""
+        import torch
+
         s = self.parts.settings.backbone
         with torch.no_grad():
             tokens = tuple(self._tokens(planes).shape[1:])
@@ -273,6 +308,8 @@ class MindEye2Core(FittedDecoder):
             )
 
     def _blurry(self, latents: torch.Tensor) -> torch.Tensor:
+        from . import low_level
+
         with self.room.use(self.parts.vae):
             return low_level.decode_low_level(self.parts.vae, latents, scale=self.parts.latent_scale)
 
@@ -284,6 +321,8 @@ class MindEye2Core(FittedDecoder):
         *,
         embedding: torch.Tensor,
     ) -> Decoded:
+        import torch
+
         captions = None if self.parts.captioner is None else self._used("captioner", tokens)
         refiner = self._late("refiner")
         pictures = []

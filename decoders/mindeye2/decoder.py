@@ -9,7 +9,6 @@ from __future__ import annotations
 from harness.api import VoxelSpace
 from harness.nn.costs import DecodingCosts
 
-from .checkpoints import read_weights
 from .core import MindEye2Core
 from .params import MindEye2Params
 
@@ -47,6 +46,8 @@ class MindEye2Decoder(MindEye2Core):
         WeightsMissing, DataError
             Files that are not there; a checkpoint that is damaged, of another subject or of another width.
         """
+        from .checkpoints import read_weights
+
         decoder = cls(params)
         file = source_of(params).checkpoint_file(params, space.subject)
         decoder.take_up(read_weights(file), space, file=file)

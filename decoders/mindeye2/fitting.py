@@ -10,18 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from harness.api import ConfigError, DataError, Split
+from harness.api import DataError, Split
 from harness.nn.contrast import soft_clip_loss, unit_rows
 from harness.training import Losses, Step, Task, TrainingSettings, local_device, train
 
 from . import losses, mixing, schedule
 from .model import MindEye2Network
+from .settings import FitSettings
 
 
 @dataclass(frozen=True)
@@ -75,40 +76,6 @@ class TrainingSet:
 
 CHECKPOINTS, RARELY = 20, 1000
 """Checkpoints of a fit at least, and steps between two of them at most: at full size one is gigabytes."""
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """How a network is fitted; the defaults are those of the released models on one device.
-
-    epochs, batch : `batch` samples per subject and step; 24 to fine-tune, 6 to pretrain on seven.
-    samples_per_epoch : trials drawn per epoch over all subjects, 750 times the number of sessions
-        in the paper; 0 takes the number of trials.
-    learning_rate, decay, mixco_share, drop : see :mod:`.schedule`, :mod:`.losses`,
-        :mod:`harness.nn.diffusion_prior`.
-    precision : ``bfloat16`` runs the networks under autocast (the authors used float16).
-    checkpoint_every : steps between checkpoints; 0 for a 20th of the fit, but at most 1,000.
-    faithful : keep the public code's slips (:mod:`.mixing`).
-    """
-
-    epochs: int = 150
-    batch: int = 24
-    samples_per_epoch: int = 0
-    learning_rate: float = schedule.LEARNING_RATE
-    decay: float = schedule.WEIGHT_DECAY
-    mixco_share: float = schedule.MIXCO_SHARE
-    drop: float = 0.2
-    precision: str = "float32"
-    checkpoint_every: int = 0
-    faithful: bool = False
-    weights: losses.LossWeights = field(default_factory=losses.LossWeights)
-
-    def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch", 1), ("checkpoint_every", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"mindeye2 {name} is {getattr(self, name)}; it must be at least {least}")
-        if self.precision not in ("float32", "bfloat16"):
-            raise ConfigError(f"mindeye2 precision is {self.precision!r}; choose float32 or bfloat16")
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from harness.api import DataError, WeightsMissing
+from harness.api import DataError
 from harness.nn.halving import cast
 
 from ..files import load_exactly
 from .checkpoints import read_weights
+from .given_files import read_record
 from .inference import GeneratorSettings, draw_pictures
 from .room import Room
 from .unclip import UNetSettings, build_unet, diffusers_config
@@ -171,21 +171,6 @@ _SETTINGS: dict[str, type] = {
     "vae_settings": VaeSettings,
     "settings": GeneratorSettings,
 }
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """What ``generator.json`` of `folder` says: sizes and hashes."""
-    file = folder / "generator.json"
-    if not file.is_file():
-        raise WeightsMissing(f"{file} is not there; give the folder of a generator that was saved")
-    try:
-        record = json.loads(file.read_text())
-        missing = [name for name in (*_SETTINGS, "sha256") if not isinstance(record[name], dict)]
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise DataError(f"{file} is no record of a generator ({problem}); save it again") from None
-    if missing:
-        raise DataError(f"{file} is no record of a generator ({missing[0]} is no mapping); save it again")
-    return record
 
 
 def _frozen(network: nn.Module) -> nn.Module:

@@ -23,6 +23,7 @@ from .conditions import conditions_once
 from .low_level import Autoencoder, decode_sliced
 from .model import MindEye2Network, mean_over_repeats
 from .room import Room
+from .settings import LATENT_SCALE, TRAIN_STEPS
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,13 @@ class GeneratorSettings:
     steps: int = 38
     guidance: float = 5.0
     offset: float = 0.04
-    latent_scale: float = unclip.LATENT_SCALE
+    latent_scale: float = LATENT_SCALE
 
     def __post_init__(self) -> None:
         if self.side < 1 or self.picture < 1:
             raise ConfigError(f"mindeye2 side {self.side} and picture {self.picture} must be at least 1")
-        if not 1 <= self.steps < unclip.TRAIN_STEPS:
-            raise ConfigError(f"mindeye2 steps is {self.steps}; expected 1 to {unclip.TRAIN_STEPS - 1}")
+        if not 1 <= self.steps < TRAIN_STEPS:
+            raise ConfigError(f"mindeye2 steps is {self.steps}; expected 1 to {TRAIN_STEPS - 1}")
 
 
 @torch.no_grad()

@@ -6,27 +6,16 @@ paper prints the same divided by 30.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 
 from harness.nn.contrast import both_ways
 
 from .mixing import Mixture, targets
+from .settings import LossWeights
 
 MIXCO_TEMPERATURE = 0.006
 CONTRAST_TEMPERATURE = 0.2
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Factors of the terms; the defaults are those of the released models."""
-
-    prior: float = 30.0
-    retrieval: float = 1.0
-    low_level: float = 0.5
-    contrast: float = 0.1  # within the low-level term
 
 
 def bimixco_loss(

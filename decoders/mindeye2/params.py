@@ -8,9 +8,7 @@ from typing import Literal
 
 from harness.api import ConfigError, check_ranges
 
-from .fitting import FitSettings
-from .parts import DecodeSettings
-from .refinement import RefineSettings
+from .settings import DecodeSettings, FitSettings, RefineSettings
 
 RANGES = {
     "hidden": (1, math.inf),
@@ -42,7 +40,7 @@ class MindEye2Params:
     teacher : compare the low-level head's maps with a convolutional network's while fitting
         (:mod:`.teacher`), as in the published training.
     epochs, batch, samples_per_epoch, learning_rate, decay, mixco_share, drop, precision : of the
-        subject's training (:class:`.fitting.FitSettings`).
+        subject's training (:class:`.settings.FitSettings`).
     faithful : keep the public code's slips (:mod:`.mixing`).
     prior_steps : of the diffusion prior, 20 of its 100 are DDIM.
     steps, guidance : of the generator.

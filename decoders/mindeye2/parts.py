@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -11,7 +11,6 @@ import torch
 from harness.api import ConfigError, VoxelSpace
 
 from . import low_level
-from .fitting import FitSettings
 from .generator import Generator
 from .model import ModelSettings
 from .room import Later, Room
@@ -82,27 +81,3 @@ class Parts:
             raise ConfigError("mindeye2 has a low-level head and no VAE; give one, or set low_level: false")
         if self.refiner is not None and self.captioner is None:
             raise ConfigError("mindeye2 refines with captions as prompts and has no captioner; give both")
-
-
-@dataclass(frozen=True)
-class DecodeSettings:
-    """How it is fitted and decodes; the defaults are those of the paper.
-
-    fit : of the subject's training.
-    prior_steps : of the diffusion prior; below its 100 training steps it is DDIM.
-    candidates : pictures drawn per image.
-    blend : share of the blurry image that is mixed in before scoring; 0.25 in the published scores.
-    memory : GB of the device that weights and work may take, 0 for what is free; it changes no number.
-    """
-
-    fit: FitSettings = field(default_factory=FitSettings)
-    prior_steps: int = 20
-    candidates: int = 1
-    blend: float = 0.25
-    memory: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.candidates < 1:
-            raise ConfigError(f"decoder.candidates is {self.candidates}; it must be at least 1")
-        if not 0 <= self.blend <= 1:
-            raise ConfigError(f"decoder.blend is {self.blend}; expected 0 to 1, published 0.25")

@@ -50,11 +50,11 @@ from .captions import GIT_FILES, Captioner, ConverterSettings
 from .checkpoints import read_weights
 from .embedder import PatchTokens
 from .generator import Generator, VaeSettings, load_vae
+from .given_files import missing_checkpoint
 from .inference import GeneratorSettings
 from .model import ModelSettings
 from .params import MindEye2Params
 from .parts import Parts
-from .published import missing_checkpoint
 from .refinement import Refiner, RefinerSizes
 from .room import Later
 from .teacher import ConvNeXtTokens, TeacherSettings

@@ -18,10 +18,10 @@ from harness.api import DataError, VoxelSpace
 
 from .backbone import BackboneSettings
 from .checkpoints import ridge_voxels, settings_of
+from .given_files import FIT
 from .model import ModelSettings
 
 _SUBJECT = re.compile(r"subj0*(\d+)", re.IGNORECASE)
-_FIT = "leave decoder.checkpoint out to fit this subject"
 
 
 def subject_weights(
@@ -56,15 +56,15 @@ def ridge_layer(sizes: Sequence[int], space: VoxelSpace, *, file: Path) -> int:
         if len(fits) != 1:
             raise DataError(
                 f"{file} has ridge layers of {_listed(sizes)} voxels and no subject in its folder's name; "
-                f"{data}, which fits {len(fits)} of them; expected one: {_FIT}"
+                f"{data}, which fits {len(fits)} of them; expected one: {FIT}"
             )
         return fits[0]
     if len(sizes) == 1 and named != wanted:
-        raise DataError(f"{file} is of subject {named}; {data}: give that subject's checkpoint, or {_FIT}")
+        raise DataError(f"{file} is of subject {named}; {data}: give that subject's checkpoint, or {FIT}")
     if len(sizes) > 1 and named == wanted:
         raise DataError(
             f"{file} was trained on all subjects but {wanted} and has no ridge layer for it: give that "
-            f"subject's own checkpoint, or {_FIT}"
+            f"subject's own checkpoint, or {FIT}"
         )
     others = [number for number in range(1, len(sizes) + 2) if number != named]
     layer = 0 if len(sizes) == 1 else others.index(wanted) if wanted in others else len(sizes)
@@ -72,16 +72,9 @@ def ridge_layer(sizes: Sequence[int], space: VoxelSpace, *, file: Path) -> int:
         has = f"{sizes[layer]} voxels" if layer < len(sizes) else "no voxels"
         raise DataError(
             f"{file} has {has} in the ridge layer of subject {wanted}; {data}: give responses of the same "
-            f"voxels (MindEye2 was trained on nsdgeneral at 1.8 mm), or {_FIT}"
+            f"voxels (MindEye2 was trained on nsdgeneral at 1.8 mm), or {FIT}"
         )
     return layer
-
-
-def missing_checkpoint(file: Path) -> list[str]:
-    """A line if `file` is not there."""
-    if file.is_file():
-        return []
-    return [f"{file} is not there; give decoder.checkpoint=PATH of a published last.pth, or {_FIT}"]
 
 
 def published_settings(
@@ -98,7 +91,7 @@ def published_settings(
         if compared and own != given:
             raise DataError(
                 f"{file} predicts {what} of shape {given} and the other parts have {own}; give a "
-                f"checkpoint of their width, or {_FIT}"
+                f"checkpoint of their width, or {FIT}"
             )
     return settings
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from harness.api import ConfigError, DataError
+from harness.api import DataError
 from harness.nn.halving import cast, safe_attention
 
 from ..files import load_exactly
@@ -31,7 +31,8 @@ from .generator import VaeSettings, build_vae
 from .low_level import decode_sliced, encode_sliced, resize_bilinear
 from .prompts import CLIP_PREFIX, OPEN_PREFIX, PromptEncoder, Prompts, PromptSizes, under
 from .room import Room
-from .unclip import LATENT_SCALE, TRAIN_STEPS, UNetSettings, diffusers_config, euler_steps
+from .settings import RefineSettings
+from .unclip import UNetSettings, diffusers_config
 from .unclip_keys import unet_state, vae_state
 
 if TYPE_CHECKING:
@@ -49,42 +50,6 @@ UNWANTED = ", ".join(
 
 SIZE_NUMBERS = 6
 """Original height and width, crop, target height and width."""
-
-
-@dataclass(frozen=True)
-class RefineSettings:
-    """How a picture is refined; the defaults are those of the public notebook.
-
-    picture, target : pixels of the picture, and of the target that SDXL is told.
-    seen : pixels that the picture had been reduced to before; the released one was stored so.
-    steps, strength, guidance : of the Euler sampler; the last ``int(steps * strength)`` steps are done.
-    latent_scale : of the VAE.
-    """
-
-    picture: int = 768
-    target: int = 1024
-    seen: int = 256
-    steps: int = 25
-    strength: float = 0.48
-    guidance: float = 5.0
-    latent_scale: float = LATENT_SCALE
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.steps < TRAIN_STEPS:
-            raise ConfigError(
-                f"decoder.refine_steps is {self.steps}; expected 1 to {TRAIN_STEPS - 1}, published 25"
-            )
-        if not 0 < self.strength <= 1 or int(self.steps * self.strength) < 1:
-            raise ConfigError(
-                f"decoder.refine_strength is {self.strength} of {self.steps} steps; expected at most 1 and "
-                "at least one step, published 0.48"
-            )
-
-    def schedule(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Time steps that are done, and their sigmas with the last, 0."""
-        times, sigmas = euler_steps(self.steps)
-        first = self.steps - int(self.steps * self.strength)
-        return times[first:], sigmas[first:]
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,10 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
-
-from harness.nn.counting import weight_bytes
+if TYPE_CHECKING:
+    from torch import nn
 
 logger = logging.getLogger(__name__)
 
@@ -44,20 +42,27 @@ class Room:
     """
 
     def __init__(self, device: str = "cpu", *, limit: float = math.inf) -> None:
-        self.device, self.limit = torch.device(device), limit
+        self.device, self.limit = device, limit
         self._present: dict[int, nn.Module] = {}  # the longest unused first
 
     @classmethod
     def on(cls, device: str, *, memory: float = 0.0) -> Room:
         """A room that leaves :data:`WORK` of `memory` (GB; 0: what is free on a CUDA device) for the work."""
         free = memory * 1e9
-        if not memory and torch.device(device).type == "cuda":
+        if not memory and _on_cuda(device):
+            import torch
+
             free = torch.cuda.mem_get_info(torch.device(device))[0]
         return cls(device, limit=free * (1 - WORK) if free else math.inf)
 
     @contextlib.contextmanager
     def use(self, *parts: Any) -> Iterator[None]:
         """`parts` on the device; what is no module needs no place."""
+        import torch
+        from torch import nn
+
+        from harness.nn.counting import weight_bytes
+
         modules = [part for part in parts if isinstance(part, nn.Module)]
         for module in modules:
             self._present.pop(id(module), None)
@@ -66,7 +71,7 @@ class Room:
             self._leave(next(iter(self._present)))
         for module in modules:
             module.to(self.device)
-            if self.device.type == "cuda":  # convolutions are faster with channels last there
+            if _on_cuda(self.device):  # convolutions are faster with channels last there
                 module.to(memory_format=torch.channels_last)
             self._present[id(module)] = module
         yield
@@ -78,6 +83,10 @@ class Room:
 
     def _leave(self, key: int) -> None:
         module = self._present.pop(key)
-        if self.device.type != "cpu":
+        if self.device != "cpu":
             module.to("cpu")
         logger.debug("%s leaves %s", type(module).__name__, self.device)
+
+
+def _on_cuda(device: str) -> bool:
+    return device.partition(":")[0] == "cuda"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from harness.api import ConfigError
 from harness.training import OneCycle
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 MIXCO_SHARE = 0.33
 SOFT_START, SOFT_END = 0.004, 0.0075
@@ -41,6 +43,8 @@ def build_optimizer(
     All of the ridge layers decay, biases included: that is the ridge penalty.  Elsewhere names that
     contain "bias" do not, which spares the relative position table and not the norm gains.
     """
+    import torch
+
     groups = [{"params": list(network.ridge.parameters()), "weight_decay": decay}]
     for part in (network.backbone, network.diffusion_prior.net):
         named = list(part.named_parameters())

@@ -21,10 +21,7 @@ from torch import nn
 
 from harness.api import ConfigError
 
-LATENT_SCALE = 0.13025
-"""Factor between the SDXL VAE's latents and those the UNet sees."""
-
-TRAIN_STEPS = 1000
+from .settings import TRAIN_STEPS
 
 
 @dataclass(frozen=True)

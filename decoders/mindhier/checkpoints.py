@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from harness.api import DataError, WeightsMissing
+from harness.api import DataError
 
 from ..files import loaded
 from ..mindeye2.checkpoints import read_weights
@@ -29,7 +29,6 @@ __all__ = [
     "load_transformer",
     "load_vqvae",
     "parts_of",
-    "pretrained_files",
     "read_weights",
     "save_networks",
     "start_from_switti",
@@ -42,8 +41,6 @@ LEFT = ("text_pooler.", "crop_embed.", "crop_proj.", "crop_cond_scales", "lvl_1L
 """Parts of names that Switti's files hold and MindHier does not take."""
 
 
-ENCODERS = ("encoder.safetensors", "last-hierarchy-vitl.pth")
-TRANSFORMER = "transformer.safetensors"
 """Fitted weights of both stages in a folder."""
 
 
@@ -129,16 +126,3 @@ def parts_of(weights: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tenso
     for prefix in ("encoder.", "transformer."):
         halves.append({n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)})
     return halves[0], halves[1]
-
-
-def pretrained_files(given: str) -> tuple[Path, Path]:
-    """Files of both stages in the folder ``pretrained``."""
-    folder = Path(given).expanduser()
-    encoder = next((folder / name for name in ENCODERS if (folder / name).is_file()), folder / ENCODERS[0])
-    for file in (encoder, folder / TRANSFORMER):
-        if not file.is_file():
-            raise WeightsMissing(
-                f"{file} is not there; decoder.pretrained is a folder with {' or '.join(ENCODERS)} and "
-                f"{TRANSFORMER}, or leave it out to fit"
-            )
-    return encoder, folder / TRANSFORMER

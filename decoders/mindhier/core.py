@@ -12,11 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from harness.api import (
     Decoded,
@@ -27,16 +25,25 @@ from harness.api import (
     VoxelSpace,
 )
 from harness.backbones.images import planes, resized
-from harness.decoders.drawing import BATCH, image_generators, image_targets, last_channel
+from harness.decoders.drawing import (
+    BATCH,
+    image_generators,
+    image_targets,
+    last_channel,
+    without_gradients,
+)
 from harness.decoders.fitted import FittedDecoder, require_voxels
 from harness.toolkit import seeded, write_curves
 
-from . import checkpoints
-from .encoder import EncoderOutput, EncoderSettings, HierarchicalEncoder
-from .fitting import FitSettings, TrainingSet, context_of, fit_encoder, fit_transformer
-from .sampling import SamplingSettings, sample
-from .transformer import Guide, ScaleTransformer, TransformerSettings
-from .vqvae import VQVAE
+from .settings import FitSettings, SamplingSettings
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from .encoder import EncoderOutput, EncoderSettings, HierarchicalEncoder
+    from .transformer import Guide, ScaleTransformer, TransformerSettings
+    from .vqvae import VQVAE
 
 ROWS = 64
 """Pictures drawn at a time."""
@@ -90,6 +97,8 @@ class MindHierCore(FittedDecoder):
     @cached_property
     def parts(self) -> Parts:
         """What the decoder is made of."""
+        import torch
+
         with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and read over
             return self._parts()
 
@@ -97,6 +106,9 @@ class MindHierCore(FittedDecoder):
         self, subject: SubjectData, features: Features, *, seed: int, device: str, checkpoint_dir: Path
     ) -> None:
         """Stage 1, then stage 2, on the trials of `subject`."""
+        from .encoder import HierarchicalEncoder
+        from .fitting import TrainingSet, fit_encoder, fit_transformer
+
         space, split = subject.space, subject.train
         require_voxels(subject)
         targets = self.targets(subject, features, seed=seed, device=device)
@@ -128,22 +140,26 @@ class MindHierCore(FittedDecoder):
         for part in (self.encoder, self.transformer):
             part.to(device).eval().requires_grad_(False)
 
-    @torch.no_grad()
+    @without_gradients
     def decode(self, responses: Responses, *, seeds: np.ndarray) -> Decoded:
         """Reconstructions; the embedding is the predicted image embedding (N, tokens, width)."""
+        import torch
+
         self.open(responses.space, device=self.device)
         patterns = torch.from_numpy(np.ascontiguousarray(responses.mean()[:, self.space.valid]))
         output = self.encoder(patterns.float().to(self.device), text=False)
         images = self._drawn(output, seeds)
         return Decoded(images, embedding=output.image.float().cpu().numpy())
 
-    @torch.no_grad()
+    @without_gradients
     def generate(self, images: np.ndarray, *, seeds: np.ndarray) -> Decoded:
         """The generator ceiling: the true hierarchy of `images` in place of the predicted one.
 
         The true tokens are scaled as the encoder's own, since a normalised loss leaves the length of what it
         predicts open.
         """
+        from .encoder import EncoderOutput
+
         true = self.parts.levels(planes(images).to(self.device))
         output = EncoderOutput(
             [_sized(v, e) for v, e in zip(true, self._null_output().levels)], true[-1], None
@@ -151,30 +167,40 @@ class MindHierCore(FittedDecoder):
         output = output._replace(image=_sized(true[-1], self._null_output().image))
         return Decoded(self._drawn(output, seeds), embedding=true[-1].float().cpu().numpy())
 
-    @torch.no_grad()
+    @without_gradients
     def rebuild(self, images: np.ndarray) -> np.ndarray:
         """(N, H, W, 3) of the true codes: what no decoder with this VQ-VAE exceeds."""
+        import torch
+
         vqvae, pictures = self.parts.vqvae, self._pictures(planes(images)).to(self.device)
         total = [vqvae.quantize(vqvae.features(part)).running[-1] for part in pictures.split(BATCH)]
         return _from_signed(torch.cat([vqvae.picture(part) for part in total]))
 
-    @torch.no_grad()
+    @without_gradients
     def embed(self, images: np.ndarray) -> np.ndarray:
         """(n, tokens * width) true last level of `images` (n, H, W, 3), to compare with the embedding."""
+        import torch
+
         parts = [self.parts.levels(p.to(self.device))[-1] for p in planes(images).split(BATCH)]
         return torch.cat(parts).flatten(1).float().cpu().numpy()
 
     def _keep(self, folder: Path) -> None:
+        from . import checkpoints
+
         records = [{"stage": stage, **row} for stage, rows in self.history.items() for row in rows]
         write_curves(folder / "curves.json", records)
         checkpoints.save_networks(self.encoder, self.transformer, folder / FILE)
 
     def _take(self, folder: Path) -> None:
+        from . import checkpoints
+
         encoder, transformer = checkpoints.parts_of(checkpoints.read_weights(folder / FILE))
         self.take_up(encoder, transformer, self.space)
 
     def take_up(self, encoder: Any, transformer: Any, space: VoxelSpace) -> None:
         """Fitted weights of both networks, for the voxels of `space`, to be opened."""
+        from . import checkpoints
+
         self.encoder = checkpoints.load_encoder(encoder, self.parts.encoder, voxels=space.n_valid)
         self.transformer = checkpoints.load_transformer(transformer, self.parts.drawing)
         self.space = space
@@ -185,16 +211,24 @@ class MindHierCore(FittedDecoder):
         return guide, self._guide(self._null_output()) if self.sampling.guidance else None
 
     def _guide(self, output: EncoderOutput) -> Guide:
+        from .fitting import context_of
+
         how = self.fitting
         context = context_of(output, order=how.order, single=how.single, training=False)
         return self.transformer.guide(output.start(), context)
 
     def _null_output(self) -> EncoderOutput:
+        import torch
+
         zero = torch.zeros(1, self.encoder.voxels, device=self.device)
         return self.encoder(zero, text=False)
 
     def _drawn(self, output: EncoderOutput, seeds: np.ndarray) -> np.ndarray:
         """(N, candidates, H, W, 3) in [0, 1]."""
+        import torch
+
+        from .sampling import sample
+
         guide, null = self.guides(output)
         generators, vqvae = image_generators(seeds), self.parts.vqvae
         pictures = []
@@ -228,6 +262,8 @@ class MindHierCore(FittedDecoder):
 
     def _levels_of(self, stimuli: Stimuli, features: Features) -> Any:
         """(N, M, tokens, width) float16."""
+        import torch
+
         how = {"device": self.device, "identity": self._identity("levels")}
         levels = self.parts.levels
         return image_targets(
@@ -236,6 +272,8 @@ class MindHierCore(FittedDecoder):
 
     def _words_of(self, stimuli: Stimuli, features: Features) -> Any | None:
         """(N, text tokens, width) float16, or None where there are no captions."""
+        import torch
+
         if self.parts.words is None or stimuli.captions is None or not self.parts.encoder.text:
             return None
 
@@ -249,6 +287,8 @@ class MindHierCore(FittedDecoder):
 
     def _codes_of(self, stimuli: Stimuli, features: Features) -> Callable[[np.ndarray], torch.Tensor]:
         """True codes of images: computed once, or of a fresh random crop each time."""
+        import torch
+
         vqvae, crop = self.parts.vqvae, self.parts.crop
         if crop == 1:
 

@@ -13,8 +13,8 @@ import numpy as np
 from harness.api import Decoded, Features, Responses, SubjectData, VoxelSpace
 from harness.nn.costs import DecodingCosts
 
-from .checkpoints import pretrained_files, read_weights
 from .core import MindHierCore
+from .given_files import pretrained_files
 from .low_level import BlurryImages
 from .params import MindHierParams
 
@@ -53,6 +53,8 @@ class MindHierDecoder(MindHierCore):
     @classmethod
     def from_pretrained(cls, params: MindHierParams, space: VoxelSpace, *, device: str) -> MindHierDecoder:
         """Fitted weights in the layout of the released code, for the voxels of `space`."""
+        from .checkpoints import read_weights
+
         decoder = cls(params)
         encoder, transformer = (read_weights(file) for file in pretrained_files(params.pretrained))
         decoder.take_up(encoder, transformer, space)

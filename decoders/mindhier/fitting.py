@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,46 +25,8 @@ from harness.training import Losses, Step, Task, TrainingSettings, WarmUpCosine,
 from .encoder import EncoderOutput, HierarchicalEncoder
 from .losses import code_loss, map_distance, soft_contrast
 from .quantizer import MultiScaleQuantizer
+from .settings import FitSettings, Order, StageSettings
 from .transformer import ScaleTransformer
-
-Order = Literal["coarse-first", "inverted", "as-released"]
-
-
-@dataclass(frozen=True)
-class StageSettings:
-    """One stage: `steps` optimiser steps of `batch` trials on a cosine with `warmup` steps of rise."""
-
-    steps: int
-    batch: int
-    rate: float
-    warmup: int
-    last_rate: float = 1e-6
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """How both stages are carried out.
-
-    encoder, transformer : of stage 1 and stage 2.
-    final_only : stage 1 supervises the last level alone (ablation).
-    single : the last level guides every scale (ablation).
-    order : which level the first scale meets; see :func:`context_of`.
-    text_weight : of the text's distance; the released code's factors come to 3.34 of the image's.
-    temperature : of the contrastive loss.
-    drop : share of patterns replaced by zero voxels in stage 2.
-    balanced : each scale counts the same in stage 2, not each token.
-    """
-
-    encoder: StageSettings
-    transformer: StageSettings
-    final_only: bool = False
-    single: bool = False
-    order: Order = "coarse-first"
-    text_weight: float = 3.34
-    temperature: float = 0.005
-    drop: float = 0.1
-    balanced: bool = False
-    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 @dataclass(frozen=True)

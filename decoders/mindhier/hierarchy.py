@@ -8,30 +8,13 @@ projection into the space of the text.  MindHier's maps for CLIP ViT-L/14's 24 l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
-from harness.api import ConfigError
 from harness.backbones.images import resized
 from harness.backbones.preprocessing import CLIP as STATISTICS
-
-LayerMap = Literal["middle", "late", "early"]
-_FIRST = {"middle": 1 / 3, "late": 2 / 3, "early": 0.0}
-"""Share of the layers below the first step of each map."""
-
-
-def layers_of(name: LayerMap, *, levels: int, layers: int) -> tuple[int, ...]:
-    """g_1 .. g_M of a map: g_m = L (s + (1 - s) m / M), rounded, with the map's share s.
-
-    For 24 layers and 4 levels these are 8 + 4 m, 16 + 2 m and 6 m, as published.
-    """
-    share = _FIRST[name]
-    chosen = tuple(round(layers * (share + (1 - share) * m / levels)) for m in range(1, levels + 1))
-    if chosen[0] < 1:
-        raise ConfigError(f"the layer map {name} has no layer for level 1 of {levels} in {layers} layers")
-    return chosen
 
 
 class ClipLevels(nn.Module):

@@ -7,16 +7,19 @@ MindEye2's low-level head predicts.  Here that head is fitted on the same subjec
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from harness.api import Features, Responses, SubjectData, VoxelSpace
 from harness.backbones.images import planes, resized
-from harness.decoders.drawing import last_channel
+from harness.decoders.drawing import last_channel, without_gradients
 
-from ..mindeye2 import MindEye2Decoder, low_level
+from ..mindeye2 import MindEye2Decoder
 from ..mindeye2.params import MindEye2Params
+
+if TYPE_CHECKING:
+    import torch
 
 SMALL = {"weights": "tiny", "hidden": 224, "epochs": 4, "batch": 32, "learning_rate": 1e-3, "steps": 12}
 """MindEye2's settings on the embedded benchmark."""
@@ -43,18 +46,22 @@ class BlurryImages:
         """Make ready for responses of `space`."""
         self.decoder.open(space, device=device)
 
-    @torch.no_grad()
+    @without_gradients
     def images(self, responses: Responses) -> np.ndarray:
         """(N, H, W, 3) in [0, 1] of the mean pattern of each image."""
+        import torch
+
         decoder = self.decoder
         patterns = torch.from_numpy(np.ascontiguousarray(responses.mean()[:, decoder.space.valid])).float()
         network = decoder.network
         latents = network.backbone(network.ridge(patterns.to(decoder.device))).latents
         return self._shown(latents)
 
-    @torch.no_grad()
+    @without_gradients
     def true(self, images: np.ndarray) -> np.ndarray:
         """(N, H, W, 3) of the true latents of `images`."""
+        from ..mindeye2 import low_level
+
         parts = self.decoder.parts
         side = parts.settings.backbone.latent_side * low_level.pixels_per_latent(parts.vae)
         sized = resized(planes(images), side).to(self.decoder.device)
@@ -70,6 +77,8 @@ class BlurryImages:
         self.decoder.restore(folder, device=device)
 
     def _shown(self, latents: torch.Tensor) -> np.ndarray:
+        from ..mindeye2 import low_level
+
         parts = self.decoder.parts
         blurry = low_level.decode_low_level(parts.vae, latents, scale=parts.latent_scale)
         return last_channel(blurry)

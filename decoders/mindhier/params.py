@@ -9,9 +9,7 @@ from typing import Literal
 from harness.api import ConfigError, check_ranges
 from harness.decoders.settings import part_of
 
-from .fitting import FitSettings, Order, StageSettings
-from .hierarchy import LayerMap
-from .sampling import SamplingSettings
+from .settings import FitSettings, LayerMap, Order, SamplingSettings, StageSettings
 
 RANGES = {
     "encoder_steps": (1, math.inf),

@@ -34,11 +34,13 @@ from harness.backbones.texts import ClipL14Text, clip_tokenizer
 from harness.backbones.transformers_models import loaded
 from harness.decoders import files
 
-from .checkpoints import load_vqvae, pretrained_files, read_weights, start_from_switti
+from .checkpoints import load_vqvae, read_weights, start_from_switti
 from .core import Parts
 from .encoder import EncoderSettings
-from .hierarchy import ClipLevels, ClipWords, layers_of
+from .given_files import pretrained_files
+from .hierarchy import ClipLevels, ClipWords
 from .params import MindHierParams
+from .settings import layers_of
 from .transformer import ScaleTransformer, TransformerSettings
 from .vqvae import VqVaeSettings
 

@@ -9,7 +9,6 @@ does: the first candidate is the same however many there are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
@@ -17,43 +16,8 @@ from harness.api import ConfigError
 
 from .quantizer import MultiScaleQuantizer
 from .scales import rows_of
+from .settings import SamplingSettings
 from .transformer import Guide, ScaleTransformer
-
-
-@dataclass(frozen=True)
-class SamplingSettings:
-    """How codes are drawn; the defaults are those of MindHier's notebooks.
-
-    guidance : s above; 0 draws without.
-    top_k, top_p : of the codes that may be drawn; 0 and 1 for all.  top_k 1 takes the likeliest.
-    guided_from, guided_until : scales, counted from 0, that guidance is on for; guided_until 0 means all.
-    smooth : whether codes are mixtures (Gumbel softmax) from scale `smooth_from` on while guidance is on.
-    last_temperature : divides logits where guidance is off at the end; 0 leaves them.
-    """
-
-    guidance: float = 6.0
-    top_k: int = 400
-    top_p: float = 0.95
-    guided_from: int = 1
-    guided_until: int = 0
-    smooth: bool = False
-    smooth_from: int = 0
-    last_temperature: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.top_p <= 1:
-            raise ConfigError(f"decoder.top_p is {self.top_p}; expected above 0 to 1, published 0.95")
-        for name in ("guidance", "top_k", "guided_from", "guided_until", "smooth_from", "last_temperature"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"decoder.{name} is {getattr(self, name)}; it must not be negative")
-
-    def guided(self, scale: int, scales: int) -> bool:
-        """Whether the null rows matter at scale 0 .. scales - 1; at the first the factor is 0."""
-        return bool(self.guidance) and scale > 0 and self.guided_from <= scale < self.until(scales)
-
-    def until(self, scales: int) -> int:
-        """The first scale without guidance at the end."""
-        return self.guided_until or scales
 
 
 @torch.no_grad()

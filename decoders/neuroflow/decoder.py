@@ -7,25 +7,25 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from harness.api import Decoded, Features, Responses, SubjectData, check_ranges
 from harness.backbones.images import planes
 from harness.decoders.drawing import image_generators
-from harness.decoders.files import loaded, save
 from harness.decoders.fitted import require_voxels
-from harness.decoders.latent_diffusion.fitting import settings_of
-from harness.decoders.mindeye2.checkpoints import read_weights
 from harness.decoders.mindeye2.core import MindEye2Core
 from harness.decoders.mindeye2.decoder import MindEye2Decoder, source_of
 from harness.decoders.mindeye2.params import MindEye2Params
 from harness.nn.constancy import is_constant, spread
-from harness.nn.flow_vae import FlowSettings, travel
+from harness.nn.latent_settings import FlowSettings
 from harness.training import purpose_seed, seeded, train, write_curves
 
-from .fitting import AutoencoderTask, FlowSet, FlowTask, VelocityTask
+if TYPE_CHECKING:
+    import torch
+
+    from .fitting import FlowTask
 
 TINY_HIDDEN = 224
 
@@ -109,6 +109,8 @@ class NeuroFlowDecoder(MindEye2Core):
         self, subject: SubjectData, features: Features, *, seed: int, device: str, checkpoint_dir: Path
     ) -> None:
         """Train the autoencoder, then the flow to its latent."""
+        from .fitting import AutoencoderTask, FlowSet, VelocityTask
+
         require_voxels(subject)
         self._move(device)
         p, space, train_split = self.params, subject.space, subject.train
@@ -135,6 +137,10 @@ class NeuroFlowDecoder(MindEye2Core):
 
     def decode(self, responses: Responses, *, seeds: np.ndarray) -> Decoded:
         """Pictures; the embedding is the image tokens that the flow ends at."""
+        import torch
+
+        from harness.nn.flow_vae import travel
+
         self.open(responses.space, device=self.device)
         voxels = torch.from_numpy(self._standardised(responses.mean()[:, self.space.valid]))
         with torch.no_grad(), self.room.use(self.network):
@@ -148,6 +154,8 @@ class NeuroFlowDecoder(MindEye2Core):
         return self._drawn(tokens, image_generators(seeds), None, embedding=tokens)
 
     def _train(self, task: FlowTask, seed: int, checkpoint: Path, *, ema: float = 0.0) -> list:
+        from harness.decoders.latent_diffusion.fitting import settings_of
+
         settings = replace(settings_of(task, clip=1.0), ema=ema)
         identity = str(purpose_seed(seed, asdict(self.params), task.name, task.data.voxels.shape))
         done = train(task, settings, device=task.device, checkpoint=checkpoint, identity=identity)
@@ -165,11 +173,16 @@ class NeuroFlowDecoder(MindEye2Core):
         return ((values - mean) / sd).astype(np.float32)
 
     def _keep(self, folder: Path) -> None:
+        from harness.decoders.files import save
+
         write_curves(folder / "curves.json", self.history)
         np.save(folder / "scale.npy", np.stack(self.scale))
         save(self.network, folder / "neuroflow.safetensors")
 
     def _take(self, folder: Path) -> None:
+        from harness.decoders.files import loaded
+        from harness.decoders.mindeye2.checkpoints import read_weights
+
         self.scale = tuple(np.array(self._array(folder / "scale.npy")))
         weights = read_weights(folder / "neuroflow.safetensors")
         build = self._builder(self.space.n_valid)

@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 
 from harness.api import (
     ConfigError,
@@ -28,10 +27,13 @@ from harness.api import (
 )
 from harness.backbones.images import planes, resized
 from harness.decoders.drawing import draws, image_generators
+from harness.decoders.latent_diffusion.conditions import Conditions
 from harness.decoders.latent_diffusion.decoder import CaptionBook, PaintedDecoder, PaintedParams, flat
-from harness.decoders.latent_diffusion.painter import Conditions
 
 from .regression import ScaledRidge
+
+if TYPE_CHECKING:
+    import torch
 
 PENALTIES = tuple(10.0**power for power in range(-6, 1))
 """Of the CVPR scripts; with these on 25,000 standardised rows the fit is ordinary least squares."""
@@ -113,6 +115,8 @@ class TakagiDecoder(PaintedDecoder):
 
     def decode(self, responses: Responses, *, seeds: np.ndarray) -> Decoded:
         """Pictures; the embedding is the predicted latent, `low_level` what it decodes to."""
+        import torch
+
         self.open(responses.space, device=self.device)
         patterns = responses.mean()
         latents = self._latents.predict(patterns[:, self._areas[0]])
@@ -128,6 +132,8 @@ class TakagiDecoder(PaintedDecoder):
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """(n, C * h * w) latents of `images` (n, H, W, 3), means of the posterior."""
+        import torch
+
         parts = [self._true_latents(part.to(self.device)).flatten(1) for part in planes(images).split(32)]
         return torch.cat(parts).cpu().numpy()
 
@@ -151,6 +157,8 @@ class TakagiDecoder(PaintedDecoder):
     def _redrawn(
         self, latents: np.ndarray, words: torch.Tensor, generators: Sequence[torch.Generator]
     ) -> Decoded:
+        import torch
+
         painter = self.painter
         with torch.no_grad():
             shaped = torch.from_numpy(np.asarray(latents, np.float32)).reshape(-1, *self._latent_shape())

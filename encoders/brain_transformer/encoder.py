@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from harness.api import ConfigError, VoxelSpace
 
 from ..common.network import Batch, FittedSubject, SeparateEncoder, Stage
 from ..common.tokens import TokenEncoder, TokenTraining
-from .network import BrainTransformer
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class BrainTransformerEncoder(TokenEncoder, SeparateEncoder):
@@ -62,6 +61,10 @@ class BrainTransformerEncoder(TokenEncoder, SeparateEncoder):
 
     def network(self, shapes: Mapping[str, tuple[int, ...]], subjects: Sequence[FittedSubject]) -> nn.Module:
         """See :class:`.network.BrainTransformer`."""
+        import torch
+
+        from .network import BrainTransformer
+
         p, (subject,), (tokens, width) = self.params, subjects, shapes["tokens"]
         side = isqrt(tokens)
         if side**2 != tokens or width % 4 or width % p.heads:
@@ -91,6 +94,7 @@ class BrainTransformerEncoder(TokenEncoder, SeparateEncoder):
 
     def stages(self, network: nn.Module, subjects: Sequence[FittedSubject]) -> Sequence[Stage]:
         """Squared error of either part, summed."""
+        import torch.nn.functional as F
 
         def loss(batch: Batch) -> Mapping[str, Tensor]:
             predicted = network(batch.images["tokens"], network.lh_rois, network.rh_rois)
@@ -102,5 +106,7 @@ class BrainTransformerEncoder(TokenEncoder, SeparateEncoder):
 
     def respond(self, model: Any, images: Mapping[str, Tensor], subject: int, seeds: np.ndarray) -> Tensor:
         """One pass."""
+        import torch
+
         network = model.network
         return torch.cat(network(images["tokens"], network.lh_rois, network.rh_rois), dim=1)

@@ -7,12 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from harness.api import Features, SubjectData
 from harness.toolkit import seeded
@@ -21,7 +18,9 @@ from ..common.inputs import Inputs, read
 from ..common.network import Batch, FittedSubject, Model, NetworkEncoder, Stage
 from ..common.params import Training
 from ..common.training_data import VoxelScale
-from .network import HyperWeights, respond
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 VOXELS_AT_ONCE = 128
 """Voxels whose weights are inferred together."""
@@ -73,6 +72,11 @@ class BraincorlEncoder(NetworkEncoder):
 
     def network(self, shapes: Mapping[str, tuple[int, ...]], subjects: Sequence[FittedSubject]) -> nn.Module:
         """``predictor``, and the inferred weights of each subject's voxels."""
+        import torch
+        from torch import nn
+
+        from .network import HyperWeights
+
         p, (embedding,) = self.params, shapes["image"]
         network = nn.Module()
         network.predictor = HyperWeights(
@@ -91,6 +95,11 @@ class BraincorlEncoder(NetworkEncoder):
 
     def stages(self, network: nn.Module, subjects: Sequence[FittedSubject]) -> Sequence[Stage]:
         """Squared error of what the context's weights predict of the other images."""
+        import torch
+        import torch.nn.functional as F
+
+        from .network import respond
+
         p = self.params
 
         def loss(batch: Batch) -> Mapping[str, Tensor]:
@@ -110,6 +119,9 @@ class BraincorlEncoder(NetworkEncoder):
 
     def finish(self, model: Model, number: int, inputs: Inputs, voxels: Tensor, image: np.ndarray) -> None:
         """Infer the weights of a subject's voxels from the first `shown` items in a seeded order."""
+        import torch
+        import torch.nn.functional as F
+
         with seeded(0, "braincorl context"):
             items = torch.randperm(len(voxels))[: self.params.shown]
         images = inputs.rows(image[items.numpy()], self._device)["image"]
@@ -131,6 +143,8 @@ class BraincorlEncoder(NetworkEncoder):
         checkpoint_dir: Path,
     ) -> None:
         """Infer the weights of one more subject; nothing is trained."""
+        import torch
+
         source, space = self.models[0], subject.space
         responses = subject.train.responses.mean()[:, space.valid]
         scale = VoxelScale.of(responses)
@@ -148,5 +162,9 @@ class BraincorlEncoder(NetworkEncoder):
 
     def respond(self, model: Any, images: Mapping[str, Tensor], subject: int, seeds: np.ndarray) -> Tensor:
         """Embeddings times weights."""
+        import torch.nn.functional as F
+
+        from .network import respond
+
         embeddings = F.normalize(images["image"], dim=-1)
         return respond(getattr(model.network, f"weights{subject}"), embeddings).T

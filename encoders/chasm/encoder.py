@@ -7,21 +7,20 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from harness.api import Features, SpaceMismatch, Stimuli, SubjectData, VoxelSpace
 
 from ..common.subjects import unknown
-from .dataset import VisualFeatures
-from .describe import parameter_table
-from .fitting import fit_model
-from .model import ChasmModel, is_stochastic
-from .params import ChasmParams, Intervention
-from .saving import load_model, save_model
-from .transfer import TransferredSubject, fit_transfer
+from .params import ChasmParams, Intervention, is_stochastic
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .model import ChasmModel
+    from .transfer import TransferredSubject
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +56,8 @@ class ChasmEncoder:
         checkpoint_dir: Path,
     ) -> None:
         """Both stages on all `subjects` together; a killed training resumes to the same weights."""
+        from .fitting import fit_model
+
         fitted = fit_model(
             subjects, features, self.params, seed=seed, device=device, checkpoint_dir=Path(checkpoint_dir)
         )
@@ -74,6 +75,8 @@ class ChasmEncoder:
         checkpoint_dir: Path,
     ) -> None:
         """Add a linear head for one more subject; everything else stays frozen."""
+        from .transfer import fit_transfer
+
         model = self._fitted()
         head = fit_transfer(model, subject, features, seed=seed, checkpoint_dir=Path(checkpoint_dir))
         other_heads = [each for each in self.transferred if each.space.sha != subject.space.sha]
@@ -86,6 +89,10 @@ class ChasmEncoder:
 
         The samples are equal unless the latent (or the diffused residual) is drawn from `seeds`.
         """
+        import torch
+
+        from .dataset import VisualFeatures
+
         model = self._fitted()
         visual = VisualFeatures.read(self.params, features, stimuli)
         out = np.zeros((*seeds.shape, space.n_voxels), np.float32)
@@ -107,6 +114,8 @@ class ChasmEncoder:
 
     def predict_clusters(self, stimuli: Stimuli, features: Features, *, space: VoxelSpace) -> np.ndarray:
         """(N, R) Stage 1's cluster responses, standardised: what the paper's Table 4 compares."""
+        from .dataset import VisualFeatures
+
         model = self._fitted()
         for number, subject in enumerate(model.subjects):
             if subject.space.sha == space.sha:
@@ -122,11 +131,15 @@ class ChasmEncoder:
 
     def describe(self) -> dict[str, dict[str, int]]:
         """Number of parameters by stage and part."""
+        from .describe import parameter_table
+
         model = self._fitted()
         return {"stage1": parameter_table(model.stage1), "stage2": parameter_table(model.stage2)}
 
     def save(self, folder: Path) -> None:
         """Weights, scales and clusters of every subject; also the weights of the last epochs."""
+        from .saving import save_model
+
         save_model(
             Path(folder), self._fitted(), transferred=self.transferred, last=self._last, history=self.history
         )
@@ -134,6 +147,8 @@ class ChasmEncoder:
     @classmethod
     def load(cls, folder: Path, params: ChasmParams, *, device: str) -> ChasmEncoder:
         """Read what :meth:`save` wrote."""
+        from .saving import load_model
+
         encoder = cls(params)
         encoder.model, encoder.transferred, encoder.history, encoder._last = load_model(
             Path(folder), params, device=device

@@ -15,7 +15,7 @@ from ..common.training_data import VoxelScale
 from .blocks import normal_like
 from .clusters import Clusters
 from .dataset import FeatureScale, VisualFeatures
-from .params import ChasmParams
+from .params import ChasmParams, is_stochastic
 from .stage1 import Coarse, Stage1
 from .stage2 import Fine, Stage2
 
@@ -115,8 +115,3 @@ class ChasmModel:
 def visual_vector(cls: Tensor, patches: Tensor) -> Tensor:
     """[CLS; mean patch] (B, D + D'), what Stage 2 sees of the image."""
     return torch.cat([cls, patches.mean(dim=1)], dim=-1)
-
-
-def is_stochastic(params: ChasmParams) -> bool:
-    """Whether a model with `params` draws anything at prediction."""
-    return params.latent_samples or params.stage2_refiner == "dual_diff"

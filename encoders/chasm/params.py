@@ -178,3 +178,8 @@ class ChasmParams:
                 "encoder.latent_samples needs the variational latent; "
                 "type --set encoder.stage2_refiner=dual_vae"
             )
+
+
+def is_stochastic(params: ChasmParams) -> bool:
+    """Whether a model with `params` draws anything at prediction."""
+    return params.latent_samples or params.stage2_refiner == "dual_diff"

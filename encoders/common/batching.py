@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from harness.training import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class SubjectTask(Task):
@@ -37,6 +39,8 @@ def batches(items: Sequence[np.ndarray], size: int) -> Iterator[tuple[int, Tenso
     A batch holds one subject only; subjects come in random order.  A last batch of one item is left
     out, since a single item has nothing to be contrasted with.
     """
+    import torch
+
     parts: list[tuple[int, Tensor]] = []
     for subject, own in enumerate(items):
         order = torch.from_numpy(own)[torch.randperm(len(own))]

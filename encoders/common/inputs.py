@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from harness.api import ConfigError, Features, Stimuli
 
 from .training_data import moments
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,8 @@ class Inputs:
 
     def rows(self, images: np.ndarray, device: str) -> dict[str, Tensor]:
         """Name -> (n, ...) float32 of some images, on `device`."""
+        import torch
+
         out = {}
         for name, values in self.layers.items():
             rows = torch.from_numpy(np.asarray(values[images], np.float32)).to(device)
@@ -58,6 +62,8 @@ def read(
 
 def scales_of(layers: list[Mapping[str, np.ndarray]], names: tuple[str, ...]) -> dict[str, tuple]:
     """Mean and SD of every feature over all images and positions."""
+    import torch
+
     return {
         name: tuple(torch.from_numpy(part) for part in moments([features[name] for features in layers]))
         for name in names

@@ -11,11 +11,9 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from harness.api import DataError, Features, Stimuli, SubjectData, VoxelSpace
 from harness.toolkit import load_space, local_device, save_space, seeded, write_curves
@@ -24,6 +22,9 @@ from .inputs import Inputs, read, scales_of
 from .stages import Batch, Stage, train_stage
 from .subjects import SeparateSubjects, SubjectModels, unknown
 from .training_data import VoxelScale, fingerprint, training_set, validation_images
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 __all__ = ["Batch", "FittedSubject", "Model", "NetworkEncoder", "SeparateEncoder", "Stage"]
 
@@ -175,6 +176,8 @@ class NetworkEncoder(SubjectModels):
         self, stimuli: Stimuli, features: Features, *, space: VoxelSpace, seeds: np.ndarray
     ) -> np.ndarray:
         """(N, S, V) float32 in the units of `space`; masked voxels are 0."""
+        import torch
+
         model, number = self._find(space)
         scale = model.subjects[number].scale
         inputs = Inputs(read(self.layers(), self.axes, features, stimuli), model.scales)
@@ -193,6 +196,7 @@ class NetworkEncoder(SubjectModels):
 
     def save(self, folder: Path) -> None:
         """A folder for each network, with one for each of its subjects."""
+        import torch
         from safetensors.torch import save_file
 
         for number, model in enumerate(self.models):
@@ -236,6 +240,7 @@ class NetworkEncoder(SubjectModels):
         return encoder
 
     def _read(self, place: Path) -> Model:
+        import torch
         from safetensors.torch import load_file
 
         shapes = {

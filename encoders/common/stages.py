@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from harness.training import (
     Losses,
@@ -26,6 +24,10 @@ from .batching import SubjectTask
 from .inputs import Inputs
 from .params import Training
 from .training_data import TrainingSet
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 VALIDATED = 128
 """Items validated at a time."""
@@ -51,6 +53,8 @@ class Batch:
 
         Voxels lie in the order of the volume, so that the first of them would be one corner of cortex.
         """
+        import torch
+
         count = self.voxels.shape[1]
         if self.training:
             places = torch.randperm(count)[:most]
@@ -123,6 +127,8 @@ class StageTask(SubjectTask):
 
     def optimizer(self) -> torch.optim.Optimizer:
         """AdamW; matrices decay."""
+        import torch
+
         return torch.optim.AdamW(decay_groups(self.module, self.stage.decay), lr=self.stage.rate)
 
     def loss(self, batch: tuple[int, Tensor], step: Step) -> Losses:
@@ -132,6 +138,8 @@ class StageTask(SubjectTask):
 
     def validate(self) -> float:
         """Mean over subjects of the summed terms on held-out images."""
+        import torch
+
         values = []
         for subject, data in enumerate(self.sets):
             total = 0.0

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor, nn
-
-from harness.nn.conv1d import LatentSettings
+from harness.nn.latent_settings import LatentSettings
 
 from .network import NetworkEncoder
 from .params import Training
 from .stages import Batch, Stage
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True, kw_only=True)

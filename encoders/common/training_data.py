@@ -6,14 +6,15 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from harness.api import DataError, SubjectData
 from harness.nn.constancy import is_constant, spread
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BLOCK = 256
 """Images standardised at a time where statistics are gathered."""
@@ -49,6 +50,8 @@ class VoxelScale:
 
     def standardised(self, responses: np.ndarray) -> Tensor:
         """(T, V) float32; constant voxels become 0."""
+        import torch
+
         return torch.from_numpy((responses - self.mean) / np.where(self.sd > 0, self.sd, 1))
 
     def restored(self, standardised: np.ndarray) -> np.ndarray:

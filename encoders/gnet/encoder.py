@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from harness.backbones.gnet_network import Readout, Shared
 from harness.nn.resize import resize_planes
 
 from ..common.network import Batch, FittedSubject, NetworkEncoder, Stage
 from ..common.params import Training
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class GNetEncoder(NetworkEncoder):
@@ -49,6 +49,11 @@ class GNetEncoder(NetworkEncoder):
 
     def network(self, shapes: Mapping[str, tuple[int, ...]], subjects: Sequence[FittedSubject]) -> nn.Module:
         """``shared`` and ``readouts``, one a subject."""
+        import torch
+        from torch import nn
+
+        from harness.backbones.gnet_network import Readout, Shared
+
         p = self.params
         network = nn.Module()
         network.shared = Shared((3, 1, 1), trunk=p.trunk, passed=p.passed, dropout=p.dropout)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-
-from harness.nn.diffusion_prior import BrainDiffusionPrior, PriorNetwork, PriorSettings
 
 from ..common.network import Batch, FittedSubject, SeparateEncoder, Stage
 from ..common.tokens import TokenEncoder, TokenTraining
-from .network import VoxelAutoEncoder, heads_of, temperatures
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 SCALE = 300.0
 """Of the estimator's loss before its gradients are clipped."""
@@ -54,6 +52,12 @@ class MindSimulatorEncoder(TokenEncoder, SeparateEncoder):
 
     def network(self, shapes: Mapping[str, tuple[int, ...]], subjects: Sequence[FittedSubject]) -> nn.Module:
         """``autoencoder`` and ``estimator``."""
+        from torch import nn
+
+        from harness.nn.diffusion_prior import BrainDiffusionPrior, PriorNetwork, PriorSettings
+
+        from .network import VoxelAutoEncoder, heads_of
+
         p, (tokens, width) = self.params, shapes["tokens"]
         network = nn.Module()
         network.autoencoder = VoxelAutoEncoder(
@@ -77,6 +81,10 @@ class MindSimulatorEncoder(TokenEncoder, SeparateEncoder):
 
     def stages(self, network: nn.Module, subjects: Sequence[FittedSubject]) -> Sequence[Stage]:
         """Autoencoder; then the estimator of its latent of the same trial."""
+        import torch
+
+        from .network import temperatures
+
         p, autoencoder, estimator = self.params, network.autoencoder, network.estimator
         schedule = temperatures(p.ae_epochs)
 
@@ -105,6 +113,8 @@ class MindSimulatorEncoder(TokenEncoder, SeparateEncoder):
 
     def respond(self, model: Any, images: Mapping[str, Tensor], subject: int, seeds: np.ndarray) -> Tensor:
         """The mean over trials of decoded samples, each image with noise of its own."""
+        import torch
+
         condition = unit(images["tokens"])
         generators = [torch.Generator().manual_seed(int(seed) % 2**63) for seed in seeds]
         shape = condition.shape[1:]

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from harness.api import VoxelSpace
-from harness.nn.conv1d import gaussian_draw
-from harness.nn.flow_vae import FlowSettings, point, travel
+from harness.nn.latent_settings import FlowSettings
 
 from ..common.network import Batch, FittedSubject, SeparateEncoder, Stage
 from ..common.tokens import LatentTraining, TokenEncoder, autoencoder_stage
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class NeuroFlowEncoder(TokenEncoder, SeparateEncoder):
@@ -38,6 +37,12 @@ class NeuroFlowEncoder(TokenEncoder, SeparateEncoder):
 
     def stages(self, network: nn.Module, subjects: Sequence[FittedSubject]) -> Sequence[Stage]:
         """Autoencoder; then the flow to samples of its latent of the same trial."""
+        import torch
+        import torch.nn.functional as F
+
+        from harness.nn.conv1d import gaussian_draw
+        from harness.nn.flow_vae import point
+
         p, vae, weights = self.params, network.vae, self.params.loss_weights()
 
         def autoencoder(batch: Batch) -> Mapping[str, Tensor]:
@@ -62,11 +67,17 @@ class NeuroFlowEncoder(TokenEncoder, SeparateEncoder):
 
     def respond(self, model: Any, images: Mapping[str, Tensor], subject: int, seeds: np.ndarray) -> Tensor:
         """The flow from 0 to 1, and the decoder; nothing is drawn."""
+        from harness.nn.flow_vae import travel
+
         latent = travel(model.network.flow, images["tokens"], steps=self.params.steps)
         return model.network.vae.generate(latent)[:, 0]
 
     def image_tokens(self, responses: np.ndarray, *, space: VoxelSpace) -> np.ndarray:
         """Image tokens (N, tokens, width) of responses (N, V) of `space`: the same flow, from 1 to 0."""
+        import torch
+
+        from harness.nn.flow_vae import travel
+
         model, number = self._find(space)
         voxels = model.subjects[number].scale.standardised(np.asarray(responses)[:, space.valid])
         with torch.inference_mode():

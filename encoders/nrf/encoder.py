@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from harness.api import VoxelSpace
 
 from ..common.network import Batch, FittedSubject, NetworkEncoder, Stage
 from ..common.params import Training
-from .network import FeatureMerger, FieldMLP, fourier_features, fourier_matrix, losses, unit_places
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +73,8 @@ class NrfEncoder(NetworkEncoder):
 
     def facts(self, space: VoxelSpace) -> dict[str, np.ndarray]:
         """``places`` (V, 3) in 0..1."""
+        from .network import unit_places
+
         if space.coordinates is None:
             logger.warning("nrf: %s has no coordinates; its voxels lie on a line, in order", space.subject)
             line = np.linspace(0, 1, space.n_voxels, dtype=np.float32)[space.valid]
@@ -86,6 +88,11 @@ class NrfEncoder(NetworkEncoder):
 
     def network(self, shapes: Mapping[str, tuple[int, ...]], subjects: Sequence[FittedSubject]) -> nn.Module:
         """``merger`` and ``field``."""
+        import torch
+        from torch import nn
+
+        from .network import FeatureMerger, FieldMLP, fourier_features, fourier_matrix
+
         p, (tokens, width) = self.params, shapes["first"]
         network = nn.Module()
         network.merger = FeatureMerger(tokens - p.skip, width, p.merged, inner=p.inner)
@@ -99,6 +106,8 @@ class NrfEncoder(NetworkEncoder):
 
     def stages(self, network: nn.Module, subjects: Sequence[FittedSubject]) -> Sequence[Stage]:
         """Squared error and cosine of some voxels."""
+        from .network import losses
+
         p = self.params
 
         def loss(batch: Batch) -> Mapping[str, Tensor]:
@@ -111,11 +120,15 @@ class NrfEncoder(NetworkEncoder):
 
     def respond(self, model: Any, images: Mapping[str, Tensor], subject: int, seeds: np.ndarray) -> Tensor:
         """All voxels, some at a time."""
+        import torch
+
         image = self._image(model.network, images)
         waves = getattr(model.network, f"waves{subject}")
         parts = [model.network.field(image, part) for part in waves.split(VOXELS_AT_ONCE)]
         return torch.cat(parts, dim=1)
 
     def _image(self, network: nn.Module, images: Mapping[str, Tensor]) -> Tensor:
+        import torch
+
         first, second = (images[name][:, self.params.skip :] for name in ("first", "second"))
         return torch.cat([network.merger(first, second), images["embedding"]], dim=-1)

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from harness.api import Features, SubjectData
-from harness.nn.sit import SiT
 
 from ..common.network import Batch, FittedSubject, Stage
 from ..common.tokens import LatentTraining, TokenEncoder, autoencoder_stage
-from .network import BrainVAE
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class SynBrainEncoder(TokenEncoder):
@@ -63,6 +61,12 @@ class SynBrainEncoder(TokenEncoder):
 
     def network(self, shapes: Mapping[str, tuple[int, ...]], subjects: Sequence[FittedSubject]) -> nn.Module:
         """``vae`` and ``s2n``."""
+        from torch import nn
+
+        from harness.nn.sit import SiT
+
+        from .network import BrainVAE
+
         p, (tokens, width) = self.params, shapes["tokens"]
         network = nn.Module()
         network.vae = BrainVAE(
@@ -80,6 +84,9 @@ class SynBrainEncoder(TokenEncoder):
 
     def stages(self, network: nn.Module, subjects: Sequence[FittedSubject]) -> Sequence[Stage]:
         """Autoencoder; then the map to its latent of the same trial."""
+        import torch
+        import torch.nn.functional as F
+
         p, vae = self.params, network.vae
         if self.models:  # one was fitted on others before
             for name, parameter in network.s2n.named_parameters():
@@ -108,4 +115,6 @@ class SynBrainEncoder(TokenEncoder):
         return model.network.vae.decode(latent, voxels)[:, 0] / self.params.spread
 
     def _latent(self, network: nn.Module, tokens: Tensor) -> Tensor:
+        import torch
+
         return network.s2n(tokens, torch.zeros(len(tokens), device=tokens.device))

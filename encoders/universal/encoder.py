@@ -6,18 +6,17 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from harness.api import Features, SubjectData
 
 from ..common.network import Batch, FittedSubject, NetworkEncoder, Stage
 from ..common.params import Training
-from .network import VoxelAttention
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 VOXELS_AT_ONCE = 1024
 """Voxels predicted together."""
@@ -61,6 +60,10 @@ class UniversalEncoder(NetworkEncoder):
 
     def network(self, shapes: Mapping[str, tuple[int, ...]], subjects: Sequence[FittedSubject]) -> nn.Module:
         """``shared``, and an embedding (V, E) of each subject's voxels."""
+        from torch import nn
+
+        from .network import VoxelAttention
+
         p = self.params
         network = nn.Module()
         network.shared = VoxelAttention(
@@ -75,6 +78,8 @@ class UniversalEncoder(NetworkEncoder):
 
     def stages(self, network: nn.Module, subjects: Sequence[FittedSubject]) -> Sequence[Stage]:
         """Squared error less a share of the cosine, on some voxels."""
+        import torch.nn.functional as F
+
         p = self.params
 
         def loss(batch: Batch) -> Mapping[str, Tensor]:
@@ -104,6 +109,8 @@ class UniversalEncoder(NetworkEncoder):
 
     def respond(self, model: Any, images: Mapping[str, Tensor], subject: int, seeds: np.ndarray) -> Tensor:
         """All voxels, some at a time."""
+        import torch
+
         tokens, network = self._tokens(images), model.network
         parts = network.voxels[subject].split(VOXELS_AT_ONCE)
         return torch.cat([network.shared(tokens, part) for part in parts], dim=1)
@@ -112,6 +119,9 @@ class UniversalEncoder(NetworkEncoder):
         return [images[layer][:, self.params.skip :] for layer in self.params.tokens]
 
     def _embedding(self, subject: FittedSubject) -> nn.Parameter:
+        import torch
+        from torch import nn
+
         return nn.Parameter(torch.randn(subject.voxels, self.params.embedding) * 0.5)
 
 

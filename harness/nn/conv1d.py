@@ -7,34 +7,10 @@ parameters are theirs.  All signals are (B, channels, length).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-
-@dataclass(frozen=True, kw_only=True)
-class LatentSettings:
-    """An autoencoder of responses whose latent has the shape of image tokens, then a way to it from them.
-
-    kl, contrast : weights of the autoencoder's loss, beside a squared error summed over voxels
-    vae_epochs, vae_rate, vae_decay : of the autoencoder's training
-    depth, heads, ema : of the transformer that is trained then
-    epochs, batch, rate : of the transformer's training
-    """
-
-    kl: float = 0.001
-    contrast: float = 1000.0
-    vae_epochs: int = 15
-    vae_rate: float = 1e-4
-    vae_decay: float = 0.05
-    depth: int = 8
-    heads: int = 12
-    ema: float = 0.9999
-    epochs: int = 45
-    batch: int = 24
-    rate: float = 1e-4
 
 
 def group_norm(channels: int) -> nn.GroupNorm:

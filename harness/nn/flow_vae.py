@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..api import ConfigError
 from .contrast import soft_clip_loss, unit_rows
-from .conv1d import DownPath, LatentSettings, UpPath, gaussian_draw, gaussian_kl, group_norm, token_mlp
-from .sit import SiT
+from .conv1d import DownPath, UpPath, gaussian_draw, gaussian_kl, group_norm, token_mlp
 
 TEMPERATURE = 0.125
 MULTIPLES, HALVINGS = (1, 2, 4), 2
@@ -112,51 +109,6 @@ class NeuroVAE(nn.Module):
             "contrast": contrast(latent, retrieval),
             "cycle": contrast(again, retrieval_again),
         }
-
-
-@dataclass(frozen=True, kw_only=True)
-class FlowSettings(LatentSettings):
-    """Sizes and training of the autoencoder and the flow, as published.
-
-    inner, blocks : of the autoencoder
-    cycle : weight in the autoencoder's loss of its reconstruction, encoded again
-    vae_batch : of the autoencoder's training
-    steps : of the flow's way from one end to the other
-    """
-
-    inner: int = 1024
-    blocks: int = 2
-    cycle: float = 1000.0
-    vae_epochs: int = 30
-    vae_batch: int = 64
-    depth: int = 12
-    steps: int = 20
-
-    def loss_weights(self) -> dict[str, float]:
-        """Of the terms of :meth:`NeuroVAE.terms`."""
-        return {"reconstruction": 1.0, "kl": self.kl, "contrast": self.contrast, "cycle": self.cycle}
-
-    def networks(self, voxels: int, tokens: int, width: int, *, source: str, section: str) -> nn.Module:
-        """``vae`` of so many voxels and ``flow``, for `tokens` image tokens of size `width`.
-
-        Raises
-        ------
-        ConfigError
-            The levels of the autoencoder do not divide the tokens, or the heads the width; says that `source`
-            has them, and ``section.heads``.
-        """
-        channels, rest = divmod(tokens, MULTIPLES[-1])
-        if rest or width % self.heads:
-            raise ConfigError(
-                f"{source} has {tokens} tokens of {width}; expected a number that {MULTIPLES[-1]} "
-                f"divides and a width that {section}.heads={self.heads} divides"
-            )
-        network = nn.Module()
-        network.vae = NeuroVAE(
-            voxels, channels=channels, inner=self.inner, token_dim=width, blocks=self.blocks
-        )
-        network.flow = SiT(tokens=tokens, width=width, depth=self.depth, heads=self.heads)
-        return network
 
 
 def point(image: Tensor, fmri: Tensor, time: Tensor, *, path: str = "cosine") -> tuple[Tensor, Tensor]:

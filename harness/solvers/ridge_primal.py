@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg.blas import dtrmm
 
 from ..api import track
 
@@ -164,6 +163,8 @@ class _Fold:
 
     def _predicted(self, weights: np.ndarray) -> np.ndarray:
         """design @ `weights` (p, block), which are overwritten."""
+        from scipy.linalg.blas import dtrmm
+
         if self.basis is None:
             return self.design @ weights
         # BLAS counts columns first: to it `weights` is its transpose, multiplied from the right in place.

@@ -19,6 +19,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -194,8 +195,23 @@ def _closure_sha(name: str, file: Path) -> str:
 
 
 def _find(name: str) -> Path | None:
+    """The file of the module `name`; None for what is no module, as what is imported from one need not be."""
+    parent = name.rpartition(".")[0]
+    # To look into a parent is to import it, and a module that is no package would be for nothing.
+    if parent and not _is_package(parent):
+        return None
+    spec = _spec(name)
+    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+
+def _is_package(name: str) -> bool:
+    parent = name.rpartition(".")[0]
+    spec = _spec(name) if not parent or _is_package(parent) else None
+    return spec is not None and spec.submodule_search_locations is not None
+
+
+def _spec(name: str) -> ModuleSpec | None:
     try:
-        spec = importlib.util.find_spec(name)
+        return importlib.util.find_spec(name)
     except (ImportError, AttributeError, ValueError):
         return None
-    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None

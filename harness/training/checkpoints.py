@@ -7,12 +7,13 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from ..solvers.saved import replaced
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,9 @@ class Checkpoint:
 
     def save(self, progress: Progress, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Replace the file by the present state, and the curves beside it."""
+        import torch
         from safetensors.torch import save_file
+        from torch import Tensor
 
         if self.file is None:
             return
@@ -118,6 +121,8 @@ class Checkpoint:
 def _restore_optimizer(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], plain: Mapping[str, Mapping[str, Any]]
 ) -> None:
+    import torch
+
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     states: dict[int, dict[str, Any]] = {int(number): dict(values) for number, values in plain.items()}
     for name, value in tensors.items():

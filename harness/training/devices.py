@@ -10,12 +10,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
-from torch import Tensor, nn
-
-from ..nn.halving import half_products
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 
 def local_device(device: str) -> str:
@@ -28,6 +27,10 @@ def local_device(device: str) -> str:
 @contextlib.contextmanager
 def half_precision(device: torch.device, *, enabled: bool) -> Iterator[None]:
     """Matrix products in bfloat16 on `device`, where `enabled`."""
+    import torch
+
+    from ..nn.halving import half_products
+
     with half_products(device, torch.bfloat16 if enabled else torch.float32):
         yield
 
@@ -80,18 +83,20 @@ class SeveralProcesses:
     """One of the processes that ``accelerate launch`` or ``torchrun`` started."""
 
     def __init__(self, device: str) -> None:
+        import torch
         from accelerate import Accelerator
 
         self._accelerator: Any = Accelerator(cpu=torch.device(device).type == "cpu")
         self.rank, self.world = self._accelerator.process_index, self._accelerator.num_processes
 
-    @torch.no_grad()
     def start_equal(self, module: nn.Module) -> None:
         """See :class:`Processes`."""
+        import torch
         from accelerate.utils import broadcast
 
-        for value in module.state_dict().values():
-            value.copy_(broadcast(value.clone(), from_process=0))
+        with torch.no_grad():
+            for value in module.state_dict().values():
+                value.copy_(broadcast(value.clone(), from_process=0))
 
     def average(self, parameters: Sequence[nn.Parameter]) -> None:
         """See :class:`Processes`; processes share each batch, so that all reach the same parameters."""
@@ -101,6 +106,8 @@ class SeveralProcesses:
 
     def mean(self, value: float) -> float:
         """See :class:`Processes`."""
+        import torch
+
         held = torch.tensor(value, dtype=torch.float64, device=self._accelerator.device)
         return float(self._accelerator.reduce(held, reduction="mean"))
 

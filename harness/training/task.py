@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..api import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Task:
 
     def optimizer(self) -> torch.optim.Optimizer:
         """The optimiser of `module`, as at step 0."""
+        import torch
+
         return torch.optim.AdamW(self.module.parameters())
 
     def schedule(self, step: int) -> Mapping[str, Any]:
@@ -150,6 +153,8 @@ def purpose_seed(seed: int, *purpose: object) -> int:
 @contextmanager
 def seeded(seed: int, *purpose: object) -> Iterator[None]:
     """Torch's generators seeded for one purpose; their state is put back afterwards."""
+    import torch
+
     with torch.random.fork_rng():
         torch.manual_seed(purpose_seed(seed, *purpose))
         yield

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from harness.api import ConfigError, Responses, Split, Stimuli, SubjectData, VoxelSpace
-from harness.encoders.factorised import FactorisedEncoder, FactorisedReadout
+from harness.encoders.common.readouts import FactorisedReadout
+from harness.encoders.factorised import FactorisedEncoder
 
 N, TEST, SIDE, CHANNELS, V = 240, 60, 4, 5, 6
 PLACES = (0, 3, 5, 9, 10, 15)

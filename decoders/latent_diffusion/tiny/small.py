@@ -15,14 +15,17 @@ import torch
 
 from harness.backbones.images import resized
 from harness.backbones.tiny.backbone import MEAN, SD, SIDE, read_weights
-from harness.backbones.tiny.clip import word_numbers
-from harness.decoders.mindeye2.generator import Generator, read_record
-from harness.decoders.mindeye2.tiny.small import GENERATOR, BigGTokens
+from harness.backbones.tiny.networks.clip import word_numbers
+from harness.decoders.mindeye2.generator import Generator
+from harness.decoders.mindeye2.given_files import read_record
+from harness.decoders.mindeye2.tiny.networks import BigGTokens
+from harness.decoders.mindeye2.tiny.small import GENERATOR
 from harness.decoders.mindeye2.unclip import picture_vector, to_picture
 
 from ...drawing import draws
+from ..conditions import Conditions
 from ..dual import UNetNoise, attends_to_both
-from ..painter import Conditions, Painter
+from ..painter import Painter
 from .words import CaptionTokens, text_states
 
 FOLDER = Path(__file__).resolve().parent

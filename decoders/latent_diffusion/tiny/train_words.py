@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from harness.backbones.tiny.train_data import DrawnScenes
 from harness.backbones.tiny.train_loop import Settings, Task, main
-from harness.decoders.mindeye2.tiny.small import BigGTokens
+from harness.decoders.mindeye2.tiny.networks import BigGTokens
 from harness.decoders.mindeye2.tiny.train_vae import pictures
 
 from .words import CaptionTokens, text_states

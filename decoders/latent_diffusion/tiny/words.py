@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from harness.backbones.tiny.bigg import HEADS, BigG
 from harness.backbones.tiny.blocks import Block
-from harness.backbones.tiny.clip import LENGTH, TEXT_WIDTH, word_numbers
+from harness.backbones.tiny.networks.bigg import HEADS, BigG
+from harness.backbones.tiny.networks.clip import LENGTH, TEXT_WIDTH, word_numbers
 
 TOKENS, DIM, DEPTH = 16, 64, 3
 

@@ -6,24 +6,19 @@ import hashlib
 import logging
 from dataclasses import replace
 from pathlib import Path
-
-import torch
-from torch.nn.functional import adaptive_avg_pool2d
+from typing import TYPE_CHECKING
 
 from harness.api import ConfigError, VoxelSpace
-from harness.backbones.images import resized
-from harness.backbones.tiny.backbone import MEAN, SD, SIDE, read_weights
-from harness.backbones.tiny.bigg import BigG, BigGTiny
-from harness.nn.diffusion_prior import PriorSettings
-from harness.nn.halving import DTYPES
+from harness.backbones.tiny.backbone import read_weights
+from harness.backbones.tiny.bigg import BigGTiny
 
-from ..backbone import BackboneSettings
-from ..generator import Generator, read_record
-from ..model import ModelSettings
+from ..given_files import missing_checkpoint, read_record
 from ..params import MindEye2Params
-from ..parts import Parts
-from ..published import missing_checkpoint
-from ..unclip import washed_out
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..parts import Parts
 
 logger = logging.getLogger(__name__)
 
@@ -31,56 +26,17 @@ FOLDER = Path(__file__).resolve().parent
 GENERATOR = FOLDER / "generator"
 
 HIDDEN = 224
-SIZES = ModelSettings(
-    BackboneSettings(
-        hidden=HIDDEN, blocks=1, token_dim=64, tokens=16, side=2, map_channels=32, latent_channels=12,
-        decoder_channels=(16, 16, 16), norm_groups=8, auxiliary_dim=64,
-    ),
-    PriorSettings(token_dim=64, tokens=16, depth=3, heads=4, head_size=16),
-)  # fmt: skip
-
-
-class BigGTokens(torch.nn.Module):
-    """Images (B, 3, H, W) in [0, 1] -> ``bigg@tiny``'s patch tokens (B, 16, 64) of the washed-out image.
-
-    The public embedder takes images in [0, 1] for images in [-1, 1] (:mod:`..unclip`); so does this.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.network = BigG()
-        self.network.load_state_dict(read_weights(BigGTiny.weights_file()))
-        self.eval().requires_grad_(False)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """See the class."""
-        x = resized(washed_out(images.float()), SIDE)
-        return self.network((x - MEAN) / SD)["tokens"]
-
-    def teach(self, images: torch.Tensor) -> torch.Tensor:
-        """Images -> (B, 4, 64) of the convolutional stem, averaged over quarters: the teacher's tokens."""
-        maps = self.network.stem((resized(images.float(), SIDE) - MEAN) / SD)
-        return adaptive_avg_pool2d(maps, SIZES.backbone.side).flatten(2).transpose(1, 2)
-
-    def identity(self) -> str:
-        """Hash of the weights."""
-        return BigGTiny().identity()
-
-
-class Stem(torch.nn.Module):
-    """The teacher of the low-level head: the embedder's convolutional stem, :meth:`BigGTokens.teach`."""
-
-    def __init__(self, embedder: BigGTokens) -> None:
-        super().__init__()
-        self.embedder = embedder
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """See :meth:`BigGTokens.teach`."""
-        return self.embedder.teach(images)
+"""Width of the small shared part."""
 
 
 def parts(params: MindEye2Params) -> Parts:
     """Everything from the files beside this one."""
+    from harness.nn.halving import DTYPES
+
+    from ..generator import Generator
+    from ..parts import Parts
+    from .networks import SIZES, BigGTokens, Stem
+
     _require_sizes(params)
     generator = Generator.load(GENERATOR).to("cpu", dtype=DTYPES[params.half])
     drawing = replace(generator.settings, steps=params.steps, guidance=params.guidance)

@@ -33,7 +33,8 @@ from ..generator import Generator
 from ..inference import predict
 from ..model import MindEye2Network
 from ..teacher import augmented
-from .small import FOLDER, GENERATOR, SIZES, BigGTokens, shared_file
+from .networks import SIZES, BigGTokens
+from .small import FOLDER, GENERATOR, shared_file
 
 logger = logging.getLogger(__name__)
 

@@ -25,7 +25,8 @@ from .. import unclip
 from ..checkpoints import read_weights
 from ..generator import Generator, load_vae
 from ..inference import GeneratorSettings
-from .small import GENERATOR, BigGTokens
+from .networks import BigGTokens
+from .small import GENERATOR
 from .train_vae import VAE, pictures
 
 SETTINGS = Settings(

@@ -8,10 +8,11 @@ import torch
 
 from harness.backbones.images import resized
 from harness.backbones.tiny.backbone import MEAN, SD, SIDE, read_weights
-from harness.backbones.tiny.bigg import DEPTH, BigG, BigGTiny
+from harness.backbones.tiny.bigg import BigGTiny
+from harness.backbones.tiny.networks.bigg import DEPTH, BigG
 
 from ..encoder import EncoderSettings
-from ..hierarchy import layers_of
+from ..settings import layers_of
 from ..transformer import TransformerSettings
 from ..vqvae import VqVaeSettings
 

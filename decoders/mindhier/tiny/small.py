@@ -6,19 +6,20 @@ import hashlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from harness.backbones.tiny.backbone import read_weights
-from harness.backbones.tiny.clip import word_numbers
 
-from ...files import absent
-from ..checkpoints import load_transformer, load_vqvae, pretrained_files
+from ...drawing import without_gradients
 from ..core import Parts
-from ..hierarchy import layers_of
+from ..given_files import pretrained_files
 from ..params import MindHierParams
-from ..transformer import ScaleTransformer
-from .sizes import ENCODER_SIZES, LAYERS, TRANSFORMER_SIZES, VQVAE_SIZES, BigGLevels
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..transformer import ScaleTransformer
+    from .sizes import BigGLevels
 
 FOLDER = Path(__file__).resolve().parent
 VQVAE_FILE, TRANSFORMER_FILE = FOLDER / "vqvae.safetensors", FOLDER / "transformer.safetensors"
@@ -28,6 +29,10 @@ GATE = 0.1
 
 def parts(params: MindHierParams) -> Parts:
     """Everything from the files beside this one."""
+    from ..checkpoints import load_vqvae
+    from ..settings import layers_of
+    from .sizes import ENCODER_SIZES, LAYERS, TRANSFORMER_SIZES, VQVAE_SIZES, BigGLevels
+
     levels = BigGLevels(layers_of(params.layer_map, levels=ENCODER_SIZES.levels, layers=LAYERS))
     return Parts(
         levels=levels,
@@ -42,6 +47,10 @@ def parts(params: MindHierParams) -> Parts:
 
 
 def _transformer(params: MindHierParams) -> ScaleTransformer:
+    from ..checkpoints import load_transformer
+    from ..transformer import ScaleTransformer
+    from .sizes import TRANSFORMER_SIZES
+
     if params.start == "none":
         network = ScaleTransformer(TRANSFORMER_SIZES)
         network.start(gate=GATE)
@@ -49,20 +58,29 @@ def _transformer(params: MindHierParams) -> ScaleTransformer:
     return load_transformer(read_weights(TRANSFORMER_FILE), TRANSFORMER_SIZES)
 
 
-@torch.no_grad()
+@without_gradients
 def _words(levels: BigGLevels, captions: Sequence[str]) -> torch.Tensor:
     """(n, 1, 64) of the image-text model's sentence."""
+    import torch
+
+    from harness.backbones.tiny.networks.clip import word_numbers
+
     where = levels.network.norm.weight.device
     return levels.network.text(torch.from_numpy(word_numbers(captions)).to(where))[:, None]
 
 
 def missing(params: MindHierParams) -> list[str]:
     """The fitted weights, where `params` name some that are not there; the others lie beside this one."""
+    from ...files import absent
+
     return absent([partial(pretrained_files, params.pretrained)] if params.pretrained else [])
 
 
 def fingerprint(params: MindHierParams) -> str:
     """Identity of all weights and of the layers that are read."""
+    from ..settings import layers_of
+    from .sizes import ENCODER_SIZES, LAYERS, BigGLevels
+
     chosen = layers_of(params.layer_map, levels=ENCODER_SIZES.levels, layers=LAYERS)
     total = hashlib.sha256(f"{chosen}|{BigGLevels(chosen).identity()}".encode())
     files = [VQVAE_FILE, TRANSFORMER_FILE]

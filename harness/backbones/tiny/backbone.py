@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 
 from ...errors import PluginError, WeightsMissing
 from ..images import RESIZE, check_layers, planes, resized
+
+if TYPE_CHECKING:
+    import torch
 
 FOLDER = Path(__file__).resolve().parent
 SIDE = 64
@@ -41,20 +44,24 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
     return {k: v.float() if v.is_floating_point() else v for k, v in stored.items()}
 
 
-class TinyBackbone:
+class TinyBackbone(ABC):
     """A trained small network: images -> named layers.
 
-    `network` builds the module; its ``forward(x (n, 3, 64, 64))`` returns layer -> (n, ...).
+    :meth:`network` builds the module; its ``forward(x (n, 3, 64, 64))`` returns layer -> (n, ...).
     """
 
     version: ClassVar[str] = "1"
     name: ClassVar[str]
     layers: ClassVar[tuple[str, ...]]
-    network: ClassVar[type[torch.nn.Module]]
 
     def __init__(self) -> None:
         self._network: torch.nn.Module | None = None
         self._device = "cpu"
+
+    @staticmethod
+    @abstractmethod
+    def network() -> torch.nn.Module:
+        """Of first weights; what it is made of is imported here, since an identity needs none of it."""
 
     @classmethod
     def weights_file(cls) -> Path:
@@ -72,6 +79,8 @@ class TinyBackbone:
 
     def open(self, *, device: str) -> None:
         """Build the network on `device`, in evaluation mode."""
+        import torch
+
         with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and read over
             network = self.network()
         try:
@@ -94,6 +103,8 @@ class TinyBackbone:
         DataError : images of another shape or type.
         PluginError : :meth:`open` was not called.
         """
+        import torch
+
         check_layers(layers, self.layers, backbone=self.name)
         if self._network is None:
             raise PluginError(f"backbone '{self.name}' is not open; call open(device=...) first")

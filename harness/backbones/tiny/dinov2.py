@@ -5,41 +5,12 @@ Trained without labels by VICReg (Bardes et al. 2022), since self-distillation n
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, ClassVar
 
 from .backbone import TinyBackbone
-from .blocks import Block, ConvNorm, tokens
 
-WIDTH, DEPTH, HEADS, GRID = 128, 2, 4, 4
-
-
-class SelfTransformer(nn.Module):
-    """x (n, 3, 64, 64) -> ``patches`` (n, 16, 128), ``cls`` (n, 128)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(
-            ConvNorm(3, 32, size=5, stride=2, activation=nn.GELU),
-            ConvNorm(32, 64, stride=2, activation=nn.GELU),
-            ConvNorm(64, 96, stride=2, activation=nn.GELU),
-            nn.Conv2d(96, WIDTH, 2, 2),
-        )
-        self.cls = nn.Parameter(torch.zeros(1, 1, WIDTH))
-        self.position = nn.Parameter(0.02 * torch.randn(1, 1 + GRID**2, WIDTH))
-        self.blocks = nn.ModuleList(Block(WIDTH, HEADS, expand=3) for _ in range(DEPTH))
-        self.norm = nn.LayerNorm(WIDTH)
-
-    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        """All layers, by name."""
-        x = tokens(self.stem(x))
-        x = torch.cat([self.cls.expand(len(x), -1, -1), x], dim=1) + self.position
-        for block in self.blocks:
-            x = block(x)
-        x = self.norm(x)
-        return {"patches": x[:, 1:], "cls": x[:, 0]}
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Dinov2Tiny(TinyBackbone):
@@ -47,4 +18,10 @@ class Dinov2Tiny(TinyBackbone):
 
     name: ClassVar[str] = "dinov2@tiny"
     layers: ClassVar[tuple[str, ...]] = ("patches", "cls")
-    network: ClassVar[type[nn.Module]] = SelfTransformer
+
+    @staticmethod
+    def network() -> nn.Module:
+        """Of first weights."""
+        from .networks.dinov2 import SelfTransformer
+
+        return SelfTransformer()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .alexnet import UNITS, SmallAlexNet
+from .networks.alexnet import UNITS, SmallAlexNet
 from .train_attributes import AttributeTask
 from .train_loop import Settings, main
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 from harness.benchmarks.scenes import CATEGORIES
 
 from .backbone import MEAN, SD
-from .bigg import GRID, BigG
+from .networks.bigg import GRID, BigG
 from .train_clip import ContrastiveTask
 from .train_data import DrawnScenes
 from .train_loop import Settings, main, planes_of

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from .clip import SmallCLIP, word_numbers
+from .networks.clip import SmallCLIP, word_numbers
 from .train_attributes import BATCH, degraded, linear_probe
 from .train_data import DrawnScenes
 from .train_loop import Settings, Task, main, planes_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .dinov2 import WIDTH, SelfTransformer
+from .networks.dinov2 import WIDTH, SelfTransformer
 from .train_loop import Settings, main
 from .train_selfsupervised import VICRegTask
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .efficientnet import UNITS, SmallEfficientNet
+from .networks.efficientnet import UNITS, SmallEfficientNet
 from .train_attributes import AttributeTask
 from .train_loop import Settings, main
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .inception import UNITS, SmallInception
+from .networks.inception import UNITS, SmallInception
 from .train_attributes import AttributeTask
 from .train_loop import Settings, main
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .scenes import WIDTH, SceneTransformer
+from .networks.scenes import WIDTH, SceneTransformer
 from .train_attributes import AttributeTask
 from .train_loop import Settings, main
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .swav import UNITS, SmallResNet
+from .networks.swav import UNITS, SmallResNet
 from .train_loop import Settings, main
 from .train_selfsupervised import SwAVTask
 

@@ -15,7 +15,8 @@ from harness.api import Backbone, ConfigError, DataError, PluginError, WeightsMi
 from harness.backbones.tiny import backbone as module
 from harness.backbones.tiny.backbone import FOLDER, TinyBackbone
 from harness.backbones.tiny.blocks import Attention, Block, Residual
-from harness.backbones.tiny.clip import LENGTH, WORDS, ClipTiny, word_numbers
+from harness.backbones.tiny.clip import ClipTiny
+from harness.backbones.tiny.networks.clip import LENGTH, WORDS, word_numbers
 from harness.backbones.tiny.scenes import Scenes
 from harness.benchmarks.embedded import MAX_TEST, MAX_TRAIN
 from harness.benchmarks.scenes import describe, draw

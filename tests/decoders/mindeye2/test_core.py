@@ -20,7 +20,11 @@ from harness.decoders.mindeye2 import (
     inference,
     low_level,
     model,
+    settings,
     unclip,
+)
+from harness.decoders.mindeye2 import (
+    parts as decoder_parts,
 )
 
 UNET = unclip.UNetSettings(
@@ -28,7 +32,7 @@ UNET = unclip.UNetSettings(
     token_dim=12, vector_dim=32,
 )  # fmt: skip
 VAE = generator.VaeSettings(channels=(8, 16), blocks=1, norm_groups=4)
-HOW = core.DecodeSettings(
+HOW = settings.DecodeSettings(
     fit=fitting.FitSettings(epochs=3, batch=4, learning_rate=1e-3), prior_steps=5, candidates=2
 )
 
@@ -46,7 +50,7 @@ def parts(**changes):
     unet, vae = unclip.build_unet(UNET).eval(), generator.build_vae(VAE).eval()
     how = inference.GeneratorSettings(side=8, picture=16, steps=2)
     drawer = generator.Generator(unet, vae, UNET, VAE, how)
-    return core.Parts(Quadrants(), drawer, **{"settings": NETWORK, "vae": vae, **changes})
+    return decoder_parts.Parts(Quadrants(), drawer, **{"settings": NETWORK, "vae": vae, **changes})
 
 
 SEEDS = np.arange(12, dtype=np.uint64)
@@ -149,7 +153,7 @@ def test_parts_of_unequal_sizes_are_refused_before_anything_is_computed(tmp_path
     narrow = dataclasses.replace(NETWORK.backbone, latent_channels=3)
     short = dataclasses.replace(NETWORK.backbone, tokens=5)
     fewer = dataclasses.replace(NETWORK.prior, tokens=5)
-    for settings, words in (
+    for sizes, words in (
         (
             dataclasses.replace(NETWORK, backbone=narrow),
             r"latents of shape \(3, 8, 8\) and its VAE .*\(4, 8, 8\)",
@@ -157,7 +161,7 @@ def test_parts_of_unequal_sizes_are_refused_before_anything_is_computed(tmp_path
         (model.ModelSettings(short, fewer), r"tokens of shape \(5, 12\) and its embedder makes \(4, 12\)"),
     ):
         with pytest.raises(ConfigError, match=words):
-            core.MindEye2Core(parts(settings=settings), HOW).fit(
+            core.MindEye2Core(parts(settings=sizes), HOW).fit(
                 subject(), PlainFeatures(), seed=1, device="cpu", checkpoint_dir=tmp_path / "never"
             )
         assert not (tmp_path / "never").exists()
@@ -188,17 +192,17 @@ def test_a_stopped_fit_ends_in_the_same_weights(fitted, tmp_path, monkeypatch):
 def test_a_new_subject_starts_from_the_pretrained_part(fitted, tmp_path):
     other = core.MindEye2Core(parts(pretrained=lambda space: fitted.network.state_dict()), HOW)
     start = {}
-    real = core.fit_network
+    real = fitting.fit_network
 
     def spy(network, *words, **more):
         start.update({name: value.clone() for name, value in network.state_dict().items()})
         return real(network, *words, **more)
 
-    core.fit_network = spy
+    fitting.fit_network = spy
     try:
         other.fit(subject("s2", seed=5), PlainFeatures(), seed=1, device="cpu", checkpoint_dir=tmp_path)
     finally:
-        core.fit_network = real
+        fitting.fit_network = real
     name = "backbone.backbone_linear.weight"
     assert torch.equal(start[name], fitted.network.state_dict()[name])
     assert not torch.equal(start["ridge.linears.0.bias"], fitted.network.ridge.linears[0].bias)
@@ -217,6 +221,6 @@ def test_other_subjects_and_impossible_parts_are_refused(fitted):
     with pytest.raises(ConfigError, match="tokens of size 16, the generator reads 12"):
         parts(settings=wide)
     with pytest.raises(ConfigError, match=r"decoder.blend is 2; expected 0 to 1"):
-        core.DecodeSettings(blend=2)
+        settings.DecodeSettings(blend=2)
     with pytest.raises(ConfigError, match=r"decoder.candidates is 0"):
-        core.DecodeSettings(candidates=0)
+        settings.DecodeSettings(candidates=0)

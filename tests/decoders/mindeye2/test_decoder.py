@@ -19,7 +19,7 @@ from harness.decoders.drawing import image_generators
 from harness.decoders.mindeye2 import MindEye2Decoder, checkpoints, model, public
 from harness.decoders.mindeye2.low_level import decode_low_level, low_level_targets
 from harness.decoders.mindeye2.params import MindEye2Params
-from harness.decoders.mindeye2.tiny import small
+from harness.decoders.mindeye2.tiny import networks, small
 from harness.metrics.identification import two_way
 from harness.plugins import find
 from harness.presets import plugin_defaults
@@ -210,7 +210,7 @@ def test_each_subject_starts_from_the_other_three():
         weights = small.shared_weights(tiny_params(), _subject_space(dataset, name))
         assert all((weights[key] == value).all() for key, value in small.read_weights(file).items())
         assert not any(key.startswith("ridge.") for key in weights)
-        network = model.MindEye2Network([7], small.SIZES)
+        network = model.MindEye2Network([7], networks.SIZES)
         checkpoints.start_from_pretrained(network, weights)
         shapes.add(tuple((key, tuple(value.shape)) for key, value in sorted(weights.items())))
     assert len(shapes) == 1

@@ -12,7 +12,7 @@ from public_mindhier import SIZES, SWITTI, decoder, subject
 from safetensors.torch import load_file, save_file
 
 from harness.api import ConfigError, DataError, WeightsMissing
-from harness.decoders.mindhier import MindHierDecoder, checkpoints, hierarchy, public
+from harness.decoders.mindhier import MindHierDecoder, checkpoints, given_files, hierarchy, public, settings
 from harness.decoders.mindhier.encoder import HierarchicalEncoder
 from harness.decoders.mindhier.params import MindHierParams
 from harness.decoders.mindhier.transformer import ScaleTransformer, TransformerSettings
@@ -73,7 +73,7 @@ def written(folder, *, voxels, transformer=None):
 
 def taken_up(folder, fitted):
     own = decoder(folder, pretrained=str(fitted))
-    files = checkpoints.pretrained_files(str(fitted))
+    files = given_files.pretrained_files(str(fitted))
     own.take_up(*(checkpoints.read_weights(f) for f in files), subject().space)
     return own
 
@@ -133,7 +133,7 @@ def test_files_that_are_not_there_are_named(folder, tmp_path):
     with pytest.raises(WeightsMissing, match=r"decoder\.weights is not given.*preset=tiny"):
         public.parts(MindHierParams())
     with pytest.raises(WeightsMissing, match=r"decoder\.pretrained is a folder"):
-        checkpoints.pretrained_files(str(tmp_path))
+        given_files.pretrained_files(str(tmp_path))
 
 
 def test_a_statistic_of_other_scales_is_left_out(folder):
@@ -154,8 +154,8 @@ def test_a_statistic_of_other_scales_is_left_out(folder):
     ],
 )
 def test_layer_maps_are_those_of_the_paper(name, published, of_four):
-    assert hierarchy.layers_of(name, levels=4, layers=24) == published
-    assert hierarchy.layers_of(name, levels=4, layers=4) == of_four
+    assert settings.layers_of(name, levels=4, layers=24) == published
+    assert settings.layers_of(name, levels=4, layers=4) == of_four
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.backbones.tiny.bigg import BigG
+from harness.backbones.tiny.networks.bigg import BigG
 from harness.decoders.latent_diffusion.tiny.words import DIM, TOKENS, CaptionTokens, text_states
 
 CAPTIONS = ["a red circle above a blue square", "a blue square above a red circle", "a tree"]

@@ -1,0 +1,1 @@
+"""The small networks themselves, which their backbones import when they are opened."""
