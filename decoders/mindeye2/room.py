@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 logger = logging.getLogger(__name__)
@@ -42,8 +43,15 @@ class Room:
     """
 
     def __init__(self, device: str = "cpu", *, limit: float = math.inf) -> None:
-        self.device, self.limit = device, limit
+        self._device, self.limit = device, limit
         self._present: dict[int, nn.Module] = {}  # the longest unused first
+
+    @property
+    def device(self) -> torch.device:
+        """Where parts work."""
+        import torch
+
+        return torch.device(self._device)
 
     @classmethod
     def on(cls, device: str, *, memory: float = 0.0) -> Room:
@@ -70,8 +78,8 @@ class Room:
         while self._present and needed + weight_bytes(*self._present.values()) > self.limit:
             self._leave(next(iter(self._present)))
         for module in modules:
-            module.to(self.device)
-            if _on_cuda(self.device):  # convolutions are faster with channels last there
+            module.to(self._device)
+            if _on_cuda(self._device):  # convolutions are faster with channels last there
                 module.to(memory_format=torch.channels_last)
             self._present[id(module)] = module
         yield
@@ -83,9 +91,9 @@ class Room:
 
     def _leave(self, key: int) -> None:
         module = self._present.pop(key)
-        if self.device != "cpu":
+        if self._device != "cpu":
             module.to("cpu")
-        logger.debug("%s leaves %s", type(module).__name__, self.device)
+        logger.debug("%s leaves %s", type(module).__name__, self._device)
 
 
 def _on_cuda(device: str) -> bool:
