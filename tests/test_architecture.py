@@ -148,7 +148,9 @@ HEAVY = {
 """What takes long to import, or a lot of memory."""
 
 
-@pytest.mark.parametrize("words", [["--help"], ["list"], ["run", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["list"], *([name, "--help"] for name in ("run", "plan", "check"))]
+)
 def test_light_commands_import_nothing_heavy(words):
     code = (
         f"import sys; sys.argv = ['harness', *{words!r}]\n"
