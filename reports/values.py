@@ -68,9 +68,16 @@ def image_values(run: RunResult, target: str = "stimulus", *, column: str = "val
 
     column : ``value``, or ``rivalry``, which belongs to it for intervals.
     """
+    # Kept with the run as its tables are: a report asks some twenty times for a few of them.
+    kept = vars(run).setdefault("image_values", {})
+    if (target, column) not in kept:
+        kept[target, column] = _image_means(_against(run, target), column)
+    return kept[target, column].copy()
+
+
+def _image_means(scores: pd.DataFrame, column: str) -> pd.DataFrame:
     import pandas as pd
 
-    scores = _against(run, target)
     if scores.empty:
         return pd.DataFrame()
     values = scores.assign(**{column: scores[column].astype(float)})
