@@ -85,7 +85,7 @@ def score_frame(outcome: Outcome) -> pd.DataFrame:
         for score in outcome.scored.responses
         if score.unit == "image"
     ]
-    return _ordered(outcome, [_stacked(parts, by="image_id")], SCORE_COLUMNS)
+    return _ordered(outcome, _stacked(parts, by="image_id"), SCORE_COLUMNS)
 
 
 def voxel_frame(outcome: Outcome) -> pd.DataFrame:
@@ -102,7 +102,7 @@ def voxel_frame(outcome: Outcome) -> pd.DataFrame:
         for score in outcome.scored.responses
         if score.unit == "voxel"
     ]
-    return _ordered(outcome, [_stacked(parts, by="voxel")], VOXEL_COLUMNS)
+    return _ordered(outcome, _stacked(parts, by="voxel"), VOXEL_COLUMNS)
 
 
 def _stacked(parts: Sequence[Mapping[str, Any]], *, by: str) -> pd.DataFrame:
@@ -136,7 +136,7 @@ def set_frame(outcome: Outcome) -> pd.DataFrame:
         rows += [(row, name, value) for name, value in zip(names, values, strict=True)]
     frame = pd.DataFrame(rows, columns=["row", "metric", "value"])
     frame["n"], frame["pool"] = len(ids), pool_hash(ids)
-    return _ordered(outcome, [frame], SET_COLUMNS)
+    return _ordered(outcome, frame, SET_COLUMNS)
 
 
 def region_frame(outcome: Outcome) -> pd.DataFrame:
@@ -149,7 +149,7 @@ def region_frame(outcome: Outcome) -> pd.DataFrame:
     ]
     frame = pd.DataFrame(rows, columns=list(columns))
     frame["n"] = len(outcome.data.test)
-    return _ordered(outcome, [frame], REGION_COLUMNS)
+    return _ordered(outcome, frame, REGION_COLUMNS)
 
 
 def contribution_frame(outcome: Outcome) -> pd.DataFrame:
@@ -163,10 +163,10 @@ def contribution_frame(outcome: Outcome) -> pd.DataFrame:
     )
     frame["n"], frame["pool"] = len(ids), pool_hash(ids)
     frame["image_ids"] = [ids] * len(frame)
-    return _ordered(outcome, [frame], CONTRIBUTION_COLUMNS)
+    return _ordered(outcome, frame, CONTRIBUTION_COLUMNS)
 
 
-def _ordered(outcome: Outcome, frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+def _ordered(outcome: Outcome, frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
     plan = outcome.plan
@@ -179,10 +179,7 @@ def _ordered(outcome: Outcome, frames: Sequence[pd.DataFrame], columns: Sequence
         "decoder": plan.decoder.name if plan.decoder else "",
         "selection": plan.settings.selection,
     }
-    frames = [frame for frame in frames if len(frame)]
-    table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(columns))
-    for name, value in identity.items():
-        table[name] = value
+    table = (frame if len(frame) else pd.DataFrame(columns=list(columns))).assign(**identity)
     values = ("value", "rivalry", "n", "n_voxels", "pool", "contributions", "image_ids")
     keys = [c for c in columns if c not in (*values, *identity)]
     return table.sort_values(keys, kind="stable", ignore_index=True)[list(columns)]

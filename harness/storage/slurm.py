@@ -102,14 +102,14 @@ class SlurmLauncher:
         if asked.returncode and "Invalid job id" not in asked.stderr:
             logger.debug("squeue gave no answer: %s", asked.stderr)
             return None
-        queue = {job: rest for job, *rest in (line.split("|", 2) for line in asked.stdout.splitlines())}
-        states = {job: (state.strip(), reason.strip()) for job, (state, reason) in queue.items()}
+        lines = [line.split("|", 2) for line in asked.stdout.splitlines()]
+        queue = {self._jobs[job]: (job, state, reason) for job, state, reason in lines if job in self._jobs}
         self._waiting = {
-            name: _why(job, states[job][1])
-            for job, name in self._jobs.items()
-            if states.get(job, ("", ""))[0] == "PENDING" and states[job][1] != "None"
+            name: _why(job, reason)
+            for name, (job, state, reason) in queue.items()
+            if state == "PENDING" and reason != "None"
         }
-        return {name for job, name in self._jobs.items() if states.get(job, ("",))[0] in IN_QUEUE}
+        return {name for name, (_, state, _) in queue.items() if state in IN_QUEUE}
 
     def waiting(self) -> Mapping[str, str]:
         """SLURM's own reason, and what to type where a job is held."""
