@@ -16,6 +16,7 @@ FOLDERS = ("harness", "encoders", "decoders", "benchmarks", "reports")
 
 TESTED_IN = {
     # networks, and what they are made of
+    "harness/backbones/extraction.py": "backbones/test_pretrained.py",
     "harness/backbones/gnet_network.py": "backbones/test_gnet.py",
     "harness/backbones/texts.py": "metrics/test_captions.py",
     "harness/backbones/wordnet.py": "metrics/test_captions.py",

@@ -68,10 +68,6 @@ class VdvaeSettings:
         """(zdim, h, w) of every decoder block's latent."""
         return [(self.zdim, side, side) for side, _ in self.decoder_blocks()]
 
-    def latent_size(self, blocks: int) -> int:
-        """Numbers in the latents of the first `blocks` blocks; 91,168 for 31 of the released model."""
-        return sum(self.zdim * side * side for _, side, _ in self.latent_shapes()[:blocks])
-
 
 def _blocks(text: str, mark: str, *, otherwise: int) -> list[tuple[int, int]]:
     parsed: list[tuple[int, int]] = []

@@ -159,12 +159,3 @@ class BrainNetwork(nn.Module):
         maps = self.bnorm(maps)
         auxiliary = self.b_maps_projector(maps).flatten(2).transpose(1, 2)
         return BackboneOutput(tokens, retrieval, self.bupsampler(maps), auxiliary)
-
-
-def mixer_shift(network: BrainNetwork) -> torch.Tensor:
-    """The scalar that an inert mixer adds to its input in evaluation: sum of mlp(LayerNorm bias)."""
-    if network.settings.sequence != 1:
-        raise ConfigError(
-            f"a mixer over {network.settings.sequence} tokens is no constant shift; it is for sequence 1"
-        )
-    return sum(block[1](block[0].bias) for block in network.mixer_blocks2)

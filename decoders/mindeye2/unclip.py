@@ -12,7 +12,6 @@ leave as 0.8 x + 0.2.  And the unconditional tokens are fresh Gaussian noise, no
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -178,7 +177,6 @@ def sample_latent(
     vector: torch.Tensor,
     steps: int = 38,
     guidance: float = 5.0,
-    progress: Callable[[int], None] | None = None,
 ) -> torch.Tensor:
     """Euler sampling with classifier-free guidance: (B, C, h, w) -> clean latent.
 
@@ -199,8 +197,6 @@ def sample_latent(
         without, given = output.sample.to(latent.dtype).chunk(2)
         slope = without + guidance * (given - without)  # guidance on noise equals guidance on images
         latent = latent + (after - sigma) * slope
-        if progress is not None:
-            progress(number + 1)
     return latent
 
 

@@ -52,8 +52,3 @@ class ClipWords(nn.Module):
         ids = torch.tensor([row + [row[-1] if row else end] * (length - len(row)) for row in rows])
         where = self.clip.text_projection.weight.device
         return self.clip.text_model(input_ids=ids.to(where)).last_hidden_state
-
-
-def single_level(levels: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """The last level alone: the ablation in which one feature guides every scale."""
-    return [levels[-1]]

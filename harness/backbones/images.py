@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import ConfigError, DataError, suggest
+from ..errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import torch
 
 RESIZE = "bilinear, antialiased, pixel centres, aspect ratio not kept"
@@ -48,10 +46,3 @@ def resized(planes: torch.Tensor, size: int) -> torch.Tensor:
     if tuple(planes.shape[-2:]) == (size, size):
         return planes
     return interpolate(planes, (size, size), mode="bilinear", align_corners=False, antialias=True)
-
-
-def check_layers(layers: Sequence[str], available: Sequence[str], *, backbone: str) -> None:
-    """Raise :class:`ConfigError` for a layer that `backbone` does not have."""
-    for layer in layers:
-        if layer not in available:
-            raise ConfigError(suggest(layer, available, what=f"layer of backbone '{backbone}'"))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .images import RESIZE, check_layers, planes, resized
+from .extraction import check_layers
+from .images import RESIZE, planes, resized
 
 if TYPE_CHECKING:
     import torch

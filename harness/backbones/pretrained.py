@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import PluginError, WeightsMissing
 from . import weights
-from .images import check_layers
+from .extraction import check_layers, extract_layers
 from .preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -73,22 +73,15 @@ class Pretrained(ABC):
         DataError : images of another shape or type.
         PluginError : :meth:`open` was not called.
         """
-        import torch
-
         check_layers(layers, self.layers, backbone=self.name)
-        if self._network is None:
+        network = self._network
+        if network is None:
             raise PluginError(f"backbone '{self.name}' is not open; call open(device=...) first")
-        parts_of: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
-        # TF32 and convolutions chosen by timing would make features depend on the card and its load.
-        exact = torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        )
-        with torch.inference_mode(), exact:
-            for start in range(0, max(len(images), 1), self.chunk):
-                x = self.preprocessing.apply(images[start : start + self.chunk], device=self._device)
-                for layer, values in self.forward(self._network, x, layers).items():
-                    parts_of[layer].append(values.float().cpu().numpy())
-        return {layer: np.concatenate(parts) for layer, parts in parts_of.items()}
+
+        def forward(some: np.ndarray) -> dict[str, torch.Tensor]:
+            return self.forward(network, self.preprocessing.apply(some, device=self._device), layers)
+
+        return extract_layers(images, layers, forward, chunk=self.chunk)
 
 
 def built(

@@ -11,7 +11,6 @@ from ..statistics.intervals import Estimate
 from .sample import Sample, fit_plainly
 from .verdict import Judgement, Verdict
 
-POWER = 0.8
 _QUANTILES = 1.959964 + 0.841621
 """Of the normal distribution, for a two-sided test at .05 that finds a true difference in 80 % of test
 sets."""

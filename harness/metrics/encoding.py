@@ -180,11 +180,6 @@ def synbrain_cka(predicted: np.ndarray, measured: np.ndarray) -> float:
     return float(np.linalg.norm(x @ y.T) ** 2 / norm)
 
 
-def zero_mse(measured: np.ndarray) -> np.ndarray:
-    """(V,) mean squared error of predicting 0 everywhere; a useful encoder is below it."""
-    return voxel_mse(np.zeros_like(measured), measured)
-
-
 def noise_floor(ncsnr: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """(V,) expected mean squared error of the noiseless truth against means of `counts` (N,) trials.
 

@@ -43,8 +43,3 @@ def constant_columns(values: np.ndarray) -> np.ndarray:
     """(K,) which columns of `values` (N, K) are constant; a single row is."""
     mean, sd = spread(values)
     return is_constant(sd, mean)
-
-
-def constant_rows(values: np.ndarray) -> np.ndarray:
-    """(N,) which rows of `values` (N, K) are constant."""
-    return constant_columns(values.T)

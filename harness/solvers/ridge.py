@@ -83,14 +83,6 @@ class RidgeModel:
             centred = centred @ self.basis.T
         return centred @ self.weights + self.target_mean
 
-    def edge_hits(self) -> tuple[int, int]:
-        """How many varying targets chose the smallest and the largest penalty of the grid."""
-        if len(self.grid) < 2:
-            return 0, 0
-        varying = ~np.isnan(self.cv_r2)
-        low, high = (int((self.penalties[varying] == edge).sum()) for edge in (self.grid[0], self.grid[-1]))
-        return low, high
-
     def save(self, file: Path) -> None:
         """Write a ``.safetensors`` file."""
         from safetensors.numpy import save_file

@@ -44,10 +44,6 @@ class Sample:
             keywords["image_index"] = np.argsort(order)[keywords["image_index"]]
         return Sample(things, keywords, self.by_image, self.square)
 
-    def re_paired(self, order: np.ndarray) -> Sample:
-        """Other results at the same targets."""
-        return Sample((_taken(self.things[0], order), *self.things[1:]), self.keywords)
-
     def cast(self, dtype: type[np.floating]) -> Sample:
         """The same numbers as `dtype`."""
 

@@ -89,7 +89,7 @@ def test_floor_null_and_ceiling_of_unit_variance_trials():
     measured = truth + np.sqrt((1 - s) / 3) * generator.standard_normal((n, 1))
     ncsnr = np.sqrt([s / (1 - s)])
     ceiling = ncsnr**2 / (ncsnr**2 + 1 / 3)
-    assert encoding.zero_mse(measured)[0] == pytest.approx(0.4287, abs=0.006)
+    assert encoding.voxel_mse(np.zeros_like(measured), measured)[0] == pytest.approx(0.4287, abs=0.006)
     assert encoding.voxel_mse(truth, measured)[0] == pytest.approx(0.2857, abs=0.004)
     assert encoding.noise_floor(ncsnr, np.full(n, 3))[0] == pytest.approx((1 - s) / 3)
     assert ceilings.measured_floor(measured, ceiling)[0] == pytest.approx(0.2857, abs=0.004)

@@ -12,7 +12,7 @@ from harness.errors import DataError
 from harness.metrics.correlations import Rows
 from harness.metrics.encoding import voxel_r
 from harness.metrics.moments import Moments
-from harness.nn.constancy import constant_columns, constant_rows, is_constant
+from harness.nn.constancy import constant_columns, is_constant
 from harness.reading.arrays import MemoryArray
 from harness.rows.adapters import fit_adapter
 from harness.solvers.nearest import nearest_with_r
@@ -79,7 +79,6 @@ def in_nearest(values: np.ndarray) -> np.ndarray:
 
 DOORS = {
     "the rule": constant_columns,
-    "the rule for rows": lambda values: constant_rows(values.T),
     "paired voxels": in_paired_voxels,
     "check of any benchmark": in_check,
     "ridge features, primal": in_ridge_features("primal", True),

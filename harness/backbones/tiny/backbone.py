@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ...errors import PluginError, WeightsMissing
-from ..images import RESIZE, check_layers, planes, resized
+from ..extraction import check_layers, extract_layers
+from ..images import RESIZE, planes, resized
 
 if TYPE_CHECKING:
     import torch
@@ -103,20 +104,9 @@ class TinyBackbone(ABC):
         DataError : images of another shape or type.
         PluginError : :meth:`open` was not called.
         """
-        import torch
-
         check_layers(layers, self.layers, backbone=self.name)
-        if self._network is None:
+        network = self._network
+        if network is None:
             raise PluginError(f"backbone '{self.name}' is not open; call open(device=...) first")
-        parts_of: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
-        # TF32 and convolutions chosen by timing would make features depend on the card and its load.
-        exact = torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        )
-        with torch.inference_mode(), exact:
-            for start in range(0, max(len(images), 1), CHUNK):
-                x = normalised(images[start : start + CHUNK]).to(self._device)
-                values = self._network(x)
-                for layer in layers:
-                    parts_of[layer].append(values[layer].float().cpu().numpy())
-        return {layer: np.concatenate(parts) for layer, parts in parts_of.items()}
+        forward = lambda some: network(normalised(some).to(self._device))  # noqa: E731
+        return extract_layers(images, layers, forward, chunk=CHUNK)

@@ -2,17 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from harness.encoders.chasm.clusters import (
-    Clusters,
-    even_runs,
-)
-from harness.encoders.chasm.describe import multiply_accumulates, parameter_table
+from harness.encoders.chasm.clusters import Clusters, even_runs
+from harness.encoders.chasm.describe import parameter_table
 from harness.encoders.chasm.params import ChasmParams
 from harness.encoders.chasm.stage1 import Stage1
+from harness.nn.mamba2 import Mamba2
+
+
+def multiply_accumulates(module: nn.Module, call: Callable[[], object]) -> int:
+    """Multiply-accumulates of all linear maps and convolutions during `call`, scans excluded."""
+    with _counting(module) as counts:
+        call()
+    return sum(counts)
+
+
+@contextmanager
+def _counting(module: nn.Module) -> Iterator[list[int]]:
+    counts: list[int] = []
+
+    def linear(layer: nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        counts.append(output.numel() * layer.in_features)
+
+    def mamba(layer: Mamba2, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        counts.append(output.shape[:-1].numel() * layer.conv_dim * layer.d_conv)
+
+    handles = []
+    for child in module.modules():
+        if isinstance(child, nn.Linear):
+            handles.append(child.register_forward_hook(linear))
+        elif isinstance(child, Mamba2):
+            handles.append(child.register_forward_hook(mamba))
+    try:
+        yield counts
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def test_stage_one_has_the_published_size():
