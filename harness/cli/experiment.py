@@ -61,7 +61,7 @@ def experiment(name: str | None, only_plan: bool, verbose: int, **given: Any) ->
         return
     errors = console(errors=True)
     set_up_logging(verbose, errors)
-    results = [result for suite in suites for result in _carried_out(suite, given)]
+    results = _carried_out(suites, given)
     failed = [result for result in results if result.run is None]
     if failed:
         raise ConfigError(
@@ -92,8 +92,8 @@ def _asked(name: str, given: dict[str, Any]) -> Suite:
     return suite.on(benchmark, values)
 
 
-def _carried_out(suite: Suite, given: dict[str, Any]) -> list[CellResult]:
-    """The cells of a suite, computed, and its table printed and written."""
+def _carried_out(suites: list[Suite], given: dict[str, Any]) -> list[CellResult]:
+    """The cells of all suites, computed, and the table of each printed and written."""
     from ..places import store_folder
     from ..run.cells import carry_out
     from ..storage.opening import open_executor
@@ -102,25 +102,26 @@ def _carried_out(suite: Suite, given: dict[str, Any]) -> list[CellResult]:
     from .suite_tables import show
     from .summary import console
 
-    folder, errors = given["out"] / suite.name, console(errors=True)
+    errors = console(errors=True)
 
-    def told(result: CellResult, computed: bool) -> None:
+    def told(suite: Suite, result: CellResult, computed: bool) -> None:
         state = f"failed: {result.problem}" if result.problem else "computed" if computed else "is there"
-        say(errors, f"{result.cell.name}: {state}")
+        where = f"{suite.name}: " if len(suites) > 1 else ""
+        say(errors, f"{where}{result.cell.name}: {state}")
 
     workers, store = given["workers"], Store(store_folder(given["store"]))
     name = given["executor"] or ("processes" if workers > 1 else "inline")
-    executor = open_executor(name, workers=workers, device="cpu", root=store.root, run=suite.name)
+    asked = suites[0].name if len(suites) == 1 else EVERY
+    executor = open_executor(name, workers=workers, device="cpu", root=store.root, run=asked)
     try:
-        results = carry_out(
-            suite,
-            folder,
+        return carry_out(
+            suites,
+            given["out"],
             store=store,
             reporter=lambda: Bars(errors),
             executor=executor,
             told=told,
+            finished=lambda suite, results: show(suite, results, given["out"] / suite.name, console()),
         )
     finally:
         executor.close()
-    show(suite, results, folder, console())
-    return results

@@ -28,6 +28,7 @@ from .graded import write_graded
 from .pipeline import run_plan
 from .plan import Plan, make_plan
 from .record import command_line, is_finished, write_run
+from .scheduling import map_by_need
 from .suites import Suite, Variant
 
 logger = logging.getLogger(__name__)
@@ -75,64 +76,62 @@ def cells(suite: Suite, folder: Path) -> list[Cell]:
 
 
 def carry_out(
-    suite: Suite,
-    folder: Path,
+    suites: Sequence[Suite],
+    out: Path,
     *,
     store: Store,
     reporter: Callable[[], Reporter],
     executor: Executor | None = None,
-    told: Callable[[CellResult, bool], None] = lambda result, computed: None,
+    told: Callable[[Suite, CellResult, bool], None] = lambda suite, result, computed: None,
+    finished: Callable[[Suite, list[CellResult]], None] = lambda suite, results: None,
 ) -> list[CellResult]:
-    """Every cell of `suite`, each in a folder of its own in `folder`; what is finished there stays.
+    """Every cell of `suites`, each in a folder of its own in ``out/SUITE``; what is finished there stays.
 
-    executor : that computes cells side by side, those of one fit only once it is there; without any they are
-        computed one after the other, each shown by a `reporter`.
+    executor : that computes cells side by side, of all suites together, those of one fit only once it is
+        there; without any they are computed one after the other, each shown by a `reporter`.
     told : called after each cell, and whether it was computed now.
+    finished : called when all cells of a suite are there, suites in their order.
 
     Raises
     ------
     ConfigError
         A graded encoder cannot be made.
     """
-    _write_graded(suite, folder, store)
-    planned = cells(suite, folder)
+    planned: list[tuple[Suite, Cell]] = []
+    for suite in suites:
+        _write_graded(suite, out / suite.name, store)
+        planned += [(suite, cell) for cell in cells(suite, out / suite.name)]
     results: dict[int, CellResult] = {}
-
-    def keep(place: int, problem: str, where: str, computed: bool) -> None:
-        cell = planned[place]
-        run = None if problem else RunResult.open(folder / where)
+    left = list(suites)
+    for place, problem, where, computed in _computed(planned, out, store, reporter, executor):
+        suite, cell = planned[place]
+        run = None if problem else RunResult.open(out / suite.name / where)
         results[place] = CellResult(cell, run, problem)
-        told(results[place], computed)
-
-    if executor is None or not executor.elsewhere:
-        for place, cell in enumerate(planned):
-            # A store of its own: what one run counted, used and was warned of is not another's.
-            keep(place, *_carried_out(cell.request, folder, Store(store.root), reporter()))
-        return [results[place] for place in range(len(planned))]
-    for wave in waves(planned):
-        tasks = [(place, planned[place].request, folder, store.root) for place in wave]
-        for place, *came in executor.map(_in_worker, tasks):
-            keep(place, *came)
+        told(suite, results[place], computed)
+        while left:
+            places = [number for number, (owner, _) in enumerate(planned) if owner is left[0]]
+            if not results.keys() >= set(places):
+                break
+            finished(left.pop(0), [results[number] for number in places])
     return [results[place] for place in range(len(planned))]
 
 
-def waves(planned: Sequence[Cell]) -> Iterator[list[int]]:
-    """Places of the cells that can be computed at the same time: of those that need one missing fit, one.
-
-    Two processes that fit the same thing at once would do the work twice.
-    """
-    there: set[str] = set()
-    left = list(range(len(planned)))
-    while left:
-        wave, coming = [], set()
-        for place in left:
-            missing = planned[place].fits - there
-            if not missing & coming:
-                wave.append(place)
-                coming |= missing
-        there |= coming
-        left = [place for place in left if place not in wave]
-        yield wave
+def _computed(
+    planned: Sequence[tuple[Suite, Cell]],
+    out: Path,
+    store: Store,
+    reporter: Callable[[], Reporter],
+    executor: Executor | None,
+) -> Iterator[tuple[int, str, str, bool]]:
+    """Place of each cell as it comes, and what :func:`_carried_out` says of it."""
+    if executor is None or not executor.elsewhere:
+        for place, (suite, cell) in enumerate(planned):
+            # A store of its own: what one run counted, used and was warned of is not another's.
+            yield place, *_carried_out(cell.request, out / suite.name, Store(store.root), reporter())
+        return
+    tasks = [(cell.request, out / suite.name, store.root) for suite, cell in planned]
+    for place, came in map_by_need(executor, _in_worker, tasks, [cell.fits for _, cell in planned]):
+        yield place, *came
 
 
 def _cell(
@@ -169,7 +168,8 @@ def _cell(
         ("encoders", encoder.plugin, _fitted_by("encoders", encoder), trained, seed),
         ("decoders", decoder.plugin, _fitted_by("decoders", decoder), scored, seed),
     ]
-    fits = frozenset(digest(part) for part in asked if part[1])
+    data = (suite.benchmark, suite.benchmark_params)
+    fits = frozenset(digest((data, part)) for part in asked if part[1])
     return Cell(encoder, decoder, seed, scored or "", request, fits)
 
 
@@ -184,11 +184,11 @@ def _fitted_by(group: str, variant: Variant) -> dict[str, Any]:
     }
 
 
-def _in_worker(task: tuple[int, Request, Path, Path]) -> tuple[int, str, str, bool]:
-    place, request, folder, root = task
+def _in_worker(task: tuple[Request, Path, Path]) -> tuple[str, str, bool]:
+    request, folder, root = task
     alone = {**request.values["run"], "executor": "inline", "workers": 1}
     request = replace(request, values={**request.values, "run": alone})
-    return place, *_carried_out(request, folder, Store(root), Silent())
+    return _carried_out(request, folder, Store(root), Silent())
 
 
 def _carried_out(request: Request, folder: Path, store: Store, reporter: Reporter) -> tuple[str, str, bool]:

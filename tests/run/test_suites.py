@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from commands import TOYS, call_harness
 
 from harness.cli.suite_tables import TABLES
 from harness.errors import ConfigError
-from harness.run.cells import cells, waves
+from harness.progress import Silent
+from harness.run.cells import carry_out, cells
+from harness.run.scheduling import Needs
 from harness.run.suites import published_lines, read_suite, suite_names
+from harness.storage.store import Store
 
 SUITE = f"""
 title: Toys
@@ -66,7 +70,53 @@ def test_cells_of_one_fit_wait_for_it(tmp_path):
         "  c: {encoder: chasm, predicts: clusters, intervention: where}\n"
         "  d: {encoder: chasm, topk: 0.5}\n"
     )
-    assert list(waves(cells(read_suite(str(file)), tmp_path))) == [[0, 3], [1, 2]]
+    needs = Needs([cell.fits for cell in cells(read_suite(str(file)), tmp_path)])
+    assert needs.ready() == [0, 3]
+    needs.finished(3)
+    assert needs.ready() == []
+    needs.finished(0)
+    assert needs.ready() == [1, 2]
+    other = cells(replace(read_suite(str(file)), benchmark_params={"n_train": 9}), tmp_path)
+    assert not other[0].fits & cells(read_suite(str(file)), tmp_path)[0].fits
+
+
+class Backwards:
+    """An executor that has the last of its tasks first."""
+
+    elsewhere, workers = True, 2
+
+    def map(self, function, tasks):
+        for task in reversed(list(tasks)):
+            yield function(task)
+
+    def close(self, *, wait=True):
+        pass
+
+
+def test_tables_of_several_suites_come_in_their_order_whatever_is_there_first(tmp_path):
+    suites = []
+    for seed, name in enumerate(("first", "second")):
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(
+            f"table: beside\nmetrics: [voxel-r]\nseeds: [{seed}]\n"
+            f'benchmark: {{name: "{TOYS}:ToyBenchmark", n_test: 8}}\n'
+            f'encoders: {{{name}: {{encoder: "{TOYS}:ToyEncoder"}}, b: {{encoder: nowhere}}}}\n'
+        )
+        suites.append(read_suite(str(file)))
+    told, tables = [], []
+    results = carry_out(
+        suites,
+        tmp_path,
+        store=Store(tmp_path / "store"),
+        reporter=Silent,
+        executor=Backwards(),
+        told=lambda suite, result, computed: told.append((suite.name, result.cell.encoder.label)),
+        finished=lambda suite, results: tables.append((suite.name, [bool(r.run) for r in results])),
+    )
+    assert told == [(suite, label) for suite in ("second", "first") for label in ("b", suite)]
+    assert tables == [("first", [True, False]), ("second", [True, False])]
+    assert [result.cell.encoder.label for result in results] == ["first", "b", "second", "b"]
+    assert results[2].run.folder.parent == tmp_path / "second"
 
 
 def test_what_a_variant_stands_beside_is_a_published_line(tmp_path):
