@@ -130,30 +130,9 @@ def compare(
     if twice := [folder for folder in folders if folders.count(folder) > 1]:
         raise DataError(f"{twice[0]} is given twice; give each run once")
     notes = check_benchmark(runs)
-    for run, row in itertools.product(runs, rows):
-        stored_rows = list(
-            dict.fromkeys([*stored(run, "scores")["row"], *stored(run, "region_contributions")["row"]])
-        )
-        if row not in stored_rows:
-            raise DataError(
-                f"{run.folder} has no row '{row}'; its rows: {', '.join(stored_rows)}. "
-                "Type --row with one of them"
-            )
-    systems = find_systems(runs, rows)
-    if len(systems) < 2:
-        seeds = f", of seeds {', '.join(systems[0].seeds)}," if len(systems[0].seeds) > 1 else ""
-        raise DataError(
-            f"there is one system{seeds} to compare with nothing; give runs of two encoders, or --row more "
-            "than once"
-        )
-    subjects = [name for name in systems[0].runs if all(name in system.runs for system in systems)]
-    if not subjects:
-        listed = "; ".join(f"{system.label}: {', '.join(system.runs)}" for system in systems)
-        raise DataError(f"no subject is in all of the systems ({listed}); compare runs of the same subjects")
-    for system in systems:
-        if alone := [name for name in system.runs if name not in subjects]:
-            notes.append(f"left out: {', '.join(alone)} of {system.label}, which not all systems have")
-    notes += _seed_notes(systems)
+    systems = _systems(runs, rows)
+    subjects = _shared_subjects(systems)
+    notes += [*_subject_notes(systems, subjects), *_seed_notes(systems)]
     used = [run for system in systems for name in subjects for run in system.replicates[name]]
     names, left_out = comparable_metrics(used, rows, target)
     voxels = EncoderScores.of(find_encoders(systems), subjects)
@@ -162,12 +141,10 @@ def compare(
     if metrics is not None:
         names, voxel_names = _asked([names, voxel_names], left_out, metrics)
     arrays = ImageScores.of(systems, subjects, names, target) if names else None
-    for name in list(names):
-        scored = np.isfinite(arrays.values[..., names.index(name)]).any(axis=(0, 1))  # by system
-        if not scored.all():
-            left_out.append((name, f"no image was scored for {systems[int(np.argmin(scored))].label}"))
-            arrays = arrays.without(names.index(name))
-            names.remove(name)
+    for name, why in _unscored(systems, names, arrays):
+        left_out.append((name, why))
+        arrays = arrays.without(names.index(name))
+        names.remove(name)
     if not names and not voxel_names:
         why = "; ".join(f"{name}: {reason}" for name, reason in left_out) or "there are none"
         raise DataError(f"the runs share no metric against '{target}' ({why})")
@@ -191,6 +168,58 @@ def compare(
         left_out=tuple(left_out),
         simulated=any(is_simulated(run) for run in used),
     )
+
+
+def _systems(runs: Sequence[RunResult], rows: Sequence[str]) -> list[System]:
+    """Two or more systems that `rows` of `runs` are; :class:`DataError` for a row that a run lacks."""
+    for run, row in itertools.product(runs, rows):
+        stored_rows = list(
+            dict.fromkeys([*stored(run, "scores")["row"], *stored(run, "region_contributions")["row"]])
+        )
+        if row not in stored_rows:
+            raise DataError(
+                f"{run.folder} has no row '{row}'; its rows: {', '.join(stored_rows)}. "
+                "Type --row with one of them"
+            )
+    systems = find_systems(runs, rows)
+    if len(systems) < 2:
+        seeds = f", of seeds {', '.join(systems[0].seeds)}," if len(systems[0].seeds) > 1 else ""
+        raise DataError(
+            f"there is one system{seeds} to compare with nothing; give runs of two encoders, or --row more "
+            "than once"
+        )
+    return systems
+
+
+def _shared_subjects(systems: Sequence[System]) -> list[str]:
+    """Subjects that every system has."""
+    subjects = [name for name in systems[0].runs if all(name in system.runs for system in systems)]
+    if not subjects:
+        listed = "; ".join(f"{system.label}: {', '.join(system.runs)}" for system in systems)
+        raise DataError(f"no subject is in all of the systems ({listed}); compare runs of the same subjects")
+    return subjects
+
+
+def _subject_notes(systems: Sequence[System], subjects: Sequence[str]) -> list[str]:
+    """What of each system is not compared, for the others lack its subject."""
+    alone = {system.label: [name for name in system.runs if name not in subjects] for system in systems}
+    return [
+        f"left out: {', '.join(names)} of {label}, which not all systems have"
+        for label, names in alone.items()
+        if names
+    ]
+
+
+def _unscored(
+    systems: Sequence[System], names: Sequence[str], arrays: ImageScores | None
+) -> list[tuple[str, str]]:
+    """(metric, why) of metrics `names` by which some system has no score of any image."""
+    problems = []
+    for k, name in enumerate(names):
+        scored = np.isfinite(arrays.values[..., k]).any(axis=(0, 1))  # by system
+        if not scored.all():
+            problems.append((name, f"no image was scored for {systems[int(np.argmin(scored))].label}"))
+    return problems
 
 
 def _seed_notes(systems: Sequence[System]) -> list[str]:

@@ -157,63 +157,36 @@ def make_plan(request: Request, *, need_decoder: bool = True) -> Plan:
     subject = subjects[0] if given is None else subject_named(given, subjects, option="--subject")
     encoder, encoder_params = _encoder(request, benchmark)
     trained_on = training_subjects(request.train_subjects, subject, subjects, encoder=encoder)
-    decoder: PluginRef | Given | None = None
-    decoder_params = None
-    if request.decoder is not None:
-        given_parts = GivenImages.asked(request.decoder) or GivenCaptions.asked(request.decoder)
-        decoder = given_parts or plugins.find("decoders", request.decoder)
-    if isinstance(decoder, PluginRef):
-        decoder_params = _params(decoder, request, benchmark)
+    decoder, decoder_params = _decoder(request, benchmark)
     settings = with_workers(
         resolve_params(RunSettings, request.values.get("run", {}), section="run", sources=request.sources)
     )
     _check_device(settings.device, here=settings.executor not in CLUSTERS)
-    if settings.allow_missing and not isinstance(decoder, Given):
-        raise ConfigError(
-            "--allow-missing is for images or captions made elsewhere (harness score PATH, --decoder "
-            "folder:PATH, file:PATH or captions:PATH); leave it out for a decoder that runs here"
-        )
-    if not getattr(benchmark.load(), "measured", True) and not (
-        encoder is None and isinstance(decoder, Given)
-    ):
-        raise ConfigError(
-            f"benchmark '{benchmark.name}' has stimuli and no responses: nothing can be fitted or "
-            f"decoded; type harness score PATH --benchmark {benchmark.name} for images or captions that "
-            f"were made elsewhere"
-        )
+    _check_parts(benchmark, encoder, decoder, settings)
     _check_rows(settings)
-    if settings.lesions and not isinstance(decoder, PluginRef):
-        raise ConfigError("--lesions is for a decoder that runs here; leave it out, or name one: --decoder")
     captions = _captions(decoder, decoder_params)
     metrics, left_out = _chosen_metrics(
         settings,
         simulated=bool(benchmark.load().simulated),
         circumstances=Circumstances(encoder is not None, decoder, captions, settings.samples),
     )
+    parts = ((benchmark, benchmark_params), (encoder, encoder_params), (decoder, decoder_params))
     return Plan(
-        benchmark,
-        benchmark_params,
-        subject,
-        encoder,
-        encoder_params,
-        decoder,
-        decoder_params,
-        replace(settings, metrics=tuple(metric.ref.name for metric in metrics)),
-        metrics,
-        left_out,
-        missing_files(
-            [
-                (ref, params)
-                for ref, params in (
-                    (benchmark, benchmark_params),
-                    (encoder, encoder_params),
-                    (decoder, decoder_params),
-                )
-                if isinstance(ref, PluginRef)
-            ],
+        benchmark=benchmark,
+        benchmark_params=benchmark_params,
+        subject=subject,
+        encoder=encoder,
+        encoder_params=encoder_params,
+        decoder=decoder,
+        decoder_params=decoder_params,
+        settings=replace(settings, metrics=tuple(metric.ref.name for metric in metrics)),
+        metrics=metrics,
+        left_out=left_out,
+        missing=missing_files(
+            [(ref, params) for ref, params in parts if isinstance(ref, PluginRef)],
             subjects=tuple(dict.fromkeys((subject, *trained_on))),
         ),
-        trained_on if trained_on != (subject,) else (),
+        trained_on=trained_on if trained_on != (subject,) else (),
     )
 
 
@@ -227,6 +200,35 @@ def _encoder(request: Request, benchmark: PluginRef) -> tuple[PluginRef | None, 
         return predictions_ref(file), params
     ref = plugins.find("encoders", request.encoder)
     return ref, _params(ref, request, benchmark)
+
+
+def _decoder(request: Request, benchmark: PluginRef) -> tuple[PluginRef | Given | None, Any]:
+    if request.decoder is None:
+        return None, None
+    if given := GivenImages.asked(request.decoder) or GivenCaptions.asked(request.decoder):
+        return given, None
+    ref = plugins.find("decoders", request.decoder)
+    return ref, _params(ref, request, benchmark)
+
+
+def _check_parts(
+    benchmark: PluginRef, encoder: PluginRef | None, decoder: PluginRef | Given | None, settings: RunSettings
+) -> None:
+    """Refuse settings and a benchmark that are for other parts than these."""
+    given = isinstance(decoder, Given)
+    if settings.allow_missing and not given:
+        raise ConfigError(
+            "--allow-missing is for images or captions made elsewhere (harness score PATH, --decoder "
+            "folder:PATH, file:PATH or captions:PATH); leave it out for a decoder that runs here"
+        )
+    if not getattr(benchmark.load(), "measured", True) and not (encoder is None and given):
+        raise ConfigError(
+            f"benchmark '{benchmark.name}' has stimuli and no responses: nothing can be fitted or "
+            f"decoded; type harness score PATH --benchmark {benchmark.name} for images or captions that "
+            f"were made elsewhere"
+        )
+    if settings.lesions and not isinstance(decoder, PluginRef):
+        raise ConfigError("--lesions is for a decoder that runs here; leave it out, or name one: --decoder")
 
 
 def _params(ref: PluginRef, request: Request, benchmark: PluginRef) -> Any:

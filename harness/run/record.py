@@ -77,27 +77,7 @@ def write_run(outcome: Outcome, folder: Path, *, command: Sequence[str], store: 
 def run_record(outcome: Outcome, *, command: Sequence[str], store: Store, gallery_rule: str) -> RunRecord:
     """``run.json``: what was asked, resolved, used and found; tables are hashed into ``files_sha``."""
     plan, data, settings = outcome.plan, outcome.data, outcome.plan.settings
-    flags = run_flags(
-        Evidence(
-            data=data,
-            training=outcome.training,
-            adapted=plan.transfers,
-            scores=outcome.scored.images,
-            response_scores=outcome.scored.responses,
-            sets=outcome.sets,
-            copies=outcome.copies,
-            predicted=outcome.predicted,
-            voxel_r=outcome.voxel_r.get("predicted"),
-            wanted=outcome.wanted,
-            selection=settings.selection,
-            candidates=outcome.candidates,
-            transductive=isinstance(plan.decoder, PluginRef) and bool(plan.decoder.load().transductive),
-            declared=tuple(declarations(plan).values()),
-            test_sets=tuple(getattr(plan.benchmark_object(), "test_sets", tuple)()),
-            subset=outcome.subset,
-            warned=outcome.warned,
-        )
-    )
+    flags = run_flags(_evidence(outcome))
     facts = data_facts(data)
     shown = [s.images.row for s in outcome.scored.images] + [s.row for s in outcome.scored.responses]
     return RunRecord(
@@ -151,6 +131,30 @@ def run_record(outcome: Outcome, *, command: Sequence[str], store: Store, galler
         },
         artifacts=dict(outcome.keys),
         packages={name: installed_version(name) for name in _PACKAGES},
+    )
+
+
+def _evidence(outcome: Outcome) -> Evidence:
+    """What the flags of a run are judged by."""
+    plan = outcome.plan
+    return Evidence(
+        data=outcome.data,
+        training=outcome.training,
+        adapted=plan.transfers,
+        scores=outcome.scored.images,
+        response_scores=outcome.scored.responses,
+        sets=outcome.sets,
+        copies=outcome.copies,
+        predicted=outcome.predicted,
+        voxel_r=outcome.voxel_r.get("predicted"),
+        wanted=outcome.wanted,
+        selection=plan.settings.selection,
+        candidates=outcome.candidates,
+        transductive=isinstance(plan.decoder, PluginRef) and bool(plan.decoder.load().transductive),
+        declared=tuple(declarations(plan).values()),
+        test_sets=tuple(getattr(plan.benchmark_object(), "test_sets", tuple)()),
+        subset=outcome.subset,
+        warned=outcome.warned,
     )
 
 
