@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from pathlib import Path
 
 import pytest
+from commands import TOYS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -95,3 +101,43 @@ def test_a_failure_is_raised_and_closes_the_executor():
     with pytest.raises(OSError, match="no space"):
         list(map_by_need(executor, task, [0, 1, 2], [frozenset()] * 3))
     assert executor.closed.is_set()
+
+
+SLOW = """
+import time
+from pathlib import Path
+from toys import ToyEncoder
+
+class Slow(ToyEncoder):
+    def fit(self, *given, **named):
+        Path("started").touch()
+        time.sleep(600)
+"""
+
+
+def test_an_interrupted_suite_does_not_wait_for_the_cells_that_its_workers_are_at(tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "suite.yaml").write_text(
+        f'table: beside\nmetrics: [voxel-r]\nbenchmark: {{name: "{TOYS}:ToyBenchmark", n_test: 8}}\n'
+        f'encoders: {{slow: {{encoder: "slow.py:Slow"}}, toy: {{encoder: "{TOYS}:ToyEncoder"}}}}\n'
+    )
+    process = subprocess.Popen(
+        [str(Path(sys.executable).with_name("harness")), "experiment", "suite.yaml", "--workers", "2"],
+        cwd=tmp_path,
+        env={
+            "HARNESS_STORE": str(tmp_path / "store"),
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(tmp_path),
+            "PYTHONPATH": str(Path(TOYS).parent),
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "started").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Type the same command again" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
