@@ -87,7 +87,12 @@ class Features(Protocol):
     """Features that the harness keeps: those of images by backbones, those of texts, and a plugin's own."""
 
     def layer(self, backbone: str, layer: str, stimuli: Stimuli) -> np.ndarray:
-        """(N, ...) float32 features of `stimuli`, in their order."""
+        """(N, ...) float32 features of `stimuli`, in their order.
+
+        A layer larger than a gigabyte stays on disk: what is returned is then read row by row, and is as what
+        :meth:`computed` returns, float16 where the backbone's layer is kept so (:attr:`Backbone.half`);
+        ``np.asarray(values, np.float32)`` reads all of it.
+        """
 
     def text(self, backbone: str, texts: Sequence[str]) -> np.ndarray:
         """(n, D) float32 of `texts` by the ``extract_text`` of `backbone`, one of :meth:`Encoder.wants_text`.
@@ -260,7 +265,8 @@ class Backbone(Protocol):
 
     Optional: ``weights_sha() -> str``, equal for backbones of the same weights behind another
     preprocessing, so that a metric which shares a network with an encoder is found and flagged;
-    ``extract_text(captions) -> (n, D)``, comparable with a layer of the images.
+    ``extract_text(captions) -> (n, D)``, comparable with a layer of the images;
+    ``half``, names of layers that the store keeps as float16, such as tokens, which take gigabytes.
     """
 
     version: ClassVar[str]

@@ -247,8 +247,11 @@ def _pooled(features: FeatureStore, pair: tuple[str, str], images: ImageSet) -> 
     """(N, p) features; the mean over tokens where there are several, a batch at a time."""
     folders = features.folders(*pair, images)
     batches = [np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False) for folder in folders]
-    pooled = [batch.mean(axis=1) if batch.ndim == 3 else batch.reshape(len(batch), -1) for batch in batches]
-    return np.concatenate(pooled)
+    pooled = [
+        batch.mean(axis=1, dtype=np.float32) if batch.ndim == 3 else batch.reshape(len(batch), -1)
+        for batch in batches
+    ]
+    return np.concatenate(pooled).astype(np.float32, copy=False)
 
 
 def write_predictions(

@@ -28,8 +28,22 @@ BATCH = 64
 def extract_batch(folders: Mapping[str, Path], backbone: str, device: str, images: Reference) -> None:
     """Extract the layers that `folders` are called by from one batch of images (n, H, W, 3)."""
     layers = extract_in_memory(backbone, np.asarray(images.load()), list(folders), device=device)
+    half = getattr(_opened(backbone, device)[0], "half", ())
     for layer, folder in folders.items():
-        save_array(folder, "features", np.asarray(layers[layer], np.float32))
+        values = np.asarray(layers[layer], np.float32)
+        save_array(folder, "features", halved(values, backbone, layer) if layer in half else values)
+
+
+def halved(values: np.ndarray, backbone: str, layer: str) -> np.ndarray:
+    """`values` as float16; PluginError for one that has no room there."""
+    with np.errstate(over="ignore"):
+        small = values.astype(np.float16)
+    if np.isinf(small).any() and not np.isinf(values).any():
+        raise PluginError(
+            f"layer '{layer}' of backbone '{backbone}' reaches {np.abs(values).max():.3g}, and float16, as "
+            f"which its 'half' keeps it, ends at 65,504; take the layer out of 'half'"
+        )
+    return small
 
 
 def embed_captions(folder: Path, backbone: str, captions: Sequence[str]) -> None:
@@ -51,9 +65,7 @@ def extract_in_memory(
     PluginError
         Not even one image fits.
     """
-    backbone, held = kept_open(
-        ("backbone", name, device), lambda: (open_backbone(name, device=device), {"images": BATCH})
-    )
+    backbone, held = _opened(name, device)
     while True:
         size = held["images"]
         try:
@@ -92,6 +104,13 @@ def is_out_of_memory(problem: Exception) -> bool:
         return True
     # torch has no class of its own for a CPU that has no more to give.
     return isinstance(problem, RuntimeError) and "can't allocate memory" in str(problem)
+
+
+def _opened(name: str, device: str) -> tuple[Any, dict[str, int]]:
+    """The backbone, which stays open in this process, and how many images at a time it had memory for."""
+    return kept_open(
+        ("backbone", name, device), lambda: (open_backbone(name, device=device), {"images": BATCH})
+    )
 
 
 def open_backbone(name: str, *, device: str) -> Any:

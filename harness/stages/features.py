@@ -7,6 +7,7 @@ run or subject they come from.
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +23,12 @@ from ..storage.cached import Item, cached_map, store_at
 from ..storage.executors import Executor, Inline
 from ..storage.identity import code_sha, function_identity
 from ..storage.references import pictures
+from ..storage.sharded import ShardedArray
 from ..storage.store import Artifact, Store, is_known
 from .extraction import BATCH, extract_batch
+
+LARGE = 1 << 30
+"""Bytes, as float32, from which a layer of an image set stays in its files and is read row by row."""
 
 
 class FeatureStore:
@@ -71,9 +76,9 @@ class FeatureStore:
             progress=progress,
         )
 
-    def layer(self, backbone: str, layer: str, stimuli: ImageSet) -> np.ndarray:
-        """(N, ...) float32 features of `stimuli`, in their order; extracted now if absent."""
-        return _joined(self.folders(backbone, layer, stimuli))
+    def layer(self, backbone: str, layer: str, stimuli: ImageSet) -> np.ndarray | ShardedArray:
+        """(N, ...) features of `stimuli`, in their order; extracted now if absent."""
+        return joined(self.folders(backbone, layer, stimuli))
 
     def folders(self, backbone: str, layer: str, stimuli: ImageSet) -> list[Path]:
         """Where ``features.npy`` of each batch of `stimuli` lies, in order; extracted now if absent."""
@@ -119,13 +124,12 @@ class SavedLayer:
         folders = tuple(self.folders[batch] for batch in batches)
         return SavedLayer(self.backbone, self.layer, tuple(hashes), folders, moved)
 
-    def load(self, hashes: Sequence[str]) -> np.ndarray:
-        """(N, ...) float32 features of the images `hashes`."""
+    def load(self, hashes: Sequence[str]) -> np.ndarray | ShardedArray:
+        """(N, ...) features of the images `hashes`."""
         if not self.at and tuple(hashes) == self.hashes:
-            return _joined(map(Path, self.folders))
+            return joined(map(Path, self.folders))
         some = self.some(hashes)
-        opened = [_opened(Path(folder)) for folder in some.folders]
-        return np.stack([opened[row // BATCH][row % BATCH] for row in some.at])
+        return joined(map(Path, some.folders), at=some.at)
 
 
 @dataclass(frozen=True)
@@ -139,8 +143,8 @@ class SavedFeatures:
     device: str
     layers: tuple[SavedLayer, ...]
 
-    def layer(self, backbone: str, layer: str, stimuli: ImageSet) -> np.ndarray:
-        """(N, ...) float32 features of `stimuli`, in their order."""
+    def layer(self, backbone: str, layer: str, stimuli: ImageSet) -> np.ndarray | ShardedArray:
+        """(N, ...) features of `stimuli`, in their order."""
         hashes = stimuli.image_hashes()
         for saved in self.layers:
             if (saved.backbone, saved.layer) == (backbone, layer) and saved.holds(hashes):
@@ -160,12 +164,11 @@ class SavedFeatures:
         return SavedFeatures(self.root, self.device, kept)
 
 
-def _opened(folder: Path) -> np.ndarray:
-    return np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
-
-
-def _joined(folders: Iterable[Path]) -> np.ndarray:
-    return np.concatenate([np.asarray(_opened(folder)) for folder in folders])
+def joined(folders: Iterable[Path], *, at: Sequence[int] | None = None) -> np.ndarray | ShardedArray:
+    """The batches in `folders`, or rows `at` of them all, as float32; larger ones stay where they are."""
+    rows = ShardedArray([folder / "features.npy" for folder in folders], at=at)
+    large = math.prod(rows.shape) * np.dtype(np.float32).itemsize > LARGE
+    return rows if large else np.asarray(rows, np.float32)
 
 
 @lru_cache(maxsize=64)

@@ -37,8 +37,8 @@ class PluginFeatures:
     ref: PluginRef
     share: tuple[int, int] = (0, 1)
 
-    def layer(self, backbone: str, layer: str, stimuli: ImageSet) -> np.ndarray:
-        """(N, ...) float32 features of `stimuli`, in their order; extracted now if absent."""
+    def layer(self, backbone: str, layer: str, stimuli: ImageSet) -> np.ndarray | ShardedArray:
+        """(N, ...) features of `stimuli`, in their order; extracted now if absent."""
         return self.saved.layer(backbone, layer, stimuli)
 
     def text(self, backbone: str, texts: Sequence[str]) -> np.ndarray:

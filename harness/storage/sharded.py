@@ -15,6 +15,8 @@ from ..errors import DataError
 class ShardedArray:
     """The rows of several ``.npy`` files, one file after another, as one read-only array (N, ...).
 
+    at : which of these rows it has, and in what order; all by default.
+
     It has `shape`, `dtype`, `ndim` and a length, is indexed along its first axis by whatever numpy takes
     there, and ``np.asarray`` reads all of it.
 
@@ -24,7 +26,7 @@ class ShardedArray:
         There is no file, or rows of one differ in shape or type from those of the first.
     """
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    def __init__(self, files: Sequence[Path], *, at: Sequence[int] | None = None) -> None:
         self._files = tuple(files)
         if not self._files:
             raise DataError("an array in files needs at least one file")
@@ -40,14 +42,15 @@ class ShardedArray:
             lengths.append(len(rows))
         self._ends = np.cumsum(lengths)
         self.dtype = first.dtype
-        self.shape = (int(self._ends[-1]), *first.shape[1:])
+        self._rows = np.arange(self._ends[-1]) if at is None else np.asarray(at, np.int64)
+        self.shape = (len(self._rows), *first.shape[1:])
         self.ndim = len(self.shape)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, at: Any) -> np.ndarray:
-        places = np.arange(len(self))[at]
+        places = self._rows[at]
         flat = np.atleast_1d(places).reshape(-1)
         rows = np.empty((len(flat), *self.shape[1:]), self.dtype)
         shards = np.searchsorted(self._ends, flat, side="right")
@@ -63,6 +66,12 @@ class ShardedArray:
         return self[:].astype(dtype or self.dtype, copy=False)
 
 
-@lru_cache(maxsize=256)
 def _opened(file: Path) -> np.ndarray:
+    """The file as it is now: one that was damaged and made again is another."""
+    stat = file.stat()
+    return _mapped(file, stat.st_ino, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _mapped(file: Path, number: int, changed: int) -> np.ndarray:
     return np.load(file, mmap_mode="r", allow_pickle=False)

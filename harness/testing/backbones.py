@@ -76,6 +76,9 @@ def identity(case: BackboneCase) -> Iterator[Problem]:
 def output(case: BackboneCase) -> Iterator[Problem]:
     """(n, ...) float32 of every layer, finite, that differ between images."""
     features = case.plain
+    for layer in getattr(case.opened, "half", ()):
+        if layer not in case.opened.layers:
+            yield Problem(f"a layer in half, not '{layer}'", "none of layers", "Name layers that it has.")
     for layer in case.opened.layers:
         if layer not in features:
             yield Problem(

@@ -10,12 +10,18 @@ import torch
 from commands import TOYS
 
 from harness.backbones.pixels import Pixels
+from harness.backbones.transformers_models import DINOv2
+from harness.data import Stimuli
 from harness.errors import PluginError
 from harness.run.pipeline import run_plan
 from harness.run.plan import make_plan
 from harness.settings import Request
 from harness.stages import extraction
+from harness.stages import features as features_module
+from harness.stages.features import FeatureStore
 from harness.storage.content import digest
+from harness.storage.executors import Inline
+from harness.storage.sharded import ShardedArray
 from harness.storage.store import Store
 from harness.storage.worker import forget
 
@@ -94,6 +100,69 @@ def test_a_backbone_that_raises_costs_its_own_metrics_only(tmp_path, monkeypatch
 
 
 # Memory
+
+
+def pictures(count):
+    images = np.random.default_rng(count).integers(0, 256, (count, 6, 6, 3)).astype(np.uint8)
+    return Stimuli.from_array([f"image-{k:03d}" for k in range(count)], images)
+
+
+def test_a_large_layer_stays_in_its_files_and_is_read_by_rows(tmp_path, monkeypatch):
+    forget()
+    store, stimuli = Store(tmp_path), pictures(150)
+    features = FeatureStore(store, Inline(), device="cpu")
+    whole = features.layer("pixels", "rgb8", stimuli)
+    assert isinstance(whole, np.ndarray)
+    saved = features.saved([("pixels", "rgb8")], [stimuli])
+    monkeypatch.setattr(features_module, "LARGE", whole.nbytes - 1)
+    turned = stimuli.select(stimuli.ids[::-1])
+    for rows, expected in (
+        (features.layer("pixels", "rgb8", stimuli), whole),
+        (saved.layer("pixels", "rgb8", stimuli), whole),
+        (saved.layer("pixels", "rgb8", turned), whole[::-1]),
+    ):
+        assert isinstance(rows, ShardedArray)
+        assert (rows.shape, rows.dtype) == (whole.shape, np.float32)
+        np.testing.assert_array_equal(rows[[149, 3, 70]], expected[[149, 3, 70]])
+        np.testing.assert_array_equal(np.asarray(rows), expected)
+    part = stimuli.select(stimuli.ids[5:9])
+    np.testing.assert_array_equal(saved.layer("pixels", "rgb8", part), whole[5:9])
+    assert isinstance(saved.layer("pixels", "rgb8", part), np.ndarray)
+
+
+class Tokens:
+    """A backbone whose layer ``tokens`` is kept as float16."""
+
+    version, layers, half = "1", ("cls", "tokens"), ("tokens",)
+    largest = 1.0
+
+    def extract(self, images, layers):
+        values = images.reshape(len(images), -1).astype(np.float32) / 3 * self.largest
+        return dict.fromkeys(layers, values)
+
+
+def test_tokens_are_kept_as_float16_and_nothing_else_is(opened, monkeypatch, tmp_path):
+    backbone, stimuli = opened(Tokens()), pictures(70)
+    monkeypatch.setattr(features_module, "backbone_identity", lambda name: {"backbone": name})
+    features = FeatureStore(Store(tmp_path), Inline(), device="cpu")
+    tokens, cls = (features.layer("small", layer, stimuli) for layer in ("tokens", "cls"))
+    kinds = {
+        layer: {
+            np.load(folder / "features.npy").dtype.name
+            for folder in features.folders("small", layer, stimuli)
+        }
+        for layer in ("tokens", "cls")
+    }
+    assert kinds == {"tokens": {"float16"}, "cls": {"float32"}}
+    assert tokens.dtype == cls.dtype == np.float32
+    np.testing.assert_array_equal(tokens, cls.astype(np.float16).astype(np.float32))
+    backbone.largest = 1e4
+    with pytest.raises(PluginError, match=r"'tokens' of backbone 'small' reaches .*float16.*65,504"):
+        features.layer("small", "tokens", pictures(3))
+
+
+def test_the_large_backbone_keeps_its_tokens_so():
+    assert {"patches", "block12"} <= set(DINOv2.half) < set(DINOv2.layers)
 
 
 class Small:

@@ -75,6 +75,16 @@ def test_values_are_computed_once_in_order_and_indexed_as_an_array(features):
     np.testing.assert_array_equal(np.asarray(again), expected)
 
 
+def test_a_file_that_was_made_again_is_read_again(tmp_path):
+    first, second, file = np.zeros((2, 3)), np.ones((2, 3)), tmp_path / "a.npy"
+    np.save(file, first)
+    rows = ShardedArray([file], at=[1, 0, 1])
+    np.testing.assert_array_equal(rows, first[[1, 0, 1]])
+    np.save(tmp_path / "b.npy", second)
+    (tmp_path / "b.npy").rename(file)
+    np.testing.assert_array_equal(rows[1:], second)
+
+
 def test_another_identity_name_batch_or_image_is_computed(features, store):
     stimuli, compute = pictures(8), Compute()
     features.computed("means", compute, stimuli, identity="a", batch=4)

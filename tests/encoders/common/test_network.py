@@ -13,6 +13,7 @@ from harness.api import ConfigError
 from harness.nn.flow_vae import travel
 from harness.presets import plugin_defaults, presets_of
 from harness.settings import resolve_params
+from harness.storage.sharded import ShardedArray
 from harness.testing import check_encoder, toy_subject
 from harness.testing.toys import FeaturesInMemory
 
@@ -39,7 +40,8 @@ SHORT = {
 def params_of(name: str, **changes):
     ref = plugins.find("encoders", name)
     benchmark = plugins.find("benchmarks", "embedded")
-    given = {**plugin_defaults(ref, benchmark=benchmark, preset=None), **changes}
+    preset = changes.pop("preset", None)
+    given = {**plugin_defaults(ref, benchmark=benchmark, preset=preset), **changes}
     return ref.load(), resolve_params(ref.load().Params, given, section="encoder")
 
 
@@ -60,6 +62,52 @@ def test_every_trained_encoder_keeps_its_contract(name):
     plugin, params = params_of(name, **SHORT[name])
     report = check_encoder(plugin, params, subjects=small())
     assert report.ok, [str(finding) for finding in report]
+
+
+class RowByRow(FeaturesInMemory):
+    """Every layer in two files, as layers larger than memory are."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder, self.read = folder, 0
+
+    def layer(self, backbone, layer, stimuli):
+        values = super().layer(backbone, layer, stimuli)
+        self.read += 1
+        files = [self.folder / f"{self.read}-{k}.npy" for k in range(2)]
+        for file, part in zip(files, np.array_split(values, 2)):
+            np.save(file, part)
+        return ShardedArray(files)
+
+
+OTHERS = {
+    "banded": {"alphas": (1.0, 100.0), "draws": 2},
+    "chasm": {"stage1_epochs": 1, "stage2_epochs": 1},
+    "ridge": {"preset": "cls-patches"},
+}
+QUICK = ("chasm", "mlp", "ridge")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in sorted({**SHORT, **OTHERS})
+    ],
+)
+def test_layers_larger_than_memory_are_fitted_alike(name, tmp_path):
+    changes = {**SHORT, **OTHERS}[name]
+    plugin, params = params_of(name, **changes)
+    subject = small()[0]
+    seeds = np.zeros((len(subject.test), 1), np.uint64)
+    predictions = []
+    for place, features in (("whole", FeaturesInMemory()), ("rows", RowByRow(tmp_path))):
+        encoder = plugin(params)
+        how = {"seed": 0, "device": "cpu", "checkpoint_dir": tmp_path / place}
+        encoder.fit([subject.training()], features, **how)
+        predictions.append(encoder.predict(subject.test.stimuli, features, space=subject.space, seeds=seeds))
+    np.testing.assert_array_equal(*predictions)
+    assert bool(features.read) == bool(plugin(params).wants())
 
 
 @pytest.mark.parametrize("name", sorted(SHORT))
