@@ -35,7 +35,7 @@ class RidgeEncoder(SolvedEncoder[RidgeModel]):
         backbone, layers : features, concatenated; many layers at once are fine, since the kernel
             solver takes over where features outnumber images.
         tokens : of layers that have several (N, tokens, D): ``all`` side by side, the ``first``, which is the
-            class token of a block, or their ``mean``.
+            class token of a block, their ``mean``, or the mean of the ``rest`` after the first.
         alphas : grid of penalties, each voxel takes its own by cross-validation.
         folds, fold_by : ``id`` shuffles images into folds by a hash; ``position`` cuts contiguous
             runs, for images in order of presentation.
@@ -46,7 +46,7 @@ class RidgeEncoder(SolvedEncoder[RidgeModel]):
 
         backbone: str = "pixels"
         layers: tuple[str, ...] = ("rgb16",)
-        tokens: Literal["all", "first", "mean"] = "all"
+        tokens: Literal["all", "first", "mean", "rest"] = "all"
         alphas: tuple[float, ...] = PENALTIES
         folds: int = 5
         fold_by: Literal["id", "position"] = "id"
@@ -113,4 +113,6 @@ class RidgeEncoder(SolvedEncoder[RidgeModel]):
                 f"encoder.tokens is {self.params.tokens}; layer '{layer}' of '{backbone}' has shape "
                 f"{values.shape[1:]} and no tokens; leave it at all"
             )
-        return values[:, 0] if self.params.tokens == "first" else values.mean(axis=1)
+        if self.params.tokens == "first":
+            return values[:, 0]
+        return values[:, int(self.params.tokens == "rest") :].mean(axis=1)

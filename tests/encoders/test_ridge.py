@@ -195,13 +195,14 @@ def test_all_masked_is_an_error():
         encoder().fit([replace(data, space=space)], FEATURES, **FIT)
 
 
-@pytest.mark.parametrize("tokens", ["first", "mean"])
+@pytest.mark.parametrize("tokens", ["first", "mean", "rest"])
 def test_tokens_of_a_block_are_chosen(tokens):
     subject, features = toy_subject(n_train=12, n_test=3), FeaturesInMemory()
     encoder = RidgeEncoder(RidgeEncoder.Params(backbone="scenes@tiny", layers=("block1",), tokens=tokens))
     block = features.layer("scenes@tiny", "block1", subject.train.stimuli)
     design = encoder.design(subject.train.stimuli, features)
-    assert np.array_equal(design, block[:, 0] if tokens == "first" else block.mean(axis=1))
+    expected = {"first": block[:, 0], "mean": block.mean(axis=1), "rest": block[:, 1:].mean(axis=1)}
+    assert np.array_equal(design, expected[tokens])
     flat = RidgeEncoder(RidgeEncoder.Params(tokens=tokens))
     with pytest.raises(ConfigError, match="leave it at all"):
         flat.design(subject.train.stimuli, PixelsAsVectors())

@@ -10,6 +10,8 @@ from commands import TOYS, call_harness
 
 from harness.cli.suite_tables import TABLES
 from harness.errors import ConfigError
+from harness.plugins import find
+from harness.presets import presets_of
 from harness.progress import Silent
 from harness.run.cells import carry_out, cells
 from harness.run.scheduling import Needs
@@ -59,6 +61,20 @@ def test_suites_are_files_for_measured_data_too(name):
         return
     assert not [metric for metric in suite.run["metrics"] if metric.endswith("@tiny")]
     assert not [v.label for v in suite.encoders if {"cls", "probes"} & {v.params.get("preset")}]
+
+
+@pytest.mark.parametrize("measured", [False, True])
+def test_linear_rows_of_chasms_table_are_pooled_and_a_flat_one_stands_beside_them(measured):
+    variants = read_suite("chasm-1", measured=measured).encoders
+    linear = {
+        v.published: v.params for v in variants if v.published.startswith(("chasm-ridge", "chasm-probe"))
+    }
+    assert len(linear) == 5
+    presets = presets_of(find("encoders", "ridge")).values
+    for params in linear.values():
+        assert {**presets.get(params.get("preset"), {}), **params}["tokens"] in ("mean", "rest")
+    flat = [v.params for v in variants if v.plugin == "ridge" and not v.published]
+    assert flat in ([{"preset": "cls-patches"}], [{"backbone": "dinov2", "layers": ["cls", "patches"]}])
 
 
 def test_cells_of_one_fit_wait_for_it(tmp_path):
