@@ -118,7 +118,8 @@ def _data_options(command: Callable) -> Callable:
 def _load(
     benchmark: str | None, config: Path | None, assignments: tuple[str, ...], subject: str | None
 ) -> Any:
-    """The benchmark's name and parameters, and a subject's data, checked as for a run."""
+    """The benchmark's name and parameters, whether it is simulated, and a subject's data, checked as for a
+    run, with what was said of them."""
     from ..places import store_folder
     from ..run.plan import requested_benchmark
     from ..run.subjects import subject_named
@@ -131,7 +132,8 @@ def _load(
     request = read_request(config, assignments, plugins={"benchmark": benchmark, "subject": subject})
     ref, params = requested_benchmark(request)
     configured = Configured(ref, params)
-    subjects = tuple(configured.build().subjects())
+    built = configured.build()
+    subjects = tuple(built.subjects())
     chosen = (
         subjects[0]
         if request.subject is None
@@ -139,7 +141,7 @@ def _load(
     )
     store = Store(store_folder())
     loaded, _, flags = load_subject(configured, chosen, store=store, executor=Inline())
-    return ref.name, params, loaded, flags
+    return ref.name, params, built.simulated, loaded, flags
 
 
 @data.command()
@@ -153,9 +155,12 @@ def doctor(
     html: Path | None,
 ) -> None:
     """Judge data before any model: do ids align, is there signal, is the test set new, what can it show."""
-    from io import StringIO
+    from dataclasses import asdict
 
     from rich.console import Console
+
+    from harness.reports.doctor_page import render_judgements
+    from harness.reports.layout import SIMULATED
 
     from ..errors import DataError
     from ..judging.judge import judge
@@ -164,14 +169,18 @@ def doctor(
 
     if html:
         check_output(html)
-    name, _, loaded, flags = _load(benchmark, config, assignments, subject)
+    name, _, simulated, loaded, flags = _load(benchmark, config, assignments, subject)
     judgements = list(judge(loaded))
     title = f"{name}, {loaded.subject}: {len(loaded.train)} training and {len(loaded.test)} test images"
-    show(Console(highlight=False), title, judgements, flags)
+    show(Console(highlight=False), title, judgements, flags, mark=SIMULATED if simulated else "")
     if html:
-        page = Console(record=True, file=StringIO(), width=120, highlight=False)
-        show(page, title, judgements, flags)
-        write_output(html, page.export_html(inline_styles=True).encode())
+        page = render_judgements(
+            title,
+            map(asdict, judgements),
+            warnings=[flag.message for flag in flags],
+            simulated=simulated,
+        )
+        write_output(html, page.encode("utf-8", "backslashreplace"))
         click.echo(f"written: {html}")
     alarms = [judgement.name for judgement in judgements if judgement.verdict == "alarm"]
     if alarms:
@@ -200,7 +209,7 @@ def split(by: str, share: float, label: str, seed: int, out: Path, **chosen: Any
     from .output import check_output, write_output
 
     check_output(out)
-    _, params, loaded, _ = _load(**chosen)
+    _, params, _, loaded, _ = _load(**chosen)
     result = honest_split(loaded, by=by, share=share, label=label, seed=seed)
     write_output(out, ("\n".join(result.test_ids) + "\n").encode())
     click.echo(f"{len(result.test_ids)} of {result.n_images} images test; {result.sentence}")

@@ -36,9 +36,10 @@ def by_another_trial(responses: Responses, voxels: np.ndarray, centre: np.ndarra
     return Rate.of(two_way(halves[0] - centre, halves[1] - centre))
 
 
-def predicted(sample: Sample, order: np.ndarray | None = None) -> np.ndarray:
-    """(N, K) what a ridge on pictures predicts for the test images, fitted on responses in `order`."""
-    train = sample.train if order is None else sample.train[order]
+def predicted(sample: Sample, train: np.ndarray | None = None) -> np.ndarray:
+    """(N, K) what a ridge on pictures predicts for the test images, fitted on the sample's responses, or on
+    others `train` of the same images and voxels."""
+    train = sample.train if train is None else train
     model = fit_plainly(sample.train_pictures, train, sample.contents)
     return np.asarray(model.predict(sample.test_pictures), np.float64)
 
@@ -128,12 +129,14 @@ def _better_orders(
     data: SubjectData, sample: Sample, by_pictures: np.ndarray, as_given: Rate
 ) -> list[tuple[str, Rate]]:
     """Orders under which measured test patterns are identified clearly better, the best first."""
-    if not sample.whole:
-        return []
     test = known_orders(data.test)
     tried = {f"the test set's {name}": (by_pictures, order) for name, order in test.items()}
+    means = data.train.responses.mean()[:, sample.voxels] - sample.centre  # of all: an order mixes them all
     tried |= {
-        f"both splits' {name}": (predicted(sample, order), test.get(name, np.arange(len(sample.test))))
+        f"both splits' {name}": (
+            predicted(sample, means[order[sample.kept]]),
+            test.get(name, np.arange(len(sample.test))),
+        )
         for name, order in known_orders(data.train).items()
     }
     rates = [

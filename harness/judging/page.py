@@ -1,4 +1,4 @@
-"""The judgements as a page, on a terminal or recorded as HTML."""
+"""The judgements on a terminal."""
 
 from __future__ import annotations
 
@@ -14,8 +14,15 @@ from .verdict import Judgement, Verdict
 _COLOURS = {Verdict.GOOD: "green", Verdict.NOTE: "yellow", Verdict.ALARM: "bold red", Verdict.UNKNOWN: "dim"}
 
 
-def show(console: Console, title: str, judgements: Sequence[Judgement], flags: Sequence[Flag]) -> None:
-    """Print `judgements`, each with its figures, and what was warned of while the data were read."""
+def show(
+    console: Console, title: str, judgements: Sequence[Judgement], flags: Sequence[Flag], *, mark: str = ""
+) -> None:
+    """Print `judgements`, each with its figures, and what was warned of while the data were read.
+
+    mark : what must be known of the data before any figure; nothing where empty.
+    """
+    if mark:
+        console.print(Text(f"*** {mark} ***", style="bold magenta"))
     console.print(Text(title, style="bold"))
     for judgement in judgements:
         console.print()

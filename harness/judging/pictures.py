@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..data import ImageSet, SubjectData
-from ..run.flags.small_copies import small_copies
+from ..data import SubjectData
 from ..run.flags.thumbnails import near_duplicates
 from ..solvers.nearest import nearest_with_r
-from .sample import Sample
+from .sample import Sample, luminance_copies
 from .verdict import Judgement, Verdict
-
-_BATCH = 256
 
 
 def judge_pictures(data: SubjectData, sample: Sample) -> Judgement:
@@ -19,7 +16,8 @@ def judge_pictures(data: SubjectData, sample: Sample) -> Judgement:
     shown = set(data.train.stimuli.image_hashes())
     tested = data.test.stimuli.image_hashes()
     copies = sum(sha in shown for sha in tested)
-    near = np.flatnonzero(near_duplicates(_copies(data.train.stimuli), _copies(data.test.stimuli)) >= 0)
+    small = (luminance_copies(part.stimuli) for part in (data.train, data.test))
+    near = np.flatnonzero(near_duplicates(*small) >= 0)
     nearest = nearest_with_r(sample.test_pictures, sample.train_pictures)[1]
     within = len(data.test) - len(set(tested))
     figures = [
@@ -42,7 +40,3 @@ def judge_pictures(data: SubjectData, sample: Sample) -> Judgement:
     return Judgement(
         "pictures", Verdict.GOOD, "no test image is, or nearly is, a training image", tuple(figures)
     )
-
-
-def _copies(images: ImageSet) -> np.ndarray:
-    return np.concatenate([small_copies(batch) for _, batch in images.batches(_BATCH)])

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..backbones.pixels import Pixels
-from ..data import Responses, Split, SubjectData
+from ..data import ImageSet, Responses, Split, SubjectData
+from ..run.flags.small_copies import small_copies
 from ..solvers.ridge import RidgeModel, fit_ridge
 
 MOST_IMAGES, MOST_VOXELS = 4000, 2000
@@ -26,7 +27,7 @@ class Sample:
 
     train, test : (N, K) means of up to 2,000 voxels, spread over those that are valid; centre : (K,) that was
     taken off.  train_pictures, test_pictures : (N, F) pixels of small colour pictures.  voxels : (K,) which.
-    contents : hashes of the training images, up to 4,000 of them; whole : whether these are all.
+    contents : hashes of the training images, up to 4,000 of them; kept : (N,) their places among all.
     """
 
     train: np.ndarray
@@ -36,7 +37,7 @@ class Sample:
     test_pictures: np.ndarray
     voxels: np.ndarray
     contents: tuple[str, ...]
-    whole: bool
+    kept: np.ndarray
 
     @classmethod
     def of(cls, data: SubjectData) -> Sample:
@@ -56,7 +57,7 @@ class Sample:
             small_pictures(data.test),
             voxels,
             train.stimuli.image_hashes(),
-            len(kept) == len(ids),
+            kept,
         )
 
 
@@ -70,6 +71,11 @@ def small_pictures(split: Split) -> np.ndarray:
     pixels = Pixels()
     parts = [pixels.extract(images, [LAYER])[LAYER] for _, images in split.stimuli.batches(_BATCH)]
     return np.concatenate(parts).reshape(len(split), -1)
+
+
+def luminance_copies(images: ImageSet) -> np.ndarray:
+    """(N, h, w) small copies of `images`, by which near duplicates are told."""
+    return np.concatenate([small_copies(batch) for _, batch in images.batches(_BATCH)])
 
 
 def trials_at(responses: Responses, at: np.ndarray, voxels: np.ndarray) -> np.ndarray:

@@ -1,4 +1,7 @@
-"""Splits whose test images training does not know: no copy, no near picture, no cluster or category of it."""
+"""Splits whose test images training does not know: no copy, no near picture, no cluster or category of it.
+
+A copy is what :func:`.pictures.judge_pictures` alarms of: the same bytes, or the picture saved again.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ import numpy as np
 
 from ..data import SubjectData
 from ..errors import ConfigError, DataError, suggest
+from ..run.flags.thumbnails import near_pairs
 from ..solvers.nearest import nearest_with_r
-from .sample import small_pictures
+from .sample import luminance_copies, small_pictures
 
 CLUSTERS = 40
 
@@ -28,10 +32,9 @@ class HonestSplit:
 def honest_split(data: SubjectData, *, by: str, share: float, label: str = "", seed: int = 0) -> HonestSplit:
     """Whole groups of images, drawn until `share` of all images test.
 
-    by : ``stimulus``: copies are one group; ``cluster``: one of up to 40 clusters of small pictures
-    (k-means);
-        ``category``: images of one value of `label`; ``distance``: images one by one, those whose nearest
-        other picture is farthest, their copies with them.
+    by : ``stimulus``: a picture and its copies are one group; ``cluster``: one of up to 40 clusters of small
+        pictures (k-means); ``category``: images of one value of `label`; ``distance``: images one by one,
+        those whose nearest other picture is farthest, their copies with them.
 
     Raises
     ------
@@ -44,9 +47,8 @@ def honest_split(data: SubjectData, *, by: str, share: float, label: str = "", s
         raise ConfigError(f"--share is {share}; expected a share of the images, for example 0.1")
     parts = (data.train, data.test)
     ids = [name for part in parts for name in part.stimuli.ids]
-    hashes = [sha for part in parts for sha in part.stimuli.image_hashes()]
     pictures = np.concatenate([small_pictures(part) for part in parts])
-    copies = _numbers(hashes)
+    copies = _copies(data)
     rng = np.random.default_rng(seed)
     if by == "category":
         groups = _merged(_numbers(_labels(data, label)), copies)
@@ -79,6 +81,20 @@ def honest_split(data: SubjectData, *, by: str, share: float, label: str = "", s
     )
 
 
+def _copies(data: SubjectData) -> np.ndarray:
+    """(N,) number of the group of copies that each image is of, of training and then of test images."""
+    stimuli = (data.train.stimuli, data.test.stimuli)
+    same = _numbers([sha for images in stimuli for sha in images.image_hashes()])
+    small = [luminance_copies(images) for images in stimuli]
+    if small[0].shape[1:] == small[1].shape[1:]:
+        small = [np.concatenate(small)]
+    pairs = []
+    for start, copies in zip(np.cumsum([0, *map(len, small)]), small):
+        of_content = np.unique(same[start : start + len(copies)], return_index=True)[1]
+        pairs.append(start + of_content[near_pairs(copies[of_content])])
+    return _united(same, *np.concatenate(pairs).T)
+
+
 def _isolation(pictures: np.ndarray, copies: np.ndarray) -> np.ndarray:
     """(N,) highest correlation with a picture that is no copy."""
     first = np.unique(copies, return_index=True)[1]
@@ -100,10 +116,15 @@ def _numbers(values: list[str]) -> np.ndarray:
 
 def _merged(groups: np.ndarray, copies: np.ndarray) -> np.ndarray:
     """Groups united where a copy of an image of one is in the other."""
+    first = np.unique(copies, return_index=True)[1]
+    return _united(groups, first[copies], np.arange(len(copies)))
+
+
+def _united(groups: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(N,) `groups` in which those of image ``first[k]`` and of image ``second[k]`` are one."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    n = groups.max() + 1
-    links = coo_array((np.ones(len(groups)), (groups, n + copies)), shape=(n + copies.max() + 1,) * 2)
+    links = coo_array((np.ones(len(first)), (groups[first], groups[second])), shape=(groups.max() + 1,) * 2)
     _, of = connected_components(links, directed=False)
     return of[groups]

@@ -6,7 +6,36 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
+from harness.reports.doctor_page import render_judgements
+from harness.reports.page import write_page
+
 EVIL = "</script><img src=x onerror=alert(1)>'\"&{{7*7}}"
+
+
+NAMED = {
+    **{"alignment": "good", "noise ceilings": "alarm", "pictures": "good", "sessions": "unknown"},
+    "power": "note",
+}
+"""Questions that are judged of data -> verdicts."""
+
+JUDGEMENTS = [
+    {
+        "name": name,
+        "verdict": verdict,
+        "sentence": f"what was seen of {name}: {EVIL}",
+        "figures": tuple((f"region {k} {EVIL}", f"0.{k} [0.0, 0.9]") for k in range(9)),
+        "advice": "do what is best" * (verdict == "alarm"),
+    }
+    for name, verdict in NAMED.items()
+]
+
+
+def write_judgements(folder: Path) -> Path:
+    """A page of judgements with nine figures each, of data called by markup."""
+    folder.mkdir()
+    title = f"paired, {EVIL}: 3000 training and 100 test images"
+    page = render_judgements(title, JUDGEMENTS, warnings=[f"odd {EVIL}"], simulated=True)
+    return write_page(folder / "doctor.html", page)
 
 
 class Page(HTMLParser):

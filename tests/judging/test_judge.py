@@ -86,6 +86,14 @@ def test_rows_that_are_off_by_one_are_told_so():
     assert "both splits' one row too late" in judgement.sentence
 
 
+def test_orders_are_tried_on_data_too_large_to_be_looked_at_whole(monkeypatch):
+    """NSD has 9,000 training images of a subject; 4,000 are looked at."""
+    monkeypatch.setattr("harness.judging.sample.MOST_IMAGES", 150)
+    judgement = alignment(reordered(sound(), lambda n: np.roll(np.arange(n), 1)))
+    assert judgement.verdict == Verdict.ALARM
+    assert "both splits' one row too late" in judgement.sentence
+
+
 def test_a_test_set_in_the_reverse_is_told_so():
     data = sound()
     test = reordered(data, lambda n: np.arange(n)[::-1]).test

@@ -14,7 +14,10 @@ from harness.benchmarks.embedded import Embedded, Params
 from harness.cli.data import _to_use
 from harness.data import Responses, Split, Stimuli
 from harness.errors import ConfigError
+from harness.judging.pictures import judge_pictures
+from harness.judging.sample import Sample
 from harness.judging.splits import honest_split
+from harness.judging.verdict import Verdict
 from harness.plugins import find
 
 
@@ -44,6 +47,20 @@ def test_copies_are_on_one_side(data, by):
     of = np.array(hashes)
     assert not set(of[is_test]) & set(of[~is_test])
     assert 0.2 < is_test.mean() < 0.7
+
+
+def test_what_the_alarm_was_about_is_on_one_side():
+    """Six test images are training images saved again: none equals another, and a split parts no pair."""
+    sound = Embedded(Params(n_train=60, n_test=30, repeats=1)).load("subj01")
+    images = sound.test.stimuli.images().copy()
+    again = sound.train.stimuli.images(sound.train.stimuli.ids[:6]).astype(np.int16)
+    images[:6] = np.clip(again + np.random.default_rng(0).integers(-3, 4, again.shape), 0, 255)
+    stimuli = Stimuli.from_array(sound.test.stimuli.ids, images)
+    data = replace(sound, test=Split(stimuli, sound.test.responses), truth=None, remeasured=None)
+    assert judge_pictures(data, Sample.of(data)).verdict == Verdict.ALARM
+    chosen = set(honest_split(data, by="stimulus", share=0.4).test_ids)
+    for ours, theirs in zip(data.train.stimuli.ids[:6], data.test.stimuli.ids[:6], strict=True):
+        assert (ours in chosen) == (theirs in chosen)
 
 
 def test_a_category_is_on_one_side():
@@ -76,7 +93,9 @@ def test_through_the_command_line(tmp_path):
     assert "draws its test images itself" in shown.stdout
     shown = call_harness(tmp_path, "data", "doctor", *small, "--html", "page.html", check=False)
     assert "alignment: good" in shown.stdout
-    assert "smallest difference" in (tmp_path / "page.html").read_text()
+    for text in (shown.stdout, (tmp_path / "page.html").read_text()):
+        assert "simulated, not brain data" in text
+        assert "smallest difference" in text
 
 
 @pytest.mark.parametrize(

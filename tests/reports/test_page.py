@@ -28,7 +28,7 @@ from browser import (
     assert_tables_sort,
     chromium,
 )
-from report_pages import EVIL, Page
+from report_pages import EVIL, Page, write_judgements
 
 from harness.reports.comparison import compare
 from harness.reports.comparison_page import render_comparison
@@ -77,6 +77,7 @@ PAGES: dict[str, Callable[[Path], Path]] = {
     "gallery": _gallery,
     "leaderboard": _leaderboard,
     "comparison": _comparison,
+    "doctor": write_judgements,
 }
 """Name -> what writes the page into an empty folder and returns its path."""
 

@@ -85,6 +85,22 @@ def near_duplicates(train: np.ndarray, test: np.ndarray) -> np.ndarray:
     return twins
 
 
+def near_pairs(copies: np.ndarray) -> np.ndarray:
+    """(P, 2) positions of the pairs of `copies` (N, h, w) of which one is a near duplicate of the other."""
+    pairs = [np.zeros((0, 2), np.int64)]
+    rows, shown = _standardised(copies)
+    for start in range(0, len(copies), BLOCK):
+        alike = rows[start : start + BLOCK] @ rows[start:].T > ALIKE
+        alike &= shown[start : start + BLOCK, None] & shown[start:]
+        alike_pairs = np.argwhere(np.triu(alike, 1)) + start
+        same = [
+            _same_everywhere(copies[i], copies[j]) or _same_everywhere(copies[j], copies[i])
+            for i, j in alike_pairs
+        ]
+        pairs.append(alike_pairs[np.array(same, bool)])
+    return np.concatenate(pairs)
+
+
 def _standardised(copies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Copies as (n, D) float32 rows of mean 0 and norm 1, and (n,) whether they show anything."""
     flat = copies.reshape(len(copies), -1) - copies.mean(axis=(1, 2))[:, None]

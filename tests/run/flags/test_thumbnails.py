@@ -7,7 +7,7 @@ from toys import scenes
 
 from harness.benchmarks.scenes import draw
 from harness.run.flags.small_copies import small_copies
-from harness.run.flags.thumbnails import near_duplicates
+from harness.run.flags.thumbnails import near_duplicates, near_pairs
 
 
 def test_what_is_no_near_duplicate():
@@ -19,6 +19,8 @@ def test_what_is_no_near_duplicate():
     moved[0, 4:6, 4:6] += 0.3  # a small thing that was not there
     assert (near_duplicates(scene[:1], moved) == -1).all()
     assert near_duplicates(scene, scene).tolist() == list(range(30))
+    assert not len(near_pairs(scene))
+    assert near_pairs(np.concatenate([scene, scene[4:6] * 0.7])).tolist() == [[4, 30], [5, 31]]
     assert (near_duplicates(scene[:, :8], scene) == -1).all()  # of another shape
 
 
