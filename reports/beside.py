@@ -100,7 +100,7 @@ def spread_table(runs: Sequence[SuiteRun]) -> pd.DataFrame:
     lines = []
     for suite_run in runs:
         scores = stored(suite_run.run, "scores")
-        row = _read_row(suite_run.run)
+        row = read_row(suite_run.run)
         own = scores[(scores["row"] == row) & (scores["target"] == "stimulus")]
         labels = {metric.name: metric.label for metric in suite_run.run.record.metrics}
         for metric, part in own.groupby("metric", sort=False, observed=True):
@@ -128,7 +128,7 @@ def nearest_column(row: PublishedRow, column: str) -> str:
 
 def cell_scores(run: RunResult, *, row: str = "") -> dict[str, tuple[float, float, float]]:
     """Column -> mean with its 95 % interval over images, NaN where there is none."""
-    row = row or _read_row(run)
+    row = row or read_row(run)
     scores: dict[str, tuple[float, float, float]] = {}
     for metric, line in row_scores(run).get(row, {}).items():
         scores.setdefault(base_name(metric), (line["mean"], _number(line["low"]), _number(line["high"])))
@@ -139,7 +139,8 @@ def cell_scores(run: RunResult, *, row: str = "") -> dict[str, tuple[float, floa
     return scores
 
 
-def _read_row(run: RunResult) -> str:
+def read_row(run: RunResult) -> str:
+    """The row of a run that tables of suites read: of its encoder, or of measured responses without any."""
     names = [row.name for row in run.record.rows]
     return next((name for name in ("predicted", "measured") if name in names), "")
 

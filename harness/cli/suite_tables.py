@@ -180,6 +180,35 @@ def _equal_terms(suite: Suite, runs: list[Any], console: Console) -> dict[str, p
     return {"equal-terms": table}
 
 
+def _against_controls(suite: Suite, runs: list[Any], console: Console) -> dict[str, pd.DataFrame]:
+    from harness.reports.against_controls import against_controls_table, not_above
+    from harness.reports.layout import bracket, number
+
+    table = against_controls_table(runs, suite.columns)
+    lines = [
+        (
+            line.system,
+            line.metric_label + ("" if line.higher_is_better else " ↓"),
+            f"{number(line.mean)} {bracket(line.low, line.high)}".rstrip(),
+            f"{number(line.gain)} {bracket(line.gain_low, line.gain_high)}".rstrip(),
+            *(number(value) for value in (line.train_mean, line.nearest_train, line.truth, line.ceiling)),
+        )
+        for line in table.itertuples()
+    ]
+    heads = ("score [95 %]", "minus re-paired [95 %]", "training mean", "nearest image", "truth", "ceiling")
+    print_table(console, ("decoder", "", *heads), lines, grouped=True)
+    say(
+        console,
+        "re-paired: the same pictures with other images. Training mean, truth: what the decoder makes of the "
+        "mean training response, of noise-free responses. Nearest image: of training, by its response. "
+        "Ceiling: what its generator makes of the true image's embedding",
+        "dim",
+    )
+    for sentence in not_above(table):
+        say(console, sentence)
+    return {"against-controls": table}
+
+
 def _spread(suite: Suite, runs: list[Any], console: Console) -> dict[str, pd.DataFrame]:
     from harness.reports.beside import spread_table
     from harness.reports.layout import number
@@ -223,5 +252,6 @@ TABLES = {
     "which-score": _which_score,
     "beside": _beside,
     "equal-terms": _equal_terms,
+    "against-controls": _against_controls,
     "spread": _spread,
 }

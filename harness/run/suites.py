@@ -3,7 +3,7 @@
 ``harness/configs/experiments/NAME.yaml``, or any file of the same form::
 
     title: Which encoder is better, and does the decoder matter?
-    table: matrix                  # what is printed of it (harness.reports.suites, .beside, .equal_terms)
+    table: matrix                  # what is printed of it (TABLES of harness.cli.suite_tables)
     benchmark: {name: embedded, n_train: 1500}
     subjects: [subj01]             # every cell once for each; without it the benchmark's first
     encoders:                      # without any, decoders read measured fMRI alone
