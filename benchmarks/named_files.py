@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.api import ConfigError, DataError
-from harness.reading.arrays import ArraySource, existing_file, open_array, split_reference
+from harness.reading.arrays import ArraySource, open_array, split_reference
+from harness.reading.present import existing_file
 
 
 def is_folder(reference: str) -> bool:

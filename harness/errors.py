@@ -126,6 +126,14 @@ def quoted(value: Any) -> str:
     return visible(text if len(text) <= 160 else f"{text[:150]} ...")
 
 
+_KINDS = {dict: "keys and values", list: "a list", tuple: "a list", type(None): "nothing"}
+
+
+def described(value: Any) -> str:
+    """`value` of a YAML or JSON file, for who wrote that file: what it is, and short ones as they are."""
+    return _KINDS.get(type(value)) or quoted(value)
+
+
 def no_permission(path: Path) -> DataError:
     """The error of a file that is there and whole, but closed to this user."""
     return DataError(

@@ -5,6 +5,26 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from .errors import ConfigError
+
+
+def expanded(path: str | Path) -> Path:
+    """`path` with ``~`` and ``~user`` written out, which shells leave as they are in ``--out=~/runs``.
+
+    Raises
+    ------
+    ConfigError
+        There is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        first = Path(path).parts[0]
+        raise ConfigError(
+            f"{path}: there is no user '{first[1:]}', whose home {first} would be; for a file so called, "
+            f"write ./{path}"
+        ) from None
+
 
 def store_folder(given: Path | None = None) -> Path:
     """`given` (``--store``), else ``HARNESS_STORE``, else ``store`` in :func:`cache_folder`."""
@@ -38,4 +58,4 @@ def cache_folder() -> Path:
 
 
 def _named(given: str | Path | None, default: str) -> Path:
-    return Path(given).expanduser() if given else cache_folder() / default
+    return expanded(given) if given else cache_folder() / default

@@ -25,9 +25,11 @@ from typing import Any
 
 from . import api
 from .catalogue import Metric
-from .errors import PluginError, suggest, what_happened
+from .errors import DataError, PluginError, suggest, what_happened
 from .isolation import declared_python, isolated_class
+from .places import expanded
 from .plugin_files import module_from_file
+from .reading.present import existing_file
 
 logger = logging.getLogger(__name__)
 
@@ -203,12 +205,13 @@ def find(group: str, spec: str) -> PluginRef:
     kind = group.removesuffix("s")
     file, colon, attribute = spec.rpartition(":")
     if colon and file.endswith(".py"):
-        path = Path(file).expanduser().resolve()
-        if not path.is_file():
-            raise PluginError(f"{kind} '{spec}': there is no file {path}")
+        try:
+            path = existing_file(file, expected=".py", may_be_empty=True).resolve()
+        except DataError as problem:
+            raise PluginError(f"{kind} '{spec}': {problem}") from None
         return PluginRef(group, spec, f"{path.stem}:{attribute}", "file", "", str(path))
     if spec.endswith(".py"):
-        names = class_names(Path(spec).expanduser())
+        names = class_names(expanded(spec))
         choices = " or ".join(f"--{kind} {spec}:{name}" for name in names or ["ClassName"])
         raise PluginError(f"{kind} '{spec}' names a file but no class; type {choices}")
     refs = available(group)
@@ -226,7 +229,22 @@ def find(group: str, spec: str) -> PluginRef:
     if same:
         choices = " or ".join(f"--{kind} {ref.dist}:{ref.name}" for ref in same)
         raise PluginError(f"{len(same)} plugins are called {kind} '{spec}'; type {choices}")
+    if words := _words_for_path(kind, spec):
+        raise PluginError(f"{kind} '{spec}' is no plugin's name but a path; type {words}")
     raise PluginError(suggest(spec, {ref.name for ref in refs}, what=kind) + ". Type: harness list")
+
+
+def _words_for_path(kind: str, spec: str) -> str:
+    """What to type for what lies at the path `spec`; "" where nothing does, or nothing of it can be taken."""
+    path = Path(spec)
+    if path.suffix.lower() in (".yaml", ".yml") and path.is_file():
+        return f"--config {spec}"
+    forms = {
+        "encoder": {"file": path.is_file()},
+        "decoder": {"file": path.is_file(), "folder": path.is_dir()},
+    }
+    form = next((form for form, there in forms.get(kind, {}).items() if there), "")
+    return f"--{kind} {form}:{spec}" if form else ""
 
 
 def _of_version(ref: PluginRef, version: str, refs: Iterable[PluginRef]) -> PluginRef:

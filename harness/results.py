@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from .errors import DataError, quoted
+from .places import expanded
 from .reading.plain_files import npz_arrays
 from .reading.room import require_room
 from .run_record import SCHEMA, CeilingRecord, MetricRecord, PluginRecord, RowRecord, RunRecord
@@ -100,7 +101,7 @@ class RunResult:
     @classmethod
     def open(cls, folder: str | Path) -> RunResult:
         """Check the folder and its schema; raise :class:`DataError` with what is missing."""
-        folder = Path(folder)
+        folder = expanded(folder)
         if not (folder / "run.json").is_file():
             raise DataError(f"{folder} holds no run.json; give a folder that 'harness run' wrote")
         run = cls(folder)

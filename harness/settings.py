@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import ConfigError, DataError, check_ranges, quoted, suggest
+from .errors import ConfigError, DataError, check_ranges, described, quoted, suggest
+from .reading.present import existing_file
 from .reading.texts import read_text
 from .reading.yaml_text import load_yaml
+from .validation import check_numbers, dataclass_of, refusal
 
 SECTIONS = ("benchmark", "encoder", "decoder", "run")
 """Sections of a YAML file and first parts of ``--set`` keys; ``plugins`` names the three plugins."""
@@ -146,11 +148,13 @@ def read_request(
     if file is not None:
         content = read_yaml(file)
         for section, given in content.items():
+            if given is None:  # a heading whose lines are comments
+                continue
             if section == "plugins":
                 kinds = ("benchmark", "encoder", "decoder", "subject", "train_subjects")
                 chosen |= _names(mapping(given, keys=kinds, where=f"{file}: plugins"), file)
             elif section in SECTIONS:
-                values[section] |= mapping(given, where=f"{file}: {section}")
+                values[section] |= _section(given, section, file)
                 sources |= {f"{section}.{key}": str(file) for key in values[section]}
             else:
                 raise ConfigError(f"{file}: " + suggest(section, (*SECTIONS, "plugins"), what="section"))
@@ -192,7 +196,7 @@ def resolve_params(
     if "base_dir" not in field_names and (sources or {}).get(f"{section}.base_dir") == "":
         given.pop("base_dir", None)  # set by us for benchmarks that read files, not by the user
     _check_keys(params, given, section, sources or {})
-    _check_numbers(params, given, section)
+    check_numbers(params, given, section)
     merged = {**(defaults or {}), **given}
     try:
         adapter = TypeAdapter(params)
@@ -201,11 +205,7 @@ def resolve_params(
     try:
         return adapter.validate_python(merged)
     except ValidationError as problem:
-        first = problem.errors()[0]
-        key = ".".join([section, *(str(part) for part in first["loc"])])
-        if "ctx" in first and isinstance(first["ctx"].get("error"), ConfigError):
-            raise first["ctx"]["error"] from None
-        raise ConfigError(f"{key}: {first['msg']} (given: {quoted(first['input'])})") from None
+        raise refusal(problem, merged, section=section, sources=sources or {}) from None
 
 
 def _unreadable(params: type, section: str, problem: Exception) -> ConfigError:
@@ -228,38 +228,28 @@ def _check_keys(params: type, given: Mapping[str, Any], path: str, sources: Mapp
             where = sources.get(f"{path}.{key}", "")
             prefix = f"{where}: " if where else ""
             raise ConfigError(prefix + suggest(str(key), field_names, what=f"{path} parameter"))
-        inner = [t for t in (hints[key], *typing.get_args(hints[key])) if dataclasses.is_dataclass(t)]
-        if inner and isinstance(value, Mapping):
-            _check_keys(inner[0], value, f"{path}.{key}", sources)
-
-
-LARGEST = 2**63 - 1
-"""Whole numbers above cannot be held by arrays."""
-
-
-def _check_numbers(params: type, given: Mapping[str, Any], path: str) -> None:
-    """Refuse, of whatever plugin, NaN, infinity and numbers beyond 64 bits; true and false for a number."""
-    hints = typing.get_type_hints(params)
-    for key, value in given.items():
-        kinds = {hints[key], *typing.get_args(hints[key])}
-        for number in value if isinstance(value, list | tuple) else (value,):
-            if isinstance(number, bool) and bool not in kinds and kinds & {int, float}:
-                raise ConfigError(f"{path}.{key} is {str(number).lower()}; expected a number")
-            if isinstance(number, float) and not math.isfinite(number):
-                raise ConfigError(f"{path}.{key} is {number}; expected a finite number")
-            if isinstance(number, int) and abs(number) > LARGEST:
-                raise ConfigError(f"{path}.{key} is {number:.3g}; expected at most {LARGEST}")
+        inner = dataclass_of(hints[key])
+        if inner is not None and isinstance(value, Mapping):
+            _check_keys(inner, value, f"{path}.{key}", sources)
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
     """A YAML file's top-level mapping; every problem is one line."""
     try:
-        content = load_yaml(read_text(Path(file)), where=str(file))
-    except FileNotFoundError:
-        raise ConfigError(f"there is no file {file}") from None
-    except (OSError, DataError) as problem:
-        raise ConfigError(f"{file} cannot be read as text: {problem}") from None
+        text = read_text(existing_file(file, expected="YAML", may_be_empty=True))
+        content = load_yaml(text, where=str(file))
+    except DataError as problem:
+        raise ConfigError(str(problem)) from None
     return mapping(content if content is not None else {}, where=str(file))
+
+
+def _section(given: Any, section: str, file: Path) -> dict[str, Any]:
+    if isinstance(given, str) and section != "run":
+        raise ConfigError(
+            f"{file}: {section}: expected parameters, found {quoted(given)}; to name the {section} write "
+            f"plugins: {{{section}: {given}}}"
+        )
+    return mapping(given, where=f"{file}: {section}")
 
 
 def _names(given: Mapping[str, Any], file: Path) -> dict[str, Any]:
@@ -287,7 +277,8 @@ def _names(given: Mapping[str, Any], file: Path) -> dict[str, Any]:
 def mapping(value: Any, *, where: str, keys: Sequence[str] = ()) -> dict[str, Any]:
     """`value` with its keys as text; anything but keys and values, or a key not among `keys`, is refused."""
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{where}: expected keys and values, found {type(value).__name__}")
+        missing = "; write KEY: VALUE, with a space" if isinstance(value, str) and ":" in value else ""
+        raise ConfigError(f"{where}: expected keys and values, found {described(value)}{missing}")
     for key in value:
         if keys and key not in keys:
             raise ConfigError(f"{where}: " + suggest(str(key), keys, what="key"))
@@ -297,7 +288,7 @@ def mapping(value: Any, *, where: str, keys: Sequence[str] = ()) -> dict[str, An
 def listed(value: Any, *, where: str) -> list[Any]:
     """`value`, a list; anything else is refused."""
     if not isinstance(value, list):
-        raise ConfigError(f"{where}: expected a list, found {type(value).__name__}")
+        raise ConfigError(f"{where}: expected a list, found {described(value)}")
     return value
 
 

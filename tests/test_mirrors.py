@@ -68,6 +68,7 @@ TESTED_IN = {
     "harness/cli/experiment.py": "run/test_suites.py",
     "harness/cli/inspect.py": "test_commands.py",
     "harness/cli/new.py": "testing/test_scaffold.py",
+    "harness/cli/paths.py": "test_places.py",
     "harness/cli/prefetch.py": "test_places.py",
     "harness/cli/progress.py": "test_progress.py",
     "harness/cli/report.py": "test_commands.py",

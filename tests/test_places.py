@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
-from harness.places import store_folder, weights_folder
+from harness.cli.main import COMMANDS, cli
+from harness.cli.paths import UserPath
+from harness.errors import ConfigError
+from harness.places import expanded, store_folder, weights_folder
 
 FOLDERS = {"store": ("HARNESS_STORE", store_folder), "weights": ("HARNESS_WEIGHTS", weights_folder)}
 
@@ -57,3 +61,30 @@ def test_python_dash_m_is_the_command(tmp_path):
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.startswith("harness: error: unknown command 'rum'; did you mean 'run'?")
     assert os.linesep not in wrong.stderr.rstrip(os.linesep)
+
+
+def test_home_folders_are_written_out_and_unknown_users_named(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert expanded("~/runs") == Path("/home/me/runs")
+    assert expanded("a/~/runs") == Path("a/~/runs")
+    with pytest.raises(ConfigError, match=r"there is no user 'no-such-user'.*write \./~no-such-user/x$"):
+        expanded("~no-such-user/x")
+
+
+def _commands(command, words):
+    yield words, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from _commands(command.get_command(context, name), (*words, name))
+
+
+def test_every_path_that_is_typed_is_read_by_one_type():
+    """Shells leave ``--out=~/runs`` as it is: a folder called ``~`` would be made."""
+    of_paths = 0
+    for words, command in _commands(cli, ()):
+        for param in command.params:
+            if isinstance(param.type, click.Path):
+                assert isinstance(param.type, UserPath), (words, param.name)
+                of_paths += 1
+    assert of_paths >= len(COMMANDS)

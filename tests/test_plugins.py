@@ -116,6 +116,24 @@ def test_bad_paths(spec, message):
         plugins.find("encoders", spec).load()
 
 
+@pytest.mark.parametrize(
+    ("group", "path", "words"),
+    [
+        ("encoders", "p.npz", "--encoder file:p.npz"),
+        ("decoders", "p.npz", "--decoder file:p.npz"),
+        ("decoders", "recons", "--decoder folder:recons"),
+        ("benchmarks", "mine.yaml", "--config mine.yaml"),
+    ],
+)
+def test_a_path_in_place_of_a_name_says_how_paths_are_given(tmp_path, monkeypatch, group, path, words):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PluginError, match="unknown"):
+        plugins.find(group, path)
+    (tmp_path / path).touch() if "." in path else (tmp_path / path).mkdir()
+    with pytest.raises(PluginError, match=f"but a path; type {words}$"):
+        plugins.find(group, path)
+
+
 @pytest.mark.parametrize("given", ["MyEncodr", "myencoder", ""])
 def test_a_missing_class_names_one_that_works(tmp_path, given):
     file = tmp_path / "mine.py"

@@ -118,8 +118,8 @@ def test_a_class_may_name_a_file_of_its_own(tmp_path):
         ("default: {rigde: 1}", r"default: unknown decoder parameter 'rigde'; did you mean 'ridge'"),
         ("preset: {a: {ridge: 1}}", r"unknown key 'preset'; did you mean 'presets'"),
         ("presets: {a: {ridge: 1}}\non: {embedded: b}", r"on\.embedded: unknown preset 'b'\. Known: a"),
-        ("presets: [a]", r"presets: expected keys and values, found list"),
-        ("presets: {a: 3}", r"presets\.a: expected keys and values, found int"),
+        ("presets: [a]", r"presets: expected keys and values, found a list"),
+        ("presets: {a: 3}", r"presets\.a: expected keys and values, found 3"),
         ("presets: {a: [}", r"not valid YAML"),
     ],
 )

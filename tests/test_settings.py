@@ -67,6 +67,8 @@ def test_bad_assignments(assignment, message):
         ("- 1\n", "expected keys and values"),
         ("encoder: [\n", "not valid YAML"),
         ("plugins: {encodr: ridge}\n", "did you mean 'encoder'"),
+        ("encoder: ridge\n", r"to name the encoder write plugins: \{encoder: ridge\}"),
+        ("run: 3\n", "run: expected keys and values, found 3"),
     ],
 )
 def test_bad_files(tmp_path, content, message):
@@ -74,6 +76,12 @@ def test_bad_files(tmp_path, content, message):
     file.write_text(content)
     with pytest.raises(ConfigError, match=message):
         read_request(file, [], plugins=NAMES)
+
+
+def test_a_heading_whose_lines_are_comments_is_as_good_as_absent(tmp_path):
+    (tmp_path / "run.yaml").write_text("encoder:\n  # folds: 3\nplugins:\nrun: {seed: 3}\n")
+    request = read_request(tmp_path / "run.yaml", [], plugins=NAMES)
+    assert (request.values["encoder"], request.values["run"]) == ({}, {"seed": 3})
 
 
 def test_a_missing_file_is_named(tmp_path):

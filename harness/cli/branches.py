@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import ConfigError, DataError
+from .paths import UserPath
 from .run import STORE_OPTION
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="folder  [default: RUN/branches]")
+@click.argument("folder", metavar="RUN", type=UserPath())
+@click.option("-o", "--out", type=UserPath(), help="folder  [default: RUN/branches]")
 @click.option(
     "--less",
     nargs=2,

@@ -13,6 +13,7 @@ import click
 
 from ..errors import ConfigError
 from ..results import RunResult
+from .paths import UserPath
 from .tables import print_table, say
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ TARGETS = ("stimulus", "measured", "responses", "training", "brain")
 
 
 @click.command()
-@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=UserPath())
 @click.option(
     "--row",
     "rows",
@@ -60,12 +61,12 @@ TARGETS = ("stimulus", "measured", "responses", "training", "brain")
 @click.option(
     "-o",
     "--out",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="also write a page (.html), with every ROI in it",
 )
 @click.option("--no-stimuli", is_flag=True, help="leave the stimuli out of the page")
 @click.option("--json", "as_json", is_flag=True, help="print all tables as JSON instead")
-@click.option("--csv", type=click.Path(path_type=Path), help="also write one table to this file")
+@click.option("--csv", type=UserPath(), help="also write one table to this file")
 @click.option(
     "--table", type=click.Choice(TABLES), default="differences", show_default=True, help="which, for --csv"
 )

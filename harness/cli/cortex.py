@@ -8,14 +8,13 @@ import click
 
 from ..errors import visible
 from ..results import RunResult
+from .paths import UserPath
 
 
 @click.command()
-@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
-@click.argument("other", metavar="[OTHER]", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="folder of the pictures  [default: RUN/cortex]"
-)
+@click.argument("folder", metavar="RUN", type=UserPath())
+@click.argument("other", metavar="[OTHER]", required=False, type=UserPath())
+@click.option("-o", "--out", type=UserPath(), help="folder of the pictures  [default: RUN/cortex]")
 def cortex(folder: Path, other: Path | None, out: Path | None) -> None:
     """Draw the voxel scores and noise ceilings of RUN on the cortex, and its difference from OTHER.
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
+from .paths import UserPath
 from .run import DATA_OPTIONS
 
 _ROOT = click.option(
     "--root",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     required=True,
     help="Folder of the download.",
 )
@@ -146,7 +147,7 @@ def _load(
 
 @data.command()
 @_data_options
-@click.option("--html", type=click.Path(path_type=Path), help="write the page to this file as well")
+@click.option("--html", type=UserPath(), help="write the page to this file as well")
 def doctor(
     benchmark: str | None,
     config: Path | None,
@@ -202,7 +203,7 @@ def doctor(
 @click.option("--share", default=0.1, show_default=True, help="of the images that test")
 @click.option("--label", default="", help="name of the label that category goes by")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("test_ids.txt"), show_default=True)
+@click.option("--out", type=UserPath(), default=Path("test_ids.txt"), show_default=True)
 def split(by: str, share: float, label: str, seed: int, out: Path, **chosen: Any) -> None:
     """Choose test images that training does not know, from all images of a benchmark; writes their ids."""
     from ..judging.splits import honest_split

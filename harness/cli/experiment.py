@@ -9,6 +9,7 @@ import click
 
 from ..errors import ConfigError, suggest
 from ..settings import EXECUTORS
+from .paths import UserPath
 from .run import STORE_OPTION
 from .tables import say
 
@@ -31,7 +32,7 @@ EVERY = "all"
 @click.option(
     "--executor", type=click.Choice(EXECUTORS), help="of cells [processes where there are several workers]"
 )
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), help="folder of runs [runs]")
+@click.option("--out", type=UserPath(), default=Path("runs"), help="folder of runs [runs]")
 @STORE_OPTION
 @click.option("-v", "--verbose", count=True, help="say what happens, with tracebacks")
 def experiment(name: str | None, only_plan: bool, verbose: int, **given: Any) -> None:

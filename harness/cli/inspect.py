@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from .paths import UserPath
+
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=UserPath())
 def inspect(file: Path) -> None:
     """Show name, shape and type of every array in FILE (.mat, .npz, .npy, .h5, .pt, .csv, .tsv)."""
     from ..errors import visible

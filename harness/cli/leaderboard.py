@@ -12,6 +12,7 @@ import click
 
 from ..errors import ConfigError, HarnessError, visible
 from ..results import RunResult
+from .paths import UserPath
 from .tables import print_table, say
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ TOP = 10
 
 
 @click.command()
-@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=UserPath())
 @click.option(
     "-o",
     "--out",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     default=Path("leaderboard"),
     show_default=True,
     help="folder that leaderboard.html, .md, .csv, .tex and .parquet are written into",

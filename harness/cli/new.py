@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..storage.disk import explained
+from .paths import UserPath
 
 
 @click.command()
@@ -14,7 +15,7 @@ from ..storage.disk import explained
 @click.argument("name")
 @click.option(
     "--folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=UserPath(file_okay=False),
     default=Path("."),
     show_default="here",
     help="Where the folder NAME is made.",

@@ -12,6 +12,7 @@ import click
 
 from ..errors import ConfigError, DataError
 from ..reading.resizing import FITS
+from .paths import UserPath
 from .run import DATA_OPTIONS, STORE_OPTION
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ _SETTINGS = ("seed", "samples", "micro_batch", "device", "adapt_images")
 
 @click.command()
 @click.argument("model")
-@click.argument("images", type=click.Path(path_type=Path))
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="the .h5 to write")
+@click.argument("images", type=UserPath())
+@click.option("-o", "--out", required=True, type=UserPath(), help="the .h5 to write")
 @click.option("--samples", type=click.IntRange(min=1), help="draws per image of a stochastic encoder [1]")
 @click.option("--seed", type=int, help="seed of every draw [the run's, else 0]")
 @click.option("--device", help="cpu, cuda, cuda:N or mps [cpu]")

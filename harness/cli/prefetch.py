@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .paths import UserPath
 from .run import STORE_OPTION
 
 if TYPE_CHECKING:
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 @click.option(
     "--for",
     "run_file",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="a run's YAML, with its section plugins: all weights that this run asks for, and its data, read "
     "and hashed; the run then needs no network",
 )
 @click.option(
     "--from",
     "source",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     help="a file that was downloaded elsewhere, or a folder of such files under their own names",
 )
 @STORE_OPTION

@@ -11,6 +11,7 @@ from ..errors import ConfigError, suggest, visible
 from ..results import RunResult
 from ..storage.disk import explained
 from .against import against_option, print_against
+from .paths import UserPath
 from .run import SHAREABLE_HELP, chosen_tables
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class TableHelp(click.Command):
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=UserPath())
 @click.option("--shareable", is_flag=True, help=SHAREABLE_HELP)
 @click.option(
     "--tables", callback=chosen_tables, help="print these tables in place of it: all, or their names"
@@ -60,8 +61,8 @@ def report(folder: Path, shareable: bool, tables: tuple[str, ...], against: tupl
 
 
 @click.command(cls=TableHelp)
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("folder", type=UserPath())
+@click.argument("file", type=UserPath())
 @click.option("--table", "name", default=None, help="which table; by default summary")
 @click.option("--target", default=None, help="summary, scores: against what (stimulus, measured, image …)")
 @click.option("--wide", is_flag=True, help="a line per row, a column per metric: mean [interval] as text")

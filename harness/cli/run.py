@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import ConfigError
+from ..places import expanded
 from .against import against_option
+from .paths import UserPath
 
 if TYPE_CHECKING:
     from ..run.outcome import Outcome
@@ -71,7 +73,7 @@ _SECTIONS = "benchmark, encoder, decoder, run, plugins"
 DATA_OPTIONS = (
     click.option("--benchmark", help="a benchmark's name [embedded]"),
     click.option("--subject", help="the scored subject of the benchmark, by name or number [its first]"),
-    click.option("--config", type=click.Path(path_type=Path), help="YAML with sections " + _SECTIONS),
+    click.option("--config", type=UserPath(), help="YAML with sections " + _SECTIONS),
     click.option(
         "--set",
         "assignments",
@@ -82,9 +84,7 @@ DATA_OPTIONS = (
 )
 """What every command says of the data that it takes."""
 
-STORE_OPTION = click.option(
-    "--store", type=click.Path(path_type=Path), help="artifacts [$HARNESS_STORE or ~/.cache]"
-)
+STORE_OPTION = click.option("--store", type=UserPath(), help="artifacts [$HARNESS_STORE or ~/.cache]")
 
 
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -131,9 +131,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of commands that write a run folder."""
     for option in reversed(
         [
-            click.option(
-                "--out", type=click.Path(path_type=Path), default=Path("runs"), help="folder of runs [runs]"
-            ),
+            click.option("--out", type=UserPath(), default=Path("runs"), help="folder of runs [runs]"),
             click.option("--tables", callback=chosen_tables, help=TABLES_HELP),
             against_option,
             click.option("--no-report", is_flag=True, help="write tables only"),
@@ -207,7 +205,7 @@ def plan_of_score(path: str, **given: Any) -> Plan:
     from ..stages.reconstructions import check_given
 
     check_given(path)
-    form = "file" if Path(path).expanduser().is_file() else "folder"
+    form = "file" if expanded(path).is_file() else "folder"
     form = "captions" if form == "file" and path.lower().endswith(SUFFIX) else form
     return _plan(given, encoder=None, decoder=f"{form}:{path}", need_decoder=True)
 

@@ -13,15 +13,14 @@ import click
 
 from ..errors import ConfigError, suggest
 from ..places import store_folder
+from .paths import UserPath
 
 if TYPE_CHECKING:
     from ..storage.pruning import Held
 
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([mhdw])")
-_STORE = click.option(
-    "--store", type=click.Path(path_type=Path), help="which [$HARNESS_STORE or in the user's cache]"
-)
+_STORE = click.option("--store", type=UserPath(), help="which [$HARNESS_STORE or in the user's cache]")
 
 
 @click.group("store", invoke_without_command=True)
@@ -51,7 +50,7 @@ def store(context: click.Context, store: Path | None) -> None:
 @click.option("--stage", "stages", multiple=True, help="only of this stage, for example features; repeatable")
 @click.option(
     "--keep-runs",
-    type=click.Path(path_type=Path),
+    type=UserPath(),
     multiple=True,
     help="keep the fitted models of the run in this folder, or of the runs in it; repeatable",
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import DataError, visible
+from .paths import UserPath
 from .run import STORE_OPTION
 
 if TYPE_CHECKING:
@@ -22,10 +23,8 @@ SHOWN = 20
 
 
 @click.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--out", required=True, type=click.Path(path_type=Path), help="the folder of the submission"
-)
+@click.argument("run_folder", metavar="RUN", type=UserPath())
+@click.option("-o", "--out", required=True, type=UserPath(), help="the folder of the submission")
 @click.option("--no-images", is_flag=True, help="without reconstructions and predictions to check scores by")
 @click.option(
     "--own-code",
@@ -68,7 +67,7 @@ def submit(run_folder: Path, out: Path, no_images: bool, own_code: bool, store: 
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=UserPath())
 @click.option("--benchmark", help="the benchmark with the data of the run [the run's, where it is generated]")
 @click.option(
     "--set",

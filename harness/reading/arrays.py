@@ -23,6 +23,7 @@ from .hdf5 import hdf5_entries
 from .ids import as_ids, require_ids
 from .matlab import is_version_73, matlab_entries
 from .plain_files import json_entries, npy_entries, npz_entries, txt_entries
+from .present import existing_file
 from .sources import ArrayInfo, ArraySource, Entry, Hdf5Array, MemoryArray, NpyArray, reading
 from .tables import table_entries
 from .torch_files import torch_entries
@@ -77,7 +78,7 @@ def describe(path: str | Path) -> list[ArrayInfo]:
 
     Arrays inside MATLAB structures, HDF5 groups and dictionaries are named with slashes.
     """
-    path = existing_file(Path(path))
+    path = existing_file(path, expected=", ".join(SUFFIXES))
     with reading(path):
         return sorted((entry.described() for entry in _entries(path)), key=lambda info: info.name)
 
@@ -88,7 +89,7 @@ def open_array(path: str | Path, key: str = BARE) -> ArraySource:
     ``.npy`` and tensors are memory-mapped, HDF5 read on demand, the others are read at once.  Raises
     :class:`DataError` for a file or key that is absent, empty, damaged, pickled or unsupported.
     """
-    path = existing_file(Path(path))
+    path = existing_file(path, expected=", ".join(SUFFIXES))
     with reading(path):
         return _opened(_entry(path, _entries(path), key))
 
@@ -100,7 +101,7 @@ class ArrayFile:
     """
 
     def __init__(self, path: str | Path, texts: Sequence[str] = ("ids",)) -> None:
-        self.path = existing_file(Path(path))
+        self.path = existing_file(path, expected=", ".join(SUFFIXES))
         with reading(self.path):
             self._entries = _entries(self.path)
         held = {BARE if entry.info.bare else entry.info.name: entry for entry in self._entries}
@@ -185,19 +186,6 @@ def as_integers(source: ArraySource) -> np.ndarray:
 def as_names(source: ArraySource) -> list[str]:
     """A vector of texts or numbers as ids (:mod:`harness.reading.ids`)."""
     return as_ids(as_vector(source), what=source.what)
-
-
-def existing_file(path: Path) -> Path:
-    """`path`, unless it is absent, empty or a folder (:class:`DataError`, which names a near one)."""
-    if path.is_file():
-        if not path.stat().st_size:
-            raise DataError(f"{path} is empty (0 bytes); copy or export it again")
-        return path
-    if path.is_dir():
-        raise DataError(f"{path} is a folder; expected a file ({', '.join(SUFFIXES)})")
-    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.5)
-    raise DataError(f"there is no file {path}" + (f"; did you mean '{near[0]}'?" if near else ""))
 
 
 def _entries(path: Path) -> list[Entry]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import DataError, quoted
 from .ids import as_ids, require_ids
+from .present import existing_file
 from .texts import read_text
 
 _FORMS = (
@@ -29,9 +30,8 @@ def read_captions(path: Path) -> dict[str, tuple[str, ...]]:
         text.
     """
     try:
-        content = json.loads(read_text(path), object_pairs_hook=_Pairs)
-    except FileNotFoundError:
-        raise DataError(f"there is no file {path}; give a .json of captions by image id") from None
+        text = read_text(existing_file(path, expected="a .json of captions by image id"))
+        content = json.loads(text, object_pairs_hook=_Pairs)
     except (OSError, ValueError, RecursionError) as problem:
         raise DataError(f"{path} is no JSON that can be read ({problem}); {_FORMS}") from None
     if isinstance(content, _Pairs) and "annotations" in content.names():

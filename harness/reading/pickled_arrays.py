@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
+from .present import existing_file
 
 NUMPY = frozenset(
     {
@@ -59,8 +60,7 @@ def read_pickled_arrays(path: Path, *, of: str, names: tuple[str, ...]) -> dict[
         There is no such file, or it is another object, wants any other class or function, or holds an
         attribute that is no array of numbers.
     """
-    if not path.is_file():
-        raise DataError(f"there is no file {path}")
+    path = existing_file(path)
     reader = type("Reader", (PartsUnpickler,), {"classes": frozenset({of})})
     try:
         with path.open("rb") as file:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, suggest
+from .present import existing_file
 from .tables import table_rows
 from .texts import read_text
 
@@ -63,9 +64,7 @@ def read_records(path: Path, *, needs: Sequence[str] = ()) -> Records:
     DataError
         No file, no row, a head that is empty or doubled, a row of another length, or one of `needs` absent.
     """
-    if not path.is_file():
-        raise DataError(f"there is no file {path}")
-    rows = list(table_rows(path, read_text(path)))
+    rows = list(table_rows(path, read_text(existing_file(path, may_be_empty=True))))
     if len(rows) < 2:
         raise DataError(f"{path} holds no row below its heads")
     heads = [name.strip() for name in rows[0]]

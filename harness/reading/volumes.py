@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, DataError
+from .present import existing_file
 from .room import DEFLATE_AT_BEST, require_room
 from .sources import reading
 
@@ -56,9 +57,7 @@ def open_volume(path: str | Path) -> Volume:
     ConfigError
         nibabel is not installed.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"there is no file {path}")
+    path = existing_file(path)
     with reading(path):
         image = _image(path)
         shape, dtype = tuple(int(n) for n in image.shape), np.dtype(image.get_data_dtype())

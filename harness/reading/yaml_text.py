@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from ..errors import ConfigError, quoted
+from ..errors import ConfigError, quoted, visible
 
 MOST_EXPANDED = 1_000_000
 """Values, and characters of text, that aliases may stand for: ten lines of them can name a billion."""
@@ -43,13 +43,20 @@ def load_yaml(text: str, *, where: str) -> Any:
     except yaml.YAMLError as problem:
         mark = getattr(problem, "problem_mark", None)
         line = f" (line {mark.line + 1})" if mark else ""
-        raise ConfigError(f"{where} is not valid YAML{line}") from None
+        raise ConfigError(f"{where} is not valid YAML{line}{_reason(problem)}") from None
     except (ValueError, TypeError, LookupError) as problem:  # a tag such as !!int before what is none
         raise ConfigError(f"{where} is not valid YAML ({quoted(str(problem))})") from None
     except RecursionError:
         raise ConfigError(f"{where} is nested too deeply to be read") from None
     finally:
         loader.dispose()
+
+
+def _reason(problem: yaml.YAMLError) -> str:
+    reason = getattr(problem, "problem", None) or ""
+    if r"'\t'" in reason:
+        return ": a tab; indent by spaces"
+    return f": {visible(reason)}" if reason else ""
 
 
 class _Loader(yaml.SafeLoader):

@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, suggest
+from ..places import expanded
 from ..published import published_rows
 from ..settings import listed, mapping, read_yaml
 
@@ -118,7 +119,7 @@ def read_suite(name: str, *, smoke: bool = False, measured: bool = False) -> Sui
     ConfigError
         There is none, or it is no suite; with what to type.
     """
-    file = Path(name).expanduser() if name.endswith((".yaml", ".yml")) else _folder() / f"{name}.yaml"
+    file = expanded(name) if name.endswith((".yaml", ".yml")) else _folder() / f"{name}.yaml"
     if not file.is_file() and not name.endswith((".yaml", ".yml")):
         raise ConfigError(suggest(name, suite_names(), what="experiment"))
     content = mapping(read_yaml(file), keys=KEYS, where=str(file))

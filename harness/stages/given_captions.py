@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from ..errors import DataError
+from ..places import expanded
 from ..reading.caption_files import read_captions
 from ..reading.ids import lacking, match_ids
 
@@ -51,7 +51,7 @@ class GivenCaptions:
     @cached_property
     def captions(self) -> dict[str, tuple[str, ...]]:
         """Id -> captions, as the file has them."""
-        return read_captions(Path(self.path).expanduser())
+        return read_captions(expanded(self.path))
 
     def of(self, ids: Sequence[str]) -> dict[str, str]:
         """Id -> caption of each of `ids`; extra ones of the file are left out.

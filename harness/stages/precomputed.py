@@ -22,9 +22,11 @@ import numpy as np
 
 from ..data import Stimuli, SubjectData, VoxelSpace
 from ..errors import DataError, SpaceMismatch
+from ..places import expanded
 from ..plugins import HARNESS, PluginRef
-from ..reading.arrays import BARE, ArrayFile, sidecars
+from ..reading.arrays import BARE, SUFFIXES, ArrayFile, sidecars
 from ..reading.ids import match_ids, nearest_id
+from ..reading.present import existing_file
 from ..reading.sources import ArraySource
 from ..storage.content import file_sha
 from ..units import converted
@@ -56,14 +58,12 @@ class FilePredictions:
 
     def __init__(self, params: Params) -> None:
         self.params = params
-        self.path = Path(params.path).expanduser()
-        if not self.path.is_file():
-            raise DataError(f"--encoder file:{params.path}: there is no such file")
+        self.path = existing_file(params.path, expected=", ".join(SUFFIXES))
 
     @staticmethod
     def missing(params: Params, *, subject: str) -> tuple[str, ...]:
         """Nothing; a file that holds no predictions is refused before it is needed (:class:`DataError`)."""
-        _opened(Path(params.path).expanduser())
+        _opened(expanded(params.path))
         return ()
 
     @cached_property

@@ -13,10 +13,12 @@ import numpy as np
 
 from ..data import ImageSet, Stimuli
 from ..errors import DataError
+from ..places import expanded
 from ..reading.arrays import BARE, SUFFIXES, ArrayFile, ArraySource
 from ..reading.ids import lacking, match_ids, stem
 from ..reading.image_files import ImageFolder
 from ..reading.pixels import Scale, checked_hashes, sampled
+from ..reading.present import existing_file
 from ..rows.table import ROWS
 
 logger = logging.getLogger(__name__)
@@ -56,12 +58,10 @@ class GivenImages:
         form, colon, path = text.partition(":")
         if not colon or form not in ("folder", "file"):
             return None
-        location = Path(path).expanduser()
-        if form == "file" and not location.is_file():
-            problem = "is not a file" if location.exists() else "is not there"
-            raise DataError(f"{location} {problem}; give one of {', '.join(SUFFIXES)}, or folder:PATH")
+        if form == "file":
+            existing_file(path, expected=f"{', '.join(SUFFIXES)}, or folder:PATH")
         if form == "folder":
-            _check_folder(location)
+            _check_folder(expanded(path))
         return cls(path, form)
 
     def rows(self, stimuli: Stimuli, *, flat_row: str) -> dict[str, ImageSet]:
@@ -95,7 +95,7 @@ class GivenImages:
         return there
 
     def _held(self, flat_row: str) -> dict[str, _Held]:
-        root = Path(self.path).expanduser()
+        root = expanded(self.path)
         if self.form == "file":
             return _file_rows(root, flat_row)
         _check_folder(root)
@@ -113,7 +113,7 @@ class GivenImages:
 
 def check_given(path: str) -> None:
     """Refuse a `path` that is neither a folder nor a file, before either form is asked for."""
-    if not Path(path).expanduser().exists():
+    if not expanded(path).exists():
         raise DataError(
             f"{path}: there is no such file or folder; give a folder that holds an image per test image, "
             f"named by id, or a file of images and ids ({', '.join(SUFFIXES)})"

@@ -28,6 +28,7 @@ import numpy as np
 
 from ..errors import StoreError
 from ..notices import Flag
+from ..places import expanded
 from .content import digest, file_sha, plain, save_json
 from .disk import ANOTHER_FOLDER, explained
 from .executors import single_thread
@@ -100,7 +101,7 @@ class Store:
     """
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root).expanduser().resolve()
+        self.root = expanded(root).resolve()
         self.computed: Counter[str] = Counter()
         self.warned: dict[Flag, None] = {}
         self.reused: Counter[str] = Counter()

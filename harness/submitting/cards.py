@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HarnessError
+from ..places import expanded
 from ..plugins import PluginRef, find
 from ..run.flags.provenance import declarations
 from ..run.overlaps import Declared
@@ -111,7 +112,7 @@ def _class(ref: PluginRef) -> Any:
 
 def _docstring(name: str) -> str:
     """First paragraph of the docstring of a plugin's file, which is read and not executed."""
-    file = Path(name.rpartition(":")[0] or name).expanduser()
+    file = expanded(name.rpartition(":")[0] or name)
     try:
         return _paragraph(ast.get_docstring(ast.parse(file.read_bytes())) or "")
     except (OSError, SyntaxError, ValueError):

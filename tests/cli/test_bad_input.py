@@ -41,7 +41,7 @@ def refused(done, message: str) -> None:
         (["--encoder", "ridge", "--decoder", "linear", "--metrics", "pixcor"], "did you mean 'pixcorr'"),
         (["--encoder", "ridge", "--decoder", "linear", "--device", "gpu"], "expected cpu, cuda"),
         (["--encoder", "ridge", "--decoder", "linear", "--adapter", "nome"], "run.adapter"),
-        (["--encoder", "file:absent.npz", "--decoder", "linear"], "there is no such file"),
+        (["--encoder", "file:absent.npz", "--decoder", "linear"], "there is no file"),
         (["--encoder", "absent.py:X", "--decoder", "linear"], "there is no file"),
         (["--encoder", "ridge", "--decoder", "linear", "--config", "absent.yaml"], "there is no file"),
         (["--benchmark", "embeded", "--encoder", "ridge", "--decoder", "linear"], "did you mean 'embedded'"),

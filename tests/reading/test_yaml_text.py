@@ -105,6 +105,9 @@ def test_parameters_become_the_numbers_that_they_need(tmp_path):
         ("a: 1\na: 1\n", "the key 'a' is given a second time in line 2"),
         ("a: &x [*x]\n", "an alias in line 1 stands for itself"),
         ("a: [\n", r"not valid YAML \(line 2\)"),
+        ("a:\n\tb: 1\n", r"not valid YAML \(line 2\): a tab; indent by spaces"),
+        ("a: *b\n", r"not valid YAML \(line 1\): found undefined alias 'b'"),
+        ("a:1\n", r"expected keys and values, found 'a:1'; write KEY: VALUE, with a space"),
         ("a: !!python/object/apply:os.system ['touch ran']\n", r"not valid YAML \(line 1\)"),
         ("a: " + "[" * 5000 + "]" * 5000, "nested too deeply"),
         ("? [1, 2]\n: 3\n", "not valid YAML|unhashable"),
@@ -139,7 +142,7 @@ def test_a_long_value_is_cut_where_it_is_quoted(tmp_path):
     values = ", ".join(f"{{k{k}: {'x' * 100}}}" for k in range(1000))
     (tmp_path / "f.yaml").write_text(f"benchmark: {{units: raw, dataset: [{values}]}}\n")
     request = read_request(tmp_path / "f.yaml", [], plugins={})
-    with pytest.raises(ConfigError, match=r"benchmark\.dataset: .*\(given: ") as caught:
+    with pytest.raises(ConfigError, match=r"benchmark\.dataset is .*; expected text") as caught:
         resolve_params(Paired.Params, request.values["benchmark"], section="benchmark")
     assert len(str(caught.value)) < 400
 

@@ -226,7 +226,7 @@ def test_what_is_not_there_is_said_before_any_work(harness, tmp_path, words):
         done = harness("score", path, *words[:2], check=False)
         assert done.returncode == 2
         assert f"{path}: there is no such file or folder; give a folder" in done.stderr
-    for form, message in (("folder", "there is no folder absent"), ("file", "absent is not there")):
+    for form, message in (("folder", "there is no folder absent"), ("file", "there is no file absent")):
         with pytest.raises(DataError, match=message):
             GivenImages.asked(f"{form}:absent")
     (tmp_path / "r.npz").write_bytes(b"")
