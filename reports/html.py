@@ -85,6 +85,9 @@ LESIONED = 4
 
 LEVELS = ("alarm", "warning", "info")
 
+VOXELWISE = ("pattern_chart", "ceiling_chart", "ceiling_histogram", "cortex")
+"""Figures that show what is the data set's own: measured responses, noise ceilings and places of voxels."""
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -103,8 +106,9 @@ def write_report(run_folder: str | Path, *, shareable: bool = False) -> Path:
     as CSV, ``methods.txt``, a paragraph for a paper, and ``reproduce.yaml``, which runs it again.
 
     shareable : for data whose terms forbid showing them: all of it goes into the folder ``shareable/`` of
-        the run, to be handed on, without measured responses, and without stimuli and images made from them
-        without a brain response; the report has their id and average colour.
+        the run, to be handed on, without measured responses, without what is known of single voxels (where
+        they lie, their noise ceilings), and without stimuli and images made from them without a brain
+        response; the report has their id and average colour.
 
     Raises :class:`harness.errors.DataError` when the folder holds no finished run or a damaged file.
     """
@@ -134,10 +138,7 @@ def render_html(run: RunResult, *, shareable: bool = False, drawn: Figures | Non
     paired = paired_table(run)
     drawn = Figures() if drawn is None else drawn
     charts = _charts(run, drawn, scores, headline, curve, lesions, by_region)
-    patterns = pattern_table(run) if not shareable else None  # measured data
-    charts["pattern_chart"] = patterns is not None and drawn.draw(
-        "patterns of single images", lambda: pattern_chart(run, patterns), lambda: patterns
-    )
+    charts |= dict.fromkeys(VOXELWISE) if shareable else _voxelwise_charts(run, drawn)
     others = [m.name for m in run_metrics(run, "measured") if not is_agreement(m)]
     against_measured = score_table(run, "measured", metrics=others)
     protocols = _protocols(run)
@@ -215,6 +216,20 @@ def _charts(
             "lesions", lambda: lesion_chart(run, lesions, headline[:LESIONED]), lambda: lesions
         ),
         "region_chart": drawn.draw("voxel r by region", lambda: figures.region_chart(run), lambda: by_region),
+        "image_chart": drawn.draw(
+            *("scores of single images", lambda: figures.image_chart(run)),
+            lambda: figures.image_table(run),
+        ),
+    }
+
+
+def _voxelwise_charts(run: RunResult, drawn: Figures) -> dict[str, Figure | None]:
+    """The figures of :data:`VOXELWISE`."""
+    patterns = pattern_table(run)
+    return {
+        "pattern_chart": None
+        if patterns is None
+        else drawn.draw("patterns of single images", lambda: pattern_chart(run, patterns), lambda: patterns),
         "ceiling_chart": drawn.draw(
             *("voxel r by noise ceiling", lambda: figures.ceiling_chart(run)),
             lambda: figures.ceiling_table(run),
@@ -223,10 +238,6 @@ def _charts(
             "noise ceilings", lambda: figures.ceiling_histogram(run), lambda: figures.ceiling_table(run)
         ),
         "cortex": drawn.draw("maps on the cortex", lambda: cortex_figures(run), lambda: cortex_table(run)),
-        "image_chart": drawn.draw(
-            *("scores of single images", lambda: figures.image_chart(run)),
-            lambda: figures.image_table(run),
-        ),
     }
 
 

@@ -125,6 +125,7 @@ def test_what_may_be_handed_on_has_neither_stimuli_nor_measured_data(harness, fi
     harness("report", "finished")
     whole = (finished / "report.html").read_text()
     assert "patterns-of-single-images" in whole
+    assert "noise_ceiling" in pd.read_csv(finished / "figures" / "noise-ceilings.csv")
     assert (finished / "gallery" / "stimulus" / "00001.png").is_file()
     harness("report", "finished", "--shareable")
     assert (finished / "report.html").read_text() == whole
@@ -138,6 +139,11 @@ def test_what_may_be_handed_on_has_neither_stimuli_nor_measured_data(harness, fi
     assert not any("patterns" in name or name.endswith((".npz", ".parquet", ".json")) for name in files)
     page = (finished / "shareable" / "report.html").read_text()
     assert "patterns-of-single-images" not in page
+    tables = [pd.read_csv(finished / "shareable" / name) for name in files if name.endswith(".csv")]
+    assert tables
+    assert not any({"voxel", "noise_ceiling", "vertex"} & set(table.columns) for table in tables)
+    assert not any("cortex" in name or "noise-ceiling" in name for name in files)
+    assert "Single voxels are withheld" in page
     assert "Stimuli are withheld" in page
     stimuli = [(finished / path).read_bytes() for path in sorted(finished.glob("gallery/stimulus/*"))]
     encoded = [base64.b64encode(content).decode() for content in stimuli]
