@@ -88,11 +88,13 @@ class Processes:
 
     def close(self, *, wait: bool = True) -> None:
         """Stop; without `wait` busy workers are killed, and lose the task that they are at."""
-        if not wait:
-            for process in list((self._pool._processes or {}).values()):
-                process.kill()
-        # With its workers gone the pool ends at once, and takes its semaphores with it.
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        with self._handing_out:  # or a worker would be started for a task that is handed out meanwhile
+            if not wait:
+                for process in list((self._pool._processes or {}).values()):
+                    process.kill()
+            # With its workers gone the pool ends at once, and takes its semaphores with it.  It then tells
+            # every task that it is broken: what is cancelled wakes nobody who waits for several tasks.
+            self._pool.shutdown(wait=True, cancel_futures=wait)
         self._channel.close()
         for folder in self._shared[:1]:
             shutil.rmtree(folder, ignore_errors=True)

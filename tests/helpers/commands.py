@@ -26,7 +26,7 @@ SHARED = ROOT.parent / "shared"
 """What lies beside a checkout and is not in it; tests that use it are skipped where it is absent."""
 
 TOYS = HELPERS / "toys.py"
-TOY_METRICS = "pixcorr,ssim,voxel-r,pattern-2way,rsa"
+TOY_METRICS = "pixcorr,voxel-r,pattern-2way,rsa"
 TOY_WORDS = (
     *("--benchmark", f"{TOYS}:ToyBenchmark"),
     *("--encoder", f"{TOYS}:ToyEncoder"),

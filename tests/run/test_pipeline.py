@@ -189,6 +189,7 @@ def test_a_third_party_encoder_joins_through_its_entry_point(harness, tmp_path, 
         "colour-mean",
         "--set",
         "encoder.preset=plain",
+        "--no-report",
         PYTHONPATH=str(third_party),
     )
     run = only_run(tmp_path)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
 
 import pytest
 
-from harness.errors import DataError
+from harness.errors import DataError, WorkerDied
 from harness.progress import listening, track
 from harness.storage.executors import THREADS, Inline, side_by_side
 from harness.storage.processes import Processes
@@ -97,3 +98,25 @@ def test_a_failure_stops_what_goes_on_beside_it():
         )
     executor.close()
     assert time.monotonic() - began < 300
+
+
+def test_a_pool_that_is_stopped_lets_go_of_whoever_waits_for_it():
+    """Also of those whose task no worker has begun: an interrupted run would never end."""
+    executor, handed_out = Processes(1), threading.Semaphore(0)
+
+    def one_task():
+        yield 600
+        handed_out.release()
+
+    def wait_for_it():
+        with contextlib.suppress(WorkerDied):
+            list(executor.map(asleep, one_task()))
+
+    waiting = [threading.Thread(target=wait_for_it, daemon=True) for _ in range(5)]
+    for thread in waiting:
+        thread.start()
+        assert handed_out.acquire(timeout=30)
+    executor.close(wait=False)
+    for thread in waiting:
+        thread.join(30)
+        assert not thread.is_alive()
