@@ -207,8 +207,9 @@ class Decoder(Protocol):
     `fit` will ask it for, and nothing else.  Before a fit several workers call it at once, each with
     `features` that compute a share of it.
     Optional: ``generate(images, *, seeds) -> Decoded``, the generator given the true embedding of
-    `images` (the generator ceiling); ``embed(images (n, H, W, 3)) -> (n, D)`` or (n, tokens, D), the true
-    embedding of images in the space of ``Decoded.embedding`` and of as many numbers, used to choose
+    `images` (the generator ceiling); ``rebuild(images, *, seeds) -> Decoded``, `images` through the codes in
+    which it draws and back (the code ceiling); ``embed(images (n, H, W, 3)) -> (n, D)`` or (n, tokens, D),
+    the true embedding of images in the space of ``Decoded.embedding`` and of as many numbers, used to choose
     among candidates and by the retrieval metrics, which without either score nothing;
     ``captions = True``, where `decode` returns captions and so may `generate`, of the true images, or a
     static method ``captions(params) -> bool`` where that depends;

@@ -27,6 +27,7 @@ from .plugin_files import module_from_file
 KINDS = {"str": str, "int": int, "float": float, "bool": bool}
 """Types of parameters that may be sent, by name."""
 
+ABILITIES = ("generate", "rebuild", "embed", "calibrate")
 CONSTANTS = ("version", "stochastic", "repeats", "trains_on", "transductive")
 
 
@@ -57,7 +58,7 @@ def describe(plugin: Any) -> dict[str, Any]:
     return {
         **{name: getattr(plugin, name) for name in CONSTANTS},
         "fields": fields,
-        "abilities": [name for name in ("generate", "embed", "calibrate") if hasattr(plugin, name)],
+        "abilities": [name for name in ABILITIES if hasattr(plugin, name)],
         "environment": environment(),
     }
 
@@ -96,10 +97,15 @@ class Side:
             "decode": lambda: write_decoded(
                 folder, self.decoder.decode(read_responses(folder), seeds=read_array(folder, "seeds"))
             ),
-            "generate": lambda: write_decoded(
-                folder,
-                self.decoder.generate(read_array(folder, "given"), seeds=read_array(folder, "seeds")),
-            ),
+            **{
+                method: lambda method=method: write_decoded(
+                    folder,
+                    getattr(self.decoder, method)(
+                        read_array(folder, "given"), seeds=read_array(folder, "seeds")
+                    ),
+                )
+                for method in ("generate", "rebuild")
+            },
             "embed": lambda: write_array(folder, "embedded", self.decoder.embed(read_array(folder, "given"))),
         }
         return calls[request["call"]]()

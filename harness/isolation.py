@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,8 @@ class Child:
         kind = getattr(errors, reply["problem"], None)
         if isinstance(kind, type) and issubclass(kind, errors.HarnessError):
             raise kind(reply["message"])
+        if reply["problem"] == "OutOfMemoryError":  # torch's, by its name: smaller micro-batches may do
+            raise errors.OutOfMemory(f"{self._label}: {reply['message']}")
         raise PluginError(f"{self._label}: {reply['problem']}: {reply['message']}")
 
     def close(self) -> None:
@@ -205,13 +207,18 @@ def _calibrate(self: IsolatedDecoder, responses: Responses) -> None:
         self._asked("calibrate", folder=str(folder))
 
 
-def _generate(self: IsolatedDecoder, images: np.ndarray, *, seeds: np.ndarray) -> Decoded:
-    """See :class:`harness.api.Decoder`."""
-    with _exchanged() as folder:
-        write_array(folder, "given", images)
-        write_array(folder, "seeds", seeds)
-        self._asked("generate", folder=str(folder))
-        return read_decoded(folder)
+def _of_true_images(method: str) -> Callable[..., Decoded]:
+    """``generate`` or ``rebuild``."""
+
+    def ask(self: IsolatedDecoder, images: np.ndarray, *, seeds: np.ndarray) -> Decoded:
+        """See :class:`harness.api.Decoder`."""
+        with _exchanged() as folder:
+            write_array(folder, "given", images)
+            write_array(folder, "seeds", seeds)
+            self._asked(method, folder=str(folder))
+            return read_decoded(folder)
+
+    return ask
 
 
 def _embed(self: IsolatedDecoder, images: np.ndarray) -> np.ndarray:
@@ -222,7 +229,8 @@ def _embed(self: IsolatedDecoder, images: np.ndarray) -> np.ndarray:
         return np.array(read_array(folder, "embedded"))
 
 
-_ABILITIES = {"calibrate": _calibrate, "generate": _generate, "embed": _embed}
+_ABILITIES = {"calibrate": _calibrate, "embed": _embed}
+_ABILITIES |= {method: _of_true_images(method) for method in ("generate", "rebuild")}
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import pytest
 from commands import TOYS, call_harness, only_run
 
 from harness.api import PluginError, SpaceMismatch, VoxelSpace
+from harness.errors import OutOfMemory
 from harness.isolation import declared_python
 from harness.plugins import find
 
@@ -33,6 +34,10 @@ PYTHON = "env/bin/python"
 class Params:
     strength: float = 0.5
     note: str = "plain"
+
+
+class OutOfMemoryError(RuntimeError):
+    """Torch's class is called so."""
 
 
 class Grey:
@@ -62,6 +67,8 @@ class Grey:
         level = np.clip(0.5 + self.params.strength * (responses.mean().mean(axis=1) - self.mean), 0, 1)
         if self.params.note == "die":
             sys.exit("no more")
+        if self.params.note == "full":
+            raise OutOfMemoryError("tried to allocate 20 GB")
         if self.params.note == "fail":
             raise ValueError("a bad day")
         images = np.broadcast_to(level[:, None, None, None, None], (len(level), 1, *self.shape))
@@ -136,6 +143,9 @@ def test_it_is_a_decoder_like_another(decoder, tmp_path):
     np.testing.assert_array_equal(first.embedding, same.embedding)
     with pytest.raises(SpaceMismatch, match="fitted in another space"):
         again.open(VoxelSpace("toy", "s9", "all", 3, "zscore", "x"), device="cpu")
+    full = plugin.load(tmp_path, plugin.Params(note="full"), device="cpu")
+    with pytest.raises(OutOfMemory, match=r"Grey under .*: tried to allocate 20 GB"):
+        full.decode(data.test.responses, seeds=seeds)
     for note, words in (("fail", "Grey under .*python: ValueError: a bad day"), ("die", "ended .*: no more")):
         broken = plugin.load(tmp_path, plugin.Params(note=note), device="cpu")
         with pytest.raises(PluginError, match=words) as problem:

@@ -168,13 +168,13 @@ class MindHierCore(FittedDecoder):
         return Decoded(self._drawn(output, seeds), embedding=true[-1].float().cpu().numpy())
 
     @without_gradients
-    def rebuild(self, images: np.ndarray) -> np.ndarray:
-        """(N, H, W, 3) of the true codes: what no decoder with this VQ-VAE exceeds."""
+    def rebuild(self, images: np.ndarray, *, seeds: np.ndarray) -> Decoded:
+        """The code ceiling: `images` by their true codes, which no decoder with this VQ-VAE exceeds."""
         import torch
 
         vqvae, pictures = self.parts.vqvae, self._pictures(planes(images)).to(self.device)
         total = [vqvae.quantize(vqvae.features(part)).running[-1] for part in pictures.split(BATCH)]
-        return _from_signed(torch.cat([vqvae.picture(part) for part in total]))
+        return Decoded(_from_signed(torch.cat([vqvae.picture(part) for part in total]))[:, None])
 
     @without_gradients
     def embed(self, images: np.ndarray) -> np.ndarray:

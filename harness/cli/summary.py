@@ -164,7 +164,11 @@ def _rows(plan: Plan) -> list[str]:
     rows += [f"{BOTTLENECK}{rank}" for rank in sorted(set(plan.settings.bottleneck))]
     rows += [f"lesions of {', '.join(plan.settings.lesions)}"] if plan.settings.lesions else []
     rows += ["oracle"] if plan.benchmark.load().simulated else []
-    rows += ["generator-ceiling"] if hasattr(plan.decoder.load(), "generate") else []
+    rows += [
+        row
+        for row, method in (("generator-ceiling", "generate"), ("code-ceiling", "rebuild"))
+        if hasattr(plan.decoder.load(), method)
+    ]
     rows += ["re-measurement where there are repeats"]
     if plan.settings.rows:
         rows = ["measured", *(["predicted"] if plan.encoder else []), *plan.settings.rows]

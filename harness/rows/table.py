@@ -135,6 +135,12 @@ ROWS = {
             "reference",
         ),
         Row(
+            "code-ceiling",
+            "code ceiling",
+            "the true images through the decoder's own codes and back: what none of its pictures exceeds",
+            "reference",
+        ),
+        Row(
             "human-caption",
             "another human caption",
             "the first reference of each image, against its others",

@@ -40,8 +40,11 @@ logger = logging.getLogger(__name__)
 Place = tuple[str, int, int]
 """(row, trial, sample)."""
 
-CEILING: Place = ("generator-ceiling", -1, 0)
-"""What the decoder's generator makes of the true images' embedding."""
+CEILINGS: dict[Place, str] = {
+    ("generator-ceiling", -1, 0): "generate",
+    ("code-ceiling", -1, 0): "rebuild",
+}
+"""Rows of true images -> the optional method of a decoder that makes them, of their embedding or codes."""
 
 
 @dataclass(frozen=True)
@@ -155,8 +158,8 @@ def decoded_rows(
                     context, prepared, decoder.model, decoder.cheats, micro_batch
                 )
             predictions = _decoded_predictions(context, prepared, decoder.model, encoded, micro_batch)
-            of_ceiling = {CEILING: decoded.pop(CEILING)} if CEILING in decoded else {}
-            return decoded | predictions | of_ceiling
+            of_ceilings = {place: decoded.pop(place) for place in CEILINGS if place in decoded}
+            return decoded | predictions | of_ceilings
 
         reconstructions, _ = _in_memory(context, decoder.micro_batch, all_rows)
     inputs = {"measured": prepared.data.test.responses.mean()}
@@ -266,16 +269,22 @@ def _in_memory(
 def _decoded_without_encoder(
     context: Context, prepared: Prepared, decoder: Model, cheats: Mapping[str, np.ndarray], micro_batch: int
 ) -> dict[Place, Reconstructions]:
-    """Every row that needs no encoder and, where the decoder can, its generator given the true images."""
+    """Every row that needs no encoder and, where the decoder can, those of the true images."""
     test, settings = prepared.data.test, context.settings
     streams = row_streams(context, prepared.data, cheats)
-    ceiling = hasattr(context.plan.decoder.load(), "generate") and wants_row(settings, CEILING[0])
-    total = sum(len(stream.responses.ids) for stream in streams) + ceiling * len(test)
+    plugin = context.plan.decoder.load()
+    ceilings = {
+        place: method
+        for place, method in CEILINGS.items()
+        if hasattr(plugin, method) and wants_row(settings, place[0])
+    }
+    total = sum(len(stream.responses.ids) for stream in streams) + len(ceilings) * len(test)
     with context.stage("decode", total) as advance:
         tools = _tools(context, prepared) | {"progress": advance, "micro_batch": micro_batch}
         reconstructions = _of_streams(decoder, streams, names=prepared.names, **tools)
-        if ceiling:
-            reconstructions[CEILING] = generate(decoder, test.stimuli, seed=settings.seed, **tools)
+        for place, method in ceilings.items():
+            of_truth = generate(decoder, test.stimuli, seed=settings.seed, method=method, **tools)
+            reconstructions[place] = of_truth
     return reconstructions
 
 

@@ -147,17 +147,20 @@ def generate(
     executor: Executor,
     micro_batch: int,
     shard_size: int,
+    method: str = "generate",
     eight_bit: bool = False,
     progress: Callable[[int], None] = lambda images: None,
 ) -> Reconstructions:
-    """The generator ceiling: the decoder's ``generate`` given the true images' embedding."""
+    """What the decoder makes of the true images: by ``generate`` from their embedding, the generator ceiling,
+    or by ``rebuild`` from their codes."""
 
     module = model.ref.load().__module__
+    named = {} if method == "generate" else {"method": method}
 
     def item(ids: tuple[str, ...]) -> Item:
         part, seeds = stimuli.select(ids), image_seeds(seed, ids, 0)
-        arguments = lambda: (model, space, ids, pictures(part), seeds, eight_bit)  # noqa: E731
-        return Item({"images": part.sha, "seeds": seeds}, arguments, count=len(ids), plugin=module)
+        arguments = lambda: (model, space, ids, pictures(part), seeds, eight_bit, method)  # noqa: E731
+        return Item({"images": part.sha, "seeds": seeds, **named}, arguments, count=len(ids), plugin=module)
 
     artifacts = cached_map(
         "decode",

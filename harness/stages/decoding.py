@@ -43,10 +43,12 @@ def generate_batch(
     images: Reference,
     seeds: np.ndarray,
     in_8_bit: bool,
+    method: str = "generate",
 ) -> None:
-    """Write what the generator of `model` makes of the embedding of the true `images`, called `ids`."""
+    """Write what `method` of `model`, ``generate`` or ``rebuild``, makes of true `images`, called `ids`."""
     decoder, given = _opened(model, space, None), images.load()
-    decoded = guarded(model.ref, "fails while decoding", lambda: decoder.generate(given, seeds=seeds))
+    ceiling = getattr(decoder, method)
+    decoded = guarded(model.ref, "fails while decoding", lambda: ceiling(given, seeds=seeds))
     _write(folder, decoder, checked(decoded, model.ref, ids), in_8_bit)
 
 

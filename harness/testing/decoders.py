@@ -110,6 +110,7 @@ def signatures(case: DecoderCase) -> Iterator[Problem]:
         "load": (("folder", "params"), ("device",)),
         "from_pretrained": (("params", "space"), ("device",)),
         "generate": (("images",), ("seeds",)),
+        "rebuild": (("images",), ("seeds",)),
         "embed": (("images",), ()),
         "calibrate": (("responses",), ()),
     }
@@ -161,9 +162,9 @@ def output(case: DecoderCase) -> Iterator[Problem]:
 
 
 def true_embedding(case: DecoderCase) -> Iterator[Problem]:
-    """``embed`` gives as many numbers as are decoded, ``generate`` an image for each image."""
+    """``embed`` gives as many numbers as are decoded, ``generate`` and ``rebuild`` one image an image."""
     model, stimuli = case.model, case.subject.test.stimuli
-    if not hasattr(case.plugin, "embed") and not hasattr(case.plugin, "generate"):
+    if not any(hasattr(case.plugin, method) for method in ("embed", "generate", "rebuild")):
         raise NotChecked("it has neither embed nor generate")
     decoded = case.decoded(model)
     images = stimuli.images()
@@ -180,11 +181,13 @@ def true_embedding(case: DecoderCase) -> Iterator[Problem]:
             yield Problem(
                 f"{len(images)} finite rows from embed(images)", str(true.shape), "Give one row an image."
             )
-    if hasattr(case.plugin, "generate"):
-        generated = case.call("generate", model.generate, images, seeds=case.seeds)
+    for method in ("generate", "rebuild"):
+        if not hasattr(case.plugin, method):
+            continue
+        generated = case.call(method, getattr(model, method), images, seeds=case.seeds)
         if not isinstance(generated, Decoded) or len(generated.images) != len(images):
             yield Problem(
-                f"Decoded with {len(images)} images from generate",
+                f"Decoded with {len(images)} images from {method}",
                 repr(type(generated).__name__),
                 "Give one an image.",
             )

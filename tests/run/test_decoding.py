@@ -82,6 +82,35 @@ def test_memory_that_ends_at_the_predictions_makes_all_rows_smaller(tmp_path):
     assert "decode" not in again.stdout.partition("computed:")[2].partition(";")[0]
 
 
+def test_the_true_codes_stand_beside_what_was_decoded(tmp_path):
+    """By `rebuild`, as the generator's ceiling by `generate`; a share of the rows leaves it out."""
+    file = tmp_path / "coded.py"
+    file.write_text(
+        f"import sys\n\nsys.path.insert(0, {str(HELPERS)!r})\n"
+        "from toys import Decoded, ToyBenchmark, ToyDecoder\n\n\n"
+        "class Coded(ToyDecoder):\n"
+        "    def rebuild(self, images, *, seeds):\n"
+        "        return Decoded((images // 64 * 64 + 32)[:, None])\n"
+    )
+    words = ["--benchmark", f"{file}:ToyBenchmark", "--decoder", f"{file}:Coded"]
+    words += ["--metrics", "pixcorr", "--set", "run.derangements=2"]
+    assert "code-ceiling" in call_harness(tmp_path, "plan", *words).stdout
+    words = ["run", *words, "--no-report"]
+    call_harness(tmp_path, *words)
+    scores = only_run(tmp_path).scores
+    means = scores[scores.target == "stimulus"].groupby(scores.row.astype(str)).value.mean()
+    assert 1 > means["code-ceiling"] > 0.9 > means["measured"]
+    assert means["generator-ceiling"] == pytest.approx(1)
+    again = call_harness(tmp_path, *words)
+    assert "nothing was computed" in again.stdout
+    call_harness(tmp_path, *words, "--rows", "zero")
+    files = sorted(tmp_path.glob("runs/*/scores.parquet"))
+    assert sorted("code-ceiling" in set(pd.read_parquet(file).row.astype(str)) for file in files) == [
+        False,
+        True,
+    ]
+
+
 def test_pictures_in_8_bit_where_they_are_asked_for(tmp_path):
     """A quarter of the disk; what a metric of 8-bit pictures says stays as it is."""
     run(tmp_path, "--rows", "zero", "--metrics", "brain-diffuser-pixcorr", most=99)

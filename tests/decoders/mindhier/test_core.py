@@ -54,7 +54,7 @@ def test_the_ceiling_draws_from_true_tokens_and_codes(pair):
     assert ceiling.images.shape == (4, 1, 16, 16, 3)
     np.testing.assert_allclose(ceiling.embedding.reshape(4, -1), own.embed(truth), rtol=1e-4, atol=1e-5)
     assert np.abs(ceiling.images - decoded(own, data).images).max() > 0.01
-    assert own.rebuild(truth).shape == (4, 16, 16, 3)
+    assert own.rebuild(truth, seeds=seeds).images.shape == (4, 1, 16, 16, 3)
 
 
 def test_what_was_saved_decodes_the_same(pair, folder, tmp_path):
