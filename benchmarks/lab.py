@@ -10,7 +10,7 @@ its trials.
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -48,6 +48,7 @@ class Params(ResizeKeys):
         ``file.mat:key``.
     trials : table with a row for each volume of `betas`; ``image``, ``session``, ``split`` : its columns.
     images : folder of pictures, called as the column `image` says.
+    labels : attribute of the images, such as ``category`` -> its column of `trials`.
     mask : volume; voxels above 0 are used.
     atlas, atlas_names : volume of numbers of regions, and a table with the columns ``number`` and ``name``.
     groups : cortical group -> names of regions that it unites.
@@ -66,6 +67,7 @@ class Params(ResizeKeys):
     images: str = ""
     mask: str = ""
     image: str = "image"
+    labels: Mapping[str, str] = field(default_factory=dict)
     session: str = ""
     split: str = ""
     test: str | tuple[str, ...] = "test"
@@ -138,7 +140,8 @@ class Lab:
         if subject not in self.subjects():
             raise DataError(suggest(subject, self.subjects(), what="subject"))
         params, files = self.params, _Files(self.params, subject)
-        table = read_records(files.path(params.trials), needs=[params.image, *params.mean_over])
+        needs = [params.image, *params.mean_over, *params.labels.values()]
+        table = read_records(files.path(params.trials), needs=needs)
         volume, mask = read_mask(files.path(params.mask))
         volumes = [path for pattern in params.betas for path in files.betas(pattern)]
         rows = Rows.of(table, params)
@@ -152,7 +155,8 @@ class Lab:
         names, shown = in_order_shown(rows.images)
         folder = files.path(params.images)
         images = ImageFolder(folder, names, scale=Scale(door=YAML), resize=params.resize()).complete()
-        trials = trials_of(source, images, names, shown, session=rows.sessions)
+        labels = {label: labels_of(table, params, names, label=label) for label in params.labels}
+        trials = trials_of(source, images, names, shown, session=rows.sessions, labels=labels)
         kept = np.isin(trials.trials, measured_trials(trials.table, name="betas", exclude=params.exclude))
         is_test = rows.is_test[trials.trials]
         parts = [chosen_trials(trials, kept & chosen) for chosen in (~is_test, is_test)]
@@ -237,6 +241,20 @@ class Rows:
                 f"{table.path}: {is_test.sum()} of {len(is_test)} trials test; both splits need some"
             )
         return cls(members, images, sessions, is_test)
+
+
+def labels_of(table: Records, params: Params, names: Sequence[str], *, label: str) -> list[str]:
+    """What the column of `label` says of each of the images `names`; two words for one image are an error."""
+    shown, column = table.text(params.image), params.labels[label]
+    words: dict[str, str] = {}
+    pictures = set(names)
+    for name, word in zip(shown, table.text(column)):
+        if name in pictures and words.setdefault(name, word) != word:
+            raise DataError(
+                f"{table.path}: '{name}' is '{words[name]}' and '{word}' in the column '{column}'; an image "
+                "has one label of a kind"
+            )
+    return [words[name] for name in names]
 
 
 def read_trials(references: list[str], mask: np.ndarray, rows: Rows, n_volumes: int) -> np.ndarray:

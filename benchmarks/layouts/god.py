@@ -66,6 +66,7 @@ class GenericObjectDecoding(LayoutBenchmark):
             names,
             index,
             session=only_column(session_kind).astype(np.int64) if session_kind else None,
+            labels={"synset": [name.partition("_")[0] for name in names]},
         )
         rois = {
             name.removeprefix("ROI_"): np.nan_to_num(kinds[name])[voxels] == 1

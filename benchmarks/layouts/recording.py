@@ -71,10 +71,12 @@ def trials_of(
     image_of_trial: np.ndarray,
     *,
     session: np.ndarray | None = None,
+    labels: Mapping[str, Sequence[str]] | None = None,
 ) -> SplitTrials:
     """Trials in rows of `source`; only images that have one are kept.
 
-    names : (M,) id of each of the M `images`; image_of_trial : (T,) place in these.
+    names : (M,) id of each of the M `images`; image_of_trial : (T,) place in these; labels : attribute ->
+    (M,) of the images.
     """
     table = ResponseTable(source, "trials-first")
     if len(image_of_trial) != table.shape[0]:
@@ -94,7 +96,7 @@ def trials_of(
         compact,
         session,
         None,
-        {},
+        {label: np.array(values)[used] for label, values in (labels or {}).items()},
     )
 
 

@@ -60,6 +60,10 @@ class ThingsFmri(LayoutBenchmark):
             )
         shown = stimuli.text("stimulus")
         names, index = in_order_shown(shown)
+        labels = {}
+        if "concept" in stimuli.columns:
+            concepts = dict(zip(shown, stimuli.text("concept")))
+            labels["concept"] = [concepts[name] for name in names]
         ids = [stem(name) for name in names]
         test = {name for name, kind in zip(shown, stimuli.text("trial_type")) if kind == "test"}
         return Recording(
@@ -69,6 +73,7 @@ class ThingsFmri(LayoutBenchmark):
                 ids,
                 index,
                 session=stimuli.integers("session"),
+                labels=labels,
             ),
             _facts(voxels),
             "raw",

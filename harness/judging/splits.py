@@ -105,7 +105,9 @@ def _labels(data: SubjectData, label: str) -> list[str]:
     shared_labels = sorted(set(data.train.stimuli.labels) & set(data.test.stimuli.labels))
     if label not in shared_labels:
         if not shared_labels:
-            raise ConfigError("these images have no labels; give them under labels:, or split --by cluster")
+            raise ConfigError(
+                "these images have no labels; give them under labels: of paired or lab, or split --by cluster"
+            )
         raise ConfigError(suggest(label, shared_labels, what="label (--label)"))
     return [str(value) for part in (data.train, data.test) for value in part.stimuli.labels[label]]
 

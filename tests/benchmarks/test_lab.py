@@ -13,6 +13,7 @@ from PIL import Image
 
 from harness.api import ConfigError, DataError
 from harness.benchmarks.lab import Lab, Params, Rows, read_trials
+from harness.judging.splits import honest_split
 from harness.reading.records import read_records
 from harness.settings import resolve_params
 
@@ -101,6 +102,33 @@ def test_test_images_may_be_listed(folder):
     check(Lab(params(folder, split="", test="test_ids.txt")).load("subj01"))
     with pytest.raises(DataError, match=r"test names 1 images that were not shown \(for example 'other'\)"):
         Lab(params(folder, split="", test=("other", *names))).load("subj01")
+
+
+def with_kinds(folder, kind):
+    """Adds the column ``kind`` (image, row of the table) -> word."""
+    head, *lines = (folder / "trials.csv").read_text().splitlines()
+    rows = [f"{line},{kind(line.partition(',')[0], k)}" for k, line in enumerate(lines)]
+    (folder / "trials.csv").write_text("\n".join([f"{head},kind", *rows]) + "\n")
+    return Lab(params(folder, labels={"category": "kind"}))
+
+
+def test_a_category_of_the_table_is_left_out_whole(folder):
+    def kind(name, row):
+        return f"k{int(name.partition('-')[2]) % 5}" if name != "rest" else f"none{row}"
+
+    data = with_kinds(folder, kind).load("subj01")
+    for part in (data.train, data.test):
+        assert part.stimuli.labels["category"].tolist() == [kind(name, 0) for name in part.stimuli.ids]
+    chosen = honest_split(data, by="category", label="category", share=0.3).test_ids
+    test = {kind(name, 0) for name in chosen}
+    every = [*data.train.stimuli.ids, *data.test.stimuli.ids]
+    assert test
+    assert sorted(chosen) == sorted(name for name in every if kind(name, 0) in test)
+
+
+def test_an_image_of_two_categories_is_refused(folder):
+    with pytest.raises(DataError, match="in the column 'kind'; an image has one label of a kind"):
+        with_kinds(folder, lambda name, row: f"k{row % 2}").load("subj01")
 
 
 def test_volumes_of_one_image_in_one_run_are_averaged(folder):

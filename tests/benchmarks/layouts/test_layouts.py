@@ -307,6 +307,13 @@ def test_labels_of_god_are_names_of_its_pictures(label, name):
     assert image_id(label) == name
 
 
+@pytest.mark.parametrize(("name", "label"), [("things-fmri", "concept"), ("god", "synset")])
+def test_images_have_the_categories_of_their_names(name, label, tmp_path):
+    data = load(name, WRITERS[name](tmp_path / "root"))
+    for part in (data.train, data.test):
+        assert part.stimuli.labels[label].tolist() == [own.partition("_")[0] for own in part.stimuli.ids]
+
+
 def test_shared_images_train_no_model_whichever_test_set_is_asked_for(tmp_path, monkeypatch):
     """A smaller test set leaves shared images out: they neither train nor set means and spreads."""
     from harness.benchmarks.layouts import nsd_design
