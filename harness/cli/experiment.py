@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +27,16 @@ EVERY = "all"
 @click.option("--smoke", is_flag=True, help="a small trial of the suite, within minutes")
 @click.option("--plan", "only_plan", is_flag=True, help="list the cells and compute nothing")
 @click.option("--benchmark", help="another benchmark than the suite's, such as nsd-mindeye2")
+@click.option("--subjects", help="instead of the suite's, by name or number, such as 1,2,5,7")
 @click.option(
-    "--set", "assignments", multiple=True, metavar="benchmark.KEY=VALUE", help="a parameter of the benchmark"
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE",
+    help="a parameter of the benchmark (benchmark.KEY), or what sbatch is asked for (run.slurm.KEY)",
+)
+@click.option(
+    "--device", help="cpu, cuda, cuda:N or mps; of workers on cuda each has one GPU [the suite's, or cpu]"
 )
 @click.option("--workers", type=click.IntRange(min=1), default=1, help="cells at a time [1]")
 @click.option(
@@ -75,28 +85,40 @@ def _asked(name: str, given: dict[str, Any]) -> Suite:
     """The suite called `name`, on the benchmark that was asked for."""
     from ..run.cells import benchmark_is_measured
     from ..run.suites import read_suite
-    from ..settings import read_request
 
-    benchmark, assignments = given["benchmark"], given["assignments"]
-    for text in assignments:
-        if not text.startswith("benchmark."):
-            raise ConfigError(
-                f"--set {text}: a suite says all but its benchmark; expected benchmark.KEY=VALUE"
-            )
-    if benchmark is None and not assignments:
-        return read_suite(name, smoke=given["smoke"])
+    benchmark, values = given["benchmark"], _assigned(given["assignments"])["benchmark"]
     measured = benchmark is not None and benchmark_is_measured(benchmark)
     suite = read_suite(name, smoke=given["smoke"], measured=measured)
-    values = dict(read_request(None, assignments, plugins={}).values["benchmark"])
-    if benchmark is None:
-        return suite.on(suite.benchmark, {**suite.benchmark_params, **values})
-    return suite.on(benchmark, values)
+    if benchmark is not None:
+        suite = suite.on(benchmark, values)
+    elif values:
+        suite = suite.on(suite.benchmark, {**suite.benchmark_params, **values})
+    if given["subjects"]:
+        subjects = tuple(filter(None, map(str.strip, given["subjects"].split(","))))
+        suite = replace(suite, subjects=subjects)
+    if given["device"]:
+        suite = replace(suite, run={**suite.run, "device": given["device"]})
+    return suite
+
+
+def _assigned(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What ``--set`` gives, by section: parameters of the benchmark, and under ``run`` those of SLURM."""
+    from ..settings import read_request
+
+    for text in assignments:
+        if not text.startswith(("benchmark.", "run.slurm.")):
+            raise ConfigError(
+                f"--set {text}: a suite says all but its benchmark and what sbatch is asked for; expected "
+                "benchmark.KEY=VALUE or run.slurm.KEY=VALUE"
+            )
+    return {section: dict(of) for section, of in read_request(None, assignments, plugins={}).values.items()}
 
 
 def _carried_out(suites: list[Suite], given: dict[str, Any]) -> list[CellResult]:
     """The cells of all suites, computed, and the table of each printed and written."""
     from ..places import store_folder
     from ..run.cells import carry_out
+    from ..settings import SlurmSettings, resolve_params
     from ..storage.opening import open_executor
     from ..storage.store import Store
     from .progress import Bars
@@ -113,7 +135,16 @@ def _carried_out(suites: list[Suite], given: dict[str, Any]) -> list[CellResult]
     workers, store = given["workers"], Store(store_folder(given["store"]))
     name = given["executor"] or ("processes" if workers > 1 else "inline")
     asked = suites[0].name if len(suites) == 1 else EVERY
-    executor = open_executor(name, workers=workers, device="cpu", root=store.root, run=asked)
+    devices = [str(suite.run["device"]) for suite in suites if "device" in suite.run]
+    asked_of_slurm = _assigned(given["assignments"])["run"].get("slurm", {})
+    executor = open_executor(
+        name,
+        workers=workers,
+        device=devices[0] if devices else "cpu",
+        root=store.root,
+        run=asked,
+        slurm=resolve_params(SlurmSettings, asked_of_slurm, section="run.slurm"),
+    )
     try:
         return carry_out(
             suites,

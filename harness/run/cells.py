@@ -64,12 +64,17 @@ class CellResult:
 
 
 def cells(suite: Suite, folder: Path) -> list[Cell]:
-    """The plan of `suite`, decoder by decoder; graded encoders are files in `folder`."""
+    """The plan of `suite`, decoder by decoder; graded encoders are files in `folder`.
+
+    A variant that says whom it is scored on is there once, whatever the suite's subjects.
+    """
     planned = []
     for seed in suite.seeds:
         for subject in suite.subjects:
             for decoder in suite.decoders:
                 for place, encoder in enumerate(suite.encoders):
+                    if (encoder.subject or decoder.subject) and subject != suite.subjects[0]:
+                        continue
                     cheats = suite.cheats and not place
                     planned.append(_cell(suite, encoder, decoder, subject, seed, folder, cheats=cheats))
     return planned

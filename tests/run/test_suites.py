@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 from commands import TOYS, call_harness
 
+from harness.cli.experiment import _asked
+from harness.cli.main import cli
 from harness.cli.suite_tables import TABLES
 from harness.errors import ConfigError
 from harness.plugins import find
@@ -204,6 +206,44 @@ def test_a_suite_is_computed_once_and_prints_its_tables(tmp_path):
     assert "Kendall's tau" in again.stdout
     assert "one, nearest" in again.stdout
     assert "oracle" in again.stdout
+
+
+def test_a_suite_is_computed_where_and_of_whom_is_asked(tmp_path, monkeypatch):
+    """By every cell and by whoever computes the cells; nothing is opened before it is known to be sound."""
+    opened = {}
+
+    def note(name, **given):
+        opened.update(given, name=name)
+        raise ConfigError("enough")
+
+    monkeypatch.setattr("harness.storage.opening.open_executor", note)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toys.yaml").write_text(SUITE.replace("TABLE", "matrix"))
+    words = ["experiment", "toys.yaml", "--device", "cuda", "--executor", "slurm", "--store", "store"]
+    words += [
+        "--set",
+        "run.slurm.partition=gpu",
+        "--set",
+        "run.slurm.minutes=30",
+        "--set",
+        "benchmark.n_test=8",
+    ]
+    with pytest.raises(ConfigError, match="enough"):
+        cli.main(words, standalone_mode=False)
+    assert (opened["name"], opened["device"]) == ("slurm", "cuda")
+    assert (opened["slurm"].partition, opened["slurm"].minutes) == ("gpu", 30)
+    given = {"benchmark": None, "assignments": (), "smoke": False, "subjects": "subj02, 3", "device": "cuda"}
+    suite = _asked("toys.yaml", given)
+    planned = cells(suite, tmp_path)
+    assert {cell.request.values["run"]["device"] for cell in planned} == {"cuda"}
+    assert {cell.subject for cell in planned} == {"subj02", "3"}
+    first, *others = suite.encoders
+    own = replace(suite, encoders=(replace(first, subject="subj01"), *others))
+    assert [cell.subject for cell in cells(own, tmp_path)].count("subj01") == len(suite.decoders)
+    with pytest.raises(ConfigError, match=r"run\.slurm parameter 'partitoin'; did you mean 'partition'"):
+        cli.main([*words, "--set", "run.slurm.partitoin=x"], standalone_mode=False)
+    with pytest.raises(ConfigError, match=r"expected benchmark\.KEY=VALUE or run\.slurm\.KEY=VALUE"):
+        cli.main([*words, "--set", "encoder.folds=3"], standalone_mode=False)
 
 
 @pytest.mark.slow
