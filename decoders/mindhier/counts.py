@@ -2,7 +2,9 @@
 
 The networks are built at their released sizes without memory (:mod:`harness.nn.counting`), in float32, as
 they decode.  Each scale is a part of its own, since the first ones wait for weights and the last ones for
-products; codes that are drawn and added up need few operations and are left out.
+products; codes that are drawn and added up need few operations and are left out.  All networks stay on the
+device, CLIP among them, and so do keys and values of every row while scales are drawn: those of the images,
+and once more those of the rows that guidance joins.
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from torch import nn
 
-from harness.nn.costs import DecodingCosts, PartCount
+from harness.nn.costs import Count, DecodingCosts, PartCount
 from harness.nn.counting import count, weight_bytes
 
 from .encoder import EncoderOutput, HierarchicalEncoder
@@ -19,6 +22,9 @@ from .params import MindHierParams
 from .public import PublicSizes
 from .transformer import ScaleTransformer
 from .vqvae import VQVAE
+
+CLIP_BYTES = 4 * 427_616_513
+"""Of CLIP ViT-L/14 with both towers, float32: the image network, which decoding itself does not run."""
 
 
 def decoding(
@@ -35,24 +41,32 @@ def decoding(
 
 def _parts(params: MindHierParams, sizes: PublicSizes, voxels: int, images: int) -> Iterator[PartCount]:
     encoder = HierarchicalEncoder(voxels, sizes.encoder).eval()
-    responses = torch.empty(images, voxels)
-    work = count(lambda: encoder(responses, text=False))
-    yield PartCount("fMRI encoder", images, weight_bytes(encoder), work, 1)
-    network, sampling = ScaleTransformer(sizes.transformer).eval(), params.sampling()
-    weights, scales = weight_bytes(network), len(sizes.transformer.sides)
+    network, vqvae = ScaleTransformer(sizes.transformer).eval(), VQVAE(sizes.vqvae).eval()
+    all_weights = CLIP_BYTES + sum(map(weight_bytes, (encoder, network, vqvae)))
+
+    def part(name: str, own: nn.Module, work: Count, kept: int = 0) -> PartCount:
+        weights = weight_bytes(own)
+        return PartCount(name, images, weights, work, 1, held=all_weights - weights + kept)
+
+    responses, sampling = torch.empty(images, voxels), params.sampling()
+    yield part("fMRI encoder", encoder, count(lambda: encoder(responses, text=False)))
     with torch.no_grad():
         output = encoder(responses, text=False)
-    yield PartCount("keys and values", images, weights, count(lambda: _guide(network, output)), 1)
+    yield part("keys and values", network, count(lambda: _guide(network, output)))
     with torch.no_grad():
-        guide = _guide(network, output).repeated(params.candidates)
+        own = _guide(network, output)
+        guide = own.repeated(params.candidates)
+    both = guide.joined(guide) if sampling.guidance else guide
+    kept = sum(each.bytes() for each in {id(each): each for each in (own, guide, both)}.values())
+    scales = len(sizes.transformer.sides)
     for scale, side in enumerate(sizes.transformer.sides):
-        rows = guide.joined(guide) if sampling.guided(scale, scales) else guide
+        rows = both if sampling.guided(scale, scales) else guide
         inputs = torch.empty(len(rows.condition), side * side, sizes.transformer.code_channels)
         work = count(network.scale_logits, inputs, scale, rows)
-        yield PartCount(f"transformer, scale of {side} x {side}", images, weights, work, 1)
-    vqvae, side = VQVAE(sizes.vqvae).eval(), sizes.vqvae.sides[-1]
+        yield part(f"transformer, scale of {side} x {side}", network, work, kept)
+    side = sizes.vqvae.sides[-1]
     total = torch.empty(images * params.candidates, sizes.vqvae.code_channels, side, side)
-    yield PartCount("VQ-VAE", images, weight_bytes(vqvae), count(vqvae.picture, total), 1)
+    yield part("VQ-VAE", vqvae, count(vqvae.picture, total), own.bytes())
 
 
 def _guide(network: ScaleTransformer, output: EncoderOutput):

@@ -89,6 +89,18 @@ class Guide:
         """Every row `times` times in a row."""
         return self if times == 1 else self.changed(lambda x: x.repeat_interleave(times, dim=0))
 
+    def bytes(self) -> int:
+        """Of all its tensors."""
+        total = 0
+
+        def add(x: torch.Tensor) -> torch.Tensor:
+            nonlocal total
+            total += x.nbytes
+            return x
+
+        self.changed(add)
+        return total
+
     def joined(self, other: Guide) -> Guide:
         """These rows, then those of `other`; a single row of it stands for as many as are here."""
         rows = len(self.condition)

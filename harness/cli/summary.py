@@ -26,8 +26,8 @@ from ..storage.store import Store
 NEEDS_NO_DECODER = ("mean-image", "flat-grey", "nearest-train")
 """Controls made of images alone."""
 
-_UNDECODED = ("shuffled", *NEEDS_NO_DECODER)
-"""Rows of :func:`_rows` that cost no decoding."""
+_UNDECODED = ("shuffled", "code-ceiling", *NEEDS_NO_DECODER)
+"""Rows of :func:`_rows` that cost no decoding, or next to none."""
 
 _FEW = 3
 """Metrics that the short form of a plan names."""

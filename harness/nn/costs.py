@@ -7,7 +7,7 @@ before anything is loaded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 CARDS = {"RTX 4090": (165.2e12, 82.6e12, 1008e9), "H100 SXM": (989.4e12, 66.9e12, 3350e9)}
 """Data sheets: operations per second in float16 with sums in float32, dense; in float32; bytes per second."""
@@ -41,7 +41,8 @@ class PartCount:
     """One part while it decodes `images` images.
 
     weights : bytes of them on the device.  work : the whole of its calls for these images.  calls : how
-    often the weights are read for them.  half : its products are in half precision.
+    often the weights are read for them.  half : its products are in half precision.  held : bytes of what is
+    on the device besides while it works: parts that stay there, and what earlier ones left for it.
     """
 
     name: str
@@ -50,11 +51,12 @@ class PartCount:
     work: Count
     calls: int
     half: bool = False
+    held: int = 0
 
     @property
     def memory(self) -> int:
         """Bytes on the device while it works."""
-        return self.weights + self.work.working
+        return self.weights + self.work.working + self.held
 
     @property
     def least_traffic(self) -> int:
@@ -69,9 +71,7 @@ class PartCount:
 
     def again(self, times: int) -> PartCount:
         """The same part where it works `times` times for every image."""
-        return PartCount(
-            self.name, self.images, self.weights, self.work.times(times), self.calls * times, self.half
-        )
+        return replace(self, work=self.work.times(times), calls=self.calls * times)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def cost_lines(plan: Plan, decoded_rows: Sequence[str]) -> list[str]:
         f"the {rows} rows above that are decoded: at best {_times(times, rows)}, {rows * kept / 1e9:.0f} GB; "
         f"--rows leaves some out{hint}",
         f"memory of the device: {peak.memory / 1e9:.1f} GB at the peak ({peak.name}, {batch} images at "
-        "once), one part after another",
+        f"once), {'with all that stays there' if peak.held else 'one part after another'}",
     ]
 
 

@@ -21,6 +21,7 @@ from ..storage.content import digest
 from ..storage.executors import Executor
 from ..storage.identity import code_sha, named_files
 from ..storage.store import Store, is_known, key_of
+from ..training.devices import world_size
 from .data import reference_to
 from .features import FeatureStore, backbone_identity
 from .fitting import adapt_model, fit_model
@@ -228,10 +229,12 @@ def predicting(params: Any) -> dict[str, Any]:
 
 
 def _training_identity(subjects: Sequence[SubjectData], *, seed: int, device: str) -> dict[str, Any]:
+    processes = world_size()  # gradients of several are averaged: other weights than one has
     return {
         "training": [(data.space.sha, data.train.stimuli.sha, data.train.responses.sha) for data in subjects],
         "seed": seed,
         "device": device.partition(":")[0],
+        **({"processes": processes} if processes > 1 else {}),
     }
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def local_device(device: str) -> str:
     """`device`, or this process's own where several were started and `device` is ``cuda``."""
-    if device == "cuda" and _world() > 1:
+    if device == "cuda" and world_size() > 1:
         return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     return device
 
@@ -35,7 +35,8 @@ def half_precision(device: torch.device, *, enabled: bool) -> Iterator[None]:
         yield
 
 
-def _world() -> int:
+def world_size() -> int:
+    """Processes that train together, 1 unless several were started."""
     text = os.environ.get("WORLD_SIZE", "1")
     return int(text) if text.isdigit() else 1
 
@@ -120,4 +121,4 @@ class SeveralProcesses:
 
 def open_processes(device: str) -> Processes:
     """The processes of this training: one, unless several were started."""
-    return SeveralProcesses(device) if _world() > 1 else OneProcess()
+    return SeveralProcesses(device) if world_size() > 1 else OneProcess()

@@ -28,8 +28,11 @@ def test_a_plan_says_hours_disk_and_memory_of_a_full_size_decoder(harness, tmp_p
     assert "a row of 1,000 images: at best 4 min on one RTX 4090 or 4 min on one H100 SXM" in text
     assert "3.9 GB on disk" in text  # 512 x 512 x 3 and 257 x 768 numbers in float32
     assert "the 6 rows above that are decoded: at best 25 min on one RTX 4090" in text
+    # Every network stays there, and so do keys and values of both halves of the guidance.
     assert re.search(
-        r"memory of the device: 10\.\d GB at the peak \(keys and values, 1 images at once\)", text
+        r"memory of the device: 14\.\d GB at the peak \(transformer, scale of 32 x 32, 1 images at once\), "
+        "with all that stays there",
+        text,
     )
 
 

@@ -36,7 +36,8 @@ def table(title: str, costs: DecodingCosts) -> list[str]:
     totals = " | ".join(f"**{costs.seconds(card):.2f}**" for card in CARDS)
     lines.append(f"| **together** | | | **{costs.operations() / 1e12:.0f}** | | {totals} |")
     peak = costs.peak
-    return [*lines, "", f"Peak, one part at a time: {peak.memory / 1e9:.1f} GB ({peak.name}).", ""]
+    how = "with all that stays there" if peak.held else "one part at a time"
+    return [*lines, "", f"Peak, {how}: {peak.memory / 1e9:.1f} GB ({peak.name}).", ""]
 
 
 def main() -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from commands import HELPERS
 from toy_runs import toy_run
 
+from harness.stages.fit import _training_identity
+from harness.testing import toy_subject
+
 LOUDER = f"""
 import sys
 from dataclasses import dataclass, field
@@ -43,3 +46,13 @@ def test_a_parameter_of_predictions_alone_shares_the_fit_and_not_what_is_predict
 
     assert abs(spread(runs[1]) / spread(runs[0]) - 2) < 1e-3
     assert spread(runs[2]) == spread(runs[0])
+
+
+def test_a_fit_by_several_processes_is_another_than_that_by_one(monkeypatch):
+    """Their averaged gradients end in other weights; alone, nothing is said, so that old keys hold."""
+    subject, how = toy_subject("toy01", n_train=8, n_test=2, side=8), {"seed": 0, "device": "cuda:1"}
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    alone = _training_identity([subject], **how)
+    assert alone.keys() == {"training", "seed", "device"}
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert _training_identity([subject], **how) == {**alone, "processes": 2}
