@@ -18,7 +18,7 @@ from harness.api import Responses as Trials
 from harness.reading.pixels import Scale, checked_hashes
 
 from .paired_images import ChosenImages, require_same_kind
-from .paired_responses import Moments, ResponseRows, estimate_ncsnr, finite_voxels, measure
+from .paired_responses import Moments, ResponseRows, estimate_ncsnr, measure
 from .paired_trials import SplitTrials
 
 logger = logging.getLogger(__name__)
@@ -181,7 +181,8 @@ class Assembly:
 
     def _valid(self, moments: Moments, test: SplitTrials, ncsnr: np.ndarray | None) -> np.ndarray:
         """(V,) voxels to use; those that may not be excluded are errors."""
-        finite = moments.finite & finite_voxels(test.table, test.trials)
+        of_test = measure(test.table, test.trials, np.zeros(len(test.trials), np.int64))
+        finite = moments.finite & of_test.finite
         unknown = np.zeros(len(finite), bool) if ncsnr is None else ~np.isfinite(ncsnr) & finite
         constant = moments.constant & finite
         within = " within a session" if self.normalise == "zscore_session" else ""
@@ -202,6 +203,12 @@ class Assembly:
                 raise DataError(f"{message}; to mask them add exclude: [{', '.join(others)}]")
             logger.info("%s; they are masked", message)
         valid = finite & ~unknown & ~constant
+        # A few test trials may be equal by chance; where they are not to be masked, the run flags them.
+        if "constant" in self.exclude and len(test.trials) > 2:
+            still = valid & of_test.constant
+            if still.any():
+                logger.info("%d voxels are constant over the test trials; they are masked", still.sum())
+            valid &= ~still
         if not valid.any():
             raise DataError(f"all {len(valid)} voxels hold NaN or inf, or are constant; none is left to use")
         return valid

@@ -106,7 +106,8 @@ class Params(ImageKeys):
         standard deviation of the training trials (of the same session); or ``percent``, ``raw/300`` or
         ``raw/2000``: bring them to these units.
     exclude : ``nan`` and ``constant``: mask such voxels, those whose ncsnr is NaN included; ``zero``: leave
-        out trials that are 0 in every voxel.  Without it they are errors.
+        out trials that are 0 in every voxel.  Without it they are errors; voxels that are constant over the
+        test trials alone are flagged.
     mask : name of the set of voxels.
     rois : name -> (V,) array of 0 and 1.
     roi_labels, roi_names : (V,) array of whole numbers, and name -> number.

@@ -166,16 +166,6 @@ def measure(table: ResponseTable, trials: np.ndarray, groups: np.ndarray) -> Mom
     return Moments(names, mean, sd, constant=constant, finite=finite)
 
 
-def finite_voxels(table: ResponseTable, trials: np.ndarray) -> np.ndarray:
-    """(V,) False where any of `trials` is NaN or inf in float32."""
-    finite = np.ones(table.shape[1], bool)
-    with np.errstate(over="ignore"):
-        for start in range(0, len(trials), _BLOCK):
-            block = table.rows(trials[start : start + _BLOCK])
-            finite &= np.isfinite(block.astype(np.float32)).all(axis=0)
-    return finite
-
-
 class ResponseRows:
     """Chosen trials of a table as (T, V) float32: normalised, masked voxels at 0; read on demand.
 

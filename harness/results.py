@@ -103,7 +103,11 @@ class RunResult:
         """Check the folder and its schema; raise :class:`DataError` with what is missing."""
         folder = expanded(folder)
         if not (folder / "run.json").is_file():
-            raise DataError(f"{folder} holds no run.json; give a folder that 'harness run' wrote")
+            runs = sorted(file.parent for file in folder.glob("*/run.json"))[:3]
+            raise DataError(
+                f"{folder} holds no run.json; give a folder that 'harness run' wrote"
+                + (f", such as {' or '.join(map(str, runs))}" if runs else "")
+            )
         run = cls(folder)
         try:
             readable = isinstance(run.info, dict)

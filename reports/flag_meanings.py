@@ -13,6 +13,10 @@ FLAG_MEANINGS: Mapping[str, str] = {
         "Inside the block ids and responses do not belong together, outside they do. Compare the order of "
         "trials there with the log of the scan; leave the session out if it was lost."
     ),
+    "constant-test-voxels": (
+        "Voxels that never change while test images are shown were mostly not measured then: they have no "
+        "voxel score, and a decoder reads their value all the same. Mask them, and run again."
+    ),
     "control-equals-measured": (
         "A control that knows nothing does as well as measured responses, so the decoder gets what it "
         "shows from elsewhere. No score of this run says anything about a brain."
@@ -38,6 +42,10 @@ FLAG_MEANINGS: Mapping[str, str] = {
     "ground-truth-selection": (
         "Candidates were compared with the answer. Such a score cannot be had without the stimulus: "
         "compare it with no other, and use --selection first or predicted-embedding to report."
+    ),
+    "images-left-out": (
+        "A folder of images beside those that were scored has no row's name. If it is one of them, call it "
+        "as the row is called, and score again."
     ),
     "misaligned-ids": (
         "Images or responses are identified at chance: in all likelihood they belong to other ids. Check "

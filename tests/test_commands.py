@@ -154,7 +154,7 @@ def test_what_may_be_handed_on_has_neither_stimuli_nor_measured_data(harness, fi
 
 
 def test_plan_computes_nothing(harness, tmp_path, toy_words):
-    done = harness("plan", *toy_words, "--set", "encoder.ridge=3")
+    done = harness("plan", *toy_words, "--set", "encoder.ridge=3", "--out", "runs", "--no-report")
     assert "ridge=3.0" in done.stdout
     assert "oracle" in done.stdout
     assert "data are generated first" in done.stdout

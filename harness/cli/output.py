@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ConfigError
@@ -12,8 +13,16 @@ from ..storage.store import write_atomic
 ADVICE = "give another FILE"
 
 
-def check_output(file: Path) -> None:
-    """Refuse a `file` that could not be written, before anything is computed for it."""
+def check_output(file: Path, *, endings: Sequence[str] = ()) -> None:
+    """Refuse a `file` that could not be written, before anything is computed for it.
+
+    endings : those that tell what is written; readers go by them.
+    """
+    if endings and file.suffix.lower() not in endings:
+        raise ConfigError(
+            f"{file} has the ending '{file.suffix}', and what is written is {' or '.join(endings)}; give "
+            f"{file.with_suffix(endings[0])}"
+        )
     if file.is_dir():
         raise ConfigError(f"{file} is a folder; give a file in it, for example {file / 'table.csv'}")
     above = file.parent

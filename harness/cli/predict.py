@@ -76,7 +76,7 @@ def predict(model: str, images: Path, out: Path, **given: Any) -> None:
 
     errors = console(errors=True)
     set_up_logging(given["verbose"], errors)
-    check_output(out)
+    check_output(out, endings=(".h5", ".hdf5"))
     store = Store(store_folder(given["store"]))
     with explained(store.root):
         ready, settings = ready_encoder(model, store, Bars(errors), given)

@@ -178,10 +178,13 @@ def score(path: str, **given: Any) -> None:
     "--decoder", help="a name, path/file.py:Class, folder:recons/, file:recons.pt or captions:captions.json"
 )
 @common_options
+@output_options
 def plan(encoder: str | None, decoder: str | None, **given: Any) -> None:
     """Say what a run would do and what is there already, without computing anything.
 
-    Where a file that it would read is not there, the plan says so, and the command ends with an error.
+    It takes every word that harness run takes; those of what is written (--out, --tables, --against,
+    --no-report, --shareable) change nothing here.  Where a file that it would read is not there, the plan
+    says so, and the command ends with an error.
     """
     from ..places import store_folder
     from ..storage.store import Store

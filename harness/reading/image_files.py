@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import DataError, no_permission
 from .ids import IMAGE_ENDINGS, comparable, match_ids, nearest_id, stem
 from .pixels import Scale, stacked
+from .present import existing_file
 from .resizing import Resize
 
 _MODES = ("1", "L", "P", "RGB", "LA", "PA", "RGBA", "RGBX", "CMYK", "YCbCr")
@@ -61,6 +62,9 @@ def read_image(path: Path, content: bytes | None = None) -> np.ndarray:
             f"{path} claims more than {Image.MAX_IMAGE_PIXELS:,} pixels, which may exhaust the memory; save "
             "it at the size that was shown"
         ) from problem
+    except FileNotFoundError:
+        existing_file(path)  # says more: a link to nothing is listed with the other files
+        raise
     except PermissionError as problem:
         raise no_permission(path) from problem
     except Exception as problem:  # decoders of damaged files raise nearly anything

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ def read_records(path: Path, *, needs: Sequence[str] = ()) -> Records:
     if len(rows) < 2:
         raise DataError(f"{path} holds no row below its heads")
     heads = [name.strip() for name in rows[0]]
-    doubled = sorted({name for name in heads if heads.count(name) > 1})
+    doubled = sorted(name for name, count in Counter(heads).items() if count > 1)
     if doubled:
         raise DataError(f"{path} has two columns called '{doubled[0]}'")
     for number, row in enumerate(rows[1:], start=1):

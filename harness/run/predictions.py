@@ -4,12 +4,14 @@ The file is HDF5.  ``ids`` (N,), ``predictions`` (N, S, V) and their ``units`` a
 reads again; beside each image stand ``novelty`` (N,), its distance from the training images
 (:mod:`harness.solvers.novelty`), and ``novelty_share`` (N,), the share of training images that are farther
 out.  Of the space there are ``valid``, ``ncsnr`` and ``noise_ceiling`` (V,), ``coordinates``, ``rois/NAME``
-and ``groups/NAME`` where they are known; the rest is in attributes.
+and ``groups/NAME`` where they are known, ``%2F`` for a slash in NAME; the rest is in attributes.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -218,7 +220,7 @@ def image_sets(folder: Path, *, size: Sequence[int], fit: str) -> list[Stimuli]:
         raise DataError(f"there is no folder {folder}; give one that holds images")
     names = image_names(folder, below=False) or image_names(folder, below=True)
     ids = [name.rpartition(".")[0] for name in names]
-    twice = next((name for name in ids if ids.count(name) > 1), None)
+    twice = next((name for name, count in Counter(ids).items() if count > 1), None)
     if twice is not None:
         raise DataError(f"{folder} holds two images called '{twice}'; give each a name of its own")
     resize = Resize(tuple(size), FILTER, fit) if size else Resize()
@@ -280,11 +282,11 @@ def write_predictions(
             "noise_ceiling": space.noise_ceiling(counts),
             "coordinates": space.coordinates,
         }
-        arrays |= {f"rois/{name}": members for name, members in space.rois.items()}
-        arrays |= {f"groups/{name}": members for name, members in space.groups.items()}
+        arrays |= {f"rois/{_link(name)}": members for name, members in space.rois.items()}
+        arrays |= {f"groups/{_link(name)}": members for name, members in space.groups.items()}
         for name, values in arrays.items():
             if values is not None:
-                out.create_dataset(name.replace("\0", ""), data=np.asarray(values))
+                out.create_dataset(name, data=np.asarray(values))
         sets = _training_sets(ready)
         if sets:
             out.create_dataset("training_sets", data=sets, dtype=text)
@@ -304,6 +306,14 @@ def write_predictions(
                 "notes": "\n".join(ready.notes),
             }
         )
+
+
+def _link(name: str) -> str:
+    """`name` of a region in HDF5, where ``/`` opens a group, ``.`` is the group itself and NUL ends a name:
+    they are written as in addresses (``V1%2FV2``).
+    """
+    name = re.sub("[%/\0]", lambda match: f"%{ord(match[0]):02X}", name)
+    return "%2E" if name == "." else name
 
 
 def _training_sets(ready: ReadyEncoder) -> list[str]:

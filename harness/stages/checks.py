@@ -29,6 +29,7 @@ def check_subject(data: SubjectData) -> None:
         check_images(split.stimuli, what=f"{name} images of {data.subject}")
         check_responses(split.responses, what=f"{name} responses of {data.subject}")
     check_constant(data.train.responses, what=f"training responses of {data.subject}")
+    warn_of_constant(data.test.responses, what=f"test responses of {data.subject}")
     check_overlap(data.train, data.test)
     for name, extra in (("truth", data.truth), ("remeasured responses", data.remeasured)):
         if extra is not None:
@@ -77,14 +78,35 @@ def check_responses(responses: Responses, *, what: str) -> None:
 
 def check_constant(responses: Responses, *, what: str) -> None:
     """No valid voxel is constant over all trials, by more than rounding."""
-    if responses.n_trials < 2:
-        return
-    voxels = np.flatnonzero(is_constant(*responses.spread()[::-1]) & responses.space.valid)
+    voxels = constant_voxels(responses)
     if len(voxels):
         raise DataError(
             f"{what}: {len(voxels)} voxels are constant (first: {', '.join(map(str, voxels[:5]))}); "
             "mask them in the benchmark's `valid`"
         )
+
+
+def warn_of_constant(responses: Responses, *, what: str) -> None:
+    """Say which voxels never change over the test trials: no fit fails of them, and decoders read them."""
+    voxels = constant_voxels(responses)
+    if len(voxels) and responses.n_trials > 2:
+        logger.warning(
+            "%s: %d of %d voxels are constant over all %d trials (first: %s): were they measured? To mask "
+            "them add exclude: [constant], or leave them out of the benchmark's `valid`",
+            what,
+            len(voxels),
+            responses.space.n_valid,
+            responses.n_trials,
+            ", ".join(map(str, voxels[:5])),
+            extra={"flag": "constant-test-voxels"},
+        )
+
+
+def constant_voxels(responses: Responses) -> np.ndarray:
+    """Valid voxels that are constant over all trials but for rounding; none of fewer than two trials."""
+    if responses.n_trials < 2:
+        return np.zeros(0, int)
+    return np.flatnonzero(is_constant(*responses.spread()[::-1]) & responses.space.valid)
 
 
 def check_overlap(train: Split, test: Split) -> None:

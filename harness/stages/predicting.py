@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,19 +34,28 @@ def predict_batch(
         "fails while predicting",
         lambda: encoder.predict(stimuli, features, space=space, seeds=seeds),
     )
-    save_array(folder, "responses", checked(predicted, model.ref, seeds.shape, space))
+    save_array(folder, "responses", checked(predicted, model.ref, seeds.shape[1], space, stimuli.ids))
 
 
-def checked(predicted: object, ref: PluginRef, leading: tuple[int, int], space: VoxelSpace) -> np.ndarray:
-    """`predicted` as (N, S, V) float32, finite in valid voxels and 0 in masked ones."""
+def checked(
+    predicted: object, ref: PluginRef, samples: int, space: VoxelSpace, ids: Sequence[str]
+) -> np.ndarray:
+    """`predicted` for the images `ids` as (N, S, V) float32, finite in valid voxels and 0 in masked ones."""
     predicted = np.asarray(predicted)
-    expected = (*leading, space.n_voxels)
+    expected = (len(ids), samples, space.n_voxels)
     if predicted.shape != expected:
         raise PluginError(
             f"encoder '{ref.name}' predicted an array of shape {predicted.shape}; expected {expected} "
             f"(images, samples, voxels) for {space.subject}"
         )
-    predicted = np.where(space.valid, predicted, 0).astype(np.float32)
-    if not np.isfinite(predicted).all():
-        raise PluginError(f"encoder '{ref.name}' predicted NaN or infinity for {space.subject}")
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+        predicted = np.where(space.valid, predicted, 0).astype(np.float32)
+    finite = np.isfinite(predicted)
+    if not finite.all():
+        image, sample, voxel = np.argwhere(~finite)[0]
+        raise PluginError(
+            f"encoder '{ref.name}' predicted NaN or infinity (in float32) for {space.subject}: "
+            f"{np.count_nonzero(~finite):,} of {finite.size:,} values, first in voxel {voxel} of image "
+            f"'{ids[image]}', sample {sample}, from 0; predict a number for every voxel that is used"
+        )
     return predicted

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..data import ImageSet, Stimuli
-from ..errors import DataError
+from ..errors import DataError, suggest
 from ..places import expanded
 from ..reading.arrays import BARE, SUFFIXES, ArrayFile, ArraySource
 from ..reading.ids import lacking, match_ids, stem
-from ..reading.image_files import ImageFolder
+from ..reading.image_files import ImageFolder, image_names
 from ..reading.pixels import Scale, checked_hashes, sampled
 from ..reading.present import existing_file
 from ..rows.table import ROWS
@@ -108,6 +108,8 @@ class GivenImages:
             if row in rows:
                 raise DataError(f"{root} holds the row '{row}' twice; keep the folder or one file of it")
             rows[row] = _file_rows(child, row)[row] if arrays else _folder(child)
+        if rows:
+            _warn_of_other_folders(root, rows)
         return rows or {flat_row: _folder(root)}
 
 
@@ -194,6 +196,20 @@ class _ArrayImages:
 
     def _sample(self) -> np.ndarray:
         return self._array.take(sampled(self._array.shape[0]))
+
+
+def _warn_of_other_folders(root: Path, rows: Iterable[str]) -> None:
+    """Say which folders of images lie beside those of `rows` and are of no row: mostly slips of a name."""
+    for child in sorted(root.iterdir()):
+        if child.is_dir() and child.name not in ROWS and image_names(child, below=True):
+            logger.warning(
+                "%s: the images in %s/ are left out beside those of %s: %s",
+                root,
+                child.name,
+                ", ".join(rows),
+                suggest(child.name, ROWS, what="row"),
+                extra={"flag": "images-left-out"},
+            )
 
 
 def _file_rows(path: Path, flat_row: str) -> dict[str, _Held]:

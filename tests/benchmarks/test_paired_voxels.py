@@ -39,6 +39,21 @@ def test_excluded_voxels_are_masked_counted_and_zero(tmp_path, caplog):
         load(tmp_path, **common, exclude=["nan"])
 
 
+def test_voxels_that_stand_still_in_the_test_trials_are_masked_or_flagged(tmp_path, caplog):
+    y = np.random.default_rng(0).normal(size=(6, 3))
+    y[3:, 1] = 7
+    file = save(tmp_path, x=COLOUR, y=y, m=np.arange(6) > 2)
+    common = {**file, "data": {"images": "x", "responses": "y"}, "image_layout": "nhwc", "test_mask": "m"}
+    masked = load(tmp_path, **common, exclude=["constant"])
+    assert masked.space.valid.tolist() == [True, False, True]
+    check_subject(masked)
+    assert not caplog.records
+    check_subject(load(tmp_path, **common))
+    (record,) = caplog.records
+    assert record.flag == "constant-test-voxels"
+    assert "1 of 3 voxels are constant over all 3 trials (first: 1)" in record.getMessage()
+
+
 def test_ncsnr_recovers_the_simulated_ratio(tmp_path):
     rng = np.random.default_rng(9)
     n, repeats, truth = 400, 3, np.array([0.0, 0.5, 1.0, 2.0])

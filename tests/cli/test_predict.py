@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from urllib.parse import unquote
 
 import h5py
 import numpy as np
@@ -15,6 +17,9 @@ from toys import SIDE, ToyBenchmark, ToyEncoder, scenes
 
 from harness.cli.predict import predict
 from harness.errors import ConfigError, DataError, HarnessError, SpaceMismatch
+from harness.plugins import find
+from harness.run.predictions import Predictions, ReadyEncoder, write_predictions
+from harness.stages.model import Model
 from harness.stages.precomputed import read_predictions
 
 LOUDER = f"""
@@ -90,6 +95,27 @@ def test_what_is_written_is_read_as_predictions_again(place):
     ids, values = read_predictions(place / "p.h5")
     assert ids == tuple(name.decode() for name in arrays["ids"])
     assert np.array_equal(values, arrays["predictions"])
+
+
+@pytest.mark.parametrize("name", ["p.npz", "p.csv", "p"])
+def test_another_ending_than_what_is_written_is_refused_with_one_that_works(place, name):
+    with pytest.raises(ConfigError, match=r"what is written is \.h5 or \.hdf5; give .*p\.h5$"):
+        called(place, place / "ridge", name=name)
+    assert not (place / name).exists()
+
+
+def test_regions_of_any_name_are_written(tmp_path):
+    names = ("V1", "V1/V2", "..", ".", "a%2F", "/", "V 4\0")
+    space = replace(ToyBenchmark(ToyBenchmark.Params()).load("toy01").space, groups={})
+    members = {name: np.arange(space.n_voxels) % (k + 2) == 0 for k, name in enumerate(names)}
+    space = replace(space, rois=members)
+    model = Model(find("encoders", "ridge"), None, "", "", "cpu")
+    few = Predictions(("a",), np.zeros((1, 1, space.n_voxels), np.float32), None, None)
+    write_predictions(tmp_path / "p.h5", ReadyEncoder(model, space), few, seed=0)
+    with h5py.File(tmp_path / "p.h5") as opened:
+        rois = {name: opened["rois"][name][()] for name in opened["rois"]}
+    assert {unquote(name) for name in rois} == set(names)
+    assert all((rois[name] == members[unquote(name)]).all() for name in rois)
 
 
 def test_predictions_in_units_that_nothing_leads_to_are_refused_before_they_are_written(place):

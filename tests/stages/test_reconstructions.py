@@ -92,6 +92,18 @@ def test_bad_folders(tmp_path, data):
         sizes.rows(stimuli, flat_row="predicted")
 
 
+def test_folders_of_no_row_beside_rows_are_named(tmp_path, data, caplog):
+    stimuli = data.test.stimuli
+    for folder in ("measured", "predictd/deeper"):
+        save_images(tmp_path / "r" / folder, stimuli.ids, stimuli.images())
+    (tmp_path / "r" / "logs").mkdir()
+    rows = GivenImages(str(tmp_path / "r")).rows(stimuli, flat_row="predicted")
+    assert list(rows) == ["measured"]
+    (record,) = (record for record in caplog.records if getattr(record, "flag", "") == "images-left-out")
+    assert "predictd/ are left out" in record.getMessage()
+    assert "did you mean 'predicted'?" in record.getMessage()
+
+
 # Reconstructions in files
 
 
