@@ -188,9 +188,19 @@ def render_html(run: RunResult, *, shareable: bool = False, drawn: Figures | Non
         methods=methods_text(run),
         reproduce=reproduce_text(run),
         provenance=provenance(run),
-        record=json.dumps(shortened(run.info), indent=1, ensure_ascii=False),
+        record=json.dumps(_record(run, shareable=shareable), indent=1, ensure_ascii=False),
         command=shlex.join(run.record.command),
     )
+
+
+def _record(run: RunResult, *, shareable: bool) -> dict[str, Any]:
+    """``run.json`` without long lists; where it is handed on also without what it says of single voxels."""
+    info = dict(run.info)
+    if shareable:
+        info.pop("noise_ceiling", None)
+        space = info.get("space") or {}
+        info["space"] = {key: value for key, value in space.items() if key not in ("rois", "groups")}
+    return shortened(info)
 
 
 def _charts(

@@ -43,6 +43,10 @@ def test_without_stimuli_no_stimulus_is_in_the_file(fresh: Path) -> None:
         assert not shown & {image.tobytes() for image in gallery[row]}
     assert {image.tobytes() for image in gallery["predicted"]} <= shown
     assert "Stimuli are withheld" in words(page)
+    whole = words(Page(render_html(RunResult.open(fresh))))
+    for of_voxels in ('"rois":', '"noise_ceiling":'):  # of few voxels they stand there in full
+        assert of_voxels in whole
+        assert of_voxels not in words(page)
     tiles = [attrs for _, attrs in page.tags if attrs.get("class") == "withheld"]
     average = np.round(gallery["stimulus"][0].reshape(-1, 3).mean(axis=0)).astype(int)
     assert tiles[0]["style"] == "background:#" + "".join(f"{value:02x}" for value in average)
