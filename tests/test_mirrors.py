@@ -164,6 +164,7 @@ TESTED_IN = {
     "decoders/mindeye1/settings.py": "decoders/mindeye1/test_decoder.py",
     "decoders/mindhier/settings.py": "decoders/mindhier/test_core.py",
     "decoders/mindhier/given_files.py": "decoders/mindhier/test_checkpoints.py",
+    "decoders/mindhier/published_low_level.py": "decoders/mindhier/test_decoder.py",
     "decoders/mindeye2/given_files.py": "decoders/mindeye2/test_decoder.py",
     "decoders/mindeye2/settings.py": "decoders/mindeye2/test_core.py",
     "decoders/mindeye2/tiny/networks.py": "decoders/mindeye2/test_decoder.py",

@@ -3,7 +3,8 @@
 Both networks see the mean of an image's trials.  Predicted tokens, of unit norm again, are drawn by Versatile
 Diffusion's image flow from the blurry image of the low-level network.  The public inference normalises that
 image as CLIP's input is before it is encoded, and its training writes over some MixCo labels: `faithful`
-keeps both.  Training images are not augmented here, so that targets are computed once.
+keeps both.  Training images are not augmented here, so that targets are computed once, and the low-level
+network is fitted without the term that compares its maps with a ConvNeXt's (a tenth of the published loss).
 """
 
 from __future__ import annotations

@@ -17,10 +17,12 @@ RECORDED = ("unet_settings", "vae_settings", "settings", "sha256")
 """Mappings in the record of a generator."""
 
 
-def missing_checkpoint(file: Path) -> list[str]:
-    """A line if `file` is not there."""
+def missing_checkpoint(file: Path, without: str = "") -> list[str]:
+    """A line if `file` is not there; `without` says how to do without it, where it is not a decoder's own."""
     if file.is_file():
         return []
+    if without:
+        return [f"{file} is not there; download it from pscotti/mindeyev2 on Hugging Face, or {without}"]
     return [f"{file} is not there; give decoder.checkpoint=PATH of a published last.pth, or {FIT}"]
 
 

@@ -41,9 +41,6 @@ LEFT = ("text_pooler.", "crop_embed.", "crop_proj.", "crop_cond_scales", "lvl_1L
 """Parts of names that Switti's files hold and MindHier does not take."""
 
 
-"""Fitted weights of both stages in a folder."""
-
-
 class Start(NamedTuple):
     """What became of the tensors of Switti's file."""
 

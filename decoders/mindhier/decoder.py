@@ -17,6 +17,7 @@ from .core import MindHierCore
 from .given_files import pretrained_files
 from .low_level import BlurryImages
 from .params import MindHierParams
+from .published_low_level import PublishedImages
 
 
 class MindHierDecoder(MindHierCore):
@@ -37,7 +38,7 @@ class MindHierDecoder(MindHierCore):
             params.sampling(),
             candidates=params.candidates,
         )
-        self.blurry = BlurryImages() if params.low_level == "mindeye2" else None
+        self.blurry = _blurry(params)
         self.blend = params.blend if self.blurry is not None else 0.0
 
     def identity(self) -> str:
@@ -64,7 +65,9 @@ class MindHierDecoder(MindHierCore):
     @staticmethod
     def missing(params: MindHierParams, *, subject: str) -> list[str]:
         """A line for each file of weights that is not there."""
-        return _source(params).missing(params)
+        blurry = _blurry(params)
+        beside = blurry.missing(subject) if isinstance(blurry, PublishedImages) else []
+        return _source(params).missing(params) + beside
 
     @staticmethod
     def costs(params: MindHierParams, *, images: int) -> DecodingCosts | None:
@@ -117,6 +120,13 @@ class MindHierDecoder(MindHierCore):
         super()._take(folder)
         if self.blurry is not None:
             self.blurry.restore(folder / "low-level", device=self.device)
+
+
+def _blurry(params: MindHierParams) -> BlurryImages | PublishedImages | None:
+    """What predicts the blurry image, where it is asked for."""
+    if params.low_level == "none":
+        return None
+    return BlurryImages() if params.weights == "tiny" else PublishedImages(params.weights)
 
 
 def _source(params: MindHierParams):

@@ -1,7 +1,8 @@
 """The low-level variant: MindEye2's blurry image beside MindHier's picture.
 
 The published scores marked with a dagger are of 0.55 times the picture plus 0.45 times the blurry image that
-MindEye2's low-level head predicts.  Here that head is fitted on the same subject; scoring mixes the two.
+MindEye2's low-level head predicts.  Beside the small parts that head is fitted on the same subject; beside
+the public files it is the published one's (:mod:`.published_low_level`).  Scoring mixes the two.
 """
 
 from __future__ import annotations

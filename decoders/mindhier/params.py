@@ -46,7 +46,8 @@ class MindHierParams(SamplingSettings):
     text_weight, drop, balanced, crop : see :mod:`.fitting` and :mod:`.core`.
     guidance ... last_temperature : of :class:`.sampling.SamplingSettings`.
     candidates : pictures drawn per image.
-    low_level : ``mindeye2`` fits MindEye2's low-level head beside, whose blurry image is mixed in.
+    low_level : ``mindeye2`` mixes in the blurry image of MindEye2's low-level head: that of its published
+        model of the subject (:mod:`.published_low_level`), or of one that is fitted beside the small parts.
     blend : share of the blurry image where there is one and no protocol says another; 0.45 published.
     """
 
@@ -76,15 +77,10 @@ class MindHierParams(SamplingSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_ranges(self, RANGES, section="decoder")
-        if self.pretrained and self.low_level != "none":
+        if self.pretrained and self.low_level != "none" and self.weights == "tiny":
             raise ConfigError(
-                "decoder.low_level is fitted with the rest, and decoder.pretrained leaves the fit out; set "
-                "decoder.low_level=none"
-            )
-        if self.low_level == "mindeye2" and self.weights != "tiny":
-            raise ConfigError(
-                "decoder.low_level is mindeye2, which is fitted beside with the small parts only; set "
-                "decoder.low_level=none, or --set decoder.preset=tiny"
+                "decoder.low_level is fitted with the rest of the small parts, and decoder.pretrained leaves "
+                "the fit out; set decoder.low_level=none"
             )
 
     def fitting(self) -> FitSettings:

@@ -9,6 +9,9 @@ file in the folder                             what it gives
 ``Switti/model.safetensors``                   yresearch/Switti, where stage 2 starts (512 pixels)
 =============================================  ==============================================
 
+With ``low_level: mindeye2`` also ``sd_image_var_autoenc.pth`` and
+``train_logs/final_SUBJECT_pretrained_40sess_24bs/last.pth`` of pscotti/mindeyev2, in the folder ``mindeye2``.
+
 MindHier's own checkpoints are not published.  One's own, in the layout of the released code, decode without a
 fit with ``pretrained``: a folder with ``encoder.safetensors`` (or ``last-hierarchy-vitl.pth``) of stage 1 and
 ``transformer.safetensors`` of stage 2.

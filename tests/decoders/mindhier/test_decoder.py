@@ -5,18 +5,27 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import shutil
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
 from fitted_decoders import fitted, means, seeds
+from public_mindeye2 import TOY
 from public_mindhier import QUICK, SIZES
 from safetensors.torch import save_file
 
+from harness.api import WeightsMissing
+from harness.decoders.mindeye2 import public as mindeye2_public
+from harness.decoders.mindeye2.backbone import BackboneSettings
+from harness.decoders.mindeye2.generator import build_vae
+from harness.decoders.mindeye2.low_level import decode_low_level
+from harness.decoders.mindeye2.model import MindEye2Network, ModelSettings
 from harness.decoders.mindhier import MindHierDecoder, public
 from harness.decoders.mindhier.params import MindHierParams
 from harness.decoders.mindhier.tiny.small import FOLDER
+from harness.nn.diffusion_prior import PriorSettings
 from harness.testing import toy_subject
 
 SMALL = MindHierParams(weights="tiny", layer_map="early", **{**QUICK, "top_k": 50})
@@ -87,6 +96,50 @@ def test_the_public_files_are_fitted_and_read_again_without_switti(folder, subje
     monkeypatch.setattr(public, "SWITTI", "Switti/none.safetensors")
     again = MindHierDecoder.load(tmp_path, params, device="cpu")
     np.testing.assert_array_equal(decoded(again, subject).images, result.images)
+
+
+def test_the_published_low_level_stands_beside_the_public_files(folder, subject, tmp_path, monkeypatch):
+    """Its model of the subject, by name; nothing of it is fitted, and another's is refused."""
+    monkeypatch.setattr(public, "PublicSizes", lambda: SIZES)
+    monkeypatch.setattr(mindeye2_public, "PublicSizes", lambda: TOY)
+    monkeypatch.setattr(public, "_words", lambda clip, captions: torch.zeros(len(captions), 7, 8))
+    own = tmp_path / "weights"
+    shutil.copytree(folder, own)
+    params = MindHierParams(weights=str(own), low_level="mindeye2", **QUICK)
+    lines = MindHierDecoder.missing(params, subject="toy01")
+    assert ["sd_image_var_autoenc.pth is not there" in lines[-2], "last.pth is not there" in lines[-1]] == [
+        True
+    ] * 2
+    assert all("--set decoder.low_level=none" in line for line in lines[-2:])
+    place = own / "mindeye2"
+    logs = place / "train_logs" / "final_toy01_pretrained_40sess_24bs"
+    logs.mkdir(parents=True)
+    torch.manual_seed(0)
+    torch.save(build_vae(TOY.vae).state_dict(), place / "sd_image_var_autoenc.pth")
+    settings = ModelSettings(
+        BackboneSettings(hidden=20, token_dim=64, tokens=16, side=2, auxiliary_dim=8),
+        PriorSettings(token_dim=64, tokens=16, heads=4, head_size=16),
+    )
+    network = MindEye2Network([subject.space.n_valid], settings).eval()
+    torch.save({"model_state_dict": network.state_dict()}, logs / "last.pth")
+    assert not [line for line in MindHierDecoder.missing(params, subject="toy01") if "mindeye2" in line]
+    decoder = fitted(MindHierDecoder, params, subject, tmp_path / "fit")
+    assert decoder.blend == 0.45
+    result = decoded(decoder, subject)
+    patterns = torch.from_numpy(means(subject).mean()[:, subject.space.valid])
+    with torch.no_grad():
+        latents = network.backbone(network.ridge(patterns)).latents
+        expected = decode_low_level(decoder.blurry.vae, latents).numpy()
+    np.testing.assert_allclose(np.moveaxis(result.low_level, -1, 1), expected, atol=1e-5)
+    assert (
+        decoder.generate(subject.test.stimuli.images(), seeds=seeds(4)).low_level.shape
+        == result.low_level.shape
+    )
+    decoder.save(tmp_path)
+    again = decoded(MindHierDecoder.load(tmp_path, params, device="cpu"), subject)
+    np.testing.assert_array_equal(again.low_level, result.low_level)
+    with pytest.raises(WeightsMissing, match=r"final_toy02_.*is not there.*low_level=none"):
+        decoder.blurry.open(toy_subject("toy02", n_train=8, n_test=2, side=16).space, device="cpu")
 
 
 @pytest.mark.parametrize(("name", "stopped"), [("vqvae", None), ("transformer", 400)])
