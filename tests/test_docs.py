@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from commands import ROOT
@@ -141,6 +142,48 @@ def in_order(words: list[str], line: list[str]) -> bool:
     """Whether `words` stand in `line` one after another, perhaps with others between."""
     rest = iter(line)
     return all(word in rest for word in words)
+
+
+BLOCK = re.compile(r"^```.*?^```$|^ {4}[^\n]*$", re.M | re.S)
+INLINE, LINE = re.compile(r"`(harness [^`]+)`"), re.compile(r"^ *(?:\.venv/bin/)?(harness [^\n]+)$", re.M)
+"""Commands within a sentence, and on lines of their own in blocks of any kind, those that nobody types."""
+
+
+def misnamed(text: str) -> list[str]:
+    """Commands of `text`, where no such command is, or it has not an option that is given there."""
+    wrong = []
+    typed = [line for block in BLOCK.findall(text) for line in LINE.findall(block)]
+    for line in [*INLINE.findall(BLOCK.sub("", text)), *typed]:
+        words = shlex.split(line, comments=True)[1:]
+        command, context = cli, click.Context(cli)
+        while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+            command, words = command.get_command(context, words[0]), words[1:]
+        if command is None:
+            wrong.append(line)
+            continue
+        options = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+        given = {word.partition("=")[0] for word in words if re.match("--?[a-z]", word)}
+        wrong += [f"{line}: {name}" for name in sorted(given - options - {"--help"})]
+    return wrong
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.stem != "reference"], ids=lambda page: page.stem
+)
+def test_commands_that_a_page_names_are_there_with_their_options(page):
+    assert misnamed(page.read_text()) == []
+
+
+def test_what_is_misnamed_is_seen():
+    text = (
+        "`harness runn --limit 3` and\nharness is no command\n\n    harness run --lmit 3 # so many\n"
+        "```\nharness tell\n```\n"
+    )
+    assert misnamed(text) == [
+        "harness runn --limit 3",
+        "harness run --lmit 3 # so many: --lmit",
+        "harness tell",
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
