@@ -29,6 +29,7 @@ OWN_CONTROLS = {
 """Row that is read -> column of the table -> the control that it has of that row."""
 
 SHARED_ROWS = {"train_mean": "train-mean", "truth": "oracle", "ceiling": "generator-ceiling"}
+SHARED_ROWS |= {"codes": "code-ceiling"}
 """Column of the table -> row, whichever row is read."""
 
 COLUMNS = ("system", "runs", "metric", "metric_label", "higher_is_better", "mean", "low", "high")
@@ -39,9 +40,9 @@ def against_controls_table(runs: Sequence[SuiteRun], columns: Sequence[str]) -> 
     """A line for each system and metric of `columns`, means over its subjects and seeds, :data:`COLUMNS`.
 
     low, high : 95 % interval over images where there is one run alone, else NaN.  gain, gain_low, gain_high :
-    the same of the paired difference from the re-paired pictures.  train_mean, truth, ceiling : scores of the
-    decoder on the mean training response, on noise-free responses, and of its generator given what the true
-    image embeds to; NaN where a run has no such row.
+    the same of the paired difference from the re-paired pictures.  train_mean, truth, ceiling, codes : scores
+    of the decoder on the mean training response, on noise-free responses, of its generator given what the
+    true image embeds to, and of the true image's codes; NaN where a run has no such row.
     """
     import pandas as pd
 

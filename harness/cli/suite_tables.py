@@ -192,16 +192,20 @@ def _against_controls(suite: Suite, runs: list[Any], console: Console) -> dict[s
             f"{number(line.mean)} {bracket(line.low, line.high)}".rstrip(),
             f"{number(line.gain)} {bracket(line.gain_low, line.gain_high)}".rstrip(),
             *(number(value) for value in (line.train_mean, line.nearest_train, line.truth, line.ceiling)),
+            number(line.codes),
         )
         for line in table.itertuples()
     ]
     heads = ("score [95 %]", "minus re-paired [95 %]", "training mean", "nearest image", "truth", "ceiling")
-    print_table(console, ("decoder", "", *heads), lines, grouped=True)
+    coded = table["codes"].notna().any()
+    lines = lines if coded else [line[:-1] for line in lines]
+    print_table(console, ("decoder", "", *heads, *(["codes"] if coded else [])), lines, grouped=True)
     say(
         console,
         "re-paired: the same pictures with other images. Training mean, truth: what the decoder makes of the "
         "mean training response, of noise-free responses. Nearest image: of training, by its response. "
-        "Ceiling: what its generator makes of the true image's embedding",
+        "Ceiling: what its generator makes of the true image's embedding"
+        + ("; codes: the true image by the codes in which it draws" if coded else ""),
         "dim",
     )
     for sentence in not_above(table):

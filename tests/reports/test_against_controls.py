@@ -20,13 +20,16 @@ from harness.run.suites import read_suite
 METRICS = ("pixcorr", "voxel-mse")
 BLIND = """
 import numpy as np
-from toys import ToyDecoder
+from toys import Decoded, ToyDecoder
 
 class Blind(ToyDecoder):
     def decode(self, responses, *, seeds):
         done = super().decode(responses, seeds=seeds)
         done.images[:] = np.random.default_rng(0).integers(0, 256, done.images.shape[2:])
         return done
+
+    def rebuild(self, images, *, seeds):
+        return Decoded((images // 64 * 64)[:, None])
 """
 
 
@@ -61,6 +64,7 @@ def test_numbers_are_those_of_the_stored_values(runs, table):
         "nearest-train-measured",
         "oracle",
         "generator-ceiling",
+        "code-ceiling",
     )
     for suite_run, line in zip(runs, table.itertuples()):
         scores = suite_run.run.scores
@@ -68,11 +72,13 @@ def test_numbers_are_those_of_the_stored_values(runs, table):
         values = scores.groupby(["row", "image_id"], observed=True)["value"].mean()
         means = {row: values[row].mean() if row in values.index.levels[0] else np.nan for row in rows}
         ours = (line.mean, line.shuffled, line.train_mean, line.nearest_train, line.truth, line.ceiling)
+        ours += (line.codes,)
         np.testing.assert_allclose(ours, [means[row] for row in rows], rtol=1e-12)
         gain = values["measured"] - values["shuffled-measured"]
         assert line.gain == pytest.approx(gain.mean(), abs=1e-12)
         assert line.gain_low <= line.gain <= line.gain_high
         assert line.low <= line.mean <= line.high
+    assert list(table["codes"].notna()) == [False, False, True]
 
 
 def test_what_needs_no_brain_is_named(table):
@@ -103,4 +109,5 @@ def test_it_is_printed_with_what_it_means(tmp_path, runs):
     show(suite, results, tmp_path, Console(file=out, width=160))
     assert "blind: PixCorr is not above that of the mean training response" in out.getvalue()
     assert "re-paired" in out.getvalue()
+    assert "codes: the true image by the codes" in " ".join(out.getvalue().split())
     assert (tmp_path / "against-controls.csv").read_text().count("\n") == 4
