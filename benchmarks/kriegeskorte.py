@@ -49,10 +49,8 @@ class Kriegeskorte2008:
         lacking = [pattern for pattern in (IMAGES, RDMS) if _file(params, pattern) is None]
         if not lacking:
             return ()
-        return (
-            f"'{params.root}' lacks {' and '.join(lacking)}; they are in {WHERE}. Type: "
-            "--set benchmark.root=FOLDER",
-        )
+        where = f"'{params.root}' lacks" if params.root else "no folder is given that holds"
+        return (f"{where} {' and '.join(lacking)}; they are in {WHERE}. Type: --set benchmark.root=FOLDER",)
 
     def subjects(self) -> Sequence[str]:
         """``human``."""

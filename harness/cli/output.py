@@ -18,13 +18,14 @@ def check_output(file: Path, *, endings: Sequence[str] = ()) -> None:
 
     endings : those that tell what is written; readers go by them.
     """
+    example = f"predictions{endings[0]}" if endings else "table.csv"
+    if file.is_dir():
+        raise ConfigError(f"{file} is a folder; give a file in it, for example {file / example}")
     if endings and file.suffix.lower() not in endings:
         raise ConfigError(
             f"{file} has the ending '{file.suffix}', and what is written is {' or '.join(endings)}; give "
             f"{file.with_suffix(endings[0])}"
         )
-    if file.is_dir():
-        raise ConfigError(f"{file} is a folder; give a file in it, for example {file / 'table.csv'}")
     above = file.parent
     while not os.path.lexists(above):
         above = above.parent

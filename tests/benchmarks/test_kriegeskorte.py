@@ -109,8 +109,10 @@ def test_what_is_no_model_and_no_benchmark_of_rdms_is_refused(place, tmp_path):
     ):
         with pytest.raises(error, match=words):
             called(folder, model)
-    with pytest.raises(DataError, match="they are in github rsagroup"):
+    with pytest.raises(DataError, match=r"' lacks \*92images.* they are in github rsagroup"):
         called(tmp_path)
+    with pytest.raises(DataError, match=r"^no folder is given that holds \*92images"):
+        CliRunner().invoke(rsa, ["pixels:rgb16"], catch_exceptions=False)
     with pytest.raises(ConfigError, match="has no measured RDMs"):
         CliRunner().invoke(rsa, ["--benchmark", "embedded"], catch_exceptions=False)
     (tmp_path / "x_92images.mat").write_bytes(b"x" * 200)

@@ -102,6 +102,8 @@ def test_another_ending_than_what_is_written_is_refused_with_one_that_works(plac
     with pytest.raises(ConfigError, match=r"what is written is \.h5 or \.hdf5; give .*p\.h5$"):
         called(place, place / "ridge", name=name)
     assert not (place / name).exists()
+    with pytest.raises(ConfigError, match=r"is a folder; give a file in it, for example .*predictions\.h5$"):
+        called(place, place / "ridge", name="images")
 
 
 def test_regions_of_any_name_are_written(tmp_path):
