@@ -30,7 +30,7 @@ def run(tmp_path_factory):
         "--decoder",
         "linear",
     ]
-    call_harness(folder, "run", *words, "--decoder", "linear")
+    call_harness(folder, "run", *words, "--decoder", "linear", "--metrics", "pixcorr,pixel-2way,voxel-r")
     return only_run(folder)
 
 

@@ -76,8 +76,8 @@ def test_warnings_of_every_stage_are_flags_of_the_record_and_the_report(
         "missing-training-images": "3 training images are lost",
         "decode-warning": "some voxels look odd",
     }
-    for _ in range(2):  # also from the store
-        harness("run", *words)
+    for more in (["--no-report"], []):  # also from the store
+        harness("run", *words, *more)
         run = only_run(tmp_path)
         assert expected.items() <= {flag["name"]: flag["message"] for flag in run.info["flags"]}.items()
     page = (run.folder / "report.html").read_text()
