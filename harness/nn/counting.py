@@ -47,6 +47,25 @@ def _held(module: nn.Module) -> Iterator[Tensor]:
     yield from module.buffers()
 
 
+def _described(value: Any) -> tuple[Any, ...]:
+    """What a meta kernel reads of `value`: of a tensor its shape, strides and kind."""
+    if isinstance(value, Tensor):
+        return (Tensor, value.shape, value.stride(), value.dtype, value.device)
+    if isinstance(value, dict):
+        return (dict, *((name, _described(value[name])) for name in sorted(value)))
+    if isinstance(value, list | tuple):
+        return (type(value), *map(_described, value))
+    return (type(value), value)
+
+
+def _are_new(results: tuple[Any, ...], there: set[int]) -> bool:
+    """Whether `results` are tensors of the meta device, each in a storage of its own and none of `there`."""
+    if not all(isinstance(result, Tensor) and result.is_meta for result in results):
+        return False
+    own = {result.untyped_storage()._cdata for result in results}
+    return len(own) == len(results) and not own & there
+
+
 class _Counter(TorchDispatchMode):
     """Sees every operator below autograd; tensors live as long as their storage does."""
 
@@ -54,22 +73,47 @@ class _Counter(TorchDispatchMode):
         super().__init__()
         self.operations = self.traffic = self.alive = self.most = 0
         self._held: set[int] = set()
+        self._seen: dict[Any, Any] = {}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        result = func(*args, **kwargs)
+        there = {tensor.untyped_storage()._cdata for tensor in given}
+        result = self._result(func, args, kwargs, there)
         packet = func._overloadpacket
         if packet in flop_registry:
             self.operations += flop_registry[packet](*args, **kwargs, out_val=result)
         results = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         if not func.is_view and packet not in _ROOM_ALONE:
             self.traffic += sum(tensor.nbytes for tensor in (*given, *results))
-        there = {tensor.untyped_storage()._cdata for tensor in given}
         for tensor in results:
             if tensor.untyped_storage()._cdata not in there:
                 self._hold(tensor)
         return result
+
+    def _result(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], there: set[int]) -> Any:
+        """``func(*args, **kwargs)``; what was seen with such tensors before, of its shapes alone.
+
+        Most of the time goes into torch's meta kernels, and layers that are equal ask them for the same.
+        there : storages of what is given; a result that shares one is not made anew.
+        """
+        try:
+            key = (func, _described(args), _described(kwargs))
+            seen = self._seen.get(key)
+        except TypeError:  # an argument without a hash
+            return func(*args, **kwargs)
+        if seen is None:
+            result = func(*args, **kwargs)
+            results = result if isinstance(result, tuple) else (result,)
+            if _are_new(results, there):
+                self._seen[key] = (isinstance(result, tuple), [_described(tensor)[1:] for tensor in results])
+            return result
+        several, tensors = seen
+        fresh = tuple(
+            torch.empty_strided(shape, strides, dtype=dtype, device=device)
+            for shape, strides, dtype, device in tensors
+        )
+        return fresh if several else fresh[0]
 
     def _hold(self, tensor: Tensor) -> None:
         """Count a new tensor's storage until it is gone."""
