@@ -37,11 +37,14 @@ class Badges:
     stale: tuple[str, ...]
     alarms: tuple[str, ...]
 
+    def grave(self) -> list[str]:
+        """Words for what no reader may miss: the numbers do not mean what they seem to."""
+        words = ["trained on test images"] if self.contamination == "yes" else []
+        return words + [f"alarm: {name}" for name in self.alarms if name not in CONTAMINATION]
+
     def texts(self) -> list[str]:
         """Words for a reader, the gravest first."""
-        words = ["trained on test images"] if self.contamination == "yes" else []
-        words += [f"alarm: {name}" for name in self.alarms if name not in CONTAMINATION]
-        words += ["stale"] if self.stale else []
+        words = [*self.grave(), *(["stale"] if self.stale else [])]
         words += [f"{len(self.circular)} self-metrics"] if self.circular else []
         words += ["training unknown"] if self.contamination == "unknown" else []
         return [*words, "verified" if self.verified == "yes" else "not verified"]

@@ -139,7 +139,9 @@ def _score_grid(
             is_system = entry.kind == ENTRY
             cells.append(_cost(costs.decode_seconds) if is_system else None)
             cells.append(words_cell("; ".join(badges.texts())) if is_system else None)
-        return entry.encoder, entry.row.note, tuple(cells)
+        # Badges stand at the end of a wide table; what is grave stands where no width hides it.
+        grave = f" [{'; '.join(badges.grave())}]" if entry.kind == ENTRY and badges.grave() else ""
+        return f"{entry.encoder}{grave}", entry.row.note, tuple(cells)
 
     levels = [(LEVELS[level], len(list(of))) for level, of in itertools.groupby(c.level for c in columns)]
     spans = (("", 2), *levels, *((("cost and badges", 2),) if ends else ()))

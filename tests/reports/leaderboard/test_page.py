@@ -34,6 +34,21 @@ def test_controls_and_published_numbers_are_told_from_systems(page):
     assert "MindEye2, arXiv 2403.11207, Table 1" in text
 
 
+def test_what_is_grave_stands_beside_the_systems_name(tmp_path):
+    """At the end of a wide table a badge is out of sight."""
+    alarms = [
+        {"name": name, "level": "alarm", "message": "", "hashes": []}
+        for name in ("test-images-in-training", "misaligned-ids")
+    ]
+    folders = [
+        board_run(tmp_path / "a", images=4, encoder="ours", flags=[]),
+        board_run(tmp_path / "b", images=4, encoder="theirs", flags=alarms),
+    ]
+    text = words(Page(render_leaderboard(leaderboard(folders))))
+    assert "theirs [trained on test images; alarm: misaligned-ids]" in text
+    assert "ours [" not in text
+
+
 def test_simulated_data_are_marked_in_every_caption(page):
     assert page.captions
     assert all(SIMULATED in caption for caption in page.captions if caption.strip())
