@@ -10,6 +10,7 @@ from kit_plugins import GoodDecoder
 from kit_reports import broken, check_name, decoder_report, one_of
 
 from harness.api import Decoded
+from harness.testing.decoders import unlike
 
 
 class _BrokenDecoder:
@@ -117,3 +118,17 @@ def test_a_decoder_of_before_there_were_features():
 def test_require_lists_every_finding():
     with pytest.raises(AssertionError, match="does not conform:\nspaces: expected open to refuse"):
         decoder_report(_BrokenDecoder.spaces).require()
+
+
+def test_rounding_that_grew_in_a_few_pixels_is_rounding_and_a_look_at_the_batch_is_not():
+    images = np.random.default_rng(0).random((12, 1, 16, 16, 3))
+    grown = images.copy()
+    grown[0, 0, 3, 4] += 5 / 255  # three numbers of 9,216, further off than any level that was rounded
+    assert unlike(images, images + 3 / 255) == ""
+    assert unlike(images, grown) == ""
+    centred = images - 0.02 * images.mean(axis=0)
+    assert "of their spread" in unlike(images, centred)
+    first_only = images.copy()
+    first_only[0] += 5 / 255
+    assert "of their spread" in unlike(images, first_only)
+    assert "other shapes" in unlike(images, images[1:])
