@@ -147,7 +147,9 @@ def patterns(metric: Metric, n: int, seed: int, same: bool) -> Sample:
         "rivalry": False,
     }
     keywords = {name: offered[name] for name in metric.gets if name in offered}
-    return Sample((measured.copy() if same else nothing, measured), keywords, (0, 1, "samples", "labels"))
+    return Sample(
+        (measured.copy() if same else nothing, measured), keywords, (0, 1, "truth", "samples", "labels")
+    )
 
 
 DRAWS: dict[str, Draw] = {

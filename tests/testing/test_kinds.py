@@ -47,7 +47,15 @@ QUICK = {
     "decoders": ("identification", "linear", "miyawaki", "nearest-train"),
     "backbones": ("pixels", "clip@tiny", "scenes@tiny", "clip", "minilm-text"),
     "scorers": tuple(ref.name for ref in plugins.available("scorers")),
-    "metrics": ("pixel-2way", "image-retrieval", "caption-rougel", "voxel-r", "rsa", "energy-distance"),
+    "metrics": (
+        "pixel-2way",
+        "image-retrieval",
+        "caption-rougel",
+        "voxel-r",
+        "truth-r",
+        "rsa",
+        "energy-distance",
+    ),
 }
 
 
