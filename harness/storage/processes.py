@@ -11,6 +11,7 @@ import signal
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -42,14 +43,15 @@ class Processes:
         context = multiprocessing.get_context("spawn")
         rank = context.Value("i", 0)
         self.workers = workers
-        self._shared: list[Path] = []
+        self._shared = 0  # arrays
+        self._folder = Path(tempfile.gettempdir()) / f"harness-{uuid.uuid4().hex}"
         self._channel = Channel(context)
         self._handing_out = threading.Lock()
         self._pool = ProcessPoolExecutor(
             workers,
             mp_context=context,
             initializer=_start_worker,
-            initargs=(rank, device, os.getpid(), self._channel.writer),
+            initargs=(rank, device, os.getpid(), self._channel.writer, self._folder),
         )
 
     def map(self, function: Callable[[Task], Outcome], tasks: Iterable[Task]) -> Iterator[Outcome]:
@@ -80,9 +82,9 @@ class Processes:
         """A temporary file that workers map into memory."""
         with self._handing_out:
             if not self._shared:
-                self._shared.append(Path(tempfile.mkdtemp(prefix="harness-")))
-            file = self._shared[0] / f"{len(self._shared)}.npy"
-            self._shared.append(file)
+                self._folder.mkdir(mode=0o700)
+            self._shared += 1
+            file = self._folder / f"{self._shared}.npy"
         np.save(file, array, allow_pickle=False)
         return Filed(str(file))
 
@@ -96,9 +98,7 @@ class Processes:
             # every task that it is broken: what is cancelled wakes nobody who waits for several tasks.
             self._pool.shutdown(wait=True, cancel_futures=wait)
         self._channel.close()
-        for folder in self._shared[:1]:
-            shutil.rmtree(folder, ignore_errors=True)
-        self._shared.clear()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 _WRITER: list[Connection] = []
@@ -135,7 +135,7 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_worker(rank: Any, device: str, parent: int, writer: Connection) -> None:
+def _start_worker(rank: Any, device: str, parent: int, writer: Connection, shared: Path) -> None:
     _WRITER[:] = [writer]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be held back
     with rank.get_lock():
@@ -146,7 +146,7 @@ def _start_worker(rank: Any, device: str, parent: int, writer: Connection) -> No
         if devices:
             os.environ["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
     # A worker whose parent was killed would wait for tasks for ever.
-    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_leave_with, args=(parent, shared), daemon=True).start()
 
 
 def _cuda_devices() -> list[str]:
@@ -155,7 +155,9 @@ def _cuda_devices() -> list[str]:
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
-def _leave_with(parent: int) -> None:
+def _leave_with(parent: int, shared: Path) -> None:
+    """Wait for the end of `parent`; what it shared, gigabytes of a full-size subject, nobody else removes."""
     while os.getppid() == parent:
         time.sleep(1.0)
+    shutil.rmtree(shared, ignore_errors=True)
     os._exit(1)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -120,3 +123,33 @@ def test_a_pool_that_is_stopped_lets_go_of_whoever_waits_for_it():
     for thread in waiting:
         thread.join(30)
         assert not thread.is_alive()
+
+
+KILLED = """
+import time
+import numpy as np
+from harness.storage.processes import Processes
+
+if __name__ == "__main__":
+    executor = Processes(1)
+    shared = executor.share(np.zeros(9))
+    assert list(executor.map(abs, [-1])) == [1]
+    print(shared.file, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_run_shared_with_its_workers_goes_with_them(tmp_path):
+    (tmp_path / "killed.py").write_text(KILLED)
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "killed.py")], stdout=subprocess.PIPE, text=True
+    )
+    file = Path(process.stdout.readline().strip())
+    assert file.exists()
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 60
+    while file.parent.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not file.parent.exists()
+    process.stdout.close()
