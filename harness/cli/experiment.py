@@ -61,6 +61,7 @@ def experiment(name: str | None, only_plan: bool, verbose: int, **given: Any) ->
         for suite_name in suite_names():
             click.echo(f"{suite_name}: {read_suite(suite_name).title}")
         return
+    given["values"] = _assigned(given.pop("assignments"))
     suites = [_asked(each, given) for each in (suite_names() if name == EVERY else [name])]
     for suite in suites:
         if suite.table not in TABLES:
@@ -86,7 +87,7 @@ def _asked(name: str, given: dict[str, Any]) -> Suite:
     from ..run.cells import benchmark_is_measured
     from ..run.suites import read_suite
 
-    benchmark, values = given["benchmark"], _assigned(given["assignments"])["benchmark"]
+    benchmark, values = given["benchmark"], given["values"]["benchmark"]
     measured = benchmark is not None and benchmark_is_measured(benchmark)
     suite = read_suite(name, smoke=given["smoke"], measured=measured)
     if benchmark is not None:
@@ -136,7 +137,7 @@ def _carried_out(suites: list[Suite], given: dict[str, Any]) -> list[CellResult]
     name = given["executor"] or ("processes" if workers > 1 else "inline")
     asked = suites[0].name if len(suites) == 1 else EVERY
     devices = [str(suite.run["device"]) for suite in suites if "device" in suite.run]
-    asked_of_slurm = _assigned(given["assignments"])["run"].get("slurm", {})
+    asked_of_slurm = given["values"]["run"].get("slurm", {})
     executor = open_executor(
         name,
         workers=workers,

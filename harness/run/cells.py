@@ -103,21 +103,21 @@ def carry_out(
         A graded encoder cannot be made.
     """
     planned: list[tuple[Suite, Cell]] = []
+    unfinished: list[tuple[Suite, range]] = []  # and the places of its cells
     for suite in suites:
         _write_graded(suite, out / suite.name, store)
         planned += [(suite, cell) for cell in cells(suite, out / suite.name)]
+        start = unfinished[-1][1].stop if unfinished else 0
+        unfinished.append((suite, range(start, len(planned))))
     results: dict[int, CellResult] = {}
-    left = list(suites)
     for place, problem, where, computed in _computed(planned, out, store, reporter, executor):
         suite, cell = planned[place]
         run = None if problem else RunResult.open(out / suite.name / where)
         results[place] = CellResult(cell, run, problem)
         told(suite, results[place], computed)
-        while left:
-            places = [number for number, (owner, _) in enumerate(planned) if owner is left[0]]
-            if not results.keys() >= set(places):
-                break
-            finished(left.pop(0), [results[number] for number in places])
+        while unfinished and results.keys() >= set(unfinished[0][1]):
+            whole, places = unfinished.pop(0)
+            finished(whole, [results[number] for number in places])
     return [results[place] for place in range(len(planned))]
 
 

@@ -33,13 +33,15 @@ class Needs:
 
     def ready(self) -> list[int]:
         """Places of the tasks to start now, in order; each is given once."""
-        places = []
+        places, others = [], []
         for place in self._waiting:
             missing = self._needs[place] - self._there
-            if not missing & self._coming:
-                places.append(place)
-                self._coming |= missing
-        self._waiting = [place for place in self._waiting if place not in set(places)]
+            if missing & self._coming:
+                others.append(place)
+                continue
+            places.append(place)
+            self._coming |= missing
+        self._waiting = others
         return places
 
     def finished(self, place: int) -> None:

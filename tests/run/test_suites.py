@@ -232,7 +232,8 @@ def test_a_suite_is_computed_where_and_of_whom_is_asked(tmp_path, monkeypatch):
         cli.main(words, standalone_mode=False)
     assert (opened["name"], opened["device"]) == ("slurm", "cuda")
     assert (opened["slurm"].partition, opened["slurm"].minutes) == ("gpu", 30)
-    given = {"benchmark": None, "assignments": (), "smoke": False, "subjects": "subj02, 3", "device": "cuda"}
+    given = {"benchmark": None, "values": {"benchmark": {}}, "smoke": False}
+    given |= {"subjects": "subj02, 3", "device": "cuda"}
     suite = _asked("toys.yaml", given)
     planned = cells(suite, tmp_path)
     assert {cell.request.values["run"]["device"] for cell in planned} == {"cuda"}
